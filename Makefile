@@ -1,0 +1,70 @@
+# Every target first makes what it needs in .venv (see .ci/environment.py) and builds the extension incrementally.
+PYTHON := .venv/bin/python
+CMAKE := $(PYTHON) -c 'import os, sys, cmake; b = os.path.join(cmake.CMAKE_BIN_DIR, "cmake"); os.execv(b, [b, *sys.argv[1:]])'
+NINJA := $(PYTHON) -c 'import os, ninja; print(os.path.join(ninja.BIN_DIR, "ninja"))'
+JOBS ?= $(shell nproc)
+CPP_SOURCES = $(shell git ls-files --cached --others --exclude-standard 'csrc/*.cpp' 'csrc/*.h' 'kernels/cpp/*.cpp' 'kernels/cpp/*.h' 'tests/cpp/*.cpp' 'tests/cpp/*.h')
+export MAX_JOBS := $(JOBS)
+# The build tools must not load the backend that they are building.
+BUILD := TORCH_DEVICE_BACKEND_AUTOLOAD=0
+CLANG_FORMAT := $(PYTHON) -c 'import clang_format; clang_format.clang_format()'
+
+.DEFAULT_GOAL := build
+.PHONY: train test test-all lint format bench build cpp-test sanitize clean
+
+.venv/environment: requirements-dev.txt .ci/environment.py
+	python3 .ci/environment.py
+	@touch $@
+
+# The editable install; the packages import from this checkout, so it is made once for each change of the packaging.
+.venv/installed: .venv/environment pyproject.toml setup.py $(wildcard python/triton_mtia_sim/compiler.py)
+	$(BUILD) $(PYTHON) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+build: .venv/environment
+	@$(BUILD) $(PYTHON) setup.py -q build_ext --inplace
+	@$(MAKE) --no-print-directory .venv/installed
+
+train: build
+	$(PYTHON) examples/train_llama.py
+
+bench: build
+	$(PYTHON) benchmarks/run.py
+
+# $(call cpp_tests,folder,CMake options)
+define cpp_tests
+	@$(CMAKE) -S . -B $(1) -G Ninja -DCMAKE_MAKE_PROGRAM=$$($(NINJA)) -DPython_EXECUTABLE=$(abspath $(PYTHON)) $(2) > $(1).log 2>&1 || { cat $(1).log; exit 1; }
+	@$(CMAKE) --build $(1) --target mtia_tests -j $(JOBS)
+	$(1)/mtia_tests
+endef
+
+cpp-test: .venv/environment
+	@mkdir -p build
+	$(call cpp_tests,build/cmake,)
+
+sanitize: .venv/environment
+	$(call cpp_tests,build-asan,-DCMAKE_BUILD_TYPE=Debug -DMTIA_SANITIZE=address$(comma)undefined)
+	$(call cpp_tests,build-tsan,-DCMAKE_BUILD_TYPE=Debug -DMTIA_SANITIZE=thread)
+
+comma := ,
+
+test: build cpp-test
+	$(PYTHON) -m pytest -q -n 2 -m "not slow"
+
+test-all: build cpp-test sanitize
+	$(PYTHON) -m pytest -q -n 2
+
+lint: .venv/environment
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	$(if $(CPP_SOURCES),$(CLANG_FORMAT) --dry-run -Werror $(CPP_SOURCES))
+
+format: .venv/environment
+	$(PYTHON) -m ruff check --fix -q . || true
+	$(PYTHON) -m ruff format .
+	$(if $(CPP_SOURCES),$(CLANG_FORMAT) -i $(CPP_SOURCES))
+
+clean:
+	rm -rf build build-* dist *.egg-info python/*.egg-info .mypy_cache .ruff_cache .pytest_cache .venv/installed
+	find python -name '*.so' -delete

@@ -1,0 +1,48 @@
+# The extension mtia_sim/_C: torch_backend and bindings over all layers, linked with the torch of Python_EXECUTABLE.
+find_package(Python 3.11 REQUIRED COMPONENTS Interpreter Development.Module)
+
+if(NOT MTIA_TORCH_OF STREQUAL Python_EXECUTABLE)
+  # Without autoload off, importing torch would load this very extension, half built.
+  execute_process(
+    COMMAND ${CMAKE_COMMAND} -E env TORCH_DEVICE_BACKEND_AUTOLOAD=0 ${Python_EXECUTABLE} -c
+      "import os, torch; print(os.path.dirname(torch.__file__), int(torch.compiled_with_cxx11_abi()), torch.__version__, sep=';', end='')"
+    OUTPUT_VARIABLE torch_facts COMMAND_ERROR_IS_FATAL ANY)
+  list(GET torch_facts 0 torch_directory)
+  list(GET torch_facts 1 torch_cxx11_abi)
+  list(GET torch_facts 2 torch_version)
+  if(NOT torch_version MATCHES "^2\\.13\\.")
+    message(FATAL_ERROR "mtia_sim is built against torch 2.13, ${Python_EXECUTABLE} has ${torch_version}; pip install torch==2.13.0")
+  endif()
+  set(MTIA_TORCH_DIRECTORY ${torch_directory} CACHE INTERNAL "")
+  set(MTIA_TORCH_CXX11_ABI ${torch_cxx11_abi} CACHE INTERNAL "")
+  set(MTIA_TORCH_OF ${Python_EXECUTABLE} CACHE INTERNAL "")
+endif()
+
+add_library(mtia_torch_headers INTERFACE)
+target_include_directories(mtia_torch_headers SYSTEM INTERFACE
+  ${MTIA_TORCH_DIRECTORY}/include
+  ${MTIA_TORCH_DIRECTORY}/include/torch/csrc/api/include
+  ${MTIA_TORCH_DIRECTORY}/include/kineto)
+target_compile_definitions(mtia_torch_headers INTERFACE
+  _GLIBCXX_USE_CXX11_ABI=${MTIA_TORCH_CXX11_ABI} USE_KINETO TORCH_EXTENSION_NAME=_C)
+
+mtia_add_host_math(mtia_host_math FALSE)
+
+file(GLOB_RECURSE extension_sources CONFIGURE_DEPENDS
+  ${CMAKE_SOURCE_DIR}/csrc/torch_backend/*.cpp ${CMAKE_SOURCE_DIR}/csrc/bindings/*.cpp)
+if(extension_sources)
+  python_add_library(_C MODULE WITH_SOABI ${extension_sources})
+  mtia_link_layers(_C mtia_host_math)
+  target_link_libraries(_C PRIVATE mtia_torch_headers
+    ${MTIA_TORCH_DIRECTORY}/lib/libtorch_python.so
+    ${MTIA_TORCH_DIRECTORY}/lib/libtorch.so
+    ${MTIA_TORCH_DIRECTORY}/lib/libtorch_cpu.so
+    ${MTIA_TORCH_DIRECTORY}/lib/libc10.so)
+  set_target_properties(_C PROPERTIES
+    LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/extension
+    BUILD_RPATH_USE_ORIGIN ON
+    BUILD_RPATH "$ORIGIN/../torch/lib;${MTIA_TORCH_DIRECTORY}/lib")
+  # The headers that nearly every file of torch_backend reads, parsed once.
+  target_precompile_headers(_C PRIVATE <ATen/core/Tensor.h> <torch/library.h>)
+  target_compile_options(_C PRIVATE -fpch-preprocess)
+endif()
