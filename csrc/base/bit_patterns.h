@@ -70,10 +70,11 @@ constexpr float f32_from_f16(uint16_t bits) {
   return float_of_bits(sign | result);
 }
 
-// What a value beyond the largest finite number becomes: NaN (E4M3) or infinity (E5M2) as in torch, or the largest finite number.
+// What a value beyond the largest finite number becomes: NaN (E4M3) or infinity (E5M2), or the largest finite number.
+// The defaults below are torch's: E4M3 saturates, infinities included, and E5M2 overflows to infinity.
 enum class Overflow : uint8_t { to_special, saturate };
 
-constexpr uint8_t f8e4m3_from_f32(float value, Overflow overflow = Overflow::to_special) {
+constexpr uint8_t f8e4m3_from_f32(float value, Overflow overflow = Overflow::saturate) {
   const uint32_t bits = bits_of_float(value);
   const uint32_t sign = (bits >> 24) & 0x80U;
   const uint32_t magnitude = bits & 0x7FFFFFFFU;
