@@ -1,0 +1,110 @@
+// One emulated device: its DRAM, its PE grid, and the launch that runs a tile program or a C++ kernel on it.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "emulator/memory/device_memory.h"
+#include "emulator/small_array.h"
+#include "emulator/timing/account.h"
+
+namespace mtia {
+struct ChipSpec;
+struct TileProgram;
+}  // namespace mtia
+
+namespace mtia::emulator {
+
+class WorkerPool;
+class ProcessingElement;
+
+// A verified tile program decoded for fast execution on one chip. Immutable: launches of any thread and device of that chip share it.
+class LoadedProgram;
+
+// What a launch passes to one parameter of a program.
+struct ParameterInfo {
+  std::string name;
+  bool is_pointer = false;
+  uint8_t dtype = 0;  // mtia::DType of a scalar, of the pointed-to elements where the compiler knows them
+};
+
+// Reads, verifies and decodes a serialised tile program (docs of the format: program/serialise.h).
+// Throws InvalidProgram for a corrupted or ill-typed one, OutOfLocalMemory where a PE of `chip` has too little.
+std::shared_ptr<const LoadedProgram> load_program(std::span<const std::byte> bytes, const ChipSpec& chip);
+std::shared_ptr<const LoadedProgram> load_program(const TileProgram& program, const ChipSpec& chip);
+
+std::string_view name_of(const LoadedProgram& program);
+const std::vector<ParameterInfo>& parameters_of(const LoadedProgram& program);
+std::string disassembly_of(const LoadedProgram& program);
+
+// A host-compiled kernel of kernels/cpp: `entry` runs once on every PE of the launch grid (see pe/processing_element.h).
+struct CppKernel {
+  std::string_view name;
+  void (*entry)(ProcessingElement& pe, const void* arguments);
+  size_t argument_bytes;
+};
+
+// The kernel registered under a name by MTIA_CPP_KERNEL. Throws InvalidArgument with the names that exist.
+const CppKernel& cpp_kernel(std::string_view name);
+std::vector<std::string_view> cpp_kernel_names();
+
+struct Launch {
+  // Exactly one of the two.
+  std::shared_ptr<const LoadedProgram> program;
+  const CppKernel* kernel = nullptr;
+
+  // Programs of the grid. For a C++ kernel grid[0] is the number of PEs that run it, at most the chip's; 0: all of them.
+  std::array<uint32_t, 3> grid{1, 1, 1};
+
+  // One 64-bit word a parameter of a tile program, in order: a device address, or a scalar's bits (floats in their own dtype's bits in
+  // the low end, integers sign-extended, i1 0 or 1). For a C++ kernel: its argument struct, set by set_arguments.
+  SmallArray<uint64_t, 32> arguments;
+
+  // The device memory this launch may touch, normally one range a tensor argument: an access outside of all of them is OutOfBounds.
+  // Empty: any live allocation. Ranges travel with the launch because the allocator may reuse a freed tensor's memory in stream order
+  // while the launch is still queued.
+  SmallArray<AddressRange, 8> extents;
+
+  template <typename Arguments>
+  void set_arguments(const Arguments& value) {
+    static_assert(std::is_trivially_copyable_v<Arguments>);
+    arguments.resize((sizeof(Arguments) + 7) / 8);
+    std::memcpy(static_cast<void*>(arguments.data()), &value, sizeof(Arguments));
+  }
+};
+
+class Emulator {
+ public:
+  // `chip` is copied. Emulators of one process share a pool.
+  Emulator(const ChipSpec& chip, WorkerPool& pool);
+  ~Emulator();
+  Emulator(const Emulator&) = delete;
+  Emulator& operator=(const Emulator&) = delete;
+
+  const ChipSpec& chip() const;
+  DeviceMemory& memory();
+
+  // Runs every program of the grid; blocks until all have run. One launch at a time. Returns what it cost on the chip: the same for any
+  // number of host threads. Throws an mtia::Error with the kernel, program id, PE, instruction and source line of the first faulting program
+  // (lowest program id); the device stays usable.
+  LaunchAccount run(const Launch& launch);
+
+  // Accounts of a copy or fill by the host link or the DMA engines, so that the cache of the SRAM knows what they touched.
+  // `write`: the device's memory is written. Returns the account of DRAM and SRAM traffic and the seconds at DRAM bandwidth.
+  LaunchAccount account_transfer(uint64_t address, uint64_t bytes, bool write);
+
+  // Where `print` instructions go: one whole line a call. nullptr: standard output.
+  void set_print_sink(void (*sink)(std::string_view line, void* context), void* context);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace mtia::emulator

@@ -1,0 +1,174 @@
+// The C++ kernel API: one processing element. A kernel is `void kernel(ProcessingElement& pe, const Arguments& arguments)`, run once on each
+// PE of the launch grid and registered by MTIA_CPP_KERNEL("name", kernel, Arguments). It reaches device memory only by DMA into tiles
+// of local memory; each call computes at once and tells the scoreboard, from which overlap in chip time follows: two calls overlap
+// when their units differ and neither reads or overwrites what the other works on. Circular buffers give loads pages of their own.
+//
+// Destination first, then sources. Every call checks shapes and dtypes and throws InvalidArgument naming the call.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "base/dtype.h"
+#include "emulator/emulator.h"
+#include "emulator/pe/tile.h"
+#include "isa/opcode.h"
+
+namespace mtia {
+struct ChipSpec;
+}
+
+namespace mtia::emulator {
+
+struct PeState;  // pe/pe_state.h
+
+class ProcessingElement {
+ public:
+  ProcessingElement(PeState& state, uint32_t index, uint32_t count) : state_(&state), index_(index), count_(count) {}
+
+  uint32_t index() const { return index_; }  // this PE's place in the launch grid
+  uint32_t count() const { return count_; }  // PEs in the launch grid
+  const ChipSpec& chip() const;
+
+  // A tile of local memory, uninitialised, rows x columns, dense, 64-byte aligned. Lives until the kernel returns or the enclosing
+  // LocalScope ends. Throws OutOfLocalMemory.
+  Tile allocate(DType dtype, int64_t rows, int64_t columns);
+  uint64_t local_bytes_free() const;
+
+  // ---- fabric interface
+  // tile = memory; `fill` where clipped. Throws OutOfBounds.
+  void dma_load(const Tile& destination, const DmaDescriptor& source, double fill = 0.0);
+  void dma_store(const DmaDescriptor& destination, const Tile& source);
+  // The same cost on the chip as loading `page_of`'s shape, without a host copy: the tile is a view of device memory, to be read only by dot,
+  // permute or convert, before anything writes that memory. Needs the descriptor unclipped: else it loads into `page_of` and returns that.
+  Tile dma_view(const Tile& page_of, const DmaDescriptor& source);
+  // Indexed DMA: row r of destination = the row_elements elements at base + size * indices[r] * row_stride. A negative index, or one
+  // >= limit, throws OutOfBounds. `indices`: a tile of i32 or i64 with destination.rows elements.
+  void gather(const Tile& destination, uint64_t base, int64_t row_stride, const Tile& indices, int64_t limit);
+  void scatter(uint64_t base, int64_t row_stride, const Tile& indices, int64_t limit, const Tile& source);
+  // As scatter, adding to memory (one float32 or narrower rounding an add), rows in order.
+  void scatter_add(uint64_t base, int64_t row_stride, const Tile& indices, int64_t limit, const Tile& source);
+
+  // ---- dot product engine: d (+)= a[m,k] b[k,n]; accumulates in d's dtype: f32 for f8, f16, bf16, f32; f64; i32 for i8.
+  // Operands may be strided or transposed views. `precision` as the instruction `dot`.
+  void dot(const Tile& d, const Tile& a, const Tile& b, bool accumulate, int precision = 0);
+
+  // ---- vector core and SIMD engine: an element-wise instruction of instructions.def. Operands have d's shape, or 1 row, or 1 column.
+  void vector(Opcode opcode, const Tile& d, const Tile& a);
+  void vector(Opcode opcode, const Tile& d, const Tile& a, const Tile& b);
+  void vector(Opcode opcode, const Tile& d, const Tile& a, double b);
+  void vector(Opcode opcode, const Tile& d, const Tile& a, const Tile& b, const Tile& c);
+  void fill(const Tile& d, double value);
+  void fill_bits(const Tile& d, uint64_t bits);
+  // d = a in d's dtype (floats nearest even; float to integer towards zero, saturating; `is_signed` for integers).
+  void convert(const Tile& d, const Tile& a, bool is_signed = true);
+  void copy(const Tile& d, const Tile& a) { convert(d, a); }
+  void iota(const Tile& d, int64_t start);
+  // d (i32, four columns a row) = Philox 4x32-10 of counter (offset + first_counter + row) under `seed`: the stream torch uses.
+  void philox(const Tile& d, uint64_t seed, uint64_t offset, uint64_t first_counter);
+
+  // ---- reduction engine: d[rows,1] (axis 1) or d[1,columns] (axis 0) = a reduced.
+  void reduce(ReduceKind kind, const Tile& d, const Tile& a, int axis);
+
+  // ---- memory layout unit: d[j,i] = a[i,j].
+  void permute(const Tile& d, const Tile& a);
+
+  // Host-side read of one element of a tile as a scalar (the scalar core waits for it).
+  double read(const Tile& tile, int64_t row, int64_t column);
+  int64_t read_integer(const Tile& tile, int64_t row, int64_t column);
+
+  // Tells the scoreboard of `instructions` scalar instructions of the kernel's own control flow.
+  void scalar_work(uint64_t instructions);
+
+  PeState& state() { return *state_; }
+
+ private:
+  friend class CircularBuffer;
+  friend class LocalScope;
+
+  PeState* state_;
+  uint32_t index_;
+  uint32_t count_;
+};
+
+// Frees the local memory allocated since it was made.
+class LocalScope {
+ public:
+  explicit LocalScope(ProcessingElement& pe);
+  ~LocalScope();
+  LocalScope(const LocalScope&) = delete;
+  LocalScope& operator=(const LocalScope&) = delete;
+
+ private:
+  ProcessingElement& pe_;
+  uint64_t mark_;
+};
+
+// A hardware circular buffer: a ring of equal pages in local memory with one producer and one consumer. A reserved page is
+// overwritten in chip time only when the readers of its former contents have finished, so pages - 1 loads run ahead.
+class CircularBuffer {
+ public:
+  CircularBuffer(ProcessingElement& pe, DType dtype, int64_t rows, int64_t columns, uint32_t pages);
+
+  // A page being produced; pushed when the window ends. Throws Deadlock when all pages are pushed and none has been popped.
+  class Reserved {
+   public:
+    explicit Reserved(CircularBuffer& buffer);
+    ~Reserved();
+    Reserved(const Reserved&) = delete;
+    Reserved& operator=(const Reserved&) = delete;
+    const Tile& tile() const { return tile_; }
+    // Replaces the page's contents by another view (dma_view).
+    void set(const Tile& view);
+
+   private:
+    CircularBuffer& buffer_;
+    Tile tile_;
+  };
+
+  // The oldest pushed page being consumed; popped when the window ends. Throws Deadlock when nothing was pushed.
+  class Front {
+   public:
+    explicit Front(CircularBuffer& buffer);
+    ~Front();
+    Front(const Front&) = delete;
+    Front& operator=(const Front&) = delete;
+    const Tile& tile() const { return tile_; }
+
+   private:
+    CircularBuffer& buffer_;
+    Tile tile_;
+  };
+
+  Reserved reserve() { return Reserved(*this); }
+  Front front() { return Front(*this); }
+  uint32_t pages() const { return pages_; }
+  uint32_t occupied() const { return static_cast<uint32_t>(pushed_ - popped_); }
+
+ private:
+  static constexpr uint32_t max_pages = 16;
+  Tile page(uint64_t number) const { return tiles_[number % pages_]; }
+
+  Tile tiles_[max_pages];
+  Tile contents_[max_pages];
+  uint32_t pages_;
+  uint64_t pushed_ = 0;
+  uint64_t popped_ = 0;
+};
+
+// Adds a kernel to the table that cpp_kernel(name) reads; throws at start-up where two share a name.
+struct CppKernelRegistration {
+  CppKernelRegistration(std::string_view name, void (*entry)(ProcessingElement&, const void*), size_t argument_bytes);
+};
+
+#define MTIA_CPP_KERNEL(name, function, Arguments)                                                                     \
+  static_assert(std::is_trivially_copyable_v<Arguments>, "arguments of a C++ kernel are copied as bytes");            \
+  static const ::mtia::emulator::CppKernelRegistration mtia_cpp_kernel_##function(                                     \
+      name,                                                                                                            \
+      [](::mtia::emulator::ProcessingElement& pe, const void* arguments) {                                             \
+        function(pe, *static_cast<const Arguments*>(arguments));                                                       \
+      },                                                                                                               \
+      sizeof(Arguments))
+
+}  // namespace mtia::emulator
