@@ -1,0 +1,1 @@
+"""The parts of train_llama.py: options, text, model, training loop, checkpoints, plot and sample."""

@@ -1,0 +1,103 @@
+"""Command line of train_llama.py; imports no torch, because --chip must be known before torch is imported."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from .errors import UserError
+from .sizes import SIZES
+
+IMPLEMENTATIONS = ("plain", "hf")
+DTYPES = ("float32", "bfloat16", "amp")
+BYTE_VOCABULARY = 256
+LEAST_VALUES = {"steps": 1, "batch": 1, "seq": 2, "seed": 0, "eval_every": 1, "checkpoint_every": 1, "sample": 0}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Options of one run; `lr` None takes the size's own learning rate, `data` None the standard library."""
+
+    device: str
+    model: str
+    impl: str
+    dtype: str
+    steps: int
+    batch: int
+    seq: int
+    lr: float | None
+    seed: int
+    data: Path | None
+    vocab: int
+    out: Path
+    resume: bool
+    chip: str | None
+    eval_every: int
+    checkpoint_every: int
+    sample: int
+
+    @property
+    def learning_rate(self) -> float:
+        return SIZES[self.model].learning_rate if self.lr is None else self.lr
+
+    def identity(self) -> dict[str, str | int | float]:
+        """What decides the losses of a run: a checkpoint resumes only where all of these are the same."""
+        return {
+            "model": self.model,
+            "impl": self.impl,
+            "dtype": self.dtype,
+            "steps": self.steps,
+            "batch": self.batch,
+            "seq": self.seq,
+            "lr": self.learning_rate,
+            "seed": self.seed,
+            "data": "" if self.data is None else str(self.data.resolve()),
+            "vocab": self.vocab,
+        }
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Trains a Llama on text and reports loss, speed and, where the device counts them, chip time and "
+        "energy.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--device", default="mtia_sim", help="a torch device, for example mtia_sim or cpu")
+    parser.add_argument("--model", default="tiny", choices=tuple(SIZES), help="size: about so many parameters")
+    parser.add_argument("--impl", default="plain", choices=IMPLEMENTATIONS, help="hf: transformers' LlamaForCausalLM")
+    parser.add_argument("--dtype", default="float32", choices=DTYPES, help="amp: float32 weights, bfloat16 autocast")
+    parser.add_argument("--steps", type=int, default=300, help="training steps in all, resumed ones included")
+    parser.add_argument("--batch", type=int, default=4, help="sequences a step")
+    parser.add_argument("--seq", type=int, default=256, help="tokens a sequence")
+    parser.add_argument("--lr", type=float, default=None, help="peak learning rate; the size's own if left out")
+    parser.add_argument("--seed", type=int, default=0, help="decides weights, batches and sample")
+    parser.add_argument(
+        "--data", type=Path, default=None, help="text file or folder; Python's standard library if left out"
+    )
+    parser.add_argument("--vocab", type=int, default=BYTE_VOCABULARY, help="256: bytes; more: a byte-pair encoding")
+    parser.add_argument("--out", type=Path, default=Path("runs/llama"), help="folder for the results")
+    parser.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt where there is one")
+    parser.add_argument("--chip", default=None, help="name or TOML file of the chip that the device shall emulate")
+    parser.add_argument("--eval-every", type=int, default=100, help="steps between losses on held-out text")
+    parser.add_argument("--checkpoint-every", type=int, default=50, help="steps between checkpoints")
+    parser.add_argument("--sample", type=int, default=160, help="tokens of generated text at the end; 0 for none")
+    return parser
+
+
+def parse_options(arguments: list[str] | None = None) -> Options:
+    """Options of the command line, checked; a value that cannot work raises UserError."""
+    options = Options(**vars(build_parser().parse_args(arguments)))
+    for name, least in LEAST_VALUES.items():
+        value = getattr(options, name)
+        if value < least:
+            raise UserError(f"--{name.replace('_', '-')} is {value}; it must be {least} or more")
+    if options.vocab < BYTE_VOCABULARY:
+        raise UserError(
+            f"--vocab is {options.vocab}; {BYTE_VOCABULARY} means bytes, more trains a byte-pair encoding of that size"
+        )
+    if options.learning_rate <= 0:
+        raise UserError(f"--lr is {options.lr}; it must be above 0, for example {SIZES[options.model].learning_rate}")
+    if options.data is not None and not options.data.exists():
+        raise UserError(f"--data {options.data} does not exist; give a text file or a folder of text files")
+    if options.out.exists() and not options.out.is_dir():
+        raise UserError(f"--out {options.out} is a file; give the name of a folder")
+    return options

@@ -1,0 +1,220 @@
+"""The run: model and text, the training steps, held-out losses, checkpoints, summary, picture and sample."""
+
+import math
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from .checkpoint import checkpoint_file, load_checkpoint, save_checkpoint
+from .chip import Chip
+from .data import Corpus, load_corpus
+from .errors import UserError
+from .huggingface import build_transformers_llama
+from .model import Llama
+from .options import Options
+from .plot import plot_losses
+from .results import History, Speed, summarize, write_summary
+from .sample import sample_text
+from .sizes import SIZES
+
+HELD_OUT_BATCHES = 8
+LOSSES_KEPT_ON_DEVICE = 10  # steps between two waits for the device
+LARGEST_GRADIENT_NORM = 1.0
+WEIGHT_DECAY = 0.1
+BETAS = (0.9, 0.95)
+WARM_UP = 0.1  # of all steps, at most WARM_UP_STEPS
+WARM_UP_STEPS = 100
+LAST_LEARNING_RATE = 0.1  # of the peak
+
+
+def open_device(name: str) -> torch.device:
+    """The torch device called `name`, after something ran on it."""
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"--device {name} cannot be used: {reason}. Build and install the device's package in this Python "
+            f"({sys.executable}), or take --device cpu"
+        ) from error
+    return device
+
+
+def build_model(options: Options, vocabulary: int) -> nn.Module:
+    """Model with random weights on the CPU, so that a seed gives the same ones for every device."""
+    torch.manual_seed(options.seed)
+    size = SIZES[options.model]
+    if options.impl == "hf":
+        model: nn.Module = build_transformers_llama(size, vocabulary, options.seq)
+    else:
+        model = Llama(size, vocabulary, options.seq)
+    return model.to(torch.bfloat16) if options.dtype == "bfloat16" else model
+
+
+def build_optimizer(model: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+    """AdamW in its default form; only matrices decay."""
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
+    vectors = [parameter for parameter in model.parameters() if parameter.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": WEIGHT_DECAY}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=BETAS)
+
+
+def learning_rate_at(step: int, steps: int, peak: float) -> float:
+    """Linear warm-up, then a cosine down to LAST_LEARNING_RATE of the peak; step counts from 0."""
+    warm_up = min(WARM_UP_STEPS, max(1, round(WARM_UP * steps)))
+    if step < warm_up:
+        return peak * (step + 1) / warm_up
+    progress = (step - warm_up) / max(1, steps - warm_up)
+    return peak * (LAST_LEARNING_RATE + (1 - LAST_LEARNING_RATE) * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+class Run:
+    """One training run; `history` and `speed` grow as it goes on."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.device = open_device(options.device)
+        self.chip = Chip(self.device)
+        self.corpus: Corpus = load_corpus(options.data, options.vocab, options.batch, options.seq, options.seed)
+        self.model = build_model(options, self.corpus.tokenizer.vocabulary).to(self.device)
+        self.parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        self.optimizer = build_optimizer(self.model, options.learning_rate)
+        self.history = History()
+        self.speed = Speed()
+
+    def resume(self) -> None:
+        """Goes back to the last checkpoint, if there is one."""
+        history = load_checkpoint(self.options, self.model, self.optimizer, self.chip)
+        if history is None:
+            print(f"{checkpoint_file(self.options)} does not exist yet: starting from step 0")
+        else:
+            self.history = history
+            print(f"resumed from {checkpoint_file(self.options)} at step {len(history.losses)}")
+
+    def train(self) -> None:
+        """Trains to the last step; checkpoints, held-out losses and the progress bar come at the steps due."""
+        options = self.options
+        done = len(self.history.losses)
+        if not self.history.held_out:
+            self._evaluate(0)
+        with tqdm(total=options.steps, initial=done, unit="step", dynamic_ncols=True) as progress:
+            for first, last in self._stretches(done):
+                self._train_stretch(first, last)
+                if last % options.eval_every == 0 or last == options.steps:
+                    self._evaluate(last)
+                if last % options.checkpoint_every == 0 or last == options.steps:
+                    save_checkpoint(options, self.model, self.optimizer, self.history, self.chip)
+                progress.set_postfix_str(self._status(), refresh=False)
+                progress.update(last - first)
+
+    def finish(self) -> None:
+        """Writes summary and picture, and prints what was learned and a sample."""
+        options = self.options
+        summary = summarize(
+            options, self.history, self.speed, self.chip, self.parameters, self.corpus.tokenizer.vocabulary
+        )
+        write_summary(options.out / "summary.json", summary)
+        title = f"Llama {options.model} ({options.impl}, {options.dtype}) on {summary['chip'] or options.device}"
+        plot_losses(options.out / "loss.png", self.history, title)
+        first, last = summary["val_loss_first"], summary["val_loss_last"]
+        print(f"loss on held-out text: {first:.3f} -> {last:.3f} nats in {summary['steps']} steps")
+        if summary["chip_seconds_per_step"]:
+            mfu = "" if summary["mfu"] is None else f", {summary['mfu']:.1%} of its peak"
+            print(
+                f"{summary['chip']}: {summary['chip_seconds_per_step'] * 1e3:.3g} ms and "
+                f"{summary['joules_per_step']:.3g} J a step{mfu}"
+            )
+        if summary["fallbacks"]:
+            print(f"operators that ran on the CPU instead of the device: {summary['fallbacks']}")
+        if options.sample:
+            self.model.eval()
+            with self._autocast():
+                text = sample_text(self.model, self.corpus.tokenizer, options, self.device)
+            print(f"--- a sample ---\n{text}\n---")
+        print(f"results are in {options.out}")
+
+    def _stretches(self, done: int) -> Iterator[tuple[int, int]]:
+        """Ranges of steps without a wait inside: they end where something is due, and after the first step."""
+        options = self.options
+        start = done
+        while done < options.steps:
+            due = [(done // every + 1) * every for every in (options.eval_every, options.checkpoint_every)]
+            last = min(done + (1 if done == start else LOSSES_KEPT_ON_DEVICE), options.steps, *due)
+            yield done, last
+            done = last
+
+    def _train_stretch(self, first: int, last: int) -> None:
+        before = self.chip.counters()
+        start = time.perf_counter()
+        losses = torch.stack([self._step(step) for step in range(first, last)]).float().cpu().tolist()
+        self.speed.add(last - first, time.perf_counter() - start)
+        after = self.chip.counters()
+        if before is not None and after is not None:
+            self.speed.chip.add(before, after)
+        for step, loss in enumerate(losses, start=first):
+            if not math.isfinite(loss):
+                raise UserError(
+                    f"the loss of step {step} is {loss} with --lr {self.options.learning_rate}; use a smaller --lr"
+                )
+        self.history.losses += losses
+
+    def _step(self, step: int) -> Tensor:
+        """One training step; its loss stays on the device."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate_at(step, self.options.steps, self.options.learning_rate)
+        inputs, targets = self.corpus.training_batch(step)
+        loss = self._loss(inputs, targets)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT_NORM)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return loss.detach()
+
+    def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross entropy in nats a token, float32, of inputs and targets [batch, sequence]."""
+        with self._autocast():
+            logits = self.model(inputs.to(self.device))
+        logits = logits if isinstance(logits, Tensor) else logits.logits
+        return functional.cross_entropy(logits.flatten(0, 1).float(), targets.to(self.device).flatten())
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        return torch.autocast(self.device.type, torch.bfloat16) if self.options.dtype == "amp" else nullcontext()
+
+    def _evaluate(self, step: int) -> None:
+        """Adds the loss on HELD_OUT_BATCHES batches of held-out text after `step` steps."""
+        self.model.eval()
+        with torch.no_grad():
+            losses = [self._loss(*batch) for batch in self.corpus.held_out_batches(HELD_OUT_BATCHES)]
+        self.history.held_out.append((step, float(torch.stack(losses).mean())))
+        self.model.train()
+
+    def _status(self) -> str:
+        tokens = self.options.batch * self.options.seq
+        host, chip = self.speed.host_tokens_per_second(tokens), self.speed.chip_tokens_per_second(tokens)
+        parts = [f"loss {self.history.losses[-1]:.3f}", f"held out {self.history.held_out[-1][1]:.3f}"]
+        if host is not None:
+            parts.append(f"host {host:,.0f} tokens/s")
+        if chip is not None:
+            parts.append(f"chip {chip:,.0f} tokens/s")
+        return ", ".join(parts)
+
+
+def train(options: Options) -> None:
+    """Trains as `options` say; the results are in options.out."""
+    run = Run(options)
+    print(
+        f"Llama {options.model} ({options.impl}): {run.parameters:,} parameters, {options.dtype}, on "
+        f"{run.chip.name() or options.device}; {len(run.corpus.training):,} training tokens, "
+        f"{len(run.corpus.held_out):,} held out"
+    )
+    if options.resume:
+        run.resume()
+    run.train()
+    run.finish()

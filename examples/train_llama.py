@@ -1,0 +1,33 @@
+#!/usr/bin/env python3
+"""Trains a Llama on text: an ordinary PyTorch script, in which the device is a name.
+
+python examples/train_llama.py --device mtia_sim --model tiny --steps 300 --out runs/tiny
+"""
+
+import os
+import sys
+
+from llama.errors import UserError
+from llama.options import parse_options
+
+
+def main() -> int:
+    try:
+        options = parse_options()
+        if options.chip is not None:
+            # Read when the device initialises, so set before anything imports torch.
+            os.environ[f"{options.device.split(':')[0].upper()}_CHIP"] = options.chip
+        from llama.training import train
+
+        train(options)
+    except UserError as error:
+        print(f"train_llama.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ntrain_llama.py: stopped; go on with the same options and --resume", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
