@@ -1,0 +1,52 @@
+// ChipSpec: everything the emulator knows of a chip; a plain struct made from chip_fields.def and checked when parsed.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mtia {
+
+struct ChipSpec {
+  std::string name;
+
+#define CHIP_TYPE_integer uint64_t
+#define CHIP_TYPE_real double
+#define CHIP_FIELD(group, field, type, unit, minimum, maximum, summary) CHIP_TYPE_##type field{};
+#include "chip/chip_fields.def"
+#undef CHIP_FIELD
+#undef CHIP_TYPE_integer
+#undef CHIP_TYPE_real
+
+  uint32_t pe_count() const { return static_cast<uint32_t>(pe_rows * pe_columns); }
+  double cycles(double seconds) const { return seconds * clock_hz; }
+  double seconds(double cycles) const { return cycles / clock_hz; }
+
+  // Reads what mtia_core.chips writes: one "name=value" a line, `name` itself first, every field exactly once.
+  // Throws InvalidChip, which names the field, its value, its allowed range, and `where` the text came from.
+  static ChipSpec parse(std::string_view text, std::string_view where);
+
+  // The same text again: parse(x.serialise(), ...) equals x.
+  std::string serialise() const;
+
+  // Throws InvalidChip where a field is out of its range or two fields contradict each other.
+  void validate(std::string_view where) const;
+
+  friend bool operator==(const ChipSpec&, const ChipSpec&) = default;
+};
+
+// One row of chip_fields.def, for whoever lists fields (docs, torch.mtia_sim's device properties).
+struct ChipField {
+  std::string_view group;
+  std::string_view name;
+  bool is_integer;
+  std::string_view unit;
+  double minimum;
+  double maximum;
+  std::string_view summary;
+};
+
+const std::vector<ChipField>& chip_fields();
+
+}  // namespace mtia
