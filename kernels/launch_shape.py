@@ -1,0 +1,184 @@
+"""Launch shapes: how an ATen operator's tensors become the grid, the blocks and the arguments of a Triton kernel."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import triton.language as tl
+
+import mtia_sim_kernels.triton as kernel_folder
+
+
+@dataclass(frozen=True)
+class ChipLimits:
+    """What a launch shape may know of a chip."""
+
+    local_memory_bytes: int
+    processing_elements: int
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """The base pointer of the index-th tensor of the call."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """The index-th run-time number of the call, passed as `dtype`: "fp32", "fp64", "i32" or "i64"."""
+
+    index: int
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Scratch of the call that only its launches see: the bridge takes it from the caching allocator.
+
+    Launches of one plan that name the same `index` share the memory; its content is undefined at the first launch.
+    """
+
+    index: int
+    dtype: str
+    elements: int
+
+
+Argument = Tensor | Scalar | Workspace | int | float | None
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One launch of a kernel. `arguments` by parameter name; an int or float is baked in, None is an absent pointer."""
+
+    kernel: Any
+    grid: tuple[int, int, int]
+    arguments: Mapping[str, Argument]
+    constexprs: Mapping[str, Any]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+Plan = Launch | Sequence[Launch]
+LaunchShape = Callable[[tuple[str, ...], tuple[int, ...], ChipLimits], Plan]
+
+_launch_shapes: dict[str, LaunchShape] = {}
+
+#: Triton's element types by the names that launch plans use.
+TRITON_DTYPES: dict[str, tl.dtype] = {
+    "bool": tl.int1,
+    "i8": tl.int8,
+    "i16": tl.int16,
+    "i32": tl.int32,
+    "i64": tl.int64,
+    "u8": tl.uint8,
+    "fp16": tl.float16,
+    "bf16": tl.bfloat16,
+    "fp32": tl.float32,
+    "fp64": tl.float64,
+    "fp8e4m3": tl.float8e4nv,
+    "fp8e5m2": tl.float8e5,
+}
+
+DTYPE_BYTES: dict[str, int] = {
+    "bool": 1,
+    "i8": 1,
+    "i16": 2,
+    "i32": 4,
+    "i64": 8,
+    "u8": 1,
+    "fp16": 2,
+    "bf16": 2,
+    "fp32": 4,
+    "fp64": 8,
+    "fp8e4m3": 1,
+    "fp8e5m2": 1,
+}
+
+FLOATS = frozenset({"fp16", "bf16", "fp32", "fp64", "fp8e4m3", "fp8e5m2"})
+
+
+def launch_shape(name: str) -> Callable[[LaunchShape], LaunchShape]:
+    """Registers the decorated function as the launch shape of kernel `name`; a name can be taken once."""
+
+    def register(function: LaunchShape) -> LaunchShape:
+        if name in _launch_shapes:
+            raise ValueError(f"kernel {name!r} has two launch shapes: {_launch_shapes[name].__module__} and {function.__module__}")
+        _launch_shapes[name] = function
+        return function
+
+    return register
+
+
+def load_kernels() -> None:
+    """Imports every file of kernels/triton, which registers its launch shapes."""
+    for module in pkgutil.walk_packages(kernel_folder.__path__, kernel_folder.__name__ + "."):
+        importlib.import_module(module.name)
+
+
+def kernel_names() -> tuple[str, ...]:
+    """Names of all kernels that `plan` knows, sorted."""
+    load_kernels()
+    return tuple(sorted(_launch_shapes))
+
+
+def plan(name: str, dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> tuple[Launch, ...]:
+    """The launches of kernel `name`, in order.
+
+    `dtypes` are the tensors' dtypes (plus what the kernel documents), `sizes` whatever the kernel's launch shape documents.
+    Raises KeyError for an unknown kernel and ValueError for sizes that the kernel does not take.
+    """
+    if name not in _launch_shapes:
+        load_kernels()
+    if name not in _launch_shapes:
+        raise KeyError(f"no Triton kernel is called {name!r}; add it under kernels/triton with @launch_shape({name!r})")
+    launches = _launch_shapes[name](dtypes, sizes, chip)
+    return (launches,) if isinstance(launches, Launch) else tuple(launches)
+
+
+def compute_dtype(dtype: str) -> str:
+    """The dtype that arithmetic on `dtype` is done in: float32 for the half and 8-bit floats, else itself."""
+    return "fp32" if dtype in FLOATS and dtype != "fp64" else dtype
+
+
+def scalar_dtype(compute: str) -> str:
+    """How a run-time number reaches a kernel that computes in `compute`."""
+    if compute == "fp64":
+        return "fp64"
+    return "fp32" if compute in FLOATS else "i64"
+
+
+def ceil_div(numerator: int, denominator: int) -> int:
+    return -(-numerator // denominator)
+
+
+def next_power_of_2(value: int) -> int:
+    return 1 << max(value - 1, 0).bit_length()
+
+
+def floor_power_of_2(value: int) -> int:
+    return 1 << (max(value, 1).bit_length() - 1)
+
+
+def block_limit(chip: ChipLimits, bytes_per_element: int, most: int = 16384) -> int:
+    """The largest power of two of elements, `most` at most, whose tiles fit a PE's local memory with a margin of one eighth."""
+    return max(16, min(most, floor_power_of_2(chip.local_memory_bytes * 7 // 8 // bytes_per_element)))
+
+
+def tile_extent(size: int, limit: int) -> int:
+    """A power of two, `limit` at most, that covers `size` with few wasted lanes: the largest of the least wasteful."""
+    if size <= limit:
+        whole = next_power_of_2(size)
+        if whole <= limit and (whole * 3 <= size * 4 or whole <= 64):
+            return whole
+    candidates = [1 << power for power in range(6, limit.bit_length())] or [limit]
+    return min(candidates, key=lambda block: (ceil_div(size, block) * block + size * 64 // block, -block))
+
+
+def programs_for(chip: ChipLimits, tiles: int) -> tuple[int, int]:
+    """Spreads `tiles` over the PEs: (programs, tiles a program), the program of index p taking tiles p, p + programs, ..."""
+    tiles_per_program = ceil_div(tiles, chip.processing_elements)
+    return ceil_div(tiles, tiles_per_program), tiles_per_program

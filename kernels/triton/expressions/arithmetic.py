@@ -1,0 +1,330 @@
+"""Arithmetic, integer, logical and selecting expressions of the element-wise table."""
+
+import triton
+import triton.language as tl
+from triton.language.extra import libdevice
+
+
+@triton.jit
+def identity(x):
+    return x
+
+
+@triton.jit
+def add(x, y, alpha):
+    return x + y * alpha
+
+
+@triton.jit
+def add_unscaled(x, y):
+    return x + y
+
+
+@triton.jit
+def sub(x, y, alpha):
+    return x - y * alpha
+
+
+@triton.jit
+def sub_unscaled(x, y):
+    return x - y
+
+
+@triton.jit
+def rsub(x, y, alpha):
+    return y - x * alpha
+
+
+@triton.jit
+def mul(x, y):
+    return x * y
+
+
+@triton.jit
+def div(x, y):
+    return x / y
+
+
+@triton.jit
+def div_trunc(x, y):
+    if x.dtype.is_floating():
+        return libdevice.trunc(x / y)
+    else:
+        return x // y
+
+
+@triton.jit
+def div_floor(x, y):
+    if x.dtype.is_floating():
+        # Python's floor division: exact where x / y rounds up to an integer.
+        modulus = x % y
+        quotient = (x - modulus) / y
+        quotient = tl.where((modulus != 0) & ((y < 0) != (modulus < 0)), quotient - 1, quotient)
+        floored = tl.floor(quotient)
+        floored = tl.where(quotient - floored > 0.5, floored + 1, floored)
+        floored = tl.where(quotient == 0, libdevice.copysign(quotient * 0, x / y), floored)
+        return tl.where(y == 0, x / y, floored)
+    else:
+        quotient = x // y
+        modulus = x - quotient * y
+        return tl.where((modulus != 0) & ((y < 0) != (modulus < 0)), quotient - 1, quotient)
+
+
+@triton.jit
+def fmod(x, y):
+    return x % y
+
+
+@triton.jit
+def remainder(x, y):
+    modulus = x % y
+    return tl.where((modulus != 0) & ((y < 0) != (modulus < 0)), modulus + y, modulus)
+
+
+@triton.jit
+def integer_power(x, y):
+    # Binary exponentiation with wrap-around; a negative exponent leaves only 1 and -1 other than zero.
+    exponent = tl.where(y < 0, -y, y)
+    base = x
+    result = x * 0 + 1
+    while tl.max(exponent) > 0:
+        result = tl.where((exponent & 1) != 0, result * base, result)
+        base = base * base
+        exponent = exponent >> 1
+    unit = (x == 1) | (x == -1)
+    return tl.where((y < 0) & (unit == 0), result * 0, result)
+
+
+@triton.jit
+def power(x, y):
+    if x.dtype.is_floating():
+        return libdevice.pow(x, y)
+    else:
+        return integer_power(x, y)
+
+
+@triton.jit
+def square(x):
+    return x * x
+
+
+@triton.jit
+def cube(x):
+    return x * x * x
+
+
+@triton.jit
+def negate(x):
+    return -x
+
+
+@triton.jit
+def absolute(x):
+    return tl.abs(x)
+
+
+@triton.jit
+def sign(x):
+    zero = x * 0
+    result = tl.where(x > 0, zero + 1, zero)
+    result = tl.where(x < 0, zero - 1, result)
+    if x.dtype.is_floating():
+        # NaN and infinities have no zero multiple.
+        result = tl.where(x > 0, 1.0, tl.where(x < 0, -1.0, 0.0)).to(x.dtype)
+    return result
+
+
+@triton.jit
+def signbit(x):
+    if x.dtype.is_floating():
+        return libdevice.copysign(tl.where(x == x, 1.0, 1.0).to(x.dtype), x) < 0
+    else:
+        return x < 0
+
+
+@triton.jit
+def copysign(x, y):
+    return libdevice.copysign(x, y)
+
+
+@triton.jit
+def heaviside(x, values):
+    positive = tl.where(x > 0, values * 0 + 1, values * 0)
+    return tl.where(x == 0, values, tl.where(x != x, x, positive))
+
+
+@triton.jit
+def maximum(x, y):
+    if x.dtype.is_floating():
+        return tl.maximum(x, y, propagate_nan=tl.PropagateNan.ALL)
+    else:
+        return tl.maximum(x, y)
+
+
+@triton.jit
+def minimum(x, y):
+    if x.dtype.is_floating():
+        return tl.minimum(x, y, propagate_nan=tl.PropagateNan.ALL)
+    else:
+        return tl.minimum(x, y)
+
+
+@triton.jit
+def fmax(x, y):
+    return tl.maximum(x, y)
+
+
+@triton.jit
+def fmin(x, y):
+    return tl.minimum(x, y)
+
+
+@triton.jit
+def clamp(x, low, high):
+    return minimum(maximum(x, low), high)
+
+
+@triton.jit
+def where(condition, x, y):
+    return tl.where(condition, x, y)
+
+
+@triton.jit
+def masked_fill(x, mask, value):
+    return tl.where(mask, value, x)
+
+
+@triton.jit
+def addcmul(x, y, z, value):
+    return x + value * y * z
+
+
+@triton.jit
+def addcdiv(x, y, z, value):
+    return x + value * (y / z)
+
+
+@triton.jit
+def lerp(x, end, weight):
+    # The two forms keep both ends exact, as torch does.
+    return tl.where(tl.abs(weight) < 0.5, x + weight * (end - x), end - (end - x) * (1 - weight))
+
+
+@triton.jit
+def nan_to_num(x, nan, posinf, neginf):
+    result = tl.where(x != x, nan, x)
+    result = tl.where(x == float("inf"), posinf, result)
+    return tl.where(x == float("-inf"), neginf, result)
+
+
+@triton.jit
+def equal(x, y):
+    return x == y
+
+
+@triton.jit
+def not_equal(x, y):
+    return x != y
+
+
+@triton.jit
+def less(x, y):
+    return x < y
+
+
+@triton.jit
+def less_equal(x, y):
+    return x <= y
+
+
+@triton.jit
+def greater(x, y):
+    return x > y
+
+
+@triton.jit
+def greater_equal(x, y):
+    return x >= y
+
+
+@triton.jit
+def logical_and(x, y):
+    return (x != 0) & (y != 0)
+
+
+@triton.jit
+def logical_or(x, y):
+    return (x != 0) | (y != 0)
+
+
+@triton.jit
+def logical_xor(x, y):
+    return (x != 0) != (y != 0)
+
+
+@triton.jit
+def logical_not(x):
+    return x == 0
+
+
+@triton.jit
+def bitwise_and(x, y):
+    return x & y
+
+
+@triton.jit
+def bitwise_or(x, y):
+    return x | y
+
+
+@triton.jit
+def bitwise_xor(x, y):
+    return x ^ y
+
+
+@triton.jit
+def bitwise_not(x):
+    if x.dtype == tl.int1:
+        return x == 0
+    else:
+        return ~x
+
+
+@triton.jit
+def shift_left(x, y):
+    bits: tl.constexpr = x.dtype.primitive_bitwidth
+    inside = (y >= 0) & (y < bits)
+    return tl.where(inside, x << tl.where(inside, y, y * 0), x * 0)
+
+
+@triton.jit
+def shift_right(x, y):
+    # An over-long shift leaves the sign, as a shift by all bits but one does.
+    bits: tl.constexpr = x.dtype.primitive_bitwidth
+    inside = (y >= 0) & (y < bits)
+    return x >> tl.where(inside, y, y * 0 + (bits - 1))
+
+
+@triton.jit
+def is_nan(x):
+    return x != x
+
+
+@triton.jit
+def is_infinite(x):
+    return tl.abs(x) == float("inf")
+
+
+@triton.jit
+def is_finite(x):
+    return tl.abs(x) < float("inf")
+
+
+@triton.jit
+def is_negative_infinity(x):
+    return x == float("-inf")
+
+
+@triton.jit
+def is_positive_infinity(x):
+    return x == float("inf")

@@ -1,0 +1,206 @@
+"""Exponential, trigonometric, rounding and special-function expressions of the element-wise table."""
+
+import triton
+import triton.language as tl
+from triton.language.extra import libdevice
+
+
+@triton.jit
+def exp(x):
+    return tl.exp(x)
+
+
+@triton.jit
+def exp2(x):
+    return tl.exp2(x)
+
+
+@triton.jit
+def expm1(x):
+    return libdevice.expm1(x)
+
+
+@triton.jit
+def log(x):
+    return tl.log(x)
+
+
+@triton.jit
+def log2(x):
+    return tl.log2(x)
+
+
+@triton.jit
+def log10(x):
+    return libdevice.log10(x)
+
+
+@triton.jit
+def log1p(x):
+    return libdevice.log1p(x)
+
+
+@triton.jit
+def sqrt(x):
+    return tl.sqrt(x)
+
+
+@triton.jit
+def rsqrt(x):
+    return tl.rsqrt(x)
+
+
+@triton.jit
+def reciprocal(x):
+    return 1.0 / x
+
+
+@triton.jit
+def sin(x):
+    return tl.sin(x)
+
+
+@triton.jit
+def cos(x):
+    return tl.cos(x)
+
+
+@triton.jit
+def tan(x):
+    return libdevice.tan(x)
+
+
+@triton.jit
+def asin(x):
+    return libdevice.asin(x)
+
+
+@triton.jit
+def acos(x):
+    return libdevice.acos(x)
+
+
+@triton.jit
+def atan(x):
+    return libdevice.atan(x)
+
+
+@triton.jit
+def atan2(x, y):
+    return libdevice.atan2(x, y)
+
+
+@triton.jit
+def sinh(x):
+    return libdevice.sinh(x)
+
+
+@triton.jit
+def cosh(x):
+    return libdevice.cosh(x)
+
+
+@triton.jit
+def tanh(x):
+    return libdevice.tanh(x)
+
+
+@triton.jit
+def asinh(x):
+    return libdevice.asinh(x)
+
+
+@triton.jit
+def acosh(x):
+    return libdevice.acosh(x)
+
+
+@triton.jit
+def atanh(x):
+    return libdevice.atanh(x)
+
+
+@triton.jit
+def erf(x):
+    return tl.erf(x)
+
+
+@triton.jit
+def erfc(x):
+    return libdevice.erfc(x)
+
+
+@triton.jit
+def erfinv(x):
+    return libdevice.erfinv(x)
+
+
+@triton.jit
+def lgamma(x):
+    return libdevice.lgamma(x)
+
+
+@triton.jit
+def hypot(x, y):
+    return libdevice.hypot(x, y)
+
+
+@triton.jit
+def floor(x):
+    return tl.floor(x)
+
+
+@triton.jit
+def ceil(x):
+    return tl.ceil(x)
+
+
+@triton.jit
+def round_half_even(x):
+    return libdevice.rint(x)
+
+
+@triton.jit
+def trunc(x):
+    return libdevice.trunc(x)
+
+
+@triton.jit
+def frac(x):
+    return x - libdevice.trunc(x)
+
+
+@triton.jit
+def logaddexp(x, y):
+    largest = tl.maximum(x, y, propagate_nan=tl.PropagateNan.ALL)
+    same = (x == y) & (tl.abs(x) == float("inf"))
+    return tl.where(same, x, largest + libdevice.log1p(tl.exp(-tl.abs(x - y))))
+
+
+@triton.jit
+def logaddexp2(x, y):
+    largest = tl.maximum(x, y, propagate_nan=tl.PropagateNan.ALL)
+    same = (x == y) & (tl.abs(x) == float("inf"))
+    return tl.where(same, x, largest + libdevice.log1p(tl.exp2(-tl.abs(x - y))) * 1.4426950408889634)
+
+
+@triton.jit
+def xlogy(x, y):
+    return tl.where((x == 0) & (y == y), x * 0, x * tl.log(y))
+
+
+@triton.jit
+def logit(x):
+    return tl.log(x / (1 - x))
+
+
+@triton.jit
+def logit_eps(x, eps):
+    clamped = tl.where(x < eps, eps, tl.where(x > 1 - eps, 1 - eps, x))
+    return tl.log(clamped / (1 - clamped))
+
+
+@triton.jit
+def sinc(x):
+    scaled = x * 3.141592653589793
+    return tl.where(x == 0, 1.0, tl.sin(scaled) / scaled)
