@@ -106,7 +106,9 @@ def launch_shape(name: str) -> Callable[[LaunchShape], LaunchShape]:
 
     def register(function: LaunchShape) -> LaunchShape:
         if name in _launch_shapes:
-            raise ValueError(f"kernel {name!r} has two launch shapes: {_launch_shapes[name].__module__} and {function.__module__}")
+            raise ValueError(
+                f"kernel {name!r} has two launch shapes: {_launch_shapes[name].__module__} and {function.__module__}"
+            )
         _launch_shapes[name] = function
         return function
 
@@ -128,7 +130,7 @@ def kernel_names() -> tuple[str, ...]:
 def plan(name: str, dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> tuple[Launch, ...]:
     """The launches of kernel `name`, in order.
 
-    `dtypes` are the tensors' dtypes (plus what the kernel documents), `sizes` whatever the kernel's launch shape documents.
+    `dtypes` are the tensors' dtypes (plus what the kernel documents), `sizes` whatever its launch shape documents.
     Raises KeyError for an unknown kernel and ValueError for sizes that the kernel does not take.
     """
     if name not in _launch_shapes:
@@ -164,7 +166,7 @@ def floor_power_of_2(value: int) -> int:
 
 
 def block_limit(chip: ChipLimits, bytes_per_element: int, most: int = 16384) -> int:
-    """The largest power of two of elements, `most` at most, whose tiles fit a PE's local memory with a margin of one eighth."""
+    """The largest power of two of elements (at most `most`) that fits a PE's local memory with a margin of an eighth."""
     return max(16, min(most, floor_power_of_2(chip.local_memory_bytes * 7 // 8 // bytes_per_element)))
 
 
@@ -179,6 +181,6 @@ def tile_extent(size: int, limit: int) -> int:
 
 
 def programs_for(chip: ChipLimits, tiles: int) -> tuple[int, int]:
-    """Spreads `tiles` over the PEs: (programs, tiles a program), the program of index p taking tiles p, p + programs, ..."""
+    """Spreads `tiles` over the PEs: (programs, tiles a program); program p takes the tiles p, p + programs, ..."""
     tiles_per_program = ceil_div(tiles, chip.processing_elements)
     return ceil_div(tiles, tiles_per_program), tiles_per_program

@@ -17,7 +17,6 @@ from mtia_sim_kernels.launch_shape import (
     ceil_div,
     compute_dtype,
     launch_shape,
-    next_power_of_2,
     programs_for,
     scalar_dtype,
     tile_extent,
@@ -69,7 +68,7 @@ def elementwise_contiguous(
 ):  # fmt: skip
     lane = tl.arange(0, BLOCK)
     for tile in tl.range(tl.program_id(0), tiles, programs, num_stages=2):
-        start = tile.to(tl.int64) * BLOCK
+        start = tile * tl.full([], BLOCK, tl.int64)
         mask = lane < tl.minimum(elements - start, BLOCK).to(tl.int32)
         offsets = start + lane
         a = operand(in0, scalar0, offsets, mask, COMPUTE, (RAW & 1) != 0)
@@ -91,10 +90,12 @@ def tile_operand(
     pointer, scalar, base, row, column, row_mask, column_mask, stride_m, stride_n,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, COMPUTE: tl.constexpr, RAW: tl.constexpr,
 ):  # fmt: skip
-    """As `operand`, for a 2-D tile; an operand that is constant along a dimension is read once there: [M, 1], [1, N] or [1, 1]."""
+    """As `operand`, for a 2-D tile; what is constant along a dimension is read once there: [M, 1], [1, N] or [1, 1]."""
     if pointer is not None:
         if ROWS and COLUMNS:
-            return operand(pointer + base, scalar, row * stride_m + column * stride_n, row_mask & column_mask, COMPUTE, RAW)
+            return operand(
+                pointer + base, scalar, row * stride_m + column * stride_n, row_mask & column_mask, COMPUTE, RAW
+            )
         elif ROWS:
             return operand(pointer + base, scalar, row * stride_m, row_mask, COMPUTE, RAW)
         elif COLUMNS:
@@ -118,7 +119,7 @@ def elementwise_strided(
     EXPRESSION: tl.constexpr, OPERANDS: tl.constexpr, RAW: tl.constexpr, COMPUTE: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, INDEX: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
-    """Bit k of RAW, ROWS and COLUMNS is of operand k: kept in its own dtype, varies along the tile's rows, along its columns."""
+    """Bit k of RAW, ROWS, COLUMNS is of operand k: kept in its own dtype, varies along rows, along columns."""
     for tile in tl.range(tl.program_id(0), tiles, programs, num_stages=2):
         start_n = (tile % tiles_n) * BLOCK_N
         rest = tile // tiles_n
@@ -169,7 +170,9 @@ def elementwise_strided(
         tl.store(out + base + row * out_m + column * out_n, result, mask=row_mask & column_mask)
 
 
-def operand_arguments(row: Elementwise, operands: tuple[str, ...], compute: str) -> tuple[dict[str, Argument], list[int]]:
+def operand_arguments(
+    row: Elementwise, operands: tuple[str, ...], compute: str
+) -> tuple[dict[str, Argument], list[int]]:
     """Pointer and scalar arguments, and the positions of the tensor operands."""
     arguments: dict[str, Argument] = {"out": Tensor(0)}
     tensors: list[int] = []
@@ -190,24 +193,33 @@ def operand_arguments(row: Elementwise, operands: tuple[str, ...], compute: str)
 
 
 def elementwise(row: Elementwise, dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Launch:
-    """`dtypes` is (output, one for each operand or "scalar", compute): compute is the promoted dtype before it is widened.
+    """`dtypes` is (output, one for each operand or "scalar", compute), compute being the promoted dtype, not widened.
 
-    `tensors` are the output and the tensor operands; `scalars` the values of the "scalar" operands, in operand order. `sizes` is
-    (dimensions, shape, strides of the output, strides of each tensor operand), outermost dimension first, strides in elements,
-    0 where broadcast, already coalesced. The output has at least one element.
+    `tensors` are the output and the tensor operands; `scalars` the values of the "scalar" operands, in operand order.
+    `sizes` is (dimensions, shape, strides of the output, strides of each tensor operand), outermost dimension first,
+    strides in elements, 0 where broadcast, already coalesced. The output has at least one element.
     """
     output, *operands, common = dtypes
     if len(operands) != len(row.operands):
-        raise ValueError(f"elementwise.{row.name} takes the operands {row.operands}, got {len(operands)} dtypes {operands}")
+        raise ValueError(
+            f"elementwise.{row.name} takes the operands {row.operands}, got {len(operands)} dtypes {operands}"
+        )
     dimensions = sizes[0]
     shape = list(sizes[1 : 1 + dimensions])
     compute = compute_dtype(common) if common != "bool" else row.boolean
     arguments, tensors = operand_arguments(row, tuple(operands), compute)
     strides = [list(sizes[1 + dimensions * (i + 1) : 1 + dimensions * (i + 2)]) for i in range(1 + len(tensors))]
     if len(sizes) != 1 + dimensions * (2 + len(tensors)):
-        raise ValueError(f"elementwise.{row.name} got {len(sizes)} sizes for {dimensions} dimensions and {1 + len(tensors)} tensors")
+        raise ValueError(
+            f"elementwise.{row.name} got {len(sizes)} sizes for {dimensions} dimensions and {1 + len(tensors)} tensors"
+        )
     raw = sum(1 << i for i, name in enumerate(row.operands) if name in row.unpromoted)
-    constexprs = {"EXPRESSION": row.expression, "OPERANDS": len(operands), "RAW": raw, "COMPUTE": TRITON_DTYPES[compute]}
+    constexprs = {
+        "EXPRESSION": row.expression,
+        "OPERANDS": len(operands),
+        "RAW": raw,
+        "COMPUTE": TRITON_DTYPES[compute],
+    }
     # Double-buffered loads, the values in the compute dtype, the store and four temporaries.
     element_bytes = DTYPE_BYTES[output] + (len(tensors) + 4) * DTYPE_BYTES[compute]
     element_bytes += sum(2 * DTYPE_BYTES[operands[i]] for i in tensors)
@@ -216,13 +228,17 @@ def elementwise(row: Elementwise, dtypes: tuple[str, ...], sizes: tuple[int, ...
     if dimensions <= 1 and all(stride in ([], [1]) for stride in strides):
         elements = shape[0] if shape else 1
         # Small tensors share a few block sizes, so that few programs are compiled.
-        block = min(limit, max(128, next_power_of_2(elements))) if elements <= 1024 else min(limit, 1024 if elements <= 65536 else limit)
+        whole = 128 if elements <= 128 else 1024 if elements <= 65536 else limit
+        block = min(limit, whole)
         tiles = ceil_div(elements, block)
         programs, _ = programs_for(chip, tiles)
         arguments |= {"elements": elements, "tiles": tiles, "programs": programs}
         return Launch(elementwise_contiguous, (programs, 1, 1), arguments, constexprs | {"BLOCK": block})
     if dimensions > MOST_OUTER + 2:
-        raise ValueError(f"elementwise.{row.name} got {dimensions} dimensions after coalescing, it takes {MOST_OUTER + 2}; make operands contiguous")
+        raise ValueError(
+            f"elementwise.{row.name} got {dimensions} dimensions after coalescing, it takes {MOST_OUTER + 2}; "
+            "make its operands contiguous"
+        )
 
     while len(shape) < MOST_OUTER + 2:
         shape.insert(0, 1)
@@ -235,14 +251,23 @@ def elementwise(row: Elementwise, dtypes: tuple[str, ...], sizes: tuple[int, ...
     outer = shape[0] * shape[1] * shape[2] * shape[3]
     tiles = outer * tiles_m * tiles_n
     programs, _ = programs_for(chip, tiles)
-    arguments |= {"tiles": tiles, "programs": programs, "tiles_m": tiles_m, "tiles_n": tiles_n, "size_m": size_m, "size_n": size_n}
+    arguments |= {
+        "tiles": tiles,
+        "programs": programs,
+        "tiles_m": tiles_m,
+        "tiles_n": tiles_n,
+        "size_m": size_m,
+        "size_n": size_n,
+    }
     arguments |= {f"size{i}": shape[i] for i in range(1, MOST_OUTER)}
     rows = columns = 0
     names = ["out"] + [f"in{i}" for i in range(MOST_OPERANDS)]
     of_operand = {0: 0} | {position + 1: i + 1 for i, position in enumerate(tensors)}
     for position, name in enumerate(names):
         stride = strides[of_operand[position]] if position in of_operand else [0] * (MOST_OUTER + 2)
-        named = {f"{name}_m": stride[-2], f"{name}_n": stride[-1]} | {f"{name}_{i}": stride[i] for i in range(MOST_OUTER)}
+        named = {f"{name}_m": stride[-2], f"{name}_n": stride[-1]} | {
+            f"{name}_{i}": stride[i] for i in range(MOST_OUTER)
+        }
         if position in of_operand:
             arguments |= named
         else:

@@ -12,17 +12,19 @@ from mtia_sim_kernels.triton.expressions import activation, arithmetic, transcen
 class Elementwise:
     """One element-wise kernel, launched as "elementwise.<name>".
 
-    `expression` takes `operands` in order, as values of the compute dtype, and returns the result. Every operand may be a tensor or,
-    where the caller says so, a run-time number. Operand names are the ATen schema's argument names.
+    `expression` takes `operands` in order, as values of the compute dtype, and returns the result. Every operand may
+    be a tensor or, where the caller says so, a run-time number. Operand names are the ATen schema's argument names.
 
-    `promotion`: "common" computes in the promoted dtype of the operands, "float" promotes integers and bool to the default float.
+    `promotion`: "common" computes in the operands' promoted dtype, "float" promotes integers and bool to the default
+    float first.
     `result`: "common" gives the promoted dtype, "bool" gives bool.
     `unpromoted` operands keep their own dtype (conditions and masks: bool) and take no part in promotion.
     `boolean` is what a bool computation is done in: "i8" (so that add is or, mul is and) or "bool".
 
-    `operators` names the ATen overloads, in functional form, that the row serves; C++ registers from it. `overload[arg=value,...]`
-    narrows the row to calls with those argument values (several rows may share an overload; the most narrow match wins). Operands
-    that the schema lacks: `norm` of a loss's backward is 1 / numel for the reduction "mean", else 1.
+    `operators` names the ATen overloads, in functional form, that the row serves; C++ registers from it.
+    `overload[arg=value,...]` narrows the row to calls with those argument values (several rows may share an overload;
+    the most narrow match wins). Operands that the schema lacks: `norm` of a loss's backward is 1 / numel for the
+    reduction "mean", else 1.
     """
 
     name: str
@@ -80,11 +82,21 @@ _ARITHMETIC = (
     _row("fmax", arithmetic.fmax, "self other", "fmax"),
     _row("fmin", arithmetic.fmin, "self other", "fmin"),
     _row("clamp", arithmetic.clamp, "self min max", "clamp clamp.Tensor"),
-    _row("clamp_min", arithmetic.maximum, "self min", "clamp[max=None] clamp.Tensor[max=None] clamp_min clamp_min.Tensor"),
-    _row("clamp_max", arithmetic.minimum, "self max", "clamp[min=None] clamp.Tensor[min=None] clamp_max clamp_max.Tensor"),
+    _row(
+        "clamp_min", arithmetic.maximum, "self min", "clamp[max=None] clamp.Tensor[max=None] clamp_min clamp_min.Tensor"
+    ),
+    _row(
+        "clamp_max", arithmetic.minimum, "self max", "clamp[min=None] clamp.Tensor[min=None] clamp_max clamp_max.Tensor"
+    ),
     _row("hardtanh", arithmetic.clamp, "self min_val max_val", "hardtanh"),
     _row("where", arithmetic.where, "condition self other", "where.self", unpromoted=("condition",)),
-    _row("masked_fill", arithmetic.masked_fill, "self mask value", "masked_fill.Scalar masked_fill.Tensor", unpromoted=("mask",)),
+    _row(
+        "masked_fill",
+        arithmetic.masked_fill,
+        "self mask value",
+        "masked_fill.Scalar masked_fill.Tensor",
+        unpromoted=("mask",),
+    ),
     _row("addcmul", arithmetic.addcmul, "self tensor1 tensor2 value", "addcmul"),
     _row("addcdiv", arithmetic.addcdiv, "self tensor1 tensor2 value", "addcdiv"),
     _row("lerp", arithmetic.lerp, "self end weight", "lerp.Scalar lerp.Tensor"),
@@ -167,7 +179,9 @@ _TRANSCENDENTAL = (
 _ACTIVATION = (
     _row("relu", activation.relu, "self", "relu"),
     _row("leaky_relu", activation.leaky_relu, "self negative_slope", "leaky_relu"),
-    _row("leaky_relu_backward", activation.leaky_relu_backward, "grad_output self negative_slope", "leaky_relu_backward"),
+    _row(
+        "leaky_relu_backward", activation.leaky_relu_backward, "grad_output self negative_slope", "leaky_relu_backward"
+    ),
     _row("prelu", activation.prelu, "self weight", "_prelu_kernel"),
     _row("threshold", activation.threshold, "self threshold value", "threshold"),
     _row("threshold_backward", activation.threshold_backward, "grad_output self threshold", "threshold_backward"),

@@ -125,9 +125,7 @@ def mish_backward(grad, x):
 
 @triton.jit
 def clamp_0_6(x):
-    return tl.minimum(
-        tl.maximum(x, 0.0, propagate_nan=tl.PropagateNan.ALL), 6.0, propagate_nan=tl.PropagateNan.ALL
-    )
+    return tl.minimum(tl.maximum(x, 0.0, propagate_nan=tl.PropagateNan.ALL), 6.0, propagate_nan=tl.PropagateNan.ALL)
 
 
 @triton.jit

@@ -84,9 +84,9 @@ def remainder(x, y):
 @triton.jit
 def integer_power(x, y):
     # Binary exponentiation with wrap-around; a negative exponent leaves only 1 and -1 other than zero.
-    exponent = tl.where(y < 0, -y, y)
-    base = x
-    result = x * 0 + 1
+    base = x + y * 0
+    exponent = tl.where(y < 0, -y, y) + x * 0
+    result = base * 0 + 1
     while tl.max(exponent) > 0:
         result = tl.where((exponent & 1) != 0, result * base, result)
         base = base * base
