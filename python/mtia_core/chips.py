@@ -1,0 +1,226 @@
+"""Chips as data: loads a TOML file of chips/ or of the user, checks it against csrc/chip/chip_fields.def, and writes it
+as the flat text that C++ (csrc/chip/chip_spec.h) reads and checks again."""
+
+import functools
+import math
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mtia_core.errors import InvalidChip
+
+DEFAULT = "mtia300"
+VARIABLE = "MTIA_SIM_CHIP"
+KINDS = ("published", "derived", "assumed")
+_DIRECTORY = Path(__file__).parent / "chips"
+_TABLE = Path(__file__).parent / "tables" / "chip_fields.def"
+_ROW = re.compile(r'^CHIP_FIELD\((\w+), (\w+), (integer|real), "([^"]*)", ([^,]+), ([^,]+), "([^"]*)"\)$', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Field:
+    """One row of chip_fields.def."""
+
+    group: str
+    name: str
+    is_integer: bool
+    unit: str
+    minimum: float
+    maximum: float
+    summary: str
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.group}.{self.name}"
+
+    @property
+    def remedy(self) -> str:
+        unit = "" if self.unit == "1" else f" {self.unit}"
+        noun = "an integer" if self.is_integer else "a number"
+        return f"give {noun} of {self.minimum:.12g} to {self.maximum:.12g}{unit}"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a number comes from: ``kind`` is one of KINDS, ``source`` a paper's key, ``how`` arithmetic or reason."""
+
+    kind: str
+    source: str
+    how: str
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A checked chip. Its fields, in the units of chip_fields.def, are attributes: ``chip.local_memory_bytes``."""
+
+    name: str
+    values: Mapping[str, int | float]
+    sources: Mapping[str, Source]
+    path: Path
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.values[name]
+        except KeyError:
+            raise AttributeError(f"a chip has no field {name}; csrc/chip/chip_fields.def lists all fields") from None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Chip, (self.name, self.values, self.sources, self.path)
+
+    @property
+    def processing_elements(self) -> int:
+        return int(self.values["pe_rows"] * self.values["pe_columns"])
+
+    def serialise(self) -> str:
+        """Returns one ``name=value`` a line, the text that ChipSpec::parse reads."""
+        lines = [f"name={self.name}"]
+        lines += [f"{field.name}={self.values[field.name]!r}" for field in fields()]
+        return "\n".join(lines) + "\n"
+
+
+@functools.cache
+def fields() -> tuple[Field, ...]:
+    """Returns the rows of chip_fields.def in their order."""
+    rows = tuple(
+        Field(group, name, kind == "integer", unit, float(minimum), float(maximum), summary)
+        for group, name, kind, unit, minimum, maximum, summary in _ROW.findall(_TABLE.read_text())
+    )
+    assert rows, f"{_TABLE} has no row that reads CHIP_FIELD(...)"
+    return rows
+
+
+def names() -> list[str]:
+    """Returns the names of the chips that come with mtia_sim."""
+    return sorted(path.stem for path in _DIRECTORY.glob("*.toml"))
+
+
+def load(chip: str | os.PathLike[str] | None = None) -> Chip:
+    """Loads a chip by name or by the path of a TOML file.
+
+    Args:
+        chip: A name (see ``names()``) or a path; None takes the environment's MTIA_SIM_CHIP, or else mtia300.
+
+    Raises:
+        InvalidChip: No such chip, or a field is missing, unknown or out of its range.
+    """
+    wanted = os.fspath(chip) if chip is not None else os.environ.get(VARIABLE) or DEFAULT
+    return _load(_find(wanted))
+
+
+def _find(wanted: str) -> Path:
+    if re.fullmatch(r"\w+", wanted):
+        path = _DIRECTORY / f"{wanted}.toml"
+        if path.exists():
+            return path
+    path = Path(wanted).expanduser()
+    if path.is_file():
+        return path.resolve()
+    raise InvalidChip(
+        f"there is no chip and no file {wanted!r}", remedy=f"give one of {', '.join(names())} or a TOML file"
+    )
+
+
+def _load(path: Path, derived_from: tuple[Path, ...] = ()) -> Chip:
+    if path in derived_from:
+        raise InvalidChip("the chip is its own base", str(path), "name another chip in base = ...")
+    try:
+        document = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidChip(f"not a TOML file: {error}", str(path), "compare it with a file of mtia_core/chips") from None
+    name = document.pop("name", None)
+    if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name):
+        raise InvalidChip(f"name = {name!r} is not a name", str(path), 'write name = "..." with letters, digits, . - _')
+    base = document.pop("base", None)
+    values: dict[str, int | float] = {}
+    sources: dict[str, Source] = {}
+    if base is not None:
+        if not isinstance(base, str):
+            raise InvalidChip(f"base = {base!r} is not a chip", str(path), "give a name or a path")
+        # A relative base is sought beside the file that names it.
+        sibling = path.parent / base
+        inherited = _load(sibling.resolve() if sibling.is_file() else _find(base), (*derived_from, path))
+        values.update(inherited.values)
+        sources.update(inherited.sources)
+    _read_groups(document, path, values, sources)
+    for field in fields():
+        if field.name not in values:
+            raise InvalidChip(f"{field.full_name} is missing ({field.summary})", str(path), field.remedy)
+    _check_together(values, path)
+    return Chip(name, values, sources, path)
+
+
+def _read_groups(
+    document: dict[str, Any], path: Path, values: dict[str, int | float], sources: dict[str, Source]
+) -> None:
+    groups: dict[str, dict[str, Field]] = {}
+    for field in fields():
+        groups.setdefault(field.group, {})[field.name] = field
+    for group, entries in document.items():
+        if group not in groups or not isinstance(entries, dict):
+            raise InvalidChip(f"no chip has a table [{group}]", str(path), f"the tables are {', '.join(groups)}")
+        for name, entry in entries.items():
+            if name not in groups[group]:
+                raise InvalidChip(f"no chip has a field {group}.{name}", str(path), _nearest(group, name, groups))
+            values[name], sources[name] = _read_entry(groups[group][name], entry, path)
+
+
+def _nearest(group: str, name: str, groups: dict[str, dict[str, Field]]) -> str:
+    for other, named in groups.items():
+        if name in named:
+            return f"move it to [{other}]"
+    return f"the fields of [{group}] are {', '.join(groups[group])}"
+
+
+def _read_entry(field: Field, entry: Any, path: Path) -> tuple[int | float, Source]:
+    """Reads ``{ value = ..., kind = ..., source = ..., how = ... }``, or a bare number, which counts as assumed."""
+    if not isinstance(entry, dict):
+        return _read_number(field, entry, path), Source("assumed", "", "given without a source")
+    unknown = set(entry) - {"value", "kind", "source", "how", "note"}
+    if unknown:
+        raise InvalidChip(
+            f"{field.full_name} has the unknown key {min(unknown)}",
+            str(path),
+            "the keys are value, kind, source, how, note",
+        )
+    kind = entry.get("kind", "assumed")
+    source, how = entry.get("source", ""), entry.get("how", "")
+    if kind not in KINDS:
+        raise InvalidChip(f"{field.full_name} has kind = {kind!r}", str(path), f"give one of {', '.join(KINDS)}")
+    if kind != "assumed" and not source:
+        raise InvalidChip(f"{field.full_name} is {kind} but names no source", str(path), 'add source = "..."')
+    if kind == "derived" and not how:
+        raise InvalidChip(f"{field.full_name} is derived but shows no arithmetic", str(path), 'add how = "..."')
+    return _read_number(field, entry.get("value"), path), Source(kind, source, how or entry.get("note", ""))
+
+
+def _read_number(field: Field, value: Any, path: Path) -> int | float:
+    shown = f"{field.full_name} = {value!r}"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidChip(f"{shown} is not a number", str(path), field.remedy)
+    if field.is_integer:
+        if not math.isfinite(value) or value != int(value):
+            raise InvalidChip(f"{shown} is not an integer", str(path), field.remedy)
+        value = int(value)
+    else:
+        value = float(value)
+    if not field.minimum <= value <= field.maximum:
+        raise InvalidChip(f"{shown} is out of range", str(path), field.remedy)
+    return value
+
+
+def _check_together(values: Mapping[str, int | float], path: Path) -> None:
+    """The checks of ChipSpec::validate that need two fields."""
+    bounds = (("sram_cache_bytes", "sram_bytes"), ("static_watts", "typical_watts"), ("typical_watts", "tdp_watts"))
+    by_name = {field.name: field for field in fields()}
+    for smaller, larger in bounds:
+        if values[smaller] > values[larger]:
+            field = by_name[smaller]
+            raise InvalidChip(
+                f"{field.full_name} = {values[smaller]!r} exceeds {larger} = {values[larger]!r}",
+                str(path),
+                field.remedy,
+            )
