@@ -4,33 +4,23 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
-import torch.nn.functional as functional
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from .checkpoint import checkpoint_file, load_checkpoint, save_checkpoint
 from .chip import Chip
 from .data import Corpus, load_corpus
 from .errors import UserError
-from .huggingface import build_transformers_llama
-from .model import Llama
 from .options import Options
 from .plot import plot_losses
 from .results import History, Speed, summarize, write_summary
 from .sample import sample_text
-from .sizes import SIZES
+from .steps import autocast, build_model, build_optimizer, learning_rate_at, loss_of, train_on
 
 HELD_OUT_BATCHES = 8
 LOSSES_KEPT_ON_DEVICE = 10  # steps between two waits for the device
-LARGEST_GRADIENT_NORM = 1.0
-WEIGHT_DECAY = 0.1
-BETAS = (0.9, 0.95)
-WARM_UP = 0.1  # of all steps, at most WARM_UP_STEPS
-WARM_UP_STEPS = 100
-LAST_LEARNING_RATE = 0.1  # of the peak
 
 
 def open_device(name: str) -> torch.device:
@@ -45,34 +35,6 @@ def open_device(name: str) -> torch.device:
             f"({sys.executable}), or take --device cpu"
         ) from error
     return device
-
-
-def build_model(options: Options, vocabulary: int) -> nn.Module:
-    """Model with random weights on the CPU, so that a seed gives the same ones for every device."""
-    torch.manual_seed(options.seed)
-    size = SIZES[options.model]
-    if options.impl == "hf":
-        model: nn.Module = build_transformers_llama(size, vocabulary, options.seq)
-    else:
-        model = Llama(size, vocabulary, options.seq)
-    return model.to(torch.bfloat16) if options.dtype == "bfloat16" else model
-
-
-def build_optimizer(model: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
-    """AdamW in its default form; only matrices decay."""
-    matrices = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
-    vectors = [parameter for parameter in model.parameters() if parameter.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": WEIGHT_DECAY}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=BETAS)
-
-
-def learning_rate_at(step: int, steps: int, peak: float) -> float:
-    """Linear warm-up, then a cosine down to LAST_LEARNING_RATE of the peak; step counts from 0."""
-    warm_up = min(WARM_UP_STEPS, max(1, round(WARM_UP * steps)))
-    if step < warm_up:
-        return peak * (step + 1) / warm_up
-    progress = (step - warm_up) / max(1, steps - warm_up)
-    return peak * (LAST_LEARNING_RATE + (1 - LAST_LEARNING_RATE) * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 class Run:
@@ -135,7 +97,7 @@ class Run:
             print(f"operators that ran on the CPU instead of the device: {summary['fallbacks']}")
         if options.sample:
             self.model.eval()
-            with self._autocast():
+            with autocast(self.device, options.dtype):
                 text = sample_text(self.model, self.corpus.tokenizer, options, self.device)
             print(f"--- a sample ---\n{text}\n---")
         print(f"results are in {options.out}")
@@ -169,29 +131,17 @@ class Run:
         """One training step; its loss stays on the device."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate_at(step, self.options.steps, self.options.learning_rate)
-        inputs, targets = self.corpus.training_batch(step)
-        loss = self._loss(inputs, targets)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT_NORM)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        return loss.detach()
-
-    def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross entropy in nats a token, float32, of inputs and targets [batch, sequence]."""
-        with self._autocast():
-            logits = self.model(inputs.to(self.device))
-        logits = logits if isinstance(logits, Tensor) else logits.logits
-        return functional.cross_entropy(logits.flatten(0, 1).float(), targets.to(self.device).flatten())
-
-    def _autocast(self) -> AbstractContextManager[object]:
-        return torch.autocast(self.device.type, torch.bfloat16) if self.options.dtype == "amp" else nullcontext()
+        inputs, targets = (tensor.to(self.device) for tensor in self.corpus.training_batch(step))
+        return train_on(self.model, self.optimizer, inputs, targets, self.options.dtype)
 
     def _evaluate(self, step: int) -> None:
         """Adds the loss on HELD_OUT_BATCHES batches of held-out text after `step` steps."""
         self.model.eval()
         with torch.no_grad():
-            losses = [self._loss(*batch) for batch in self.corpus.held_out_batches(HELD_OUT_BATCHES)]
+            losses = [
+                loss_of(self.model, inputs.to(self.device), targets.to(self.device), self.options.dtype)
+                for inputs, targets in self.corpus.held_out_batches(HELD_OUT_BATCHES)
+            ]
         self.history.held_out.append((step, float(torch.stack(losses).mean())))
         self.model.train()
 

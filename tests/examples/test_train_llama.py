@@ -14,7 +14,8 @@ import pytest
 import torch
 from llama.errors import UserError
 from llama.options import parse_options
-from llama.training import learning_rate_at, train
+from llama.steps import learning_rate_at
+from llama.training import train
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "train_llama.py"
 SUMMARY_KEYS = {

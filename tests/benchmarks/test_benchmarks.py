@@ -1,0 +1,127 @@
+"""The benchmark harness, on the CPU against itself and with wrong results put in."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+from suites import kernels  # noqa: E402
+from suites.measure import Case, Sample, WrongResultError, check, measure, undisturbed  # noqa: E402
+from suites.report import Row  # noqa: E402
+
+KEYS = {"suite", "name", "dtype", "shape", "host_ms", "cpu_ms", "host_ratio", "chip_us", "roofline", "joules"}
+
+
+def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(BENCHMARKS / script), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_rows_have_the_promised_keys(tmp_path: Path) -> None:
+    file = tmp_path / "rows.json"
+    options = ("--device", "cpu", "--suite", "kernels", "--only", "swiglu", "--seconds", "0.1", "--json", str(file))
+    result = run("run.py", *options)
+    assert result.returncode == 0, result.stderr
+    rows = json.loads(file.read_text())
+    assert [row["dtype"] for row in rows] == ["float32", "bfloat16"]
+    for row in rows:
+        assert set(row) == KEYS
+        assert row["suite"] == "kernels"
+        assert row["host_ratio"] == pytest.approx(row["host_ms"] / row["cpu_ms"])
+        assert row["chip_us"] is None
+    assert result.stdout.count("swiglu") == 2
+
+
+def test_failing_case_is_named_and_fails_the_run() -> None:
+    result = run("run.py", "--device", "meta", "--suite", "kernels", "--only", "swiglu", "--seconds", "0.1")
+    assert result.returncode == 1
+    assert "kernels swiglu float32 1024x1408" in result.stderr
+
+
+def test_suites_hold_the_rows_that_the_project_promises() -> None:
+    found = {(case.name, case.dtype, case.shape) for case in kernels.cases()}
+    for dtype in ("float32", "bfloat16"):
+        for name, shape in (
+            ("matmul", "1024x1024x1024"),
+            ("matmul", "2048x2048x2048"),
+            ("add", "16777216"),
+            ("softmax", "4096x4096"),
+            ("rms_norm", "4096x4096"),
+        ):
+            assert (name, dtype, shape) in found
+    assert len(found) == len(list(kernels.cases()))
+
+
+@pytest.mark.parametrize("name", ["linear", "attention_causal_backward", "cross_entropy_backward", "adamw_fused"])
+def test_cases_give_the_same_results_each_time_they_are_built(name: str) -> None:
+    cpu = torch.device("cpu")
+    case = next(case for case in kernels.cases() if case.name == name)
+    check(case, case.build(cpu)(), case.build(cpu)())
+
+
+def small_case(**changes: object) -> Case:
+    case = Case("kernels", "double", "float32", "3", lambda device: lambda: 2 * torch.arange(3.0, device=device))
+    return dataclasses.replace(case, **changes)
+
+
+def test_measures_the_device_against_the_cpu() -> None:
+    row, note = measure(small_case(), torch.device("cpu"), seconds=0.2)
+    assert isinstance(row, Row)
+    assert row.host_ms > 0
+    assert row.host_ratio == pytest.approx(row.host_ms / row.cpu_ms)
+    assert note
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (torch.tensor([0.0, 2.0, 4.01]), r"off by 0\.0022 in relative norm, the bound is 0\.0001"),
+        (torch.tensor([0.0, 2.0, float("nan")]), "off by nan"),
+        (torch.zeros(2), "has shape"),
+    ],
+)
+def test_wrong_results_are_refused(result: torch.Tensor, message: str) -> None:
+    with pytest.raises(WrongResultError, match=message):
+        check(small_case(), result, torch.tensor([0.0, 2.0, 4.0]))
+
+
+def test_disturbed_samples_are_left_out() -> None:
+    samples = [Sample(1.0, 1.98), Sample(1.1, 1.9), Sample(2.0, 1.2)]
+    assert undisturbed(samples) == samples[:2]
+
+
+def test_loss_curves_compares_and_draws(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text((BENCHMARKS / "run.py").read_text() * 20)
+    options = ("--device", "cpu", "--steps", "3", "--batch", "1", "--seq", "16", "--data", str(text))
+    result = run("loss_curves.py", *options, "--out", str(tmp_path / "out"))
+    assert result.returncode == 0, result.stderr
+    assert "float32: largest relative difference of 3 losses 0" in result.stdout
+    assert (tmp_path / "out" / "loss_curves.png").read_bytes().startswith(b"\x89PNG")
+    curves = json.loads((tmp_path / "out" / "loss_curves.json").read_text())
+    assert set(curves) == {"float32", "bfloat16"}
+
+
+def test_loss_curves_names_a_broken_bound() -> None:
+    from loss_curves import broken_bounds
+
+    assert broken_bounds("float32", [0.0] * 9 + [2e-4]) == [
+        "float32: a loss of the first 10 steps differs by 0.0002, the bound is 0.0001"
+    ]
+
+
+def test_operators_lists_what_a_step_calls(tmp_path: Path) -> None:
+    file = tmp_path / "operators.json"
+    options = ("--device", "cpu", "--model", "tiny", "--batch", "1", "--seq", "16", "--json", str(file))
+    result = run("operators.py", *options)
+    assert result.returncode == 0, result.stderr
+    calls = {row["operator"]: row["cpu"][0] for row in json.loads(file.read_text())}
+    assert calls["mm.default"] >= 3 * (4 * 7 + 1) - 1
+    assert calls["silu.default"] == 4
