@@ -34,14 +34,16 @@ constexpr uint32_t round_to_format(uint32_t magnitude, int mantissa, int bias) {
   }
   const int drop = shift + 1 - exponent;  // bits of the 24-bit significand below the subnormal's last place
   if (drop > 25) return 0;
-  const uint32_t significand = (magnitude >> 23) == 0 ? 0 : (magnitude & 0x7FFFFFU) | 0x800000U;  // float32 subnormals vanish
+  const uint32_t significand =
+      (magnitude >> 23) == 0 ? 0 : (magnitude & 0x7FFFFFU) | 0x800000U;  // float32 subnormals vanish
   return (significand + ((1U << (drop - 1)) - 1U) + ((significand >> drop) & 1U)) >> drop;
 }
 
 constexpr float expand_format(uint32_t magnitude, int mantissa, int bias) {
   const uint32_t exponent = magnitude >> mantissa;
   const uint32_t fraction = magnitude & ((1U << mantissa) - 1U);
-  if (exponent != 0) return float_of_bits((exponent + static_cast<uint32_t>(127 - bias)) << 23 | fraction << (23 - mantissa));
+  if (exponent != 0)
+    return float_of_bits((exponent + static_cast<uint32_t>(127 - bias)) << 23 | fraction << (23 - mantissa));
   // Exact: the fraction has few bits and the scale is a normal power of two.
   return static_cast<float>(fraction) * float_of_bits(static_cast<uint32_t>(127 - bias + 1 - mantissa) << 23);
 }

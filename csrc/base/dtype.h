@@ -9,8 +9,21 @@
 
 namespace mtia {
 
-// Integers carry no sign, as in MLIR: the operation says whether it reads them as signed. I1 is one byte holding 0 or 1.
-enum class DType : uint8_t { I1 = 0, I8 = 1, I16 = 2, I32 = 3, I64 = 4, F16 = 5, BF16 = 6, F32 = 7, F64 = 8, F8E4M3 = 9, F8E5M2 = 10 };
+// Integers carry no sign, as in MLIR: the operation says whether it reads them as signed. I1 is one byte holding 0
+// or 1.
+enum class DType : uint8_t {
+  I1 = 0,
+  I8 = 1,
+  I16 = 2,
+  I32 = 3,
+  I64 = 4,
+  F16 = 5,
+  BF16 = 6,
+  F32 = 7,
+  F64 = 8,
+  F8E4M3 = 9,
+  F8E5M2 = 10
+};
 
 inline constexpr size_t dtype_count = 11;
 

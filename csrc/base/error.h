@@ -11,22 +11,23 @@
 
 namespace mtia {
 
-// One row a category: the exception class, and the name that starts its message. The bindings make Python classes of this list.
-#define MTIA_ERROR_CATEGORIES(ROW)                                                                              \
-  ROW(OutOfBounds)          /* an access outside of a buffer, a tile or an allocation */                        \
-  ROW(OutOfLocalMemory)     /* a kernel needs more local memory than a PE has */                                \
-  ROW(OutOfDeviceMemory)    /* an allocation exceeds the device's DRAM */                                       \
-  ROW(InvalidProgram)       /* a tile program or its serialised form is malformed or corrupted */               \
-  ROW(InvalidChip)          /* a chip file has a missing, unknown or out-of-range field */                      \
-  ROW(InvalidArgument)      /* a caller passed a wrong value, dtype, shape or device */                         \
-  ROW(Undefined)            /* the chip leaves the result undefined: a kernel must not do this */               \
-  ROW(Unsupported)          /* the chip cannot do this, and never will */                                       \
-  ROW(Unimplemented)        /* the chip can, mtia_sim does not yet */                                           \
-  ROW(DataRace)             /* two accesses without an order between them */                                    \
-  ROW(Deadlock)             /* every processing element waits */                                                \
-  ROW(KernelAssert)         /* an assertion inside of a kernel failed */                                        \
-  ROW(LaunchFailure)        /* a kernel could not start, or failed while running */                             \
-  ROW(InternalError)        /* an invariant of mtia_sim itself is broken: a defect to report */
+// One row a category: the exception class, and the name that starts its message. The bindings make Python classes of
+// this list.
+#define MTIA_ERROR_CATEGORIES(ROW)                                                             \
+  ROW(OutOfBounds)       /* an access outside of a buffer, a tile or an allocation */          \
+  ROW(OutOfLocalMemory)  /* a kernel needs more local memory than a PE has */                  \
+  ROW(OutOfDeviceMemory) /* an allocation exceeds the device's DRAM */                         \
+  ROW(InvalidProgram)    /* a tile program or its serialised form is malformed or corrupted */ \
+  ROW(InvalidChip)       /* a chip file has a missing, unknown or out-of-range field */        \
+  ROW(InvalidArgument)   /* a caller passed a wrong value, dtype, shape or device */           \
+  ROW(Undefined)         /* the chip leaves the result undefined: a kernel must not do this */ \
+  ROW(Unsupported)       /* the chip cannot do this, and never will */                         \
+  ROW(Unimplemented)     /* the chip can, mtia_sim does not yet */                             \
+  ROW(DataRace)          /* two accesses without an order between them */                      \
+  ROW(Deadlock)          /* every processing element waits */                                  \
+  ROW(KernelAssert)      /* an assertion inside of a kernel failed */                          \
+  ROW(LaunchFailure)     /* a kernel could not start, or failed while running */               \
+  ROW(InternalError)     /* an invariant of mtia_sim itself is broken: a defect to report */
 
 enum class ErrorCategory : uint8_t {
 #define MTIA_ERROR_ROW(name) name,
@@ -67,7 +68,8 @@ class Error : public std::runtime_error {
   const std::string& remedy() const { return remedy_; }
 
  private:
-  static std::string message(ErrorCategory category, const std::string& problem, const std::string& where, const std::string& remedy) {
+  static std::string message(ErrorCategory category, const std::string& problem, const std::string& where,
+                             const std::string& remedy) {
     std::string text(name_of(category));
     text += ": ";
     if (!where.empty()) text += where + ": ";

@@ -66,7 +66,7 @@ struct OpcodeInfo {
   std::string_view mnemonic;
   Unit unit;
   Form form;
-  std::string_view results;     // comma lists of names; "?" may be absent, "*" repeats to the end
+  std::string_view results;  // comma lists of names; "?" may be absent, "*" repeats to the end
   std::string_view operands;
   std::string_view attributes;
   std::string_view summary;

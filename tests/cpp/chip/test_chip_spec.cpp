@@ -30,9 +30,7 @@ std::string text_with(const std::string& field, const std::string& value) {
   return text;
 }
 
-std::string error_of(const std::string& text) {
-  return CHECK_THROWS(ChipSpec::parse(text, "my.toml"), InvalidChip);
-}
+std::string error_of(const std::string& text) { return CHECK_THROWS(ChipSpec::parse(text, "my.toml"), InvalidChip); }
 
 }  // namespace
 

@@ -23,10 +23,6 @@ TEST(checks_fail_with_the_values_seen) {
   CHECK_THROWS(CHECK_CONTAINS("abc", "d"), Failure);
 }
 
-TEST(unsigned_and_signed_compare_by_value) {
-  CHECK_THROWS(CHECK_EQ(uint32_t{0xffffffff}, -1), Failure);
-}
+TEST(unsigned_and_signed_compare_by_value) { CHECK_THROWS(CHECK_EQ(uint32_t{0xffffffff}, -1), Failure); }
 
-TEST(a_missing_exception_is_a_failure) {
-  CHECK_THROWS(CHECK_THROWS(1 + 1, std::runtime_error), Failure);
-}
+TEST(a_missing_exception_is_a_failure) { CHECK_THROWS(CHECK_THROWS(1 + 1, std::runtime_error), Failure); }
