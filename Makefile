@@ -33,13 +33,14 @@ bench: build
 
 # $(call cpp_tests,folder,CMake options)
 define cpp_tests
-	@$(CMAKE) -S . -B $(1) -G Ninja -DCMAKE_MAKE_PROGRAM=$$($(NINJA)) -DPython_EXECUTABLE=$(abspath $(PYTHON)) $(2) > $(1).log 2>&1 || { cat $(1).log; exit 1; }
+	@mkdir -p $(1)
+	@$(CMAKE) -S . -B $(1) -G Ninja -DCMAKE_MAKE_PROGRAM=$$($(NINJA)) -DPython_EXECUTABLE=$(abspath $(PYTHON)) $(2) \
+	  > $(1)/configure.log 2>&1 || { cat $(1)/configure.log; exit 1; }
 	@$(CMAKE) --build $(1) --target mtia_tests -j $(JOBS)
 	$(1)/mtia_tests
 endef
 
 cpp-test: .venv/environment
-	@mkdir -p build
 	$(call cpp_tests,build/cmake,)
 
 sanitize: .venv/environment
