@@ -16,6 +16,7 @@ from mtia_sim_kernels.launch_shape import (
     block_limit,
     ceil_div,
     compute_dtype,
+    index_dtype,
     launch_shape,
     programs_for,
     scalar_dtype,
@@ -275,8 +276,7 @@ def elementwise(row: Elementwise, dtypes: tuple[str, ...], sizes: tuple[int, ...
         if position:
             rows |= (1 << (position - 1)) * (stride[-2] != 0)
             columns |= (1 << (position - 1)) * (stride[-1] != 0)
-    reach = max(block_m * abs(stride[-2]) + block_n * abs(stride[-1]) for stride in strides)
-    constexprs["INDEX"] = tl.int32 if reach < 2**31 else tl.int64
+    constexprs["INDEX"] = index_dtype(block_m * abs(stride[-2]) + block_n * abs(stride[-1]) for stride in strides)
     constexprs |= {"ROWS": rows, "COLUMNS": columns, "BLOCK_M": block_m, "BLOCK_N": block_n}
     return Launch(elementwise_strided, (programs, 1, 1), arguments, constexprs)
 
