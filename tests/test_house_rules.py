@@ -15,7 +15,7 @@ def listing(paths: list[str]) -> str:
 
 
 def test_no_file_is_longer_than_one_can_read() -> None:
-    code = [path for path in CODE if path.suffix in (".py", ".cpp", ".h", ".cmake")]
+    code = [path for path in CODE if path.suffix in (".py", ".cpp", ".h", ".inc", ".cmake")]
     long = [f"{p.relative_to(ROOT)}: {n}" for p in code if (n := len(p.read_text().splitlines())) > MAXIMUM_LINES]
     assert not long, f"split what has more than {MAXIMUM_LINES} lines:\n" + listing(long)
 
@@ -28,7 +28,7 @@ def test_headers_guard_themselves_once() -> None:
 
 
 def test_every_file_starts_with_a_sentence_that_says_what_it_is() -> None:
-    starts = {".py": ('"""', "#!"), ".cpp": ("//",), ".h": ("//",), ".cmake": ("#",), ".def": ("//",)}
+    starts = {".py": ('"""', "#!"), ".cpp": ("//",), ".h": ("//",), ".inc": ("//",), ".cmake": ("#",), ".def": ("//",)}
     wrong = []
     for path in CODE:
         text = path.read_text() if path.suffix in starts else ""

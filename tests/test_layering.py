@@ -43,7 +43,7 @@ def cpp_folder(path: Path) -> str:
     return "kernels" if parts[0] == "kernels" else parts[1]
 
 
-CPP_FILES = sources("csrc/*.h", "csrc/*.cpp", "kernels/cpp/*.h", "kernels/cpp/*.cpp")
+CPP_FILES = sources("csrc/*.h", "csrc/*.cpp", "csrc/*.inc", "kernels/cpp/*.h", "kernels/cpp/*.cpp")
 CPP_INCLUDES = [reference for path in CPP_FILES for reference in includes(path)]
 
 

@@ -1,0 +1,52 @@
+"""Writes the documents that are made of tables: `python docs/generate.py` (held to it by a test)."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mtia_core import chips
+
+DOCUMENTS = Path(__file__).resolve().parent
+MARKS = {"published": "", "derived": " ᵈ", "assumed": " ᵃ"}
+
+
+def number(value: int | float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+
+
+CHIPS_HEAD = """\
+# Chips
+
+Made by `docs/generate.py` from `csrc/chip/chip_fields.def` and `python/mtia_core/chips`; the TOML files hold the source
+of every number and the reason of every assumption. ᵈ derived, ᵃ assumed, unmarked published.
+
+A file of your own, named by `MTIA_SIM_CHIP`, has the same tables. It may give a bare number for a field, and `base`
+names a chip that supplies the fields it leaves out. A field out of its range is refused with its name, value and range.
+"""
+
+
+def chips_document() -> str:
+    """One row a field and one column a chip."""
+    specifications = [chips.load(name) for name in chips.names()]
+    names = " | ".join(chip.name for chip in specifications)
+    lines = CHIPS_HEAD.splitlines()
+    group = None
+    for field in chips.fields():
+        if field.group != group:
+            group = field.group
+            lines += ["", f"## [{group}]", ""]
+            lines.append(f"| Field | Unit | {names} | Range | Meaning |")
+            lines.append("|---" * (len(specifications) + 4) + "|")
+        cells = [number(chip.values[field.name]) + MARKS[chip.sources[field.name].kind] for chip in specifications]
+        unit = "" if field.unit == "1" else field.unit
+        span = f"{field.minimum:.6g} to {field.maximum:.6g}"
+        lines.append(f"| `{field.name}` | {unit} | {' | '.join(cells)} | {span} | {field.summary} |")
+    return "\n".join(lines) + "\n"
+
+
+GENERATED: dict[str, Callable[[], str]] = {"chips.md": chips_document}
+
+
+if __name__ == "__main__":
+    for name, make in GENERATED.items():
+        (DOCUMENTS / name).write_text(make())
+        print(f"wrote docs/{name}")
