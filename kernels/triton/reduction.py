@@ -136,7 +136,7 @@ class Reduction:
     """One reduction, launched as "reduce.<name>": finish(combine of map(x) over the reduced dimensions, count, p).
 
     `combine` is "add", "multiply", "larger" or "smaller" (the latter two keep NaN).
-    `padding` is what the elements of a block outside the tensor hold before `map`: 0, 1, "least" or "most" of the dtype.
+    `padding` is what elements of a block outside the tensor hold before `map`: 0, 1, "least" or "most" of the dtype.
     `compute` is "output", "input" (the dtype that the arithmetic is in) or a dtype's name.
     """
 
