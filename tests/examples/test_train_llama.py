@@ -117,6 +117,39 @@ def test_killed_run_resumes_to_the_same_losses(tmp_path: Path, text: Path, devic
     assert resumed["val_loss_last"] == whole["val_loss_last"]
 
 
+def run_apart(out: Path, text: Path, *more: str, **environment: str) -> dict[str, Any]:
+    """Summary of a run in a process of its own, with more environment."""
+    command = [sys.executable, str(SCRIPT), "--data", str(text), "--out", str(out), "--batch", "2", "--seq", "32"]
+    result = subprocess.run(
+        [*command, "--steps", "4", "--sample", "0", *more],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return json.loads((out / "summary.json").read_text())
+
+
+ACCOUNTS = ("chip_seconds_per_step", "joules_per_step", "busy", "mfu")
+
+
+@pytest.mark.skipif(not hasattr(torch, "mtia_sim"), reason="torch has no mtia_sim: extension not built")
+def test_losses_and_accounts_do_not_depend_on_threads(tmp_path: Path, text: Path) -> None:
+    one, two = (run_apart(tmp_path / threads, text, MTIA_SIM_THREADS=threads) for threads in ("1", "2"))
+    assert one["losses"] == two["losses"]
+    assert [one[key] for key in ACCOUNTS] == [two[key] for key in ACCOUNTS]
+
+
+@pytest.mark.skipif(not hasattr(torch, "mtia_sim"), reason="torch has no mtia_sim: extension not built")
+def test_chip_changes_time_and_energy_and_nothing_else(tmp_path: Path, text: Path) -> None:
+    ours, other = (run_apart(tmp_path / chip, text, "--chip", chip) for chip in ("mtia300", "mtia2i"))
+    assert (ours["chip"], other["chip"]) == ("mtia300", "mtia2i")
+    assert ours["losses"] == other["losses"]
+    assert ours["chip_seconds_per_step"] < other["chip_seconds_per_step"]
+    assert ours["joules_per_step"] != other["joules_per_step"]
+
+
 def test_resume_without_a_checkpoint_starts_at_step_0(tmp_path: Path, text: Path) -> None:
     assert run(tmp_path, text, "cpu", "--steps", "2", "--resume")["steps"] == 2
 
