@@ -29,10 +29,15 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="", metavar="TEXT", help="run the cases whose name contains TEXT")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of the device and of CPU torch")
     parser.add_argument("--seconds", type=float, default=20.0, help="longest time for the samples of a case")
+    parser.add_argument(
+        "--clock", default="wall", choices=("wall", "processor"), help="processor: CPU time, for a busy machine"
+    )
     return parser.parse_args()
 
 
-def rows_of(suite: str, device: "torch.device", only: str, seconds: float) -> Iterator[tuple["Row | str", str]]:
+def rows_of(
+    suite: str, device: "torch.device", only: str, seconds: float, clock: str
+) -> Iterator[tuple["Row | str", str]]:
     """Rows of a suite as they are measured; a case that fails gives its name and what went wrong."""
     from suites import kernels, launch, training
     from suites.measure import measure
@@ -48,7 +53,7 @@ def rows_of(suite: str, device: "torch.device", only: str, seconds: float) -> It
     for case in (training if suite == "llama" else kernels).cases():
         if only in case.name:
             try:
-                yield measure(case, device, seconds)
+                yield measure(case, device, seconds, clock)
             except Exception as error:
                 yield f"{suite} {case.name} {case.dtype} {case.shape}", f"{type(error).__name__}: {error}"
 
@@ -67,7 +72,7 @@ def main() -> int:
     rows, failures = [], []
     print(f"{device}, CPU torch {torch.__version__}, {arguments.threads} threads each\n{TABLE_HEADER}", flush=True)
     for suite in SUITES if arguments.suite is None else (arguments.suite,):
-        for row, note in rows_of(suite, device, arguments.only, arguments.seconds):
+        for row, note in rows_of(suite, device, arguments.only, arguments.seconds, arguments.clock):
             if isinstance(row, str):
                 failures.append(row)
                 print(f"{row} FAILED: {note}", flush=True)

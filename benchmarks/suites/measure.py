@@ -17,6 +17,7 @@ LARGEST_ROUNDS = 15
 SAMPLE_SECONDS = 0.03  # a sample repeats the call until it takes about so long
 DISTURBED = 0.9  # of the side's highest CPU time over wall time: below, something else used the cores
 SETTLE_SECONDS = 0.002  # lets worker threads of the other side stop spinning
+CLOCKS = ("wall", "processor")  # processor: CPU time of all threads, for a machine that others use too
 RELATIVE_NORM = {"float32": 1e-4, "float64": 1e-10, "bfloat16": 2e-2, "float16": 4e-3, "amp": 2e-2, "int64": 0.0}
 
 
@@ -53,15 +54,16 @@ def synchronize(device: torch.device) -> None:
     torch.get_device_module(device).synchronize()
 
 
-def sample(call: Call, device: torch.device, repeats: int) -> Sample:
+def sample(call: Call, device: torch.device, repeats: int, clock: str) -> Sample:
+    """Times `repeats` calls by a clock of CLOCKS."""
     synchronize(device)
     time.sleep(SETTLE_SECONDS)
     processor, start = time.process_time(), time.perf_counter()
     for _ in range(repeats):
         call()
     synchronize(device)
-    wall = time.perf_counter() - start
-    return Sample(wall / repeats, (time.process_time() - processor) / wall)
+    wall, processor = time.perf_counter() - start, time.process_time() - processor
+    return Sample((wall if clock == "wall" else processor) / repeats, processor / wall)
 
 
 def undisturbed(samples: list[Sample]) -> list[Sample]:
@@ -69,17 +71,17 @@ def undisturbed(samples: list[Sample]) -> list[Sample]:
     return [each for each in samples if each.cores >= DISTURBED * most]
 
 
-def alternate(calls: dict[torch.device, Call], seconds: float) -> dict[torch.device, list[Sample]]:
+def alternate(calls: dict[torch.device, Call], seconds: float, clock: str) -> dict[torch.device, list[Sample]]:
     """Samples of each device's call in turn until each has ROUNDS undisturbed ones, or the time or rounds are over."""
     repeats = {}
     for device, call in calls.items():
-        once = min(sample(call, device, 1).seconds for _ in range(2))
+        once = min(sample(call, device, 1, clock).seconds for _ in range(2))
         repeats[device] = max(1, round(SAMPLE_SECONDS / once))
     samples: dict[torch.device, list[Sample]] = {device: [] for device in calls}
     start = time.perf_counter()
     for round_number in range(LARGEST_ROUNDS):
         for device, call in calls.items():
-            samples[device].append(sample(call, device, repeats[device]))
+            samples[device].append(sample(call, device, repeats[device], clock))
         quiet = min(len(undisturbed(side)) for side in samples.values())
         if quiet >= ROUNDS or (round_number >= 2 and time.perf_counter() - start > seconds):
             break
@@ -136,16 +138,16 @@ def chip_cost(case: Case, call: Call, device: torch.device) -> ChipCost | None:
     return ChipCost(seconds, after["joules"] - before["joules"], least / seconds if least and seconds else None)
 
 
-def measure(case: Case, device: torch.device, seconds: float) -> tuple[Row, str]:
+def measure(case: Case, device: torch.device, seconds: float, clock: str = "wall") -> tuple[Row, str]:
     """Row of a case, checked against CPU torch first, and how many cores were used; `seconds` bounds its timing."""
     cpu = torch.device("cpu")
     calls = [(device, case.build(device)), (cpu, case.build(cpu))]
     check(case, calls[0][1](), calls[1][1]())
     cost = chip_cost(case, calls[0][1], device)
     if device == cpu:  # the harness against itself: two sides that are the same
-        host, reference = (alternate({cpu: call}, seconds)[cpu] for _, call in calls)
+        host, reference = (alternate({cpu: call}, seconds, clock)[cpu] for _, call in calls)
     else:
-        samples = alternate(dict(calls), seconds)
+        samples = alternate(dict(calls), seconds, clock)
         host, reference = samples[device], samples[cpu]
     return row_of(case, host, reference, cost), describe(host, reference)
 
