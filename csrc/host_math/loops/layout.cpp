@@ -1,0 +1,3 @@
+// Transposes for any CPU.
+#define MTIA_HOST_ISA plain
+#include "host_math/loops/layout.inc"

@@ -1,0 +1,3 @@
+// Random numbers for any CPU.
+#define MTIA_HOST_ISA plain
+#include "host_math/loops/random.inc"

@@ -1,0 +1,3 @@
+// Reductions and scans for any CPU.
+#define MTIA_HOST_ISA plain
+#include "host_math/loops/reduce.inc"

@@ -1,0 +1,3 @@
+// Loops of one operand for any CPU.
+#define MTIA_HOST_ISA plain
+#include "host_math/loops/unary.inc"
