@@ -73,9 +73,13 @@ void with_element(size_t element_size, Function&& function) {
 
 }  // namespace
 
-UnaryLoop unary_loop(UnaryOp op, DType dtype, HostIsa isa) { return MTIA_TABLE(isa, unary_table).loops[row(op)][row(dtype)]; }
+UnaryLoop unary_loop(UnaryOp op, DType dtype, HostIsa isa) {
+  return MTIA_TABLE(isa, unary_table).loops[row(op)][row(dtype)];
+}
 
-BinaryLoop binary_loop(BinaryOp op, DType dtype, HostIsa isa) { return MTIA_TABLE(isa, binary_table).loops[row(op)][row(dtype)]; }
+BinaryLoop binary_loop(BinaryOp op, DType dtype, HostIsa isa) {
+  return MTIA_TABLE(isa, binary_table).loops[row(op)][row(dtype)];
+}
 
 BinaryLoop compare_loop(IntegerCompare predicate, DType dtype, HostIsa isa) {
   return MTIA_TABLE(isa, compare_table).integer[row(predicate)][row(dtype)];
@@ -95,13 +99,17 @@ UnaryLoop convert_loop(DType from, DType to, ConvertMode mode, HostIsa isa) {
   return MTIA_TABLE(isa, convert_table).loops[mode.is_unsigned ? 1 : 0][row(mode.rounding)][row(from)][row(to)];
 }
 
-ReduceLoop reduce_rows_loop(ReduceOp op, DType dtype, HostIsa isa) { return MTIA_TABLE(isa, reduce_table).rows[row(op)][row(dtype)]; }
+ReduceLoop reduce_rows_loop(ReduceOp op, DType dtype, HostIsa isa) {
+  return MTIA_TABLE(isa, reduce_table).rows[row(op)][row(dtype)];
+}
 
 ReduceLoop reduce_columns_loop(ReduceOp op, DType dtype, HostIsa isa) {
   return MTIA_TABLE(isa, reduce_table).columns[row(op)][row(dtype)];
 }
 
-ScanLoop scan_rows_loop(ReduceOp op, DType dtype, HostIsa isa) { return MTIA_TABLE(isa, reduce_table).scan_rows[row(op)][row(dtype)]; }
+ScanLoop scan_rows_loop(ReduceOp op, DType dtype, HostIsa isa) {
+  return MTIA_TABLE(isa, reduce_table).scan_rows[row(op)][row(dtype)];
+}
 
 ScanLoop scan_columns_loop(ReduceOp op, DType dtype, HostIsa isa) {
   return MTIA_TABLE(isa, reduce_table).scan_columns[row(op)][row(dtype)];
@@ -111,8 +119,8 @@ ReduceIndexLoop reduce_index_rows_loop(ReduceOp op, DType dtype, HostIsa isa) {
   return MTIA_TABLE(isa, reduce_table).index_rows[row(op)][row(dtype)];
 }
 
-void transpose(size_t element_size, void* dst, size_t dst_row_stride, const void* src, size_t src_row_stride, size_t rows,
-               size_t columns, HostIsa isa) {
+void transpose(size_t element_size, void* dst, size_t dst_row_stride, const void* src, size_t src_row_stride,
+               size_t rows, size_t columns, HostIsa isa) {
   const LayoutTable& table = MTIA_TABLE(isa, layout_table);
   with_element(element_size, [&](auto element) {
     constexpr size_t index = sizeof(element) == 8 ? 3 : sizeof(element) / 2;
@@ -120,7 +128,9 @@ void transpose(size_t element_size, void* dst, size_t dst_row_stride, const void
   });
 }
 
-void philox_bits(uint32_t* dst, PhiloxSequence sequence, size_t n, HostIsa isa) { MTIA_TABLE(isa, random_table).bits(dst, sequence, n); }
+void philox_bits(uint32_t* dst, PhiloxSequence sequence, size_t n, HostIsa isa) {
+  MTIA_TABLE(isa, random_table).bits(dst, sequence, n);
+}
 
 void philox_uniform(float* dst, PhiloxSequence sequence, size_t n, HostIsa isa) {
   MTIA_TABLE(isa, random_table).uniform(dst, sequence, n);

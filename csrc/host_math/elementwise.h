@@ -48,8 +48,8 @@ struct ConvertMode {
 };
 
 // dst[i] = src[i] in dtype `to`. Integers wrap to narrower ones (to I1: the lowest bit), are sign- or zero-extended
-// (I1 reads as -1 or 1); floats saturate to integers, NaN gives 0; float to I1 is src != 0. dst must not be src unless the
-// element sizes agree.
+// (I1 reads as -1 or 1); floats saturate to integers, NaN gives 0; float to I1 is src != 0. dst must not be src unless
+// the element sizes agree.
 UnaryLoop convert_loop(DType from, DType to, ConvertMode mode = {}, HostIsa isa = selected_isa());
 
 // dst[i] = *value, for elements of 1, 2, 4 or 8 bytes.

@@ -13,9 +13,10 @@ namespace mtia::host_math {
 void copy_rows(void* dst, ptrdiff_t dst_stride, const void* src, ptrdiff_t src_stride, size_t rows, size_t row_bytes);
 
 // dst[c][r] = src[r][c]; row strides in elements, element_size 1, 2, 4 or 8; dst and src do not overlap.
-void transpose(size_t element_size, void* dst, size_t dst_row_stride, const void* src, size_t src_row_stride, size_t rows, size_t columns,
-               HostIsa isa = selected_isa());
-using TransposeLoop = void (*)(void* dst, size_t dst_row_stride, const void* src, size_t src_row_stride, size_t rows, size_t columns);
+void transpose(size_t element_size, void* dst, size_t dst_row_stride, const void* src, size_t src_row_stride,
+               size_t rows, size_t columns, HostIsa isa = selected_isa());
+using TransposeLoop = void (*)(void* dst, size_t dst_row_stride, const void* src, size_t src_row_stride, size_t rows,
+                               size_t columns);
 
 // dst[i] = src[i * stride]; stride in elements, may be negative or 0.
 void gather_strided(size_t element_size, void* dst, const void* src, ptrdiff_t stride, size_t n);

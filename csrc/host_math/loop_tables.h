@@ -47,15 +47,15 @@ struct RandomTable {
   PhiloxFloatLoop normal;
 };
 
-#define MTIA_DECLARE_TABLES(isa)       \
-  namespace isa {                      \
-  extern const UnaryTable unary_table; \
-  extern const BinaryTable binary_table; \
+#define MTIA_DECLARE_TABLES(isa)           \
+  namespace isa {                          \
+  extern const UnaryTable unary_table;     \
+  extern const BinaryTable binary_table;   \
   extern const CompareTable compare_table; \
   extern const ConvertTable convert_table; \
-  extern const ReduceTable reduce_table; \
-  extern const LayoutTable layout_table; \
-  extern const RandomTable random_table; \
+  extern const ReduceTable reduce_table;   \
+  extern const LayoutTable layout_table;   \
+  extern const RandomTable random_table;   \
   }
 MTIA_DECLARE_TABLES(plain)
 MTIA_DECLARE_TABLES(avx2)

@@ -1,6 +1,6 @@
-"""Fits the nearly minimax polynomials of polynomials.inc: prints the file (needs mpmath; run: python fit_polynomials.py).
+"""Fits the nearly minimax polynomials of polynomials.inc and prints the file (needs mpmath).
 
-Each coefficient is rounded to float32 from the lowest degree up and the rest refitted, so that rounding costs no accuracy.
+Each coefficient is rounded to float32 from the lowest degree up and the rest refitted: rounding costs no accuracy.
 """
 
 from collections.abc import Callable
@@ -31,9 +31,8 @@ def fit(name: str, target: Function, weight: Function, low: float, high: float, 
     lower, upper = mp.mpf(low), mp.mpf(high)
     fixed: list[mp.mpf] = []
     for step in range(degree + 1):
-        known = list(fixed)
         rest = least_squares(
-            lambda x: target(x) - sum(c * x**p for p, c in enumerate(known)),
+            lambda x, known=tuple(fixed): target(x) - sum(c * x**p for p, c in enumerate(known)),
             weight,
             lower,
             upper,
@@ -56,17 +55,59 @@ def main() -> None:
     quarter = float(mp.pi**2 / 16) * 1.001
     print("// Nearly minimax polynomials, written by fit_polynomials.py; coefficients from degree 0 up.")
     print("\n// exp(r) = 1 + r + r^2 * p(r), |r| <= ln(2) / 2")
-    fit("exp_coefficients", lambda r: series(r, mp.mpf("0.5"), lambda: (mp.exp(r) - 1 - r) / r**2), lambda r: r**2 + mp.mpf("1e-9"), -half_ln2, half_ln2, 4)
+    fit(
+        "exp_coefficients",
+        lambda r: series(r, mp.mpf("0.5"), lambda: (mp.exp(r) - 1 - r) / r**2),
+        lambda r: r**2 + mp.mpf("1e-9"),
+        -half_ln2,
+        half_ln2,
+        4,
+    )
     print("\n// exp2(r) = 1 + r * p(r), |r| <= 1 / 2")
-    fit("exp2_coefficients", lambda r: series(r, mp.log(2), lambda: (mp.mpf(2) ** r - 1) / r), lambda r: abs(r) + mp.mpf("1e-6"), -0.5005, 0.5005, 5)
+    fit(
+        "exp2_coefficients",
+        lambda r: series(r, mp.log(2), lambda: (mp.mpf(2) ** r - 1) / r),
+        lambda r: abs(r) + mp.mpf("1e-6"),
+        -0.5005,
+        0.5005,
+        5,
+    )
     print("\n// log(1 + f) = f - f^2 / 2 + f^3 * p(f), sqrt(1/2) - 1 <= f <= sqrt(2) - 1")
-    fit("log_coefficients", lambda f: series(f, mp.mpf(1) / 3, lambda: (mp.log1p(f) - f + f**2 / 2) / f**3), lambda f: f**2 + mp.mpf("1e-7"), low * 1.001, high * 1.001, 7)
+    fit(
+        "log_coefficients",
+        lambda f: series(f, mp.mpf(1) / 3, lambda: (mp.log1p(f) - f + f**2 / 2) / f**3),
+        lambda f: f**2 + mp.mpf("1e-7"),
+        low * 1.001,
+        high * 1.001,
+        7,
+    )
     print("\n// sin(r) = r + r * s * p(s), s = r^2 <= (pi / 4)^2")
-    fit("sin_coefficients", lambda s: series(s, -mp.mpf(1) / 6, lambda: (mp.sin(mp.sqrt(s)) / mp.sqrt(s) - 1) / s), lambda s: s + mp.mpf("1e-7"), 0.0, quarter, 3)
+    fit(
+        "sin_coefficients",
+        lambda s: series(s, -mp.mpf(1) / 6, lambda: (mp.sin(mp.sqrt(s)) / mp.sqrt(s) - 1) / s),
+        lambda s: s + mp.mpf("1e-7"),
+        0.0,
+        quarter,
+        3,
+    )
     print("\n// cos(r) = 1 - s / 2 + s^2 * p(s), s = r^2 <= (pi / 4)^2")
-    fit("cos_coefficients", lambda s: series(s, mp.mpf(1) / 24, lambda: (mp.cos(mp.sqrt(s)) - 1 + s / 2) / s**2), lambda s: s**2 + mp.mpf("1e-7"), 0.0, quarter, 2)
+    fit(
+        "cos_coefficients",
+        lambda s: series(s, mp.mpf(1) / 24, lambda: (mp.cos(mp.sqrt(s)) - 1 + s / 2) / s**2),
+        lambda s: s**2 + mp.mpf("1e-7"),
+        0.0,
+        quarter,
+        2,
+    )
     print("\n// erf(x) = x + x * p(x^2), |x| <= 0.92")
-    fit("erf_coefficients", lambda s: series(s, 2 / mp.sqrt(mp.pi) - 1, lambda: mp.erf(mp.sqrt(s)) / mp.sqrt(s) - 1), lambda s: mp.mpf(1), 0.0, 0.92**2, 6)
+    fit(
+        "erf_coefficients",
+        lambda s: series(s, 2 / mp.sqrt(mp.pi) - 1, lambda: mp.erf(mp.sqrt(s)) / mp.sqrt(s) - 1),
+        lambda s: mp.mpf(1),
+        0.0,
+        0.92**2,
+        6,
+    )
     print("\n// erf(t) = 1 - exp(-t * p(t)), 0.92 <= t <= 4")
     fit("erf_tail_coefficients", lambda t: -mp.log(mp.erfc(t)) / t, lambda t: t * mp.erfc(t), 0.91, 4.0, 7)
 
