@@ -26,13 +26,11 @@ target_include_directories(mtia_torch_headers SYSTEM INTERFACE
 target_compile_definitions(mtia_torch_headers INTERFACE
   _GLIBCXX_USE_CXX11_ABI=${MTIA_TORCH_CXX11_ABI} USE_KINETO TORCH_EXTENSION_NAME=_C)
 
-mtia_add_host_math(mtia_host_math FALSE)
-
 file(GLOB_RECURSE extension_sources CONFIGURE_DEPENDS
   ${CMAKE_SOURCE_DIR}/csrc/torch_backend/*.cpp ${CMAKE_SOURCE_DIR}/csrc/bindings/*.cpp)
 if(extension_sources)
   python_add_library(_C MODULE WITH_SOABI ${extension_sources})
-  mtia_link_layers(_C mtia_host_math)
+  mtia_link_layers(_C)
   target_link_libraries(_C PRIVATE mtia_torch_headers
     ${MTIA_TORCH_DIRECTORY}/lib/libtorch_python.so
     ${MTIA_TORCH_DIRECTORY}/lib/libtorch.so
