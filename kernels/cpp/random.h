@@ -1,0 +1,34 @@
+// Arguments of the C++ kernel "random": contiguous tensors of Philox numbers that depend on seed, offset and position
+// alone.
+#pragma once
+
+#include <cstdint>
+
+#include "base/dtype.h"
+
+namespace mtia::kernels {
+
+enum class Distribution : uint8_t {
+  uniform,      // a + (b - a) * u, u in [0, 1)
+  normal,       // mean a, standard deviation b
+  bernoulli,    // 1 with probability a
+  exponential,  // rate a
+  integer,      // integer_low + a number below integer_range
+};
+
+// Four elements take one counter: a launch uses the counters offset .. offset + ceil(count / 4), an integer range above
+// 2^32 and F64 uniform and normal numbers use twice as many.
+struct RandomArguments {
+  uint64_t destination = 0;
+  int64_t count = 0;
+  uint64_t seed = 0;
+  uint64_t offset = 0;
+  double a = 0;
+  double b = 1;
+  int64_t integer_low = 0;
+  uint64_t integer_range = 0;  // 0: the whole range of 64 bits
+  DType dtype = DType::F32;    // floats; integers and I1 for `integer` and `bernoulli`
+  Distribution distribution = Distribution::uniform;
+};
+
+}  // namespace mtia::kernels
