@@ -202,6 +202,12 @@ def row_tile(chip: ChipLimits, rows: int, columns: int, element_bytes: int, wide
     return max(1, min(most, wanted)), block_columns
 
 
+def row_group(rows: int) -> tuple[int, int]:
+    """(rows a group, groups) of sums over rows: at most 144 groups of at least 8 rows, the same on every chip."""
+    rows_per_group = max(8, ceil_div(rows, 144))
+    return rows_per_group, ceil_div(rows, rows_per_group)
+
+
 def programs_for(chip: ChipLimits, tiles: int) -> tuple[int, int]:
     """Spreads `tiles` over the PEs: (programs, tiles a program); program p takes the tiles p, p + programs, ..."""
     tiles_per_program = ceil_div(tiles, chip.processing_elements)

@@ -111,3 +111,8 @@ def assert_close(got: torch.Tensor, expected: torch.Tensor, bound: float | None 
     limit = BOUNDS.get(got.dtype, 0.0) if bound is None else bound
     error = relative_error(got, expected)
     assert error <= limit, f"relative error {error:.3g}, bound {limit:.3g}"
+
+
+def opmath(dtype: torch.dtype) -> torch.dtype:
+    """The dtype that kernels compute in for tensors of `dtype`."""
+    return torch.float64 if dtype == torch.float64 else torch.float32

@@ -1,0 +1,260 @@
+"""LayerNorm over the last dimension: forward, backward, and the gradients of weight and bias in two stages."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from mtia_sim_kernels.launch_shape import (
+    DTYPE_BYTES,
+    Argument,
+    ChipLimits,
+    Launch,
+    Scalar,
+    Tensor,
+    Workspace,
+    ceil_div,
+    compute_dtype,
+    launch_shape,
+    next_power_of_2,
+    programs_for,
+    row_group,
+    row_tile,
+)
+from mtia_sim_kernels.triton.column_sum import column_sum_launch
+
+
+@triton.jit
+def affine(normal, weight, bias, start, column, length, COMPUTE: tl.constexpr):
+    inside = column < length - start
+    if weight is not None:
+        normal = normal * tl.load(weight + start + column, mask=inside, other=0.0).to(COMPUTE)
+    if bias is not None:
+        normal = normal + tl.load(bias + start + column, mask=inside, other=0.0).to(COMPUTE)
+    return normal
+
+
+@triton.jit
+def layer_norm_forward(
+    out, mean, rstd, x, weight, bias, eps, tiles, programs, rows, length, x_row,
+    ONE_BLOCK: tl.constexpr, COMPUTE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    column = tl.arange(0, COLUMNS)[None, :]
+    row = tl.arange(0, ROWS)
+    size = tl.full([], length, tl.int32).to(COMPUTE)
+    epsilon = tl.full([], eps, COMPUTE)
+    for tile in tl.range(tl.program_id(0), tiles, programs, num_stages=2):
+        first = tile * tl.full([], ROWS, tl.int64)
+        row_mask = row < tl.minimum(rows - first, ROWS).to(tl.int32)
+        source = x + first * x_row + row[:, None] * x_row + column
+        target = out + first * length + row[:, None] * length + column
+        if ONE_BLOCK:
+            mask = row_mask[:, None] & (column < length)
+            values = tl.load(source, mask=mask, other=0.0).to(COMPUTE)
+            average = tl.sum(values, axis=1) / size
+            centred = tl.where(mask, values - average[:, None], 0.0)
+            inverse = tl.rsqrt(tl.sum(centred * centred, axis=1) / size + epsilon)
+            result = affine(centred * inverse[:, None], weight, bias, 0, column, length, COMPUTE)
+            tl.store(target, result.to(out.dtype.element_ty), mask=mask)
+        else:
+            total = tl.zeros([ROWS, COLUMNS], COMPUTE)
+            for start in tl.range(0, length, COLUMNS, num_stages=2):
+                mask = row_mask[:, None] & (column < length - start)
+                total += tl.load(source + start, mask=mask, other=0.0).to(COMPUTE)
+            average = tl.sum(total, axis=1) / size
+            squares = tl.zeros([ROWS, COLUMNS], COMPUTE)
+            for start in tl.range(0, length, COLUMNS, num_stages=2):
+                mask = row_mask[:, None] & (column < length - start)
+                values = tl.load(source + start, mask=mask, other=0.0).to(COMPUTE)
+                centred = tl.where(mask, values - average[:, None], 0.0)
+                squares += centred * centred
+            inverse = tl.rsqrt(tl.sum(squares, axis=1) / size + epsilon)
+            for start in tl.range(0, length, COLUMNS, num_stages=2):
+                mask = row_mask[:, None] & (column < length - start)
+                values = tl.load(source + start, mask=mask, other=0.0).to(COMPUTE)
+                normal = (values - average[:, None]) * inverse[:, None]
+                result = affine(normal, weight, bias, start, column, length, COMPUTE)
+                tl.store(target + start, result.to(out.dtype.element_ty), mask=mask)
+        tl.store(mean + first + row, average.to(mean.dtype.element_ty), mask=row_mask)
+        tl.store(rstd + first + row, inverse.to(rstd.dtype.element_ty), mask=row_mask)
+
+
+@triton.jit
+def layer_norm_grad(
+    grad_out, x, weight, average, inverse, first, row, column, start, length, mask, x_row, grad_row,
+    COMPUTE: tl.constexpr,
+):  # fmt: skip
+    """(grad_out, grad_out * weight, normalised x) of a tile."""
+    values = tl.load(x + first * x_row + start + row[:, None] * x_row + column, mask=mask, other=0.0).to(COMPUTE)
+    source = grad_out + first * grad_row + start
+    grad = tl.load(source + row[:, None] * grad_row + column, mask=mask, other=0.0).to(COMPUTE)
+    normal = (values - average) * inverse
+    return grad, affine(grad, weight, None, start, column, length, COMPUTE), normal
+
+
+@triton.jit
+def layer_norm_backward(
+    grad_x, partial_weight, partial_bias, grad_out, x, mean, rstd, weight,
+    groups, programs, group_rows, rows, length, x_row, grad_row,
+    ONE_BLOCK: tl.constexpr, COMPUTE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """The gradient of x, and for each group of rows the sums of their gradients of weight and bias."""
+    column = tl.arange(0, COLUMNS)[None, :]
+    column_of = tl.arange(0, COLUMNS)
+    row = tl.arange(0, ROWS)
+    size = tl.full([], length, tl.int32).to(COMPUTE)
+    for group in tl.range(tl.program_id(0), groups, programs):
+        begin = group * group_rows
+        end = tl.minimum(begin + group_rows, rows)
+        group_start = group * tl.full([], 1, tl.int64) * length
+        if ONE_BLOCK:
+            weight_sum = tl.zeros([ROWS, COLUMNS], COMPUTE)
+            bias_sum = tl.zeros([ROWS, COLUMNS], COMPUTE)
+            for start_row in tl.range(begin, end, ROWS, num_stages=2):
+                first = start_row * tl.full([], 1, tl.int64)
+                row_mask = row < end - start_row
+                mask = row_mask[:, None] & (column < length)
+                average = tl.load(mean + first + row, mask=row_mask, other=0.0).to(COMPUTE)[:, None]
+                inverse = tl.load(rstd + first + row, mask=row_mask, other=0.0).to(COMPUTE)[:, None]
+                plain, grad, normal = layer_norm_grad(
+                    grad_out, x, weight, average, inverse, first, row, column, 0, length, mask, x_row, grad_row, COMPUTE
+                )
+                if partial_weight is not None:
+                    weight_sum += plain * normal
+                if partial_bias is not None:
+                    bias_sum += plain
+                if grad_x is not None:
+                    along = (tl.sum(grad * normal, axis=1) / size)[:, None]
+                    centre = (tl.sum(grad, axis=1) / size)[:, None]
+                    result = ((grad - centre - normal * along) * inverse).to(grad_x.dtype.element_ty)
+                    tl.store(grad_x + first * length + row[:, None] * length + column, result, mask=mask)
+            if partial_weight is not None:
+                sums = tl.sum(weight_sum, axis=0)
+                tl.store(partial_weight + group_start + column_of, sums, mask=column_of < length)
+            if partial_bias is not None:
+                sums = tl.sum(bias_sum, axis=0)
+                tl.store(partial_bias + group_start + column_of, sums, mask=column_of < length)
+        else:
+            for start_row in tl.range(begin, end, ROWS):
+                first = start_row * tl.full([], 1, tl.int64)
+                row_mask = row < end - start_row
+                average = tl.load(mean + first + row, mask=row_mask, other=0.0).to(COMPUTE)[:, None]
+                inverse = tl.load(rstd + first + row, mask=row_mask, other=0.0).to(COMPUTE)[:, None]
+                if grad_x is not None:
+                    products = tl.zeros([ROWS, COLUMNS], COMPUTE)
+                    grads = tl.zeros([ROWS, COLUMNS], COMPUTE)
+                    for start in tl.range(0, length, COLUMNS, num_stages=2):
+                        mask = row_mask[:, None] & (column < length - start)
+                        plain, grad, normal = layer_norm_grad(
+                            grad_out, x, weight, average, inverse, first, row, column, start, length, mask,
+                            x_row, grad_row, COMPUTE,
+                        )  # fmt: skip
+                        products += grad * normal
+                        grads += grad
+                    along = (tl.sum(products, axis=1) / size)[:, None]
+                    centre = (tl.sum(grads, axis=1) / size)[:, None]
+                    for start in tl.range(0, length, COLUMNS, num_stages=2):
+                        mask = row_mask[:, None] & (column < length - start)
+                        plain, grad, normal = layer_norm_grad(
+                            grad_out, x, weight, average, inverse, first, row, column, start, length, mask,
+                            x_row, grad_row, COMPUTE,
+                        )  # fmt: skip
+                        result = ((grad - centre - normal * along) * inverse).to(grad_x.dtype.element_ty)
+                        target = grad_x + first * length + start
+                        tl.store(target + row[:, None] * length + column, result, mask=mask)
+            if partial_weight is not None or partial_bias is not None:
+                for start in tl.range(0, length, COLUMNS):
+                    weight_sum = tl.zeros([ROWS, COLUMNS], COMPUTE)
+                    bias_sum = tl.zeros([ROWS, COLUMNS], COMPUTE)
+                    for start_row in tl.range(begin, end, ROWS, num_stages=2):
+                        first = start_row * tl.full([], 1, tl.int64)
+                        row_mask = row < end - start_row
+                        mask = row_mask[:, None] & (column < length - start)
+                        average = tl.load(mean + first + row, mask=row_mask, other=0.0).to(COMPUTE)[:, None]
+                        inverse = tl.load(rstd + first + row, mask=row_mask, other=0.0).to(COMPUTE)[:, None]
+                        plain, grad, normal = layer_norm_grad(
+                            grad_out, x, weight, average, inverse, first, row, column, start, length, mask,
+                            x_row, grad_row, COMPUTE,
+                        )  # fmt: skip
+                        weight_sum += plain * normal
+                        bias_sum += plain
+                    inside = column_of < length - start
+                    if partial_weight is not None:
+                        sums = tl.sum(weight_sum, axis=0)
+                        tl.store(partial_weight + group_start + start + column_of, sums, mask=inside)
+                    if partial_bias is not None:
+                        sums = tl.sum(bias_sum, axis=0)
+                        tl.store(partial_bias + group_start + start + column_of, sums, mask=inside)
+
+
+@launch_shape("layer_norm_forward")
+def layer_norm_forward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Launch:
+    """tensors (out, mean, rstd, x, weight or none, bias or none), scalars (eps,).
+
+    `sizes` = (rows, length, x's stride of a row). out [rows, length], mean and rstd [rows] are contiguous; x's rows,
+    weight and bias have stride 1.
+    """
+    rows, length, x_row = sizes
+    compute = compute_dtype(dtypes[3])
+    wide = DTYPE_BYTES[compute]
+    block_rows, columns = row_tile(chip, rows, length, 2 * DTYPE_BYTES[dtypes[3]] + 5 * wide, wide)
+    tiles = ceil_div(rows, block_rows)
+    programs, _ = programs_for(chip, tiles)
+    arguments: dict[str, Argument] = {"out": Tensor(0), "mean": Tensor(1), "rstd": Tensor(2), "x": Tensor(3)}
+    arguments |= {"weight": Tensor(4) if dtypes[4] != "none" else None}
+    arguments |= {"bias": Tensor(5) if dtypes[5] != "none" else None, "eps": Scalar(0, compute)}
+    arguments |= {"tiles": tiles, "programs": programs, "rows": rows, "length": length, "x_row": x_row}
+    constexprs = {
+        "ONE_BLOCK": length <= columns,
+        "COMPUTE": tl.float64 if compute == "fp64" else tl.float32,
+        "ROWS": block_rows,
+        "COLUMNS": columns,
+    }
+    return Launch(layer_norm_forward, (programs, 1, 1), arguments, constexprs)
+
+
+@launch_shape("layer_norm_backward")
+def layer_norm_backward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> list[Launch]:
+    """tensors (grad_x, grad_weight, grad_bias, each or none; grad_out, x, mean, rstd, weight or none), no scalars.
+
+    `sizes` = (rows, length, strides of a row of x and of grad_out); the gradients are contiguous.
+    """
+    rows, length, x_row, grad_row = sizes
+    compute = compute_dtype(dtypes[4])
+    wide = DTYPE_BYTES[compute]
+    _, columns = row_tile(chip, rows, length, 1, wide)
+    group_rows, groups = row_group(rows)
+    # The rows of a tile set the order of the sums, so they do not depend on the chip.
+    columns = min(columns, 2048 * 4 // wide)
+    block_rows = max(1, min(next_power_of_2(group_rows), 2048 * 4 // wide // columns))
+    programs, _ = programs_for(chip, groups)
+    weights, biases = Workspace(0, compute, groups * length), Workspace(1, compute, groups * length)
+    arguments: dict[str, Argument] = {
+        "grad_x": Tensor(0) if dtypes[0] != "none" else None,
+        "partial_weight": weights if dtypes[1] != "none" else None,
+        "partial_bias": biases if dtypes[2] != "none" else None,
+        "grad_out": Tensor(3),
+        "x": Tensor(4),
+        "mean": Tensor(5),
+        "rstd": Tensor(6),
+        "weight": Tensor(7) if dtypes[7] != "none" else None,
+        "groups": groups,
+        "programs": programs,
+        "group_rows": group_rows,
+        "rows": rows,
+        "length": length,
+        "x_row": x_row,
+        "grad_row": grad_row,
+    }
+    constexprs = {
+        "ONE_BLOCK": length <= columns,
+        "COMPUTE": tl.float64 if compute == "fp64" else tl.float32,
+        "ROWS": block_rows,
+        "COLUMNS": columns,
+    }
+    launches = [Launch(layer_norm_backward, (programs, 1, 1), arguments, constexprs)]
+    if dtypes[1] != "none":
+        launches.append(column_sum_launch(Tensor(1), weights, groups, length, chip))
+    if dtypes[2] != "none":
+        launches.append(column_sum_launch(Tensor(2), biases, groups, length, chip))
+    return launches
