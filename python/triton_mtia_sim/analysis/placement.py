@@ -1,0 +1,192 @@
+"""Gives every tile a place in local memory: shares storage where contents never overlap in time, then packs."""
+
+from dataclasses import dataclass, field
+
+from triton_mtia_sim.analysis.liveness import Ranges
+from triton_mtia_sim.analysis.structure import Construct
+from triton_mtia_sim.lowering.machine import Code, Register
+
+ALIGNMENT = 64
+
+
+@dataclass
+class Group:
+    """Registers that share one place (tiles) or one number (scalars)."""
+
+    bytes: int
+    live: int
+    written: int
+    members: list[Register] = field(default_factory=list)
+    buffers: int = 1
+    loop: Construct | None = None
+    slot: int = -1
+    offset: int = -1
+
+    @property
+    def reach(self) -> int:
+        """Points at which the place is taken: also the read before each write, unless a member is read there."""
+        return self.live | self.written | (self.written >> 1)
+
+
+class Sharing:
+    """Groups of registers after coalescing copies and in-place results."""
+
+    def __init__(self, code: list[Code]) -> None:
+        self.code = code
+        self.ranges = Ranges(code)
+        self.groups: dict[Register, Group] = {}
+        for number, root in enumerate(self.ranges.roots):
+            size = 0 if root.is_scalar else root.bytes
+            group = Group(size, self.ranges.live[number], self.ranges.written[number], [root])
+            self.groups[root] = group
+        self._coalesce_copies()
+        self._coalesce_in_place()
+
+    def group(self, register: Register) -> Group:
+        return self.groups[register.root]
+
+    def merge(self, a: Register, b: Register) -> bool:
+        """Puts two registers in one group unless their contents are needed at the same time."""
+        first, second = self.group(a), self.group(b)
+        if first is second:
+            return True
+        if first.bytes != second.bytes or first.live & second.live:
+            return False
+        # What one writes while the other is live was excluded above; a dead write must not hit a live content either.
+        if first.written & second.live or second.written & first.live:
+            return False
+        first.live |= second.live
+        first.written |= second.written
+        first.members.extend(second.members)
+        for member in second.members:
+            self.groups[member] = first
+        return True
+
+    def _depth(self, position: int) -> int:
+        depth, construct = 0, self.ranges.around[position]
+        while construct is not None:
+            depth += 1
+            construct = construct.parent
+        return depth
+
+    def _coalesce_copies(self) -> None:
+        copies = [
+            position
+            for position, item in enumerate(self.code)
+            if item.mnemonic == "copy" and not _constant(item.operands[0]) and _alike(item.results[0], item.operands[0])
+        ]
+        for position in sorted(copies, key=lambda place: (-self._depth(place), -place)):
+            result, source = self.code[position].results[0], self.code[position].operands[0]
+            assert result is not None and source is not None
+            self.merge(result, source)
+
+    def _coalesce_in_place(self) -> None:
+        for position, item in enumerate(self.code):
+            if len(item.results) != 1 or item.results[0] is None or item.results[0].is_scalar:
+                continue
+            result = item.results[0]
+            if item.mnemonic.startswith(("dma_", "gather", "slice", "reduce", "permute", "iota")):
+                continue
+            write = 1 << (2 * position + 1)
+            for operand in item.operands:
+                if operand is None or operand.is_scalar or operand.bytes != result.bytes:
+                    continue
+                if not self.ranges.live[self.ranges.numbers[operand.root]] & write and self.merge(result, operand):
+                    break
+
+    def without_moves(self) -> list[Code]:
+        """The instructions without copies that stay inside one group."""
+        return [item for item in self.code if not self._is_move(item)]
+
+    def _is_move(self, item: Code) -> bool:
+        if item.mnemonic != "copy":
+            return False
+        result, source = item.results[0], item.operands[0]
+        if result is None or source is None or not _alike(result, source) or source.is_constant:
+            return False
+        return self.group(result) is self.group(source)
+
+    # ---- double buffers
+    def mark_buffers(self) -> list[Group]:
+        """Groups that a load in a loop fills and only that iteration reads: they may rotate."""
+        found = []
+        for position, item in enumerate(self.code):
+            if item.mnemonic not in ("dma_load", "gather") or item.results[0] is None or item.results[0].is_scalar:
+                continue
+            loop = self._loop(position)
+            group = self.group(item.results[0])
+            if loop is None or group.loop is not None:
+                continue
+            inside = ((1 << (2 * (loop.end - loop.begin))) - 1) << (2 * loop.begin + 1)
+            if (group.live | group.written) & ~inside or self._crosses(group, loop):
+                continue
+            group.loop = loop
+            group.buffers = max(1, self.code[loop.begin].attributes[0])
+            if group.buffers > 1:
+                found.append(group)
+        return found
+
+    def _loop(self, position: int) -> Construct | None:
+        construct = self.ranges.around[position]
+        while construct is not None and self.code[construct.begin].mnemonic == "if_begin":
+            construct = construct.parent
+        return construct if construct is not None and self.code[construct.begin].mnemonic == "for_begin" else None
+
+    def _crosses(self, group: Group, loop: Construct) -> bool:
+        """Whether the content survives from one iteration to the next."""
+        return bool(group.live >> (2 * loop.end) & 1)
+
+
+def _constant(register: Register | None) -> bool:
+    return register is None or register.is_constant
+
+
+def _alike(a: Register | None, b: Register | None) -> bool:
+    return a is not None and b is not None and a.shape == b.shape and a.dtype is b.dtype
+
+
+def pack(groups: list[Group]) -> int:
+    """Gives every group an offset such that groups taken at the same time do not overlap; returns the bytes used."""
+    best: tuple[int, list[int]] | None = None
+    orders = (
+        sorted(groups, key=lambda group: -group.bytes * group.buffers),
+        sorted(groups, key=lambda group: (_first(_taken(group)), -group.bytes)),
+        sorted(groups, key=lambda group: -group.bytes * group.buffers * _taken(group).bit_count()),
+    )
+    for order in orders:
+        used = _pack_in_order(order)
+        if best is None or used < best[0]:
+            best = (used, [group.offset for group in groups])
+    assert best is not None
+    for group, offset in zip(groups, best[1], strict=True):
+        group.offset = offset
+    return best[0]
+
+
+def _first(points: int) -> int:
+    return (points & -points).bit_length()
+
+
+def _taken(group: Group) -> int:
+    if group.buffers > 1 and group.loop is not None:
+        length = 2 * (group.loop.end - group.loop.begin) + 2
+        return group.reach | ((1 << length) - 1) << (2 * group.loop.begin)
+    return group.reach
+
+
+def _pack_in_order(order: list[Group]) -> int:
+    placed: list[tuple[int, int, int]] = []
+    used = 0
+    for group in order:
+        taken = _taken(group)
+        size = -(-group.bytes * group.buffers // ALIGNMENT) * ALIGNMENT
+        offset = 0
+        for start, stop, other in sorted((p for p in placed if p[2] & taken), key=lambda p: p[0]):
+            del other
+            if start - offset >= size:
+                break
+            offset = max(offset, stop)
+        group.offset = offset
+        placed.append((offset, offset + size, taken))
+        used = max(used, offset + size)
+    return used

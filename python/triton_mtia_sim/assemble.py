@@ -1,0 +1,105 @@
+"""From lowered code to a tile program: dead code out, storage shared and placed, registers numbered, encoded."""
+
+from mtia_core.program import Argument, Instruction, Location, Slot, TileProgram, Value, ValueKind
+from triton_mtia_sim.analysis.placement import Group, Sharing, pack
+from triton_mtia_sim.analysis.structure import remove_dead
+from triton_mtia_sim.errors import OutOfLocalMemory
+from triton_mtia_sim.ir.operations import UNKNOWN_LOCATION, SourceLocation
+from triton_mtia_sim.lowering.kernel import KernelLowering
+from triton_mtia_sim.lowering.linear import linearise
+from triton_mtia_sim.lowering.machine import Code, Register
+
+
+def assemble(kernel: KernelLowering, name: str, local_memory_bytes: int, chip: str) -> TileProgram:
+    """Makes the program; raises OutOfLocalMemory where its tiles do not fit."""
+    sharing = Sharing(remove_dead(linearise(kernel)))
+    groups = _place(sharing, name, local_memory_bytes, chip)
+    return _Writer(kernel, sharing, groups, name).program
+
+
+def _place(sharing: Sharing, name: str, limit: int, chip: str) -> list[Group]:
+    groups = list({id(group): group for group in sharing.groups.values() if group.bytes}.values())
+    if not groups:
+        return groups
+    rotating = sharing.mark_buffers()
+    used = pack(groups)
+    while used > limit and any(group.buffers > 1 for group in rotating):
+        deepest = max(group.buffers for group in rotating)
+        for group in rotating:
+            group.buffers = min(group.buffers, deepest - 1)
+        used = pack(groups)
+    if used > limit:
+        raise OutOfLocalMemory(used, limit, "local memory", _largest(sharing, groups, name), chip)
+    return groups
+
+
+def _largest(sharing: Sharing, groups: list[Group], name: str) -> str:
+    """Where the largest tile is made."""
+    largest = max(groups, key=lambda group: group.bytes * group.buffers)
+    for item in sharing.code:
+        known = item.location is not UNKNOWN_LOCATION
+        if known and any(result is not None and sharing.groups.get(result.root) is largest for result in item.results):
+            return f"{item.location} ({name})"
+    return name
+
+
+class _Writer:
+    """Numbers slots, values and locations."""
+
+    def __init__(self, kernel: KernelLowering, sharing: Sharing, groups: list[Group], name: str) -> None:
+        self.sharing = sharing
+        self.program = TileProgram(name, strings=list(kernel.strings))
+        self.values: dict[tuple[object, ...], int] = {}
+        self.locations: dict[SourceLocation, int] = {}
+        for number, group in enumerate(sorted(groups, key=lambda group: (group.offset, group.bytes))):
+            group.slot = number
+            self.program.slots.append(Slot(group.offset, group.bytes, group.buffers))
+        code = sharing.without_moves()
+        for argument in kernel.arguments:
+            register = argument.register
+            number = self.value(register)
+            self.program.arguments.append(Argument(argument.name, argument.is_pointer, register.dtype, number))
+        self.program.instructions = [self.instruction(item) for item in code]
+
+    def value(self, register: Register) -> int:
+        """Number of a register; views and members of a group that look alike share one."""
+        if register.is_constant:
+            key: tuple[object, ...] = ("constant", register.dtype, register.bits)
+            made = Value(ValueKind.CONSTANT, register.dtype, bits=_unsigned(register))
+        elif register.is_scalar:
+            group = self.sharing.groups.get(register.root)
+            key = ("scalar", id(group) if group is not None else id(register), register.dtype)
+            made = Value(ValueKind.SCALAR, register.dtype)
+        else:
+            group = self.sharing.group(register)
+            key = ("tile", group.slot, register.dtype, register.shape)
+            made = Value(ValueKind.TILE, register.dtype, register.shape, group.slot)
+        if key not in self.values:
+            self.values[key] = len(self.program.values)
+            self.program.values.append(made)
+        return self.values[key]
+
+    def optional(self, register: Register | None) -> int | None:
+        return None if register is None else self.value(register)
+
+    def location(self, location: SourceLocation) -> int | None:
+        if location is UNKNOWN_LOCATION:
+            return None
+        if location not in self.locations:
+            self.locations[location] = len(self.program.locations)
+            self.program.locations.append(Location(location.file, location.line, location.column))
+        return self.locations[location]
+
+    def instruction(self, item: Code) -> Instruction:
+        return Instruction(
+            item.mnemonic,
+            tuple(self.optional(result) for result in item.results),
+            tuple(self.optional(operand) for operand in item.operands),
+            tuple(int(attribute) for attribute in item.attributes),
+            self.location(item.location),
+        )
+
+
+def _unsigned(register: Register) -> int:
+    assert register.bits is not None
+    return register.bits & (2**64 - 1) if register.dtype.is_integer else register.bits

@@ -1,0 +1,186 @@
+"""The backend that Triton finds through its entry point: TTIR to tile programs.
+
+Imported during `import triton`: everything that could fail is imported when a kernel is compiled, not here.
+"""
+
+import functools
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from triton.backends.compiler import BaseBackend, GPUTarget, Language
+
+BINARY_EXTENSION = "tileprog"
+
+
+@dataclass(frozen=True)
+class MtiaOptions:
+    """Launch options. Those of the second half mean something to other backends only: accepted for their kernels."""
+
+    num_stages: int = 2
+    num_warps: int = 1
+    debug: bool = False
+    sanitize_overflow: bool = False
+    allowed_dot_input_precisions: tuple[str, ...] = ("ieee", "tf32", "tf32x3", "bf16x3", "bf16x6")
+    default_dot_input_precision: str = "ieee"
+    supported_fp8_dtypes: tuple[str, ...] = ("fp8e4nv", "fp8e5")
+    deprecated_fp8_dot_operand_dtypes: tuple[str, ...] = ()
+    max_num_imprecise_acc_default: int = 0
+    enable_fp_fusion: bool = False
+    backend_name: str = "mtia_sim"
+    arch: str = ""
+    enable_scatter_stores: bool = True
+    cb_multiplier: int = 1
+    use_dual_core: bool = False
+
+    num_ctas: int = 1
+    cluster_dims: tuple[int, ...] = (1, 1, 1)
+    ctas_per_cga: tuple[int, ...] | None = None
+    maxnreg: int | None = None
+    extern_libs: Any = None
+    launch_cooperative_grid: bool = False
+    launch_cooperative_cluster: bool = False
+    launch_pdl: bool = False
+    instrumentation_mode: str = ""
+    ir_override: str | None = None
+    minRegAutoWS: int | None = None  # noqa: N815
+    maxRegAutoWS: int | None = None  # noqa: N815
+    pingpongAutoWS: bool = False  # noqa: N815
+    num_consumer_groups: int = 0
+    num_buffers_warp_spec: int = 0
+    reg_dec_producer: int = 0
+    reg_inc_consumer: int = 0
+    waves_per_eu: int = 0
+    matrix_instr_nonkdim: int = 0
+    kpack: int = 1
+    schedule_hint: str = "none"
+    allow_flush_denorm: bool = False
+    grf_mode: str = ""
+    ptx_version: int | None = None
+    ptx_options: str | None = None
+
+    def hash(self) -> str:
+        """Distinguishes compilations under different options."""
+        return hashlib.sha256(repr(sorted(self.__dict__.items(), key=lambda item: item[0])).encode()).hexdigest()
+
+
+class MtiaBackend(BaseBackend):
+    """Compiles for target ("mtia_sim", chip name or path of a chip file, 1)."""
+
+    binary_ext = BINARY_EXTENSION
+
+    @staticmethod
+    def supports_target(target: GPUTarget) -> bool:
+        return bool(target.backend == "mtia_sim")
+
+    def hash(self) -> str:
+        """Covers the plugin's own code, the instruction set and the chip, so that the disk cache never goes stale."""
+        return f"{plugin_fingerprint()}-{chip_fingerprint(str(self.target.arch))}"
+
+    def parse_options(self, options: dict[str, Any]) -> MtiaOptions:
+        known = {
+            name: value
+            for name, value in options.items()
+            if name in MtiaOptions.__dataclass_fields__ and value is not None
+        }
+        known.setdefault("arch", str(self.target.arch))
+        chosen = MtiaOptions(**known)
+        if chosen.num_stages < 1:
+            raise ValueError(f"num_stages is {chosen.num_stages}; give 1 or more")
+        return chosen
+
+    def add_stages(self, stages: dict[str, Any], options: MtiaOptions, language: Language) -> None:
+        if language != Language.TRITON:
+            raise NotImplementedError("Gluon kernels are written for GPU layouts; write the kernel in triton.language")
+        stages["ttir"] = lambda module, metadata: optimise(module)
+        stages[BINARY_EXTENSION] = lambda module, metadata: make_program(module, metadata, options)
+
+    def load_dialects(self, context: Any) -> None:
+        """TTIR's own dialects are all there is."""
+
+    def get_codegen_implementation(self, options: MtiaOptions) -> dict[str, Callable[..., Any]]:
+        return {"convert_custom_types": refuse_conversion, "min_dot_size": lambda lhs, rhs: (1, 1, 1)}
+
+    def get_module_map(self) -> dict[str, ModuleType]:
+        from triton_mtia_sim import libdevice
+
+        return {"triton.language.extra.libdevice": libdevice, "triton.language.extra.cuda.libdevice": libdevice}
+
+    def pack_metadata(self, metadata: Any) -> tuple[int, int]:
+        return (metadata.num_warps, metadata.shared)
+
+
+def refuse_conversion(value: Any, dtype: Any, *_: Any, **__: Any) -> Any:
+    """tl.cast to a float8 that the chip does not have."""
+    raise ValueError(f"{value.dtype} to {dtype}: the chip's float8 types are float8e4nv and float8e5; use one of them")
+
+
+def optimise(module: Any) -> Any:
+    """Triton's own passes on TTIR. Tensor descriptors stay: they are DMA descriptors."""
+    from triton._C.libtriton import ir, passes
+
+    manager = ir.pass_manager(module.context)
+    manager.enable_debug()
+    passes.common.add_inliner(manager)
+    passes.ttir.add_rewrite_tensor_pointer(manager)
+    passes.common.add_canonicalizer(manager)
+    passes.ttir.add_combine(manager)
+    passes.ttir.add_reorder_broadcast(manager)
+    passes.common.add_cse(manager)
+    passes.ttir.add_triton_licm(manager)
+    passes.common.add_symbol_dce(manager)
+    passes.ttir.add_loop_unroll(manager)
+    passes.common.add_canonicalizer(manager)
+    passes.common.add_cse(manager)
+    manager.run(module, "make_ttir")
+    return module
+
+
+def generic_text(module: Any) -> str:
+    """The module in MLIR's generic form, which is what MLIR prints when verification fails: make it fail."""
+    from triton._C.libtriton import ir
+
+    module.set_attr("llvm.data_layout", ir.builder(module.context).get_string_attr("bogus!"))
+    return str(module)
+
+
+def make_program(module: Any, metadata: dict[str, Any], options: MtiaOptions) -> bytes:
+    """Lowers optimised TTIR to an encoded tile program and fills the metadata that Triton reads."""
+    from mtia_core import chips
+    from triton_mtia_sim.translate import translate
+
+    program = translate(
+        generic_text(module), chips.load(options.arch), options.num_stages, options.enable_scatter_stores
+    )
+    metadata["name"] = program.name
+    metadata["shared"] = max(program.local_memory_bytes, 1)
+    return program.encode()
+
+
+@functools.cache
+def plugin_fingerprint() -> str:
+    """Hash of every source file that decides what a program looks like."""
+    import mtia_core
+
+    digest = hashlib.sha256()
+    core = Path(mtia_core.__file__).parent
+    files = [
+        *sorted(Path(__file__).parent.rglob("*.py")),
+        *sorted(core.glob("*.py")),
+        core / "tables" / "instructions.def",
+    ]
+    for path in files:
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:32]
+
+
+@functools.cache
+def chip_fingerprint(chip: str) -> str:
+    """Hash of what a chip's file says."""
+    from mtia_core import chips
+
+    return hashlib.sha256(chips.load(chip).serialise().encode()).hexdigest()[:16]

@@ -1,0 +1,147 @@
+"""The driver that Triton finds through its entry point. mtia_sim registers what runs programs when it is imported."""
+
+import importlib.util
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import triton.backends
+from triton.backends.compiler import GPUTarget
+from triton.backends.driver import DriverBase
+
+_NO_THREAD_LIMIT = 1 << 30
+
+
+class Runtime(Protocol):
+    """What mtia_sim provides at its import (see docs/architecture.md, launch from Python)."""
+
+    def chip_name(self) -> str: ...
+
+    def current_device(self) -> int: ...
+
+    def current_stream(self, device: int) -> int: ...
+
+    def device_interface(self) -> Any: ...
+
+    def torch_device(self, index: int) -> Any: ...
+
+    def load_program(self, program: bytes) -> Any: ...
+
+    def make_launcher(self, codes: str) -> Callable[..., None]: ...
+
+
+_runtime: Runtime | None = None
+_drivers: list["MtiaDriver"] = []
+
+
+def register_runtime(runtime: Runtime) -> None:
+    """Called by mtia_sim at its import."""
+    global _runtime
+    _runtime = runtime
+    for driver in _drivers:
+        driver.bind(runtime)
+
+
+def runtime() -> Runtime:
+    """The registered runtime."""
+    if _runtime is None:
+        raise RuntimeError(
+            "no mtia_sim device is loaded; `import torch` loads it, or `import mtia_sim` where autoload is off"
+        )
+    return _runtime
+
+
+class MtiaUtils:
+    """What Triton asks of a device."""
+
+    def get_device_properties(self, device: int) -> dict[str, int]:
+        """Local memory of a PE is what Triton calls shared memory, a PE is its multiprocessor."""
+        from mtia_core import chips
+
+        chip = chips.load(runtime().chip_name())
+        return {
+            "max_shared_mem": chip.local_memory_bytes,
+            "max_num_regs": 65536,
+            "multiprocessor_count": chip.processing_elements,
+            "warpSize": 1,
+            "sm_clock_rate": 0,
+            "mem_clock_rate": 0,
+            "mem_bus_width": 0,
+        }
+
+    def load_binary(self, name: str, kernel: bytes, shared: int, device: int) -> tuple[Any, Any, int, int, int]:
+        """Module, function, registers, spills, most threads."""
+        handle = runtime().load_program(kernel)
+        return handle, handle, 0, 0, _NO_THREAD_LIMIT
+
+    def unload_module(self, module: Any) -> None:
+        """A program goes with its last reference."""
+
+
+class MtiaDriver(DriverBase):  # type: ignore[misc]
+    """Active where mtia_sim is installed and no other driver is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.utils = MtiaUtils()
+        self.target: GPUTarget | None = None
+        self.get_current_device: Callable[[], int] = lambda: runtime().current_device()
+        self.get_current_stream: Callable[[int], int] = lambda device: runtime().current_stream(device)
+        _drivers.append(self)
+        if _runtime is not None:
+            self.bind(_runtime)
+
+    def bind(self, registered: Runtime) -> None:
+        """Calls the runtime without a detour."""
+        self.get_current_device = registered.current_device
+        self.get_current_stream = registered.current_stream
+
+    @classmethod
+    def is_active(cls) -> bool:
+        if importlib.util.find_spec("mtia_sim") is None:
+            return False
+        if os.environ.get("TRITON_DEFAULT_BACKEND") == "mtia_sim":
+            return True
+        others = (backend.driver for backend in triton.backends.backends.values() if backend.driver is not cls)
+        return not any(driver.is_active() for driver in others)
+
+    def get_current_target(self) -> GPUTarget:
+        chip = runtime().chip_name()
+        if self.target is None or self.target.arch != chip:
+            self.target = GPUTarget("mtia_sim", chip, 1)
+        return self.target
+
+    def launcher_cls(self, source: Any, metadata: Any) -> Callable[..., None]:
+        """A callable that packs arguments and launches."""
+        from triton_mtia_sim.launch_codes import launch_codes
+
+        return runtime().make_launcher(launch_codes(source.signature.values()))
+
+    def map_python_to_cpp_type(self, ty: str) -> str:
+        """C++ type of a launch argument of a Triton type."""
+        if ty.startswith("*"):
+            return "uint64_t"
+        return {"fp16": "uint16_t", "bf16": "uint16_t", "fp32": "float", "fp64": "double"}.get(
+            ty, f"{'u' if ty.startswith('u') else ''}int{ty.lstrip('iu')}_t" if ty[1:] != "1" else "bool"
+        )
+
+    def get_active_torch_device(self) -> Any:
+        return runtime().torch_device(runtime().current_device())
+
+    def get_device_interface(self) -> Any:
+        """torch.mtia_sim: its events carry chip time."""
+        return runtime().device_interface()
+
+    def get_benchmarker(self) -> Callable[..., Sequence[float]]:
+        from triton.testing import do_bench
+
+        return do_bench  # type: ignore[no-any-return]
+
+    def get_empty_cache_for_benchmark(self) -> Any:
+        """Something to clear between runs; chip time does not depend on what ran before, so it is small."""
+        import torch
+
+        return torch.empty(256, dtype=torch.int32, device=self.get_active_torch_device())
+
+    def clear_cache(self, cache: Any) -> None:
+        cache.zero_()

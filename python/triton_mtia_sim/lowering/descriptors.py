@@ -1,0 +1,183 @@
+"""Tensor descriptors, made by the host or in the kernel: each load and store of a block is one DMA descriptor."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mtia_core.dtypes import DType
+from triton_mtia_sim.ir.operations import Operation, Value
+from triton_mtia_sim.ir.types import DescriptorType, ScalarType
+from triton_mtia_sim.lowering.machine import Register, Shape
+from triton_mtia_sim.lowering.registry import lowers, lowers_effect
+from triton_mtia_sim.lowering.site import Site
+
+_PAD_NAN = 2
+_REDUCE_KINDS = {1: 4, 2: 7, 3: 6, 6: 1, 7: 2, 8: 3}  # DescriptorReduceKind -> atomic_rmw's
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """Base address, sizes and strides in elements; `padding` is an I1 scalar: NaN outside instead of zero."""
+
+    base: Register
+    shape: tuple[Register, ...]
+    strides: tuple[Register, ...]
+    block: Shape
+    dtype: DType
+    padding: Register
+
+
+def describe(site: Site, value: Value) -> Descriptor:
+    """The descriptor that a value stands for."""
+    type_ = value.type
+    assert isinstance(type_, DescriptorType) and isinstance(type_.block.element, ScalarType)
+    rank = len(type_.block.shape)
+    kernel, builder = site.kernel, site.builder
+    operation = value.operation
+    if operation is not None and operation.name == "tt.make_tensor_descriptor":
+        base, sizes = operation.operands[0], operation.operands[1 : 1 + rank]
+        strides = operation.operands[1 + rank : 1 + 2 * rank]
+        padding = builder.integer(int(operation.attributes.get("padding") == _PAD_NAN), DType.I1)
+    elif value in kernel.padding:
+        arguments = kernel.function.regions[0].blocks[0].arguments
+        base, first = value, value.index + 1
+        sizes, strides = arguments[first : first + rank], arguments[first + rank : first + 2 * rank]
+        padding = kernel.padding[value]
+    else:
+        carried = _invariant(value)
+        if carried is not None:
+            return describe(site, carried)
+        site.refuse("a descriptor that control flow chooses", "make it where it is used")
+    return Descriptor(
+        kernel.data(base),
+        tuple(builder.widen(kernel.data(size)) for size in sizes),
+        tuple(builder.widen(kernel.data(stride)) for stride in strides),
+        type_.block.shape,
+        type_.block.element.dtype,
+        padding,
+    )
+
+
+def _invariant(value: Value) -> Value | None:
+    """What a loop carries unchanged: its initial value."""
+    operation: Operation | None = value.operation
+    if operation is not None and operation.name == "scf.for":
+        value = operation.regions[0].block.arguments[value.index + 1]
+    block = value.block
+    if block is None or block.owner.name != "scf.for" or value.index == 0:
+        return None
+    unchanged = block.terminator.operands[value.index - 1] is value
+    return block.owner.operands[2 + value.index] if unchanged else None
+
+
+def dimensions(
+    site: Site, descriptor: Descriptor, indices: Sequence[Register]
+) -> tuple[Register, list[Register | None]]:
+    """Base address of the block and the operands of its dimensions: valid where 0 <= index + i < size."""
+    builder = site.builder
+    offset = builder.integer(0)
+    operands: list[Register | None] = []
+    for index, size, stride in zip(indices, descriptor.shape, descriptor.strides, strict=True):
+        start = builder.widen(index)
+        offset = builder.add(offset, builder.multiply(start, stride))
+        operands.extend([stride, builder.negate(start), builder.subtract(size, start), None, None])
+    return builder.add(descriptor.base, builder.multiply(offset, builder.integer(descriptor.dtype.bytes))), operands
+
+
+def _indices(site: Site, first: int) -> list[Register]:
+    return [site.operand(index) for index in range(first, site.operand_count)]
+
+
+def _padding_value(site: Site, descriptor: Descriptor) -> Register | None:
+    padding, dtype = descriptor.padding, descriptor.dtype
+    if not dtype.is_float or padding.bits == 0:
+        return None
+    nan = site.builder.floating(float("nan"), dtype)
+    return (
+        nan
+        if padding.is_constant
+        else site.builder.scalar("select", dtype, [padding, nan, site.builder.floating(0.0, dtype)])
+    )
+
+
+@lowers("tt.descriptor_load")
+def descriptor_load(site: Site) -> Register:
+    """A block; a result of lower rank drops leading sizes of 1."""
+    descriptor = describe(site, site.operation.operands[0])
+    base, operands = dimensions(site, descriptor, _indices(site, 1))
+    other = _padding_value(site, descriptor)
+    tile = site.make(
+        "dma_load", descriptor.dtype, descriptor.block, [base, other, None, *operands], (site.attribute("cache", 1),)
+    )
+    return site.builder.view(tile, site.result_shape())
+
+
+@lowers_effect("tt.descriptor_store")
+def descriptor_store(site: Site) -> None:
+    """A block; what lies outside the tensor is not written."""
+    descriptor = describe(site, site.operation.operands[0])
+    base, operands = dimensions(site, descriptor, _indices(site, 2))
+    tile = site.builder.view(site.full(1), descriptor.block)
+    site.emit("dma_store", [], [base, tile, None, *operands], (1,))
+
+
+@lowers_effect("tt.descriptor_reduce")
+def descriptor_reduce(site: Site) -> None:
+    """An atomic of every element inside the tensor."""
+    descriptor = describe(site, site.operation.operands[0])
+    kind = _REDUCE_KINDS.get(site.attribute("kind"))
+    if kind is None:
+        site.refuse(f"reduction kind {site.attribute('kind')}", "use add, min, max, and, or, xor")
+    if descriptor.dtype.is_float and kind == 4:
+        kind = 5
+    base, operands = dimensions(site, descriptor, _indices(site, 2))
+    offset, mask = site.builder.integer(0), None
+    for axis, size in enumerate(descriptor.block):
+        stride, low, high = operands[5 * axis : 5 * axis + 3]
+        assert stride is not None and low is not None and high is not None
+        ones = tuple(size if dimension == axis else 1 for dimension in range(len(descriptor.block)))
+        counter = site.builder.view(site.make("iota", DType.I32, (size,), [], (0,)), ones)
+        position = site.elementwise("extend_s", [counter], DType.I64)
+        inside = site.elementwise("compare_i", [position, low], DType.I1, (5,))
+        below = site.elementwise("compare_i", [position, high], DType.I1, (2,))
+        inside = site.elementwise("and_i", [inside, below], DType.I1)
+        mask = inside if mask is None else site.elementwise("and_i", [mask, inside], DType.I1)
+        step = site.elementwise("mul_i", [position, stride], DType.I64)
+        offset = step if offset.is_scalar else site.elementwise("add_i", [offset, step], DType.I64)
+    tile = site.builder.view(site.full(1), descriptor.block)
+    site.emit("atomic_rmw", [None], [base, offset, tile, mask], (kind,))
+
+
+@lowers("tt.descriptor_gather")
+def descriptor_gather(site: Site) -> Register:
+    """Rows x[i] from column y on."""
+    descriptor = describe(site, site.operation.operands[0])
+    offset, mask = _row_offsets(site, descriptor, site.full(1), site.operand(2))
+    operands = [descriptor.base, offset, mask, _padding_value(site, descriptor)]
+    return site.make("gather", descriptor.dtype, site.result_shape(), operands, (1,))
+
+
+@lowers_effect("tt.descriptor_scatter")
+def descriptor_scatter(site: Site) -> None:
+    """Rows x[i] from column y on."""
+    descriptor = describe(site, site.operation.operands[0])
+    offset, mask = _row_offsets(site, descriptor, site.full(1), site.operand(2))
+    site.emit("scatter", [], [descriptor.base, offset, site.full(3), mask], (1,))
+
+
+def _row_offsets(site: Site, descriptor: Descriptor, rows: Register, column: Register) -> tuple[Register, Register]:
+    builder = site.builder
+    columns = descriptor.block[1]
+    row = builder.view(site.convert(rows, DType.I64), (rows.shape[0], 1))
+    counter = builder.view(site.make("iota", DType.I32, (columns,), [], (0,)), (1, columns))
+    position = site.elementwise("add_i", [site.convert(counter, DType.I64), builder.widen(column)], DType.I64)
+    mask: Register | None = None
+    offset: Register | None = None
+    for index, size, stride in zip((row, position), descriptor.shape, descriptor.strides, strict=True):
+        low = site.elementwise("compare_i", [index, builder.integer(0)], DType.I1, (5,))
+        high = site.elementwise("compare_i", [index, size], DType.I1, (2,))
+        inside = site.elementwise("and_i", [low, high], DType.I1)
+        mask = inside if mask is None else site.elementwise("and_i", [mask, inside], DType.I1)
+        step = site.elementwise("mul_i", [index, stride], DType.I64)
+        offset = step if offset is None else site.elementwise("add_i", [offset, step], DType.I64)
+    assert offset is not None and mask is not None
+    return offset, mask

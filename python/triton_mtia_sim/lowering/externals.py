@@ -1,0 +1,253 @@
+"""tt.extern_elementwise: the chip's libdevice symbols and, for kernels that name CUDA's, their equivalents."""
+
+from collections.abc import Callable, Sequence
+
+from mtia_core.dtypes import DType
+from triton_mtia_sim.lowering.machine import Register
+from triton_mtia_sim.lowering.registry import lowers
+from triton_mtia_sim.lowering.site import Site
+
+Function = Callable[[Site, Sequence[Register], DType], Register]
+
+# libdevice name -> mnemonic, same operands, same type
+_DIRECT = {
+    "acos": "acos",
+    "acosh": "acosh",
+    "add_rn": "add_f",
+    "asin": "asin",
+    "asinh": "asinh",
+    "atan": "atan",
+    "atan2": "atan2_f",
+    "atanh": "atanh",
+    "cbrt": "cbrt",
+    "ceil": "ceil",
+    "clz": "count_leading_zeros",
+    "copysign": "copysign_f",
+    "cos": "cos",
+    "cosh": "cosh",
+    "div_rn": "div_f",
+    "erf": "erf",
+    "erfc": "erfc",
+    "exp": "exp",
+    "exp2": "exp2",
+    "expm1": "expm1",
+    "fabs": "abs_f",
+    "fast_cos": "cos",
+    "fast_divide": "div_f",
+    "fast_fdivide": "div_f",
+    "fast_exp": "exp",
+    "fast_log": "log",
+    "fast_log10": "log10",
+    "fast_log2": "log2",
+    "fast_pow": "pow_f",
+    "fast_sin": "sin",
+    "fast_tan": "tan",
+    "fdivide": "div_f",
+    "floor": "floor",
+    "fma": "fma_f",
+    "fma_rn": "fma_f",
+    "fmax": "max_f",
+    "fmin": "min_f",
+    "fmod": "rem_f",
+    "gelu": "gelu",
+    "lgamma": "lgamma",
+    "log": "log",
+    "log10": "log10",
+    "log1p": "log1p",
+    "log2": "log2",
+    "mul_rn": "mul_f",
+    "nearbyint": "round_even",
+    "popc": "popcount",
+    "pow": "pow_f",
+    "rcp_rn": "reciprocal",
+    "rint": "round_even",
+    "rsqrt": "rsqrt",
+    "rsqrt_rn": "rsqrt",
+    "sigmoid": "sigmoid",
+    "sin": "sin",
+    "sinh": "sinh",
+    "sqrt": "sqrt",
+    "sqrt_rn": "sqrt",
+    "sub_rn": "sub_f",
+    "tan": "tan",
+    "tanh": "tanh",
+    "trunc": "trunc",
+}
+_TESTS = {
+    "isnan": "is_nan",
+    "isinf": "is_inf",
+    "finite": "is_finite",
+    "isfinite": "is_finite",
+    "isfinited": "is_finite",
+}
+_TO_INTEGER = {
+    "float2int_rn": "round_even",
+    "float2int_rz": "trunc",
+    "float2int_rd": "floor",
+    "float2int_ru": "ceil",
+    "llrint": "round_even",
+    "lrint": "round_even",
+}
+_COMPOSED: dict[str, Function] = {}
+
+
+def _composed(*names: str) -> Callable[[Function], Function]:
+    def register(function: Function) -> Function:
+        _COMPOSED.update(dict.fromkeys(names, function))
+        return function
+
+    return register
+
+
+def _number(site: Site, value: float, like: Register) -> Register:
+    return site.builder.number(value, like.dtype)
+
+
+@_composed("abs", "llabs")
+def _absolute(site: Site, a: Sequence[Register], dtype: DType) -> Register:
+    return site.elementwise("abs_f" if dtype.is_float else "abs_i", a, dtype)
+
+
+@_composed("max", "llmax")
+def _maximum(site: Site, a: Sequence[Register], dtype: DType) -> Register:
+    return site.elementwise("max_f" if dtype.is_float else "max_s", a, dtype)
+
+
+@_composed("min", "llmin")
+def _minimum(site: Site, a: Sequence[Register], dtype: DType) -> Register:
+    return site.elementwise("min_f" if dtype.is_float else "min_s", a, dtype)
+
+
+@_composed("exp10", "fast_exp10")
+def _exp10(site: Site, a: Sequence[Register], dtype: DType) -> Register:
+    return site.elementwise("pow_f", [_number(site, 10.0, a[0]), a[0]], dtype)
+
+
+@_composed("sinpi")
+def _sinpi(site: Site, a: Sequence[Register], dtype: DType) -> Register:
+    return site.elementwise(
+        "sin", [site.elementwise("mul_f", [a[0], _number(site, 3.141592653589793, a[0])], dtype)], dtype
+    )
+
+
+@_composed("cospi")
+def _cospi(site: Site, a: Sequence[Register], dtype: DType) -> Register:
+    return site.elementwise(
+        "cos", [site.elementwise("mul_f", [a[0], _number(site, 3.141592653589793, a[0])], dtype)], dtype
+    )
+
+
+@_composed("saturate")
+def _saturate(site: Site, a: Sequence[Register], dtype: DType) -> Register:
+    return site.elementwise("clamp_f", [a[0], _number(site, 0.0, a[0]), _number(site, 1.0, a[0])], dtype, (0,))
+
+
+@_composed("round")
+def _round_away(site: Site, a: Sequence[Register], dtype: DType) -> Register:
+    """Ties away from zero."""
+    whole = site.elementwise("trunc", a, dtype)
+    rest = site.elementwise("abs_f", [site.elementwise("sub_f", [a[0], whole], dtype)], dtype)
+    up = site.elementwise("compare_f", [rest, _number(site, 0.5, a[0])], DType.I1, (3,))
+    step = site.elementwise("copysign_f", [_number(site, 1.0, a[0]), a[0]], dtype)
+    return site.elementwise("select", [up, site.elementwise("add_f", [whole, step], dtype), whole], dtype)
+
+
+@_composed("llround", "lround")
+def _round_to_integer(site: Site, a: Sequence[Register], dtype: DType) -> Register:
+    return site.convert(_round_away(site, a, a[0].dtype), dtype)
+
+
+@_composed("hypot")
+def _hypotenuse(site: Site, a: Sequence[Register], dtype: DType) -> Register:
+    """Scaled by the larger side, so that squares do not overflow."""
+    x, y = (site.elementwise("abs_f", [item], dtype) for item in a)
+    large, small = site.elementwise("max_f", [x, y], dtype), site.elementwise("min_f", [x, y], dtype)
+    ratio = site.elementwise("div_f", [small, large], dtype)
+    one = _number(site, 1.0, a[0])
+    root = site.elementwise("sqrt", [site.elementwise("fma_f", [ratio, ratio, one], dtype)], dtype)
+    empty = site.elementwise("compare_f", [large, _number(site, 0.0, a[0])], DType.I1, (1,))
+    return site.elementwise("select", [empty, large, site.elementwise("mul_f", [large, root], dtype)], dtype)
+
+
+@_composed("fdim")
+def _positive_difference(site: Site, a: Sequence[Register], dtype: DType) -> Register:
+    difference = site.elementwise("sub_f", a, dtype)
+    return site.elementwise("maximum_f", [difference, _number(site, 0.0, a[0])], dtype)
+
+
+@_composed("remainder")
+def _remainder(site: Site, a: Sequence[Register], dtype: DType) -> Register:
+    """x - y * round_even(x / y)."""
+    quotient = site.elementwise("round_even", [site.elementwise("div_f", a, dtype)], dtype)
+    return site.elementwise("fma_f", [site.elementwise("neg_f", [quotient], dtype), a[1], a[0]], dtype)
+
+
+@_composed("powi")
+def _power_of_integer(site: Site, a: Sequence[Register], dtype: DType) -> Register:
+    return site.elementwise("pow_f", [a[0], site.convert(a[1], dtype)], dtype)
+
+
+@_composed("signbit", "signbitd")
+def _sign_bit(site: Site, a: Sequence[Register], dtype: DType) -> Register:
+    one = site.elementwise("copysign_f", [_number(site, 1.0, a[0]), a[0]], a[0].dtype)
+    negative = site.elementwise("compare_f", [one, _number(site, 0.0, a[0])], DType.I1, (4,))
+    return site.convert(negative, dtype)
+
+
+@_composed("mulhi", "mul64hi")
+def _upper_product(site: Site, a: Sequence[Register], dtype: DType) -> Register:
+    return site.elementwise("mulhi_s", a, dtype)
+
+
+@_composed("umulhi", "umul64hi")
+def _upper_unsigned_product(site: Site, a: Sequence[Register], dtype: DType) -> Register:
+    return site.elementwise("mulhi_u", a, dtype)
+
+
+@_composed("ffs")
+def _first_set(site: Site, a: Sequence[Register], dtype: DType) -> Register:
+    """1 + the lowest set bit's position, 0 for 0: the bits below it, counted."""
+    source = a[0]
+    minus = site.elementwise("sub_i", [_number(site, 0, source), source], source.dtype)
+    lowest = site.elementwise("and_i", [source, minus], source.dtype)
+    below = site.elementwise("sub_i", [lowest, _number(site, 1, source)], source.dtype)
+    count = site.elementwise(
+        "add_i", [site.elementwise("popcount", [below], source.dtype), _number(site, 1, source)], source.dtype
+    )
+    zero = site.elementwise("compare_i", [source, _number(site, 0, source)], DType.I1, (0,))
+    return site.convert(site.elementwise("select", [zero, _number(site, 0, source), count], source.dtype), dtype)
+
+
+def base_name(symbol: str, dtype: DType) -> str:
+    """libdevice name of a symbol: no prefix, no type suffix."""
+    name = symbol.removeprefix("mtia_").removeprefix("__nv_").removeprefix("__ocml_")
+    for suffix in ("_f32", "_f64", "ll"):
+        name = name.removesuffix(suffix) if name not in ("ll",) else name
+    known = name in _DIRECT or name in _COMPOSED or name in _TESTS or name in _TO_INTEGER
+    if name.endswith("f") and (not known or dtype is DType.F32) and name != "erf":
+        shorter = name[:-1]
+        if shorter in _DIRECT or shorter in _COMPOSED or shorter in _TESTS or shorter in _TO_INTEGER:
+            return shorter
+    if name.endswith("d") and not known:
+        return name[:-1]
+    return name
+
+
+@lowers("tt.extern_elementwise", elementwise=True)
+def external(site: Site) -> Register:
+    """By symbol; the library's name and path do not matter."""
+    symbol = site.attribute("symbol", "")
+    operands, dtype = site.operands(), site.result_dtype()
+    name = base_name(symbol, operands[0].dtype)
+    if name in _DIRECT:
+        result = site.elementwise(_DIRECT[name], operands, operands[0].dtype)
+        return result if result.dtype is dtype else site.convert(result, dtype)
+    if name in _COMPOSED:
+        return _COMPOSED[name](site, operands, dtype)
+    if name in _TESTS:
+        return site.convert(site.elementwise(_TESTS[name], operands, DType.I1), dtype)
+    if name in _TO_INTEGER:
+        return site.convert(site.elementwise(_TO_INTEGER[name], operands, operands[0].dtype), dtype)
+    return site.refuse(
+        f"external symbol {symbol!r} is not in the chip's libdevice", "use tl.math or triton_mtia_sim.libdevice"
+    )

@@ -1,0 +1,32 @@
+"""TTIR text to a tile program: parse, lower, assemble."""
+
+import sys
+
+from mtia_core.chips import Chip
+from mtia_core.program import TileProgram
+from triton_mtia_sim.assemble import assemble
+from triton_mtia_sim.ir.parser import parse_module
+from triton_mtia_sim.lowering import families
+from triton_mtia_sim.lowering.kernel import KernelLowering, LoweringOptions
+
+assert families.FAMILIES  # imported for what it registers
+
+# A chain of a few thousand element-wise operations is one recursion; Python frames do not use the C stack.
+_RECURSION_LIMIT = 200_000
+
+
+def translate(text: str, chip: Chip, num_stages: int = 2, enable_scatter_stores: bool = True) -> TileProgram:
+    """Compiles TTIR in generic form for a chip.
+
+    Raises UnsupportedOperation with operation, source line and remedy, and OutOfLocalMemory with the bytes needed.
+    """
+    del enable_scatter_stores
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, _RECURSION_LIMIT))
+    try:
+        function = parse_module(text).kernel
+        kernel = KernelLowering(function, LoweringOptions(num_stages=num_stages))
+        kernel.run()
+        return assemble(kernel, function.attributes["sym_name"], chip.local_memory_bytes, chip.name)
+    finally:
+        sys.setrecursionlimit(limit)
