@@ -1,0 +1,46 @@
+// Matrix products of tiles: the arithmetic of the dot product engine, on register-blocked micro-kernels of the host.
+//
+// c[i][j] (+)= sum over p of a[i][p] * b[p][j]. Every element is a chain of fused multiply-adds in float32 (F64:
+// float64, I8: int32, wrapping) over ascending p; BF16 takes p in pairs, the odd one first, as the host's BF16
+// instruction does. The result is the same on every instruction set and does not depend on how a product is cut along
+// m, n or even k. One exception: with AVX512-BF16 the host reads subnormal numbers as zero in products of BF16.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/dtype.h"
+#include "host_math/instruction_set.h"
+
+namespace mtia::host_math {
+
+// Element (i, j) is data[i * row_stride + j * column_stride]; strides are elements.
+struct ConstMatrix {
+  const void* data;
+  ptrdiff_t row_stride;
+  ptrdiff_t column_stride;
+};
+
+struct Matrix {
+  void* data;
+  ptrdiff_t row_stride;
+  ptrdiff_t column_stride;
+};
+
+// The type that products of `dtype` accumulate in, which is c's: F32 for F32, F16, BF16, F8E4M3 and F8E5M2; F64; I32
+// for I8. Throws Unsupported for other dtypes.
+DType accumulator_of(DType dtype);
+
+// c (m x n) = a (m x k) * b (k x n), plus c where `accumulate`. a and b have `dtype`. c overlaps neither.
+void dot(DType dtype, const Matrix& c, const ConstMatrix& a, const ConstMatrix& b, size_t m, size_t n, size_t k,
+         bool accumulate, HostIsa isa = selected_isa());
+
+// b in the layout of the micro-kernels, for use in many products. Bytes, 64-byte aligned.
+size_t packed_b_bytes(DType dtype, size_t k, size_t n, HostIsa isa = selected_isa());
+void pack_b(DType dtype, void* packed, const ConstMatrix& b, size_t k, size_t n, HostIsa isa = selected_isa());
+
+// As dot, with b packed by pack_b(dtype, packed, b, k, n). c's columns must be adjacent (column_stride 1).
+void dot_packed(DType dtype, const Matrix& c, const ConstMatrix& a, const void* packed, size_t m, size_t n, size_t k,
+                bool accumulate, HostIsa isa = selected_isa());
+
+}  // namespace mtia::host_math
