@@ -1,0 +1,46 @@
+// One entry of a device's work queue. Entries are preallocated and reused, so that submitting a usual command allocates nothing.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "emulator/emulator.h"
+#include "runtime/event.h"
+
+namespace mtia::runtime {
+
+using StreamId = int64_t;
+
+enum class CommandKind : uint8_t {
+  empty,
+  launch,             // launch
+  copy_to_device,     // device_address <- bytes of host, staged or inline_bytes
+  copy_from_device,   // host <- bytes of device_address
+  copy_on_device,     // device_address <- bytes of source_address
+  stage_peer,         // staged <- bytes of device_address, on the source device of a peer copy
+  receive_peer,       // device_address <- staged, once event is complete on the source device
+  fill,               // bytes of device_address <- fill_value
+  record_event,       // event->chip_seconds <- time of the stream
+  wait_event,         // the stream waits for event
+};
+
+struct Command {
+  static constexpr size_t inline_capacity = 64;
+
+  CommandKind kind = CommandKind::empty;
+  uint8_t fill_value = 0;
+  bool is_inline = false;  // the source of copy_to_device is inline_bytes
+  int32_t stream = 0;
+  uint64_t device_address = 0;
+  uint64_t source_address = 0;
+  uint64_t bytes = 0;
+  void* host = nullptr;
+  std::array<std::byte, inline_capacity> inline_bytes{};
+  std::shared_ptr<std::byte[]> staged;
+  EventRecordPointer event;
+  emulator::Launch launch;
+};
+
+}  // namespace mtia::runtime

@@ -1,0 +1,19 @@
+// What a device has done since its counters were last reset: the accounts of all launches and copies, in submission order.
+#pragma once
+
+#include <cstdint>
+
+#include "emulator/timing/account.h"
+
+namespace mtia::runtime {
+
+struct Counters {
+  emulator::LaunchAccount total;  // launches and transfers
+  uint64_t copies = 0;
+  uint64_t bytes_to_device = 0;
+  uint64_t bytes_from_device = 0;
+  double host_link_seconds = 0.0;  // busy time of the host link, both directions added
+  double elapsed_seconds = 0.0;    // chip time from the reset to the end of the last command of any stream
+};
+
+}  // namespace mtia::runtime

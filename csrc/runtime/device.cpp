@@ -1,0 +1,191 @@
+// Submission of commands (any host thread) and their waits; dispatch.cpp executes them.
+#include "runtime/device.h"
+
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+#include "runtime/runtime.h"
+
+namespace mtia::runtime {
+namespace {
+
+constexpr size_t queue_capacity = 512;
+// Pageable sources up to this size are copied aside, so that the caller need not wait for the queue to drain.
+constexpr size_t staging_limit = size_t{1} << 20;
+
+int checked_stream(StreamId stream) {
+  if (stream < 0 || stream >= stream_count) {
+    throw InvalidArgument(concat("stream ", stream, " does not exist"), "", concat("streams are numbered 0 to ", stream_count - 1));
+  }
+  return static_cast<int>(stream);
+}
+
+}  // namespace
+
+Device::Device(int index, const ChipSpec& chip, emulator::WorkerPool& pool)
+    : index_(index), emulator_(chip, pool), queue_(queue_capacity), dispatcher_([this] { dispatch(); }) {}
+
+Device::~Device() { stop(); }
+
+void Device::stop() {
+  queue_.stop();
+  if (dispatcher_.joinable()) dispatcher_.join();
+}
+
+template <typename Fill>
+Ticket Device::submit(CommandKind kind, StreamId stream, Fill&& fill) {
+  const int checked = checked_stream(stream);
+  if (is_in_bad_fork()) {
+    throw InvalidArgument(concat("mtia_sim:", index_, " belongs to the parent of this forked process"), "",
+                          "start workers with the 'spawn' method, or use the device in the child only");
+  }
+  return queue_.push([&](Command& command, Ticket ticket) {
+    command.kind = kind;
+    command.stream = checked;
+    fill(command, ticket);
+    last_tickets_[static_cast<size_t>(checked)].store(ticket, std::memory_order_release);
+  });
+}
+
+Ticket Device::last_ticket(StreamId stream) const {
+  return last_tickets_[static_cast<size_t>(checked_stream(stream))].load(std::memory_order_acquire);
+}
+
+Ticket Device::launch(StreamId stream, emulator::Launch&& launch) {
+  return submit(CommandKind::launch, stream, [&](Command& command, Ticket) { command.launch = std::move(launch); });
+}
+
+void Device::copy_to_device(StreamId stream, uint64_t destination, const void* source, size_t bytes) {
+  if (bytes == 0) return;
+  if (bytes > staging_limit) {
+    queue_.wait(copy_to_device_async(stream, destination, source, bytes));
+    error_.rethrow();
+    return;
+  }
+  const bool is_inline = bytes <= Command::inline_capacity;
+  std::shared_ptr<std::byte[]> staged;
+  if (!is_inline) {
+    staged = std::make_shared_for_overwrite<std::byte[]>(bytes);
+    std::memcpy(staged.get(), source, bytes);
+  }
+  submit(CommandKind::copy_to_device, stream, [&](Command& command, Ticket) {
+    command.device_address = destination;
+    command.bytes = bytes;
+    command.is_inline = is_inline;
+    if (is_inline) {
+      std::memcpy(command.inline_bytes.data(), source, bytes);
+    } else {
+      command.host = staged.get();
+      command.staged = std::move(staged);
+    }
+  });
+}
+
+Ticket Device::copy_to_device_async(StreamId stream, uint64_t destination, const void* source, size_t bytes) {
+  if (bytes == 0) return 0;
+  return submit(CommandKind::copy_to_device, stream, [&](Command& command, Ticket) {
+    command.device_address = destination;
+    command.bytes = bytes;
+    command.is_inline = false;
+    command.host = const_cast<void*>(source);  // only read
+  });
+}
+
+Ticket Device::copy_from_device_async(StreamId stream, void* destination, uint64_t source, size_t bytes) {
+  if (bytes == 0) return 0;
+  return submit(CommandKind::copy_from_device, stream, [&](Command& command, Ticket) {
+    command.device_address = source;
+    command.bytes = bytes;
+    command.host = destination;
+  });
+}
+
+Ticket Device::copy_on_device(StreamId stream, uint64_t destination, uint64_t source, size_t bytes) {
+  if (bytes == 0) return 0;
+  return submit(CommandKind::copy_on_device, stream, [&](Command& command, Ticket) {
+    command.device_address = destination;
+    command.source_address = source;
+    command.bytes = bytes;
+  });
+}
+
+Ticket Device::fill(StreamId stream, uint64_t destination, uint8_t value, size_t bytes) {
+  if (bytes == 0) return 0;
+  return submit(CommandKind::fill, stream, [&](Command& command, Ticket) {
+    command.device_address = destination;
+    command.bytes = bytes;
+    command.fill_value = value;
+  });
+}
+
+EventRecordPointer Device::record_event(StreamId stream) {
+  auto event = std::make_shared<EventRecord>();
+  event->device = this;
+  submit(CommandKind::record_event, stream, [&](Command& command, Ticket ticket) {
+    event->ticket = ticket;
+    command.event = event;
+  });
+  return event;
+}
+
+void Device::wait_event(StreamId stream, EventRecordPointer event) {
+  submit(CommandKind::wait_event, stream, [&](Command& command, Ticket) { command.event = std::move(event); });
+}
+
+void copy_between_devices(Device& destination_device, StreamId destination_stream, uint64_t destination, Device& source_device,
+                          StreamId source_stream, uint64_t source, size_t bytes) {
+  if (bytes == 0) return;
+  // The source goes first: a command only ever waits for commands submitted before it, so two devices cannot wait for each other.
+  const std::shared_ptr<std::byte[]> staged = std::make_shared_for_overwrite<std::byte[]>(bytes);
+  source_device.submit(CommandKind::stage_peer, source_stream, [&](Command& command, Ticket) {
+    command.device_address = source;
+    command.bytes = bytes;
+    command.staged = staged;
+  });
+  const EventRecordPointer staged_event = source_device.record_event(source_stream);
+  destination_device.submit(CommandKind::receive_peer, destination_stream, [&](Command& command, Ticket) {
+    command.device_address = destination;
+    command.bytes = bytes;
+    command.staged = staged;
+    command.event = staged_event;
+  });
+}
+
+void Device::copy_from_device(StreamId stream, void* destination, uint64_t source, size_t bytes) {
+  queue_.wait(copy_from_device_async(stream, destination, source, bytes));
+  error_.rethrow();
+}
+
+void Device::synchronize() {
+  if (is_in_bad_fork()) return;
+  queue_.wait(queue_.submitted());
+  error_.rethrow();
+}
+
+void Device::synchronize_stream(StreamId stream) {
+  if (is_in_bad_fork()) return;
+  queue_.wait(last_ticket(stream));
+  error_.rethrow();
+}
+
+void Device::synchronize_event(const EventRecord& event) {
+  if (is_in_bad_fork()) return;
+  queue_.wait(event.ticket);
+  error_.rethrow();
+}
+
+Counters Device::counters() {
+  synchronize();
+  const std::lock_guard lock(counters_mutex_);
+  return counters_;
+}
+
+void Device::reset_counters() {
+  synchronize();
+  const std::lock_guard lock(counters_mutex_);
+  counters_origin_ += counters_.elapsed_seconds;
+  counters_ = Counters{};
+}
+
+}  // namespace mtia::runtime

@@ -1,0 +1,99 @@
+// A device as its driver sees it: memory, streams, events, asynchronous launches and copies, errors that surface when somebody waits.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+
+#include "emulator/emulator.h"
+#include "runtime/counters.h"
+#include "runtime/deferred_error.h"
+#include "runtime/event.h"
+#include "runtime/timeline.h"
+#include "runtime/work_queue.h"
+
+namespace mtia::runtime {
+
+// Commands of all streams run on one dispatcher thread in submission order. That is one of the orders which any program of streams and
+// events allows, and the same one on every host; concurrency between streams exists in chip time, which the Timeline accounts.
+class Device {
+ public:
+  Device(int index, const ChipSpec& chip, emulator::WorkerPool& pool);
+  ~Device();
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  int index() const { return index_; }
+  const ChipSpec& chip() const { return emulator_.chip(); }
+  emulator::DeviceMemory& memory() { return emulator_.memory(); }
+  emulator::Emulator& emulator() { return emulator_; }
+
+  // ---- asynchronous: failures are thrown by the next synchronising call
+  Ticket launch(StreamId stream, emulator::Launch&& launch);
+  // The caller may reuse `source` on return: it is copied now where small, and waited for where large.
+  void copy_to_device(StreamId stream, uint64_t destination, const void* source, size_t bytes);
+  // `source` must stay as it is until the ticket is complete.
+  Ticket copy_to_device_async(StreamId stream, uint64_t destination, const void* source, size_t bytes);
+  // `destination` holds the bytes once the ticket is complete.
+  Ticket copy_from_device_async(StreamId stream, void* destination, uint64_t source, size_t bytes);
+  Ticket copy_on_device(StreamId stream, uint64_t destination, uint64_t source, size_t bytes);
+  Ticket fill(StreamId stream, uint64_t destination, uint8_t value, size_t bytes);
+  EventRecordPointer record_event(StreamId stream);
+  void wait_event(StreamId stream, EventRecordPointer event);
+
+  // ---- synchronising: they block the calling host thread (release the GIL before), then throw a deferred failure
+  void copy_from_device(StreamId stream, void* destination, uint64_t source, size_t bytes);
+  void synchronize();
+  void synchronize_stream(StreamId stream);
+  void synchronize_event(const EventRecord& event);
+  Counters counters();
+  void reset_counters();
+
+  // ---- they neither block nor throw
+  bool is_complete(Ticket ticket) const { return queue_.is_complete(ticket); }
+  bool is_stream_idle(StreamId stream) const { return is_complete(last_ticket(stream)); }
+  Ticket last_ticket(StreamId stream) const;
+  Ticket submitted() const { return queue_.submitted(); }
+  void wait(Ticket ticket) { queue_.wait(ticket); }
+
+  // Stops the dispatcher after the command that runs now; drops the others. For the exit of the process.
+  void stop();
+  DeferredError& deferred_error() { return error_; }
+
+  friend void copy_between_devices(Device& destination_device, StreamId destination_stream, uint64_t destination,
+                                   Device& source_device, StreamId source_stream, uint64_t source, size_t bytes);
+
+ private:
+  // Fills and pushes one command: fill(command, ticket).
+  template <typename Fill>
+  Ticket submit(CommandKind kind, StreamId stream, Fill&& fill);
+
+  void dispatch();
+  void execute(Command& command);
+  void execute_transfer(Command& command);
+  // Moves bytes over the host link: charges the link and the memory behind it.
+  void charge_host_link(int stream, Engine engine, uint64_t address, uint64_t bytes, bool writes_device);
+  void charge_memory(int stream, const emulator::LaunchAccount& account);
+
+  const int index_;
+  emulator::Emulator emulator_;
+  WorkQueue queue_;
+  std::array<std::atomic<Ticket>, stream_count> last_tickets_{};
+  DeferredError error_;
+
+  Timeline timeline_;  // dispatcher only
+  std::mutex counters_mutex_;
+  Counters counters_;
+  double counters_origin_ = 0.0;  // chip time of the last reset
+
+  std::thread dispatcher_;  // last: it uses all of the above
+};
+
+// Copies between two devices, ordered after both streams' earlier work and before their later work.
+void copy_between_devices(Device& destination_device, StreamId destination_stream, uint64_t destination, Device& source_device,
+                          StreamId source_stream, uint64_t source, size_t bytes);
+
+}  // namespace mtia::runtime

@@ -1,0 +1,105 @@
+// The dispatcher thread: executes a device's commands in submission order and accounts their chip time.
+#include <algorithm>
+#include <cstring>
+#include <exception>
+
+#include "base/error.h"
+#include "chip/chip_spec.h"
+#include "runtime/device.h"
+
+namespace mtia::runtime {
+
+using emulator::Access;
+
+void Device::dispatch() {
+  while (Command* command = queue_.front()) {
+    try {
+      execute(*command);
+    } catch (...) {
+      error_.store(std::current_exception());
+    }
+    command->kind = CommandKind::empty;
+    command->staged.reset();
+    command->event.reset();
+    command->launch.program.reset();
+    queue_.pop();
+  }
+}
+
+void Device::execute(Command& command) {
+  switch (command.kind) {
+    case CommandKind::launch: {
+      const emulator::LaunchAccount account = emulator_.run(command.launch);
+      charge_memory(command.stream, account);
+      return;
+    }
+    case CommandKind::record_event:
+      command.event->chip_seconds = timeline_.stream_time(command.stream);
+      return;
+    case CommandKind::wait_event:
+      if (command.event->device != this) command.event->device->wait(command.event->ticket);
+      timeline_.wait(command.stream, command.event->chip_seconds);
+      return;
+    default:
+      return execute_transfer(command);
+  }
+}
+
+void Device::execute_transfer(Command& command) {
+  const uint64_t address = command.device_address;
+  const uint64_t bytes = command.bytes;
+  emulator::DeviceMemory& memory = emulator_.memory();
+  switch (command.kind) {
+    case CommandKind::copy_to_device: {
+      const void* source = command.is_inline ? command.inline_bytes.data() : command.host;
+      std::memcpy(memory.host_span(address, bytes, Access::write), source, bytes);
+      return charge_host_link(command.stream, Engine::host_to_device, address, bytes, true);
+    }
+    case CommandKind::copy_from_device:
+      std::memcpy(command.host, memory.host_span(address, bytes, Access::read), bytes);
+      return charge_host_link(command.stream, Engine::device_to_host, address, bytes, false);
+    case CommandKind::copy_on_device: {
+      const void* source = memory.host_span(command.source_address, bytes, Access::read);
+      std::memmove(memory.host_span(address, bytes, Access::write), source, bytes);
+      emulator::LaunchAccount account = emulator_.account_transfer(command.source_address, bytes, false);
+      account += emulator_.account_transfer(address, bytes, true);
+      return charge_memory(command.stream, account);
+    }
+    case CommandKind::stage_peer:
+      std::memcpy(command.staged.get(), memory.host_span(address, bytes, Access::read), bytes);
+      return charge_host_link(command.stream, Engine::device_to_host, address, bytes, false);
+    case CommandKind::receive_peer:
+      command.event->device->wait(command.event->ticket);
+      timeline_.wait(command.stream, command.event->chip_seconds);
+      std::memcpy(memory.host_span(address, bytes, Access::write), command.staged.get(), bytes);
+      return charge_host_link(command.stream, Engine::host_to_device, address, bytes, true);
+    case CommandKind::fill:
+      std::memset(memory.host_span(address, bytes, Access::write), command.fill_value, bytes);
+      return charge_memory(command.stream, emulator_.account_transfer(address, bytes, true));
+    default:
+      throw InternalError(concat("command kind ", static_cast<int>(command.kind), " is no transfer"));
+  }
+}
+
+void Device::charge_memory(int stream, const emulator::LaunchAccount& account) {
+  timeline_.occupy(stream, Engine::grid, account.seconds);
+  const std::lock_guard lock(counters_mutex_);
+  counters_.total += account;
+  counters_.elapsed_seconds = timeline_.latest() - counters_origin_;
+}
+
+void Device::charge_host_link(int stream, Engine engine, uint64_t address, uint64_t bytes, bool writes_device) {
+  emulator::LaunchAccount account = emulator_.account_transfer(address, bytes, writes_device);
+  const double link_seconds = chip().host_link.seconds(bytes);
+  timeline_.occupy(stream, engine, std::max(link_seconds, account.seconds));
+  account.seconds = 0;  // the link's time runs beside the grid's: it is counted in host_link_seconds
+  account.cycles = 0;
+  const std::lock_guard lock(counters_mutex_);
+  counters_.total += account;
+  counters_.copies += 1;
+  (writes_device ? counters_.bytes_to_device : counters_.bytes_from_device) += bytes;
+  counters_.host_link_seconds += link_seconds;
+  counters_.elapsed_seconds = timeline_.latest() - counters_origin_;
+}
+
+}  // namespace mtia::runtime

@@ -1,0 +1,138 @@
+// The process-wide table of devices. It is never destroyed: tensors freed late, by other static objects, still find their device.
+#include "runtime/runtime.h"
+
+#include <pthread.h>
+
+#include <array>
+#include <atomic>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "base/error.h"
+#include "chip/chip_spec.h"
+#include "emulator/grid/worker_pool.h"
+
+namespace mtia::runtime {
+namespace {
+
+constexpr int maximum_devices = 64;
+constexpr int default_devices = 2;
+
+struct Table {
+  std::mutex mutex;
+  std::optional<ChipSpec> chip;
+  std::atomic<int> count{0};
+  std::array<std::unique_ptr<Device>, maximum_devices> owned;
+  std::array<std::atomic<Device*>, maximum_devices> made{};
+  std::atomic<bool> shut_down{false};
+};
+
+Table& table() {
+  static Table* const instance = new Table;
+  return *instance;
+}
+
+std::atomic<bool> bad_fork{false};
+
+void after_fork_in_child() { bad_fork.store(true); }
+
+Device& make_device(int index) {
+  Table& devices = table();
+  if (is_in_bad_fork()) {
+    throw InvalidArgument("mtia_sim was already used by the parent of this forked process", "",
+                          "start workers with multiprocessing's 'spawn' method");
+  }
+  const int count = devices.count.load();
+  if (count == 0) throw InternalError("a device was asked for before runtime::configure");
+  if (index < 0 || index >= count) {
+    throw InvalidArgument(concat("device index ", index, " is out of range"), "",
+                          concat("there are ", count, " devices; MTIA_SIM_DEVICE_COUNT sets how many"));
+  }
+  const std::lock_guard lock(devices.mutex);
+  const auto slot = static_cast<size_t>(index);
+  if (!devices.owned[slot]) {
+    static const int handler = pthread_atfork(nullptr, nullptr, after_fork_in_child);
+    if (handler != 0) throw InternalError(concat("pthread_atfork failed: ", std::strerror(handler)));
+    devices.owned[slot] = std::make_unique<Device>(index, *devices.chip, emulator::WorkerPool::shared());
+    devices.made[slot].store(devices.owned[slot].get());
+  }
+  return *devices.owned[slot];
+}
+
+}  // namespace
+
+int device_count_from_environment() {
+  const char* text = std::getenv("MTIA_SIM_DEVICE_COUNT");
+  if (text == nullptr || *text == '\0') return default_devices;
+  int count = 0;
+  const char* end = text + std::strlen(text);
+  const auto [rest, failure] = std::from_chars(text, end, count);
+  if (failure != std::errc{} || rest != end || count < 1 || count > maximum_devices) {
+    throw InvalidArgument(concat("MTIA_SIM_DEVICE_COUNT is '", text, "'"), "",
+                          concat("set it to a number from 1 to ", maximum_devices));
+  }
+  return count;
+}
+
+void configure(const ChipSpec& chip, int devices) {
+  Table& all = table();
+  const std::lock_guard lock(all.mutex);
+  for (const std::unique_ptr<Device>& device : all.owned) {
+    if (device) {
+      throw InvalidArgument("the chip cannot change once a device is in use", "",
+                            "set MTIA_SIM_CHIP, or call torch.mtia_sim.set_chip, before the first tensor");
+    }
+  }
+  all.chip = chip;
+  all.count.store(devices);
+}
+
+bool is_configured() { return table().count.load() != 0; }
+
+int device_count() { return table().count.load(); }
+
+const ChipSpec& chip() {
+  Table& all = table();
+  const std::lock_guard lock(all.mutex);
+  if (!all.chip) throw InternalError("the chip was asked for before runtime::configure");
+  return *all.chip;
+}
+
+Device& device(int index) {
+  if (Device* made = device_if_made(index)) {
+    if (!is_in_bad_fork()) return *made;
+  }
+  return make_device(index);
+}
+
+Device* device_if_made(int index) noexcept {
+  if (index < 0 || index >= maximum_devices) return nullptr;
+  return table().made[static_cast<size_t>(index)].load(std::memory_order_acquire);
+}
+
+bool is_in_bad_fork() noexcept { return bad_fork.load(std::memory_order_relaxed); }
+
+std::string shutdown() {
+  std::string unseen;
+  table().shut_down.store(true);
+  if (is_in_bad_fork()) return unseen;
+  for (int index = 0; index < maximum_devices; ++index) {
+    Device* made = device_if_made(index);
+    if (made == nullptr) continue;
+    made->stop();
+    try {
+      made->deferred_error().rethrow();
+    } catch (const std::exception& error) {
+      if (unseen.empty()) unseen = error.what();
+    }
+  }
+  return unseen;
+}
+
+bool is_shut_down() noexcept { return table().shut_down.load(std::memory_order_relaxed); }
+
+}  // namespace mtia::runtime

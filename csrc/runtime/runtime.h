@@ -1,0 +1,34 @@
+// The devices of this process: how many, of which chip, made when first used, and what becomes of them at fork and exit.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "runtime/device.h"
+
+namespace mtia::runtime {
+
+// The chip and number of devices. Called once before the first device is made, later only with the same chip (throws InvalidArgument).
+void configure(const ChipSpec& chip, int devices);
+bool is_configured();
+
+// MTIA_SIM_DEVICE_COUNT, default 2. Throws InvalidArgument for what is not a number in 1..64.
+int device_count_from_environment();
+
+int device_count();
+const ChipSpec& chip();
+
+// Makes the device on first use. Throws InvalidArgument for an index that does not exist, and in a forked child (see is_in_bad_fork).
+Device& device(int index);
+// The device if it was made already, else nullptr. Never throws.
+Device* device_if_made(int index) noexcept;
+
+// True in a child forked after a device was made: threads and device memory stay with the parent.
+bool is_in_bad_fork() noexcept;
+
+// Stops all dispatchers, each after the command that runs now. Devices keep existing: later submissions are dropped.
+// Returns the message of a failure nobody waited for, or an empty string.
+std::string shutdown();
+bool is_shut_down() noexcept;
+
+}  // namespace mtia::runtime

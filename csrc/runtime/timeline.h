@@ -1,0 +1,43 @@
+// Chip time: when each stream and each engine of the device is free again. Only the dispatcher touches it.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
+namespace mtia::runtime {
+
+// The default stream and two pools of 32, normal and high priority. Priority orders nothing: submission order is execution order.
+inline constexpr int streams_per_pool = 32;
+inline constexpr int stream_count = 1 + 2 * streams_per_pool;
+
+enum class Engine : unsigned char { grid, host_to_device, device_to_host };
+
+class Timeline {
+ public:
+  // Occupies an engine for a command of a stream, which starts once both are free. Returns the end, in seconds of chip time.
+  double occupy(int stream, Engine engine, double seconds) {
+    double& stream_ready = streams_[static_cast<size_t>(stream)];
+    double& engine_free = engines_[static_cast<size_t>(engine)];
+    stream_ready = engine_free = std::max(stream_ready, engine_free) + seconds;
+    latest_ = std::max(latest_, stream_ready);
+    return stream_ready;
+  }
+
+  double stream_time(int stream) const { return streams_[static_cast<size_t>(stream)]; }
+
+  // The stream does nothing before `seconds`, the time of an event.
+  void wait(int stream, double seconds) {
+    double& stream_ready = streams_[static_cast<size_t>(stream)];
+    stream_ready = std::max(stream_ready, seconds);
+  }
+
+  double latest() const { return latest_; }
+
+ private:
+  std::array<double, stream_count> streams_{};
+  std::array<double, 3> engines_{};
+  double latest_ = 0.0;
+};
+
+}  // namespace mtia::runtime
