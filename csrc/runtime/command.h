@@ -16,7 +16,7 @@ using StreamId = int64_t;
 enum class CommandKind : uint8_t {
   empty,
   launch,             // launch
-  copy_to_device,     // device_address <- bytes of host, staged or inline_bytes
+  copy_to_device,     // device_address <- bytes of host or inline_bytes
   copy_from_device,   // host <- bytes of device_address
   copy_on_device,     // device_address <- bytes of source_address
   stage_peer,         // staged <- bytes of device_address, on the source device of a peer copy
@@ -39,6 +39,7 @@ struct Command {
   void* host = nullptr;
   std::array<std::byte, inline_capacity> inline_bytes{};
   std::shared_ptr<std::byte[]> staged;
+  std::shared_ptr<const void> owner;  // keeps `host` alive
   EventRecordPointer event;
   emulator::Launch launch;
 };

@@ -77,7 +77,7 @@ void Device::copy_to_device(StreamId stream, uint64_t destination, const void* s
       std::memcpy(command.inline_bytes.data(), source, bytes);
     } else {
       command.host = staged.get();
-      command.staged = std::move(staged);
+      command.owner = std::move(staged);
     }
   });
 }
@@ -89,6 +89,17 @@ Ticket Device::copy_to_device_async(StreamId stream, uint64_t destination, const
     command.bytes = bytes;
     command.is_inline = false;
     command.host = const_cast<void*>(source);  // only read
+  });
+}
+
+Ticket Device::copy_to_device_owned(StreamId stream, uint64_t destination, std::shared_ptr<const void> source, size_t bytes) {
+  if (bytes == 0) return 0;
+  return submit(CommandKind::copy_to_device, stream, [&](Command& command, Ticket) {
+    command.device_address = destination;
+    command.bytes = bytes;
+    command.is_inline = false;
+    command.host = const_cast<void*>(source.get());  // only read
+    command.owner = std::move(source);
   });
 }
 

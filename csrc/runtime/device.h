@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <thread>
 
@@ -37,6 +38,8 @@ class Device {
   void copy_to_device(StreamId stream, uint64_t destination, const void* source, size_t bytes);
   // `source` must stay as it is until the ticket is complete.
   Ticket copy_to_device_async(StreamId stream, uint64_t destination, const void* source, size_t bytes);
+  // The queue keeps the source alive until it was read.
+  Ticket copy_to_device_owned(StreamId stream, uint64_t destination, std::shared_ptr<const void> source, size_t bytes);
   // `destination` holds the bytes once the ticket is complete.
   Ticket copy_from_device_async(StreamId stream, void* destination, uint64_t source, size_t bytes);
   Ticket copy_on_device(StreamId stream, uint64_t destination, uint64_t source, size_t bytes);
@@ -74,8 +77,8 @@ class Device {
   void dispatch();
   void execute(Command& command);
   void execute_transfer(Command& command);
-  // Moves bytes over the host link: charges the link and the memory behind it.
-  void charge_host_link(int stream, Engine engine, uint64_t address, uint64_t bytes, bool writes_device);
+  // Time and energy of a transfer over a link off the chip, and of the memory behind it.
+  void charge_link(Command& command, Engine engine, double bytes_per_second, bool writes_device);
   void charge_memory(int stream, const emulator::LaunchAccount& account);
 
   const int index_;

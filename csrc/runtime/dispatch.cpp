@@ -11,6 +11,14 @@ namespace mtia::runtime {
 
 using emulator::Access;
 
+namespace {
+
+double peer_bytes_per_second(const ChipSpec& chip) {
+  return chip.peer_link_bytes_per_second > 0 ? chip.peer_link_bytes_per_second : chip.host_link_bytes_per_second;
+}
+
+}  // namespace
+
 void Device::dispatch() {
   while (Command* command = queue_.front()) {
     try {
@@ -20,6 +28,7 @@ void Device::dispatch() {
     }
     command->kind = CommandKind::empty;
     command->staged.reset();
+    command->owner.reset();
     command->event.reset();
     command->launch.program.reset();
     queue_.pop();
@@ -53,11 +62,11 @@ void Device::execute_transfer(Command& command) {
     case CommandKind::copy_to_device: {
       const void* source = command.is_inline ? command.inline_bytes.data() : command.host;
       std::memcpy(memory.host_span(address, bytes, Access::write), source, bytes);
-      return charge_host_link(command.stream, Engine::host_to_device, address, bytes, true);
+      return charge_link(command, Engine::host_to_device, chip().host_link_bytes_per_second, true);
     }
     case CommandKind::copy_from_device:
       std::memcpy(command.host, memory.host_span(address, bytes, Access::read), bytes);
-      return charge_host_link(command.stream, Engine::device_to_host, address, bytes, false);
+      return charge_link(command, Engine::device_to_host, chip().host_link_bytes_per_second, false);
     case CommandKind::copy_on_device: {
       const void* source = memory.host_span(command.source_address, bytes, Access::read);
       std::memmove(memory.host_span(address, bytes, Access::write), source, bytes);
@@ -67,12 +76,12 @@ void Device::execute_transfer(Command& command) {
     }
     case CommandKind::stage_peer:
       std::memcpy(command.staged.get(), memory.host_span(address, bytes, Access::read), bytes);
-      return charge_host_link(command.stream, Engine::device_to_host, address, bytes, false);
+      return charge_link(command, Engine::device_to_host, peer_bytes_per_second(chip()), false);
     case CommandKind::receive_peer:
       command.event->device->wait(command.event->ticket);
       timeline_.wait(command.stream, command.event->chip_seconds);
       std::memcpy(memory.host_span(address, bytes, Access::write), command.staged.get(), bytes);
-      return charge_host_link(command.stream, Engine::host_to_device, address, bytes, true);
+      return charge_link(command, Engine::host_to_device, peer_bytes_per_second(chip()), true);
     case CommandKind::fill:
       std::memset(memory.host_span(address, bytes, Access::write), command.fill_value, bytes);
       return charge_memory(command.stream, emulator_.account_transfer(address, bytes, true));
@@ -88,16 +97,20 @@ void Device::charge_memory(int stream, const emulator::LaunchAccount& account) {
   counters_.elapsed_seconds = timeline_.latest() - counters_origin_;
 }
 
-void Device::charge_host_link(int stream, Engine engine, uint64_t address, uint64_t bytes, bool writes_device) {
-  emulator::LaunchAccount account = emulator_.account_transfer(address, bytes, writes_device);
-  const double link_seconds = chip().host_link.seconds(bytes);
-  timeline_.occupy(stream, engine, std::max(link_seconds, account.seconds));
-  account.seconds = 0;  // the link's time runs beside the grid's: it is counted in host_link_seconds
+void Device::charge_link(Command& command, Engine engine, double bytes_per_second, bool writes_device) {
+  emulator::LaunchAccount account = emulator_.account_transfer(command.device_address, command.bytes, writes_device);
+  const double link_seconds = chip().host_link_latency_ns * 1e-9 + static_cast<double>(command.bytes) / bytes_per_second;
+  timeline_.occupy(command.stream, engine, std::max(link_seconds, account.seconds));
+  // The link works beside the grid, so its time is not added to the grid's, and static power is in the launches' accounts.
+  account.dynamic_joules += static_cast<double>(command.bytes) * chip().host_link_picojoules_per_byte * 1e-12;
+  account.joules = account.dynamic_joules;
+  account.seconds = 0;
   account.cycles = 0;
+  account.pe_cycles = 0;
   const std::lock_guard lock(counters_mutex_);
   counters_.total += account;
   counters_.copies += 1;
-  (writes_device ? counters_.bytes_to_device : counters_.bytes_from_device) += bytes;
+  (writes_device ? counters_.bytes_to_device : counters_.bytes_from_device) += command.bytes;
   counters_.host_link_seconds += link_seconds;
   counters_.elapsed_seconds = timeline_.latest() - counters_origin_;
 }

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "runtime/device.h"
 
@@ -22,6 +23,9 @@ const ChipSpec& chip();
 Device& device(int index);
 // The device if it was made already, else nullptr. Never throws.
 Device* device_if_made(int index) noexcept;
+
+// Asynchronous: failures are thrown by the next synchronising call on the device.
+inline Ticket launch(int device_index, StreamId stream, emulator::Launch&& launch) { return device(device_index).launch(stream, std::move(launch)); }
 
 // True in a child forked after a device was made: threads and device memory stay with the parent.
 bool is_in_bad_fork() noexcept;

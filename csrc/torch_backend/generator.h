@@ -1,0 +1,46 @@
+// The random generator of a device: Philox 4x32-10, whose whole state is a seed and the number of counters already used.
+#pragma once
+
+#include <ATen/core/Generator.h>
+#include <c10/core/GeneratorImpl.h>
+
+#include <cstdint>
+#include <optional>
+
+namespace mtia::torch_backend {
+
+struct PhiloxState {
+  uint64_t seed = 0;
+  uint64_t offset = 0;
+};
+
+// Reserves `increment` offsets of the generator (the device's default one when absent) and returns the state before.
+// Throws InvalidArgument for a generator of another device.
+PhiloxState reserve_philox(const std::optional<at::Generator>& generator, c10::DeviceIndex device, uint64_t increment);
+
+const at::Generator& default_generator(c10::DeviceIndex device);
+at::Generator new_generator(c10::DeviceIndex device);
+
+class GeneratorImpl final : public c10::GeneratorImpl {
+ public:
+  explicit GeneratorImpl(c10::DeviceIndex device);
+
+  void set_current_seed(uint64_t seed) override;
+  uint64_t current_seed() const override { return state_.seed; }
+  uint64_t seed() override;
+  void set_offset(uint64_t offset) override { state_.offset = offset; }
+  uint64_t get_offset() const override { return state_.offset; }
+  // A CPU tensor of 16 bytes: seed and offset, little endian.
+  void set_state(const c10::TensorImpl& state) override;
+  c10::intrusive_ptr<c10::TensorImpl> get_state() const override;
+
+  PhiloxState reserve(uint64_t increment);
+  static c10::DeviceType device_type() { return c10::DeviceType::PrivateUse1; }
+
+ private:
+  GeneratorImpl* clone_impl() const override;
+
+  PhiloxState state_;
+};
+
+}  // namespace mtia::torch_backend

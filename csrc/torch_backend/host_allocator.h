@@ -1,0 +1,16 @@
+// Pinned host memory: what asynchronous copies read and write while the program goes on.
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include "runtime/device.h"
+
+namespace mtia::torch_backend {
+
+// Whether the byte lies in a live or cached block of the pinned allocator.
+bool is_pinned(const void* data) noexcept;
+
+// The pinned block that holds `data` is not reused before the ticket of the device is complete. No-op for pageable memory.
+void use_pinned(const void* data, c10::DeviceIndex device, runtime::Ticket ticket);
+
+}  // namespace mtia::torch_backend
