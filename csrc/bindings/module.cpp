@@ -1,4 +1,13 @@
 // The extension module mtia_sim._C.
 #include <pybind11/pybind11.h>
 
-PYBIND11_MODULE(_C, module) { module.doc() = "mtia_sim: device, runtime and emulator"; }
+#include "bindings/bind_runtime.h"
+
+PYBIND11_MODULE(_C, module) {
+  module.doc() = "mtia_sim: device, runtime and emulator";
+  mtia::bindings::bind_errors(module);
+  mtia::bindings::bind_device(module);
+  mtia::bindings::bind_memory(module);
+  mtia::bindings::bind_program(module);
+  mtia::bindings::bind_launcher(module);
+}

@@ -1,0 +1,19 @@
+// Python's side of the runtime and the torch seam.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include "base/error.h"
+
+namespace mtia::bindings {
+
+void bind_errors(pybind11::module_& module);
+void bind_device(pybind11::module_& module);
+void bind_memory(pybind11::module_& module);
+void bind_program(pybind11::module_& module);
+void bind_launcher(pybind11::module_& module);
+
+// Sets Python's error indicator to the exception of mtia_core.errors.
+void set_python_error(const Error& error);
+
+}  // namespace mtia::bindings
