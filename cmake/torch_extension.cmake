@@ -24,7 +24,8 @@ target_include_directories(mtia_torch_headers SYSTEM INTERFACE
   ${MTIA_TORCH_DIRECTORY}/include/torch/csrc/api/include
   ${MTIA_TORCH_DIRECTORY}/include/kineto)
 target_compile_definitions(mtia_torch_headers INTERFACE
-  _GLIBCXX_USE_CXX11_ABI=${MTIA_TORCH_CXX11_ABI} USE_KINETO TORCH_EXTENSION_NAME=_C)
+  # Per-operator headers: without it a narrow header pulls in all of ATen's functions.
+  _GLIBCXX_USE_CXX11_ABI=${MTIA_TORCH_CXX11_ABI} USE_KINETO AT_PER_OPERATOR_HEADERS TORCH_EXTENSION_NAME=_C)
 
 file(GLOB_RECURSE extension_sources CONFIGURE_DEPENDS
   ${CMAKE_SOURCE_DIR}/csrc/torch_backend/*.cpp ${CMAKE_SOURCE_DIR}/csrc/bindings/*.cpp)

@@ -9,8 +9,11 @@
 #include "torch_backend/copy.h"
 #include "torch_backend/device.h"
 #include "torch_backend/errors.h"
-#include "torch_backend/launch.h"
 #include "torch_backend/stream.h"
+#if __has_include("torch_backend/launch.h")
+#include "torch_backend/launch.h"
+#define MTIA_HAS_LAUNCH
+#endif
 
 namespace mtia::torch_backend {
 namespace {
@@ -57,6 +60,7 @@ void launch_copy(const at::Tensor& destination, const at::Tensor& source, uint64
     }
     return;
   }
+#ifdef MTIA_HAS_LAUNCH
   static const KernelId copy_kernel("elementwise.copy");
   const auto at_element = [](const at::Tensor& tensor, uint64_t offset) {
     return reinterpret_cast<const void*>(address_of(tensor) + offset * tensor.itemsize());
@@ -71,6 +75,10 @@ void launch_copy(const at::Tensor& destination, const at::Tensor& source, uint64
   for (const Dimension& dimension : dimensions) call.size(dimension.destination_stride);
   for (const Dimension& dimension : dimensions) call.size(dimension.source_stride);
   call.launch();
+#else
+  (void)destination_offset;
+  throw_for_python(Unimplemented(concat("a copy that changes layout or dtype of ", source.toString(), " to ", destination.toString())));
+#endif
 }
 
 void copy_complex(const at::Tensor& destination, const at::Tensor& source) {

@@ -1,10 +1,131 @@
-"""mtia_sim as PyTorch sees it: importing torch loads this package through the entry point torch.backends."""
-
-import importlib
-import importlib.util
+"""mtia_sim as PyTorch sees it: importing torch loads this package through the entry point ``torch.backends`` and shows
+it as ``torch.mtia_sim``, a mirror of ``torch.mtia`` with the chip's counters beside it."""
 
 
 def _autoload() -> None:
-    """Loads the extension; torch calls this on import. Does nothing before the first build."""
-    if importlib.util.find_spec("mtia_sim._C") is not None:
-        importlib.import_module("mtia_sim._C")
+    """Called at the end of ``import torch``; everything happens when the package is imported."""
+
+
+import torch  # noqa: E402
+
+from mtia_sim._registration import is_built  # noqa: E402
+
+if is_built():
+    from mtia_sim import _utils, memory, random
+    from mtia_sim._registration import register
+    from mtia_sim.amp import get_amp_supported_dtype
+    from mtia_sim.counters import fallbacks, perf_counters, reset_perf_counters
+    from mtia_sim.devices import (
+        current_device,
+        device,
+        device_count,
+        device_of,
+        exchange_device,
+        get_device_capability,
+        get_device_name,
+        get_device_properties,
+        is_available,
+        is_bf16_supported,
+        maybe_exchange_device,
+        set_chip,
+        set_device,
+        synchronize,
+    )
+    from mtia_sim.initialisation import _is_in_bad_fork, _lazy_init, init, is_initialized
+    from mtia_sim.memory import (
+        attach_out_of_memory_observer,
+        empty_cache,
+        max_memory_allocated,
+        max_memory_reserved,
+        mem_get_info,
+        memory_allocated,
+        memory_reserved,
+        memory_stats,
+        memory_summary,
+        reset_accumulated_memory_stats,
+        reset_peak_memory_stats,
+        snapshot,
+    )
+    from mtia_sim.random import (
+        default_generators,
+        get_rng_state,
+        get_rng_state_all,
+        initial_seed,
+        manual_seed,
+        manual_seed_all,
+        seed,
+        seed_all,
+        set_rng_state,
+        set_rng_state_all,
+    )
+    from mtia_sim.streams import (
+        Event,
+        Stream,
+        StreamContext,
+        current_stream,
+        default_stream,
+        set_stream,
+        stream,
+    )
+
+    _exchange_device = exchange_device
+    _maybe_exchange_device = maybe_exchange_device
+
+    __all__ = [
+        "Event",
+        "Stream",
+        "StreamContext",
+        "_exchange_device",
+        "_is_in_bad_fork",
+        "_lazy_init",
+        "_maybe_exchange_device",
+        "_utils",
+        "attach_out_of_memory_observer",
+        "current_device",
+        "current_stream",
+        "default_generators",
+        "default_stream",
+        "device",
+        "device_count",
+        "device_of",
+        "empty_cache",
+        "fallbacks",
+        "get_amp_supported_dtype",
+        "get_device_capability",
+        "get_device_name",
+        "get_device_properties",
+        "get_rng_state",
+        "get_rng_state_all",
+        "init",
+        "initial_seed",
+        "is_available",
+        "is_bf16_supported",
+        "is_initialized",
+        "manual_seed",
+        "manual_seed_all",
+        "max_memory_allocated",
+        "max_memory_reserved",
+        "mem_get_info",
+        "memory",
+        "memory_allocated",
+        "memory_reserved",
+        "memory_stats",
+        "memory_summary",
+        "perf_counters",
+        "random",
+        "reset_accumulated_memory_stats",
+        "reset_peak_memory_stats",
+        "reset_perf_counters",
+        "seed",
+        "seed_all",
+        "set_chip",
+        "set_device",
+        "set_rng_state",
+        "set_rng_state_all",
+        "set_stream",
+        "snapshot",
+        "stream",
+        "synchronize",
+    ]
+
+    register(torch, __name__)

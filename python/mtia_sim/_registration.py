@@ -1,0 +1,38 @@
+"""Makes the extension known to PyTorch: the device's name, its module, lazy initialisation, and a clean exit."""
+
+import atexit
+import importlib.util
+import sys
+from types import ModuleType
+
+from mtia_core import errors
+
+NAME = "mtia_sim"
+
+
+def is_built() -> bool:
+    """Whether the extension is there; without it the package stays empty, so that the build itself can import torch."""
+    return importlib.util.find_spec("mtia_sim._C") is not None
+
+
+def register(torch: ModuleType, package: str) -> None:
+    """Renames PrivateUse1 to mtia_sim and shows the package as torch.mtia_sim. Does nothing the second time."""
+    from mtia_sim import _C, initialisation
+
+    if getattr(torch, NAME, None) is not None:
+        return
+    _C.set_error_classes(errors.CATEGORIES)
+    _C.set_initialiser(initialisation._lazy_init)
+    torch.utils.rename_privateuse1_backend(NAME)
+    torch._register_device_module(NAME, sys.modules[package])
+    torch.utils.generate_methods_for_privateuse1_backend(for_storage=True)
+    _C.require_lazy_initialisation()
+    atexit.register(_shut_down)
+
+
+def _shut_down() -> None:
+    from mtia_sim import _C
+
+    unseen = _C.shutdown()
+    if unseen:
+        print(f"mtia_sim: an error that no call waited for: {unseen}", file=sys.stderr)

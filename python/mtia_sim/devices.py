@@ -1,0 +1,177 @@
+"""Devices: how many, which is current, what their chip can do."""
+
+import dataclasses
+import os
+from typing import Any
+
+import torch
+
+from mtia_core import chips
+from mtia_core.chips import Chip
+from mtia_sim import _C
+from mtia_sim._utils import _get_device_index
+from mtia_sim.initialisation import _configure, _lazy_init
+
+# Multiply-accumulates per cycle of the dot product engine by operand dtype; float32 operands go in whole, not as tf32.
+_DOT_FIELDS = {
+    torch.int8: "dot_i8_macs_per_cycle",
+    torch.float8_e4m3fn: "dot_f8_macs_per_cycle",
+    torch.float8_e5m2: "dot_f8_macs_per_cycle",
+    torch.float16: "dot_f16_macs_per_cycle",
+    torch.bfloat16: "dot_f16_macs_per_cycle",
+    torch.float32: "dot_f32_macs_per_cycle",
+    torch.float64: "dot_f64_macs_per_cycle",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceProperties:
+    """What a chip offers; sizes in bytes, rates in 1/s."""
+
+    name: str
+    total_memory: int
+    multi_processor_count: int  # processing elements
+    local_memory_per_processing_element: int
+    shared_sram: int
+    clock_rate: float
+    memory_bandwidth: float
+    host_link_bandwidth: float
+    peak_flops: dict[torch.dtype, float]  # of the dot product engines, dense; absent where the chip lacks the dtype
+    typical_watts: float
+    major: int
+    minor: int
+
+
+def device_count() -> int:
+    """Number of devices: MTIA_SIM_DEVICE_COUNT, or 2."""
+    return int(_C.device_count())
+
+
+def is_available() -> bool:
+    """Whether there is a device; True unless MTIA_SIM_DEVICE_COUNT is wrong."""
+    return device_count() > 0
+
+
+def current_device() -> int:
+    """Index of the device on which this thread makes tensors."""
+    return int(_C.current_device())
+
+
+def set_device(device: Any) -> None:
+    """Makes a device the current one of this thread; a negative index changes nothing."""
+    index = _get_device_index(device)
+    if index >= 0:
+        _C.set_device(index)
+
+
+def exchange_device(device: int) -> int:
+    """Makes a device the current one and returns the former; a negative index only returns it."""
+    return int(_C.exchange_device(device)) if device >= 0 else current_device()
+
+
+def maybe_exchange_device(device: int) -> int:
+    """As exchange_device."""
+    return exchange_device(device)
+
+
+class device:
+    """Context manager that makes a device the current one; None or a negative index changes nothing."""
+
+    def __init__(self, device: Any) -> None:
+        self.idx = _get_device_index(device, optional=True)
+        self.prev_idx = -1
+
+    def __enter__(self) -> None:
+        self.prev_idx = exchange_device(self.idx)
+
+    def __exit__(self, *error: object) -> None:
+        self.idx = exchange_device(self.prev_idx)
+
+
+class device_of(device):
+    """Context manager that makes the device of a tensor the current one; a tensor elsewhere changes nothing."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        super().__init__(tensor.get_device() if tensor.device.type == "mtia_sim" else -1)
+
+
+def synchronize(device: Any = None) -> None:
+    """Waits for all work of a device.
+
+    Raises:
+        MtiaError: The first failure of asynchronous work since the last synchronising call, with kernel and source line.
+    """
+    _lazy_init()
+    _C.synchronize(_get_device_index(device, optional=True))
+
+
+def get_device_properties(device: Any = None) -> DeviceProperties:
+    """Properties of a device's chip. All devices of a process have the same one."""
+    _check_index(device)
+    chip = chips.load()
+    elements = chip.processing_elements
+    return DeviceProperties(
+        name=chip.name,
+        total_memory=chip.dram_bytes,
+        multi_processor_count=elements,
+        local_memory_per_processing_element=chip.local_memory_bytes,
+        shared_sram=chip.sram_bytes,
+        clock_rate=chip.clock_hz,
+        memory_bandwidth=chip.dram_bytes_per_second,
+        host_link_bandwidth=chip.host_link_bytes_per_second,
+        peak_flops=_peak_flops(chip),
+        typical_watts=chip.typical_watts,
+        major=1,
+        minor=0,
+    )
+
+
+def get_device_name(device: Any = None) -> str:
+    """Name of a device's chip, such as "mtia300"."""
+    return get_device_properties(device).name
+
+
+def get_device_capability(device: Any = None) -> tuple[int, int]:
+    """Version of the tile instruction set that a device runs: major, minor."""
+    properties = get_device_properties(device)
+    return properties.major, properties.minor
+
+
+def is_bf16_supported(including_emulation: bool = True) -> bool:
+    """True: every chip computes in bfloat16."""
+    return True
+
+
+def set_chip(chip: str | os.PathLike[str]) -> None:
+    """Chooses the chip by name or file, as MTIA_SIM_CHIP does, before the first tensor.
+
+    Raises:
+        InvalidChip: No such chip, or a wrong file.
+        InvalidArgument: A device is already in use.
+    """
+    loaded = chips.load(chip)
+    former = os.environ.get(chips.VARIABLE)
+    os.environ[chips.VARIABLE] = os.fspath(chip)
+    if not _C.is_configured():
+        return
+    try:
+        _configure()
+    except Exception:
+        if former is None:
+            del os.environ[chips.VARIABLE]
+        else:
+            os.environ[chips.VARIABLE] = former
+        if former is not None and chips.load(former) == loaded:
+            return
+        raise
+
+
+def _peak_flops(chip: Chip) -> dict[torch.dtype, float]:
+    rates = {dtype: getattr(chip, field) for dtype, field in _DOT_FIELDS.items()}
+    return {dtype: 2.0 * rate * chip.processing_elements * chip.clock_hz for dtype, rate in rates.items() if rate > 0}
+
+
+def _check_index(device: Any) -> None:
+    index = _get_device_index(device, optional=True)
+    if not 0 <= index < device_count():
+        raise ValueError(f"mtia_sim has no device {index}: there are {device_count()} (MTIA_SIM_DEVICE_COUNT)")
