@@ -1,4 +1,5 @@
-// How a Triton launch's Python arguments become 64-bit words: one code an argument, as triton_mtia_sim/driver.py writes them.
+// How a Triton launch's Python arguments become 64-bit words: one code an argument, as triton_mtia_sim/driver.py writes
+// them.
 //   -            a constexpr, skipped
 //   P            a pointer: a tensor, an object with data_ptr(), an int, or None
 //   1 b h i l    integers of 1, 8, 16, 32, 64 bits: wrapped to the width, sign-extended (1: 0 or 1)

@@ -73,7 +73,8 @@ void ArgumentPacker::pack(const ArgumentCode& code, PyObject* argument) {
       return pack_descriptor(code, argument);
     case '(': {
       if (!PyTuple_Check(argument) || static_cast<size_t>(PyTuple_GET_SIZE(argument)) != code.members.size()) {
-        throw InvalidArgument(concat("argument ", place_, " is not the tuple of ", code.members.size(), " that the kernel was compiled for"),
+        throw InvalidArgument(concat("argument ", place_, " is not the tuple of ", code.members.size(),
+                                     " that the kernel was compiled for"),
                               "kernel launch");
       }
       const int place = place_;
@@ -93,8 +94,11 @@ void ArgumentPacker::pack_pointer(PyObject* argument) {
     const at::Tensor& tensor = THPVariable_Unpack(argument);
     const c10::Device device = tensor.device();
     if (device.type() != torch_backend::device_type || device.index() != device_) {
-      throw InvalidArgument(concat("pointer argument ", place_, " is a tensor on ", device.str(), ", the kernel is launched on mtia_sim:", device_),
-                            "kernel launch", concat("move it there with .to('mtia_sim:", device_, "'), or select its device with torch.mtia_sim.set_device"));
+      throw InvalidArgument(concat("pointer argument ", place_, " is a tensor on ", device.str(),
+                                   ", the kernel is launched on mtia_sim:", device_),
+                            "kernel launch",
+                            concat("move it there with .to('mtia_sim:", device_,
+                                   "'), or select its device with torch.mtia_sim.set_device"));
     }
     push_address(reinterpret_cast<uint64_t>(tensor.const_data_ptr()));
     if (confined_ && tensor.has_storage() && tensor.storage().nbytes() != 0) {
@@ -111,10 +115,12 @@ void ArgumentPacker::pack_pointer(PyObject* argument) {
   const auto method = py::reinterpret_steal<py::object>(PyObject_GetAttrString(argument, "data_ptr"));
   if (!method) {
     PyErr_Clear();
-    throw InvalidArgument(concat("pointer argument ", place_, " is a ", Py_TYPE(argument)->tp_name), "kernel launch", "pass an mtia_sim tensor");
+    throw InvalidArgument(concat("pointer argument ", place_, " is a ", Py_TYPE(argument)->tp_name), "kernel launch",
+                          "pass an mtia_sim tensor");
   }
   // A view that Triton wraps around a tensor: its base says which memory it is.
-  if (const auto base = py::reinterpret_steal<py::object>(PyObject_GetAttrString(argument, "base"))) return pack_pointer(base.ptr());
+  if (const auto base = py::reinterpret_steal<py::object>(PyObject_GetAttrString(argument, "base")))
+    return pack_pointer(base.ptr());
   PyErr_Clear();
   confined_ = false;
   push_address(integer_bits(method().ptr()));
@@ -127,8 +133,8 @@ void ArgumentPacker::pack_descriptor(const ArgumentCode& code, PyObject* descrip
   for (const char* list_name : {"shape", "strides"}) {
     const py::sequence list = object.attr(list_name);
     if (list.size() != code.rank) {
-      throw InvalidArgument(concat("argument ", place_, ": the descriptor's ", list_name, " has ", list.size(), " entries, the kernel was compiled for ",
-                                   static_cast<int>(code.rank)),
+      throw InvalidArgument(concat("argument ", place_, ": the descriptor's ", list_name, " has ", list.size(),
+                                   " entries, the kernel was compiled for ", static_cast<int>(code.rank)),
                             "kernel launch");
     }
     for (const py::handle entry : list) launch_.arguments.push_back(integer_bits(entry.ptr()));

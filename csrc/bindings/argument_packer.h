@@ -10,9 +10,11 @@ namespace mtia::bindings {
 
 class ArgumentPacker {
  public:
-  ArgumentPacker(emulator::Launch& launch, int device, bool confined) : launch_(launch), device_(device), confined_(confined) {}
+  ArgumentPacker(emulator::Launch& launch, int device, bool confined)
+      : launch_(launch), device_(device), confined_(confined) {}
 
-  // Throws InvalidArgument (a ValueError in Python) for a tensor of another device, pybind11::error_already_set for a wrong type.
+  // Throws InvalidArgument (a ValueError in Python) for a tensor of another device, pybind11::error_already_set for a
+  // wrong type.
   void pack(const ArgumentCode& code, PyObject* argument);
   // After the last argument: without extents any live allocation may be reached.
   void finish();

@@ -46,7 +46,8 @@ py::dict counters_dict(int device) {
   bytes["host_to_device"] = counters.bytes_to_device;
   bytes["device_to_host"] = counters.bytes_from_device;
   py::dict busy;
-  for (size_t unit = 0; unit < unit_count; ++unit) busy[py::str(std::string(name_of(static_cast<Unit>(unit))))] = total.busy_fraction(static_cast<Unit>(unit));
+  for (size_t unit = 0; unit < unit_count; ++unit)
+    busy[py::str(std::string(name_of(static_cast<Unit>(unit))))] = total.busy_fraction(static_cast<Unit>(unit));
   busy["host_link"] = total.seconds > 0 ? counters.host_link_seconds / total.seconds : 0.0;
   py::dict result;
   result["launches"] = total.launches;
@@ -66,8 +67,12 @@ py::dict counters_dict(int device) {
 
 void bind_initialisation(py::module_& module) {
   module.def(
-      "configure", [](const std::string& chip, const std::string& where, int devices) { runtime::configure(ChipSpec::parse(chip, where), devices); },
-      py::arg("chip"), py::arg("where"), py::arg("devices"), "Sets the chip (the flat text of mtia_core.chips) and the number of devices.");
+      "configure",
+      [](const std::string& chip, const std::string& where, int devices) {
+        runtime::configure(ChipSpec::parse(chip, where), devices);
+      },
+      py::arg("chip"), py::arg("where"), py::arg("devices"),
+      "Sets the chip (the flat text of mtia_core.chips) and the number of devices.");
   module.def("is_configured", &runtime::is_configured);
   module.def("device_count_from_environment", &runtime::device_count_from_environment);
   module.def(
@@ -82,8 +87,11 @@ void bind_initialisation(py::module_& module) {
     torch::utils::register_fork_handler_for_device_init(torch_backend::device_type);
   });
   module.def("is_in_bad_fork", &runtime::is_in_bad_fork);
-  module.def("shutdown", &runtime::shutdown, py::call_guard<py::gil_scoped_release>(), "Stops the devices; returns the message of an error that nobody waited for.");
-  module.def("worker_threads", [] { return emulator::WorkerPool::default_threads(); }, "Host threads that compute the PE grid.");
+  module.def("shutdown", &runtime::shutdown, py::call_guard<py::gil_scoped_release>(),
+             "Stops the devices; returns the message of an error that nobody waited for.");
+  module.def(
+      "worker_threads", [] { return emulator::WorkerPool::default_threads(); },
+      "Host threads that compute the PE grid.");
 }
 
 }  // namespace
@@ -92,28 +100,37 @@ void bind_device(py::module_& module) {
   bind_initialisation(module);
   module.def("device_count", [] { return static_cast<int>(torch_backend::device_count()); });
   module.def("current_device", [] { return static_cast<int>(torch_backend::current_device()); });
-  module.def("set_device", [](int index) { torch_backend::set_device(static_cast<c10::DeviceIndex>(index)); }, py::arg("index"));
   module.def(
-      "exchange_device", [](int index) { return static_cast<int>(torch_backend::exchange_device(static_cast<c10::DeviceIndex>(index))); },
+      "set_device", [](int index) { torch_backend::set_device(static_cast<c10::DeviceIndex>(index)); },
+      py::arg("index"));
+  module.def(
+      "exchange_device",
+      [](int index) { return static_cast<int>(torch_backend::exchange_device(static_cast<c10::DeviceIndex>(index))); },
       py::arg("index"), "Makes a device the current one and returns the former.");
   module.def(
       "synchronize", [](int index) { device_of(static_cast<c10::DeviceIndex>(index)).synchronize(); }, py::arg("index"),
       py::call_guard<py::gil_scoped_release>(), "Waits for all work of a device; raises its deferred error.");
-  module.def("current_stream_id", [](int index) { return torch_backend::current_stream_id(static_cast<c10::DeviceIndex>(index)); }, py::arg("index"));
   module.def(
-      "set_current_stream_id", [](int index, int64_t id) { torch_backend::set_current_stream_id(static_cast<c10::DeviceIndex>(index), id); },
+      "current_stream_id",
+      [](int index) { return torch_backend::current_stream_id(static_cast<c10::DeviceIndex>(index)); },
+      py::arg("index"));
+  module.def(
+      "set_current_stream_id",
+      [](int index, int64_t id) { torch_backend::set_current_stream_id(static_cast<c10::DeviceIndex>(index), id); },
       py::arg("index"), py::arg("id"));
   module.def(
       "default_generator",
       [](int index) {
-        PyObject* generator = THPGenerator_initDefaultGenerator(torch_backend::default_generator(static_cast<c10::DeviceIndex>(index)));
+        PyObject* generator =
+            THPGenerator_initDefaultGenerator(torch_backend::default_generator(static_cast<c10::DeviceIndex>(index)));
         return py::reinterpret_steal<py::object>(generator);
       },
       py::arg("index"));
-  module.def("perf_counters", &counters_dict, py::arg("index"), "Waits for the device, then returns what it did since the last reset.");
+  module.def("perf_counters", &counters_dict, py::arg("index"),
+             "Waits for the device, then returns what it did since the last reset.");
   module.def(
-      "reset_perf_counters", [](int index) { device_of(static_cast<c10::DeviceIndex>(index)).reset_counters(); }, py::arg("index"),
-      py::call_guard<py::gil_scoped_release>());
+      "reset_perf_counters", [](int index) { device_of(static_cast<c10::DeviceIndex>(index)).reset_counters(); },
+      py::arg("index"), py::call_guard<py::gil_scoped_release>());
 }
 
 }  // namespace mtia::bindings

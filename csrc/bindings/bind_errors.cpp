@@ -53,7 +53,8 @@ void bind_errors(py::module_& module) {
       set_python_error(error);
     }
   });
-  module.def("set_error_classes", &set_error_classes, py::arg("by_name"), "Sets the Python class of each error category.");
+  module.def("set_error_classes", &set_error_classes, py::arg("by_name"),
+             "Sets the Python class of each error category.");
 }
 
 }  // namespace mtia::bindings

@@ -1,4 +1,5 @@
-// The launcher of Triton kernels: a vectorcall object, because a launch from Python must cost no more than a few microseconds.
+// The launcher of Triton kernels: a vectorcall object, because a launch from Python must cost no more than a few
+// microseconds.
 #include <pybind11/pybind11.h>
 
 #include <structmember.h>
@@ -22,8 +23,7 @@ namespace {
 constexpr Py_ssize_t fixed_arguments = 9;
 
 struct Launcher {
-  PyObject_HEAD
-  vectorcallfunc vectorcall;
+  PyObject_HEAD vectorcallfunc vectorcall;
   ArgumentCodes* codes;
 };
 
@@ -55,7 +55,8 @@ void launch(const ArgumentCodes& codes, PyObject* const* arguments, Py_ssize_t c
   if (stream == -1 && PyErr_Occurred()) throw py::error_already_set();
   launch.program = py::cast<const ProgramHandle&>(py::handle(arguments[4])).program;
   ArgumentPacker packer(launch, device, codes.confined);
-  for (Py_ssize_t i = 0; i < expected; ++i) packer.pack(codes.codes[static_cast<size_t>(i)], arguments[fixed_arguments + i]);
+  for (Py_ssize_t i = 0; i < expected; ++i)
+    packer.pack(codes.codes[static_cast<size_t>(i)], arguments[fixed_arguments + i]);
   packer.finish();
   call_hook(arguments[7], arguments[6]);
   torch_backend::device_of(device).launch(stream, std::move(launch));
@@ -97,7 +98,8 @@ PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(&destroy)},
                        {Py_tp_doc, const_cast<char*>("Packs a Triton kernel's arguments and launches it.")},
                        {0, nullptr}};
 
-PyType_Spec spec = {"mtia_sim._C.Launcher", sizeof(Launcher), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+PyType_Spec spec = {"mtia_sim._C.Launcher", sizeof(Launcher), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
 
 }  // namespace
 
@@ -117,7 +119,8 @@ void bind_launcher(py::module_& module) {
         launcher->codes = parsed.release();
         return py::reinterpret_steal<py::object>(self);
       },
-      py::arg("codes"), "A callable that packs arguments by their codes (csrc/bindings/argument_codes.h) and launches a program.");
+      py::arg("codes"),
+      "A callable that packs arguments by their codes (csrc/bindings/argument_codes.h) and launches a program.");
 }
 
 }  // namespace mtia::bindings

@@ -43,17 +43,20 @@ py::list memory_segments(int device) {
 }  // namespace
 
 void bind_memory(py::module_& module) {
-  module.def("memory_segments", &memory_segments, py::arg("index"), "The segments of a device's caching allocator and their blocks.");
+  module.def("memory_segments", &memory_segments, py::arg("index"),
+             "The segments of a device's caching allocator and their blocks.");
   module.def(
       "attach_out_of_memory_observer",
       [](py::function observer) {
         auto* kept = new py::function(std::move(observer));  // observers stay for the life of the process
-        torch_backend::CachingAllocator::add_out_of_memory_observer([kept](int64_t device, int64_t requested, int64_t capacity, int64_t free) {
-          const py::gil_scoped_acquire gil;
-          (*kept)(device, requested, capacity, free);
-        });
+        torch_backend::CachingAllocator::add_out_of_memory_observer(
+            [kept](int64_t device, int64_t requested, int64_t capacity, int64_t free) {
+              const py::gil_scoped_acquire gil;
+              (*kept)(device, requested, capacity, free);
+            });
       },
-      py::arg("observer"), "Calls observer(device, requested bytes, capacity, free bytes) before an OutOfMemoryError is raised.");
+      py::arg("observer"),
+      "Calls observer(device, requested bytes, capacity, free bytes) before an OutOfMemoryError is raised.");
 }
 
 }  // namespace mtia::bindings

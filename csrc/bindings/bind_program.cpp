@@ -30,12 +30,14 @@ ProgramHandle load_program(const py::bytes& program) {
 py::list parameters(const ProgramHandle& handle) {
   py::list all;
   for (const emulator::ParameterInfo& parameter : emulator::parameters_of(*handle.program)) {
-    all.append(py::make_tuple(parameter.name, parameter.is_pointer, std::string(name_of(static_cast<DType>(parameter.dtype)))));
+    all.append(py::make_tuple(parameter.name, parameter.is_pointer,
+                              std::string(name_of(static_cast<DType>(parameter.dtype)))));
   }
   return all;
 }
 
-void run_program(const ProgramHandle& handle, const std::array<uint32_t, 3>& grid, const std::vector<uint64_t>& arguments, int device) {
+void run_program(const ProgramHandle& handle, const std::array<uint32_t, 3>& grid,
+                 const std::vector<uint64_t>& arguments, int device) {
   const auto index = static_cast<c10::DeviceIndex>(device < 0 ? torch_backend::current_device() : device);
   emulator::Launch launch;
   launch.program = handle.program;
@@ -49,11 +51,14 @@ void run_program(const ProgramHandle& handle, const std::array<uint32_t, 3>& gri
 
 void bind_program(py::module_& module) {
   py::class_<ProgramHandle>(module, "Program", "A tile program, verified and decoded for the chip.")
-      .def_property_readonly("name", [](const ProgramHandle& handle) { return std::string(emulator::name_of(*handle.program)); })
+      .def_property_readonly(
+          "name", [](const ProgramHandle& handle) { return std::string(emulator::name_of(*handle.program)); })
       .def_property_readonly("parameters", &parameters, "(name, is_pointer, dtype) of each parameter.")
       .def("disassemble", [](const ProgramHandle& handle) { return emulator::disassembly_of(*handle.program); });
-  module.def("load_program", &load_program, py::arg("program"), "Reads, verifies and decodes a serialised tile program.");
-  module.def("run_program", &run_program, py::arg("program"), py::arg("grid"), py::arg("arguments"), py::arg("device") = -1,
+  module.def("load_program", &load_program, py::arg("program"),
+             "Reads, verifies and decodes a serialised tile program.");
+  module.def("run_program", &run_program, py::arg("program"), py::arg("grid"), py::arg("arguments"),
+             py::arg("device") = -1,
              "Launches a program on the current stream; one 64-bit word a parameter. Asynchronous.");
 }
 

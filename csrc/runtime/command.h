@@ -1,4 +1,5 @@
-// One entry of a device's work queue. Entries are preallocated and reused, so that submitting a usual command allocates nothing.
+// One entry of a device's work queue. Entries are preallocated and reused, so that submitting a usual command allocates
+// nothing.
 #pragma once
 
 #include <array>
@@ -15,15 +16,15 @@ using StreamId = int64_t;
 
 enum class CommandKind : uint8_t {
   empty,
-  launch,             // launch
-  copy_to_device,     // device_address <- bytes of host or inline_bytes
-  copy_from_device,   // host <- bytes of device_address
-  copy_on_device,     // device_address <- bytes of source_address
-  stage_peer,         // staged <- bytes of device_address, on the source device of a peer copy
-  receive_peer,       // device_address <- staged, once event is complete on the source device
-  fill,               // bytes of device_address <- fill_value
-  record_event,       // event->chip_seconds <- time of the stream
-  wait_event,         // the stream waits for event
+  launch,            // launch
+  copy_to_device,    // device_address <- bytes of host or inline_bytes
+  copy_from_device,  // host <- bytes of device_address
+  copy_on_device,    // device_address <- bytes of source_address
+  stage_peer,        // staged <- bytes of device_address, on the source device of a peer copy
+  receive_peer,      // device_address <- staged, once event is complete on the source device
+  fill,              // bytes of device_address <- fill_value
+  record_event,      // event->chip_seconds <- time of the stream
+  wait_event,        // the stream waits for event
 };
 
 struct Command {

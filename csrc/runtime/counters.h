@@ -1,4 +1,5 @@
-// What a device has done since its counters were last reset: the accounts of all launches and copies, in submission order.
+// What a device has done since its counters were last reset: the accounts of all launches and copies, in submission
+// order.
 #pragma once
 
 #include <cstdint>

@@ -16,7 +16,8 @@ constexpr size_t staging_limit = size_t{1} << 20;
 
 int checked_stream(StreamId stream) {
   if (stream < 0 || stream >= stream_count) {
-    throw InvalidArgument(concat("stream ", stream, " does not exist"), "", concat("streams are numbered 0 to ", stream_count - 1));
+    throw InvalidArgument(concat("stream ", stream, " does not exist"), "",
+                          concat("streams are numbered 0 to ", stream_count - 1));
   }
   return static_cast<int>(stream);
 }
@@ -92,7 +93,8 @@ Ticket Device::copy_to_device_async(StreamId stream, uint64_t destination, const
   });
 }
 
-Ticket Device::copy_to_device_owned(StreamId stream, uint64_t destination, std::shared_ptr<const void> source, size_t bytes) {
+Ticket Device::copy_to_device_owned(StreamId stream, uint64_t destination, std::shared_ptr<const void> source,
+                                    size_t bytes) {
   if (bytes == 0) return 0;
   return submit(CommandKind::copy_to_device, stream, [&](Command& command, Ticket) {
     command.device_address = destination;
@@ -144,10 +146,11 @@ void Device::wait_event(StreamId stream, EventRecordPointer event) {
   submit(CommandKind::wait_event, stream, [&](Command& command, Ticket) { command.event = std::move(event); });
 }
 
-void copy_between_devices(Device& destination_device, StreamId destination_stream, uint64_t destination, Device& source_device,
-                          StreamId source_stream, uint64_t source, size_t bytes) {
+void copy_between_devices(Device& destination_device, StreamId destination_stream, uint64_t destination,
+                          Device& source_device, StreamId source_stream, uint64_t source, size_t bytes) {
   if (bytes == 0) return;
-  // The source goes first: a command only ever waits for commands submitted before it, so two devices cannot wait for each other.
+  // The source goes first: a command only ever waits for commands submitted before it, so two devices cannot wait for
+  // each other.
   const std::shared_ptr<std::byte[]> staged = std::make_shared_for_overwrite<std::byte[]>(bytes);
   source_device.submit(CommandKind::stage_peer, source_stream, [&](Command& command, Ticket) {
     command.device_address = source;

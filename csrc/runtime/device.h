@@ -1,4 +1,5 @@
-// A device as its driver sees it: memory, streams, events, asynchronous launches and copies, errors that surface when somebody waits.
+// A device as its driver sees it: memory, streams, events, asynchronous launches and copies, errors that surface when
+// somebody waits.
 #pragma once
 
 #include <array>
@@ -18,8 +19,9 @@
 
 namespace mtia::runtime {
 
-// Commands of all streams run on one dispatcher thread in submission order. That is one of the orders which any program of streams and
-// events allows, and the same one on every host; concurrency between streams exists in chip time, which the Timeline accounts.
+// Commands of all streams run on one dispatcher thread in submission order. That is one of the orders which any program
+// of streams and events allows, and the same one on every host; concurrency between streams exists in chip time, which
+// the Timeline accounts.
 class Device {
  public:
   Device(int index, const ChipSpec& chip, emulator::WorkerPool& pool);
@@ -96,7 +98,7 @@ class Device {
 };
 
 // Copies between two devices, ordered after both streams' earlier work and before their later work.
-void copy_between_devices(Device& destination_device, StreamId destination_stream, uint64_t destination, Device& source_device,
-                          StreamId source_stream, uint64_t source, size_t bytes);
+void copy_between_devices(Device& destination_device, StreamId destination_stream, uint64_t destination,
+                          Device& source_device, StreamId source_stream, uint64_t source, size_t bytes);
 
 }  // namespace mtia::runtime

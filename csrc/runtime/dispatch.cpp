@@ -99,9 +99,11 @@ void Device::charge_memory(int stream, const emulator::LaunchAccount& account) {
 
 void Device::charge_link(Command& command, Engine engine, double bytes_per_second, bool writes_device) {
   emulator::LaunchAccount account = emulator_.account_transfer(command.device_address, command.bytes, writes_device);
-  const double link_seconds = chip().host_link_latency_ns * 1e-9 + static_cast<double>(command.bytes) / bytes_per_second;
+  const double link_seconds =
+      chip().host_link_latency_ns * 1e-9 + static_cast<double>(command.bytes) / bytes_per_second;
   timeline_.occupy(command.stream, engine, std::max(link_seconds, account.seconds));
-  // The link works beside the grid, so its time is not added to the grid's, and static power is in the launches' accounts.
+  // The link works beside the grid, so its time is not added to the grid's, and static power is in the launches'
+  // accounts.
   account.dynamic_joules += static_cast<double>(command.bytes) * chip().host_link_picojoules_per_byte * 1e-12;
   account.joules = account.dynamic_joules;
   account.seconds = 0;

@@ -1,4 +1,5 @@
-// What a recorded event knows: where in the queue of its device it stands, and the chip time at which its stream reached it.
+// What a recorded event knows: where in the queue of its device it stands, and the chip time at which its stream
+// reached it.
 #pragma once
 
 #include <cstdint>
@@ -8,10 +9,12 @@ namespace mtia::runtime {
 
 class Device;
 
-// Position in a device's submission order: the number of commands submitted up to and including this one; 0 is "nothing".
+// Position in a device's submission order: the number of commands submitted up to and including this one; 0 is
+// "nothing".
 using Ticket = uint64_t;
 
-// One recording of an event. The dispatcher writes `chip_seconds` before it completes the ticket; readers wait for the ticket first.
+// One recording of an event. The dispatcher writes `chip_seconds` before it completes the ticket; readers wait for the
+// ticket first.
 struct EventRecord {
   Device* device = nullptr;
   Ticket ticket = 0;

@@ -1,4 +1,5 @@
-// The process-wide table of devices. It is never destroyed: tensors freed late, by other static objects, still find their device.
+// The process-wide table of devices. It is never destroyed: tensors freed late, by other static objects, still find
+// their device.
 #include "runtime/runtime.h"
 
 #include <pthread.h>

@@ -1,4 +1,5 @@
-// The devices of this process: how many, of which chip, made when first used, and what becomes of them at fork and exit.
+// The devices of this process: how many, of which chip, made when first used, and what becomes of them at fork and
+// exit.
 #pragma once
 
 #include <string>
@@ -9,7 +10,8 @@
 
 namespace mtia::runtime {
 
-// The chip and number of devices. Called once before the first device is made, later only with the same chip (throws InvalidArgument).
+// The chip and number of devices. Called once before the first device is made, later only with the same chip (throws
+// InvalidArgument).
 void configure(const ChipSpec& chip, int devices);
 bool is_configured();
 
@@ -19,13 +21,16 @@ int device_count_from_environment();
 int device_count();
 const ChipSpec& chip();
 
-// Makes the device on first use. Throws InvalidArgument for an index that does not exist, and in a forked child (see is_in_bad_fork).
+// Makes the device on first use. Throws InvalidArgument for an index that does not exist, and in a forked child (see
+// is_in_bad_fork).
 Device& device(int index);
 // The device if it was made already, else nullptr. Never throws.
 Device* device_if_made(int index) noexcept;
 
 // Asynchronous: failures are thrown by the next synchronising call on the device.
-inline Ticket launch(int device_index, StreamId stream, emulator::Launch&& launch) { return device(device_index).launch(stream, std::move(launch)); }
+inline Ticket launch(int device_index, StreamId stream, emulator::Launch&& launch) {
+  return device(device_index).launch(stream, std::move(launch));
+}
 
 // True in a child forked after a device was made: threads and device memory stay with the parent.
 bool is_in_bad_fork() noexcept;

@@ -7,7 +7,8 @@
 
 namespace mtia::runtime {
 
-// The default stream and two pools of 32, normal and high priority. Priority orders nothing: submission order is execution order.
+// The default stream and two pools of 32, normal and high priority. Priority orders nothing: submission order is
+// execution order.
 inline constexpr int streams_per_pool = 32;
 inline constexpr int stream_count = 1 + 2 * streams_per_pool;
 
@@ -15,7 +16,8 @@ enum class Engine : unsigned char { grid, host_to_device, device_to_host };
 
 class Timeline {
  public:
-  // Occupies an engine for a command of a stream, which starts once both are free. Returns the end, in seconds of chip time.
+  // Occupies an engine for a command of a stream, which starts once both are free. Returns the end, in seconds of chip
+  // time.
   double occupy(int stream, Engine engine, double seconds) {
     double& stream_ready = streams_[static_cast<size_t>(stream)];
     double& engine_free = engines_[static_cast<size_t>(engine)];

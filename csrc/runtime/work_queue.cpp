@@ -1,4 +1,5 @@
-// Waiting and waking around the ring: spin briefly, because the other side usually answers within microseconds, then sleep.
+// Waiting and waking around the ring: spin briefly, because the other side usually answers within microseconds, then
+// sleep.
 #include "runtime/work_queue.h"
 
 #include <algorithm>
@@ -13,8 +14,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// The dispatcher spins long enough to bridge the gap between two operators of an eager program; a host thread that waits
-// takes a core away from the workers, so it gives up sooner.
+// The dispatcher spins long enough to bridge the gap between two operators of an eager program; a host thread that
+// waits takes a core away from the workers, so it gives up sooner.
 constexpr std::chrono::microseconds dispatcher_spin{60};
 constexpr std::chrono::microseconds waiter_spin{15};
 

@@ -12,7 +12,8 @@
 
 namespace mtia::runtime {
 
-// Commands complete in submission order, so one number, the last completed ticket, tells of every command whether it is done.
+// Commands complete in submission order, so one number, the last completed ticket, tells of every command whether it is
+// done.
 class WorkQueue {
  public:
   explicit WorkQueue(size_t capacity);

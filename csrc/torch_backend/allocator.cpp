@@ -45,7 +45,8 @@ class Allocator final : public c10::DeviceAllocator {
   void copy_data(void* destination, const void* source, size_t bytes) const override {
     const c10::DeviceIndex index = device_of_address(destination);
     surfacing_errors([&] {
-      device_of(index).copy_on_device(current_stream_id(index), reinterpret_cast<uint64_t>(destination), reinterpret_cast<uint64_t>(source), bytes);
+      device_of(index).copy_on_device(current_stream_id(index), reinterpret_cast<uint64_t>(destination),
+                                      reinterpret_cast<uint64_t>(source), bytes);
     });
   }
 
@@ -57,12 +58,17 @@ class Allocator final : public c10::DeviceAllocator {
   }
   void recordStream(const c10::DataPtr& data, c10::Stream stream) override {
     if (data.get() == nullptr) return;
-    caching_allocator(stream.device_index()).record_stream(reinterpret_cast<uint64_t>(data.get()), static_cast<int>(stream.id()));
+    caching_allocator(stream.device_index())
+        .record_stream(reinterpret_cast<uint64_t>(data.get()), static_cast<int>(stream.id()));
   }
-  c10::CachingDeviceAllocator::DeviceStats getDeviceStats(c10::DeviceIndex index) override { return caching_allocator(index).stats(); }
+  c10::CachingDeviceAllocator::DeviceStats getDeviceStats(c10::DeviceIndex index) override {
+    return caching_allocator(index).stats();
+  }
   void resetAccumulatedStats(c10::DeviceIndex index) override { caching_allocator(index).reset_accumulated_stats(); }
   void resetPeakStats(c10::DeviceIndex index) override { caching_allocator(index).reset_peak_stats(); }
-  std::pair<size_t, size_t> getMemoryInfo(c10::DeviceIndex index) override { return caching_allocator(index).memory_info(); }
+  std::pair<size_t, size_t> getMemoryInfo(c10::DeviceIndex index) override {
+    return caching_allocator(index).memory_info();
+  }
 };
 
 Allocator& instance() {
@@ -102,7 +108,8 @@ c10::DataPtr allocate_on(c10::DeviceIndex index, size_t bytes) {
 c10::DeviceIndex device_of_address(const void* address) noexcept {
   for (int index = 0; index < runtime::device_count(); ++index) {
     runtime::Device* device = runtime::device_if_made(index);
-    if (device != nullptr && device->memory().owns(reinterpret_cast<uint64_t>(address))) return static_cast<c10::DeviceIndex>(index);
+    if (device != nullptr && device->memory().owns(reinterpret_cast<uint64_t>(address)))
+      return static_cast<c10::DeviceIndex>(index);
   }
   return -1;
 }

@@ -1,4 +1,5 @@
-// Automatic mixed precision: which dtype each operator computes in under torch.autocast("mtia_sim"), with the lists of CUDA.
+// Automatic mixed precision: which dtype each operator computes in under torch.autocast("mtia_sim"), with the lists of
+// CUDA.
 //
 // The policies are boxed: one function serves all operators of a list, found by its schema.
 #include <ATen/core/Tensor.h>
@@ -25,37 +26,123 @@ namespace {
 using c10::IValue;
 
 // Inputs of these are cast to autocast's dtype: their time goes into the dot product engine.
-constexpr const char* lower_precision_operators[] = {
-    "_convolution", "_convolution.deprecated", "conv1d", "conv2d", "conv3d", "conv_tbc", "conv_transpose1d",
-    "conv_transpose2d.input", "conv_transpose3d.input", "convolution", "prelu", "addmm", "addmv", "addr", "matmul",
-    "einsum", "mm", "mv", "linalg_vecdot", "linear", "addbmm", "baddbmm", "bmm", "chain_matmul", "linalg_multi_dot",
-    "_thnn_fused_lstm_cell", "_thnn_fused_gru_cell", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell",
-    "_scaled_dot_product_flash_attention", "scaled_dot_product_attention"};
+constexpr const char* lower_precision_operators[] = {"_convolution",
+                                                     "_convolution.deprecated",
+                                                     "conv1d",
+                                                     "conv2d",
+                                                     "conv3d",
+                                                     "conv_tbc",
+                                                     "conv_transpose1d",
+                                                     "conv_transpose2d.input",
+                                                     "conv_transpose3d.input",
+                                                     "convolution",
+                                                     "prelu",
+                                                     "addmm",
+                                                     "addmv",
+                                                     "addr",
+                                                     "matmul",
+                                                     "einsum",
+                                                     "mm",
+                                                     "mv",
+                                                     "linalg_vecdot",
+                                                     "linear",
+                                                     "addbmm",
+                                                     "baddbmm",
+                                                     "bmm",
+                                                     "chain_matmul",
+                                                     "linalg_multi_dot",
+                                                     "_thnn_fused_lstm_cell",
+                                                     "_thnn_fused_gru_cell",
+                                                     "lstm_cell",
+                                                     "gru_cell",
+                                                     "rnn_tanh_cell",
+                                                     "rnn_relu_cell",
+                                                     "_scaled_dot_product_flash_attention",
+                                                     "scaled_dot_product_attention"};
 
 // Inputs of these are cast to float32: they lose too much otherwise.
-constexpr const char* float32_operators[] = {
-    "acos", "asin", "cosh", "erfinv", "exp", "expm1", "log", "log10", "log2", "log1p", "reciprocal", "rsqrt", "sinh",
-    "tan", "pow.Tensor_Scalar", "pow.Tensor_Tensor", "pow.Scalar", "softplus", "layer_norm", "native_layer_norm",
-    "rms_norm", "group_norm", "frobenius_norm.dim", "nuclear_norm", "nuclear_norm.dim", "cosine_similarity",
-    "poisson_nll_loss", "cosine_embedding_loss", "nll_loss", "nll_loss2d", "hinge_embedding_loss", "kl_div", "l1_loss",
-    "smooth_l1_loss", "huber_loss", "mse_loss", "margin_ranking_loss", "multilabel_margin_loss", "soft_margin_loss",
-    "triplet_margin_loss", "multi_margin_loss", "binary_cross_entropy_with_logits", "dist", "pdist", "cdist", "renorm",
-    "logsumexp", "norm.Scalar", "norm.ScalarOpt_dim", "upsample_nearest1d", "_upsample_nearest_exact1d",
-    "upsample_nearest2d", "_upsample_nearest_exact2d", "upsample_nearest3d", "_upsample_nearest_exact3d",
-    "upsample_linear1d", "upsample_bilinear2d", "_upsample_bilinear2d_aa", "upsample_trilinear3d", "upsample_bicubic2d",
-    "_upsample_bicubic2d_aa"};
+constexpr const char* float32_operators[] = {"acos",
+                                             "asin",
+                                             "cosh",
+                                             "erfinv",
+                                             "exp",
+                                             "expm1",
+                                             "log",
+                                             "log10",
+                                             "log2",
+                                             "log1p",
+                                             "reciprocal",
+                                             "rsqrt",
+                                             "sinh",
+                                             "tan",
+                                             "pow.Tensor_Scalar",
+                                             "pow.Tensor_Tensor",
+                                             "pow.Scalar",
+                                             "softplus",
+                                             "layer_norm",
+                                             "native_layer_norm",
+                                             "rms_norm",
+                                             "group_norm",
+                                             "frobenius_norm.dim",
+                                             "nuclear_norm",
+                                             "nuclear_norm.dim",
+                                             "cosine_similarity",
+                                             "poisson_nll_loss",
+                                             "cosine_embedding_loss",
+                                             "nll_loss",
+                                             "nll_loss2d",
+                                             "hinge_embedding_loss",
+                                             "kl_div",
+                                             "l1_loss",
+                                             "smooth_l1_loss",
+                                             "huber_loss",
+                                             "mse_loss",
+                                             "margin_ranking_loss",
+                                             "multilabel_margin_loss",
+                                             "soft_margin_loss",
+                                             "triplet_margin_loss",
+                                             "multi_margin_loss",
+                                             "binary_cross_entropy_with_logits",
+                                             "dist",
+                                             "pdist",
+                                             "cdist",
+                                             "renorm",
+                                             "logsumexp",
+                                             "norm.Scalar",
+                                             "norm.ScalarOpt_dim",
+                                             "upsample_nearest1d",
+                                             "_upsample_nearest_exact1d",
+                                             "upsample_nearest2d",
+                                             "_upsample_nearest_exact2d",
+                                             "upsample_nearest3d",
+                                             "_upsample_nearest_exact3d",
+                                             "upsample_linear1d",
+                                             "upsample_bilinear2d",
+                                             "_upsample_bilinear2d_aa",
+                                             "upsample_trilinear3d",
+                                             "upsample_bicubic2d",
+                                             "_upsample_bicubic2d_aa"};
 
 // These accumulate in float32 and return it, unless the caller names a dtype.
-constexpr const char* float32_result_operators[] = {"prod", "prod.dim_int", "softmax.int", "log_softmax.int", "cumprod", "cumsum",
-                                                    "linalg_vector_norm", "linalg_matrix_norm", "linalg_matrix_norm.str_ord", "sum",
+constexpr const char* float32_result_operators[] = {"prod",
+                                                    "prod.dim_int",
+                                                    "softmax.int",
+                                                    "log_softmax.int",
+                                                    "cumprod",
+                                                    "cumsum",
+                                                    "linalg_vector_norm",
+                                                    "linalg_matrix_norm",
+                                                    "linalg_matrix_norm.str_ord",
+                                                    "sum",
                                                     "sum.dim_IntList"};
 
 // Mixed inputs of these are cast to the widest dtype among them.
-constexpr const char* promoting_operators[] = {"addcdiv", "addcmul", "atan2", "bilinear", "cross", "dot", "vdot", "grid_sampler", "index_put",
-                                               "tensordot", "scatter_add"};
+constexpr const char* promoting_operators[] = {"addcdiv", "addcmul",      "atan2",     "bilinear",  "cross",      "dot",
+                                               "vdot",    "grid_sampler", "index_put", "tensordot", "scatter_add"};
 
 bool is_eligible(const at::Tensor& tensor) {
-  return tensor.defined() && tensor.device().type() == device_type && tensor.is_floating_point() && tensor.scalar_type() != at::kDouble;
+  return tensor.defined() && tensor.device().type() == device_type && tensor.is_floating_point() &&
+         tensor.scalar_type() != at::kDouble;
 }
 
 // Applies `function` to every tensor among the arguments, those in lists included, and stores what it returns.
@@ -90,7 +177,9 @@ void lower_precision(const c10::OperatorHandle& operation, torch::jit::Stack* st
   cast_and_call(operation, stack, at::autocast::get_autocast_dtype(device_type));
 }
 
-void float32(const c10::OperatorHandle& operation, torch::jit::Stack* stack) { cast_and_call(operation, stack, at::kFloat); }
+void float32(const c10::OperatorHandle& operation, torch::jit::Stack* stack) {
+  cast_and_call(operation, stack, at::kFloat);
+}
 
 void float32_result(const c10::OperatorHandle& operation, torch::jit::Stack* stack) {
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::DispatchKey::AutocastPrivateUse1);
@@ -114,8 +203,9 @@ void promote(const c10::OperatorHandle& operation, torch::jit::Stack* stack) {
 }
 
 void refuse_binary_cross_entropy(const c10::OperatorHandle&, torch::jit::Stack*) {
-  throw_for_python(Unsupported("binary_cross_entropy is unsafe in 16-bit floats", "torch.autocast",
-                               "use binary_cross_entropy_with_logits, or compute it under torch.autocast(..., enabled=False)"));
+  throw_for_python(
+      Unsupported("binary_cross_entropy is unsafe in 16-bit floats", "torch.autocast",
+                  "use binary_cross_entropy_with_logits, or compute it under torch.autocast(..., enabled=False)"));
 }
 
 }  // namespace
@@ -123,10 +213,13 @@ void refuse_binary_cross_entropy(const c10::OperatorHandle&, torch::jit::Stack*)
 TORCH_LIBRARY_IMPL(_, AutocastPrivateUse1, library) { library.fallback(torch::CppFunction::makeFallthrough()); }
 
 TORCH_LIBRARY_IMPL(aten, AutocastPrivateUse1, library) {
-  for (const char* name : lower_precision_operators) library.impl(name, torch::CppFunction::makeFromBoxedFunction<&lower_precision>());
+  for (const char* name : lower_precision_operators)
+    library.impl(name, torch::CppFunction::makeFromBoxedFunction<&lower_precision>());
   for (const char* name : float32_operators) library.impl(name, torch::CppFunction::makeFromBoxedFunction<&float32>());
-  for (const char* name : float32_result_operators) library.impl(name, torch::CppFunction::makeFromBoxedFunction<&float32_result>());
-  for (const char* name : promoting_operators) library.impl(name, torch::CppFunction::makeFromBoxedFunction<&promote>());
+  for (const char* name : float32_result_operators)
+    library.impl(name, torch::CppFunction::makeFromBoxedFunction<&float32_result>());
+  for (const char* name : promoting_operators)
+    library.impl(name, torch::CppFunction::makeFromBoxedFunction<&promote>());
   library.impl("binary_cross_entropy", torch::CppFunction::makeFromBoxedFunction<&refuse_binary_cross_entropy>());
 }
 

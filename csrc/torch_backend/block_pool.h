@@ -1,4 +1,5 @@
-// Blocks of device memory: segments taken from the device, split into blocks that tensors occupy, merged again when freed.
+// Blocks of device memory: segments taken from the device, split into blocks that tensors occupy, merged again when
+// freed.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +21,7 @@ struct Block {
   int stream = 0;        // only allocations of this stream reuse it
   bool is_small = false;
   bool is_allocated = false;
-  bool is_pending = false;  // freed, but a recorded stream may still use it
+  bool is_pending = false;   // freed, but a recorded stream may still use it
   size_t segment_bytes = 0;  // of the first block of a segment
   Block* previous = nullptr;
   Block* next = nullptr;
@@ -33,20 +34,24 @@ struct Block {
 // Sizes follow the CUDA caching allocator, whose users' habits and tests assume them.
 struct BlockSizes {
   static constexpr size_t minimum_block = 512;
-  static constexpr size_t small_limit = size_t{1} << 20;     // requests up to this come from small segments
+  static constexpr size_t small_limit = size_t{1} << 20;  // requests up to this come from small segments
   static constexpr size_t small_segment = size_t{2} << 20;
-  static constexpr size_t medium_limit = size_t{10} << 20;   // larger requests get a segment of their own
+  static constexpr size_t medium_limit = size_t{10} << 20;  // larger requests get a segment of their own
   static constexpr size_t medium_segment = size_t{20} << 20;
   static constexpr size_t large_granule = size_t{2} << 20;
 
-  static size_t rounded(size_t bytes) { return bytes < minimum_block ? minimum_block : (bytes + minimum_block - 1) / minimum_block * minimum_block; }
+  static size_t rounded(size_t bytes) {
+    return bytes < minimum_block ? minimum_block : (bytes + minimum_block - 1) / minimum_block * minimum_block;
+  }
   static bool is_small(size_t bytes) { return bytes <= small_limit; }
   static size_t segment_for(size_t bytes) {
     if (bytes <= small_limit) return small_segment;
     if (bytes < medium_limit) return medium_segment;
     return (bytes + large_granule - 1) / large_granule * large_granule;
   }
-  static bool worth_splitting(bool small, size_t remainder) { return small ? remainder >= minimum_block : remainder > small_limit; }
+  static bool worth_splitting(bool small, size_t remainder) {
+    return small ? remainder >= minimum_block : remainder > small_limit;
+  }
 };
 
 // The blocks of one device. Not thread-safe; knows nothing of the device itself.

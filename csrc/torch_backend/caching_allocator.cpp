@@ -23,8 +23,9 @@ std::vector<OutOfMemoryObserver>& observers() {
 
 template <typename Function>
 void for_each_stat_array(c10::CachingDeviceAllocator::DeviceStats& stats, Function&& function) {
-  for (StatArray* array : {&stats.allocation, &stats.segment, &stats.active, &stats.inactive_split, &stats.allocated_bytes,
-                           &stats.reserved_bytes, &stats.active_bytes, &stats.inactive_split_bytes, &stats.requested_bytes}) {
+  for (StatArray* array :
+       {&stats.allocation, &stats.segment, &stats.active, &stats.inactive_split, &stats.allocated_bytes,
+        &stats.reserved_bytes, &stats.active_bytes, &stats.inactive_split_bytes, &stats.requested_bytes}) {
     for (Stat& stat : *array) function(stat);
   }
 }
@@ -76,9 +77,10 @@ uint64_t CachingAllocator::allocate(size_t bytes, int stream) {
     stats_.active_bytes[kind].increase(block->bytes);
     stats_.requested_bytes[kind].increase(bytes);
   });
-  c10::reportMemoryUsageToProfiler(reinterpret_cast<void*>(block->address), static_cast<int64_t>(block->bytes),
-                                   static_cast<size_t>(stats_.allocated_bytes[0].current), static_cast<size_t>(stats_.reserved_bytes[0].current),
-                                   c10::Device(c10::DeviceType::PrivateUse1, static_cast<c10::DeviceIndex>(device_.index())));
+  c10::reportMemoryUsageToProfiler(
+      reinterpret_cast<void*>(block->address), static_cast<int64_t>(block->bytes),
+      static_cast<size_t>(stats_.allocated_bytes[0].current), static_cast<size_t>(stats_.reserved_bytes[0].current),
+      c10::Device(c10::DeviceType::PrivateUse1, static_cast<c10::DeviceIndex>(device_.index())));
   return block->address;
 }
 
@@ -111,10 +113,12 @@ void CachingAllocator::free(uint64_t address) {
     stats_.allocated_bytes[kind].decrease(block->bytes);
     stats_.requested_bytes[kind].decrease(block->requested);
   });
-  c10::reportMemoryUsageToProfiler(reinterpret_cast<void*>(address), -static_cast<int64_t>(block->bytes),
-                                   static_cast<size_t>(stats_.allocated_bytes[0].current), static_cast<size_t>(stats_.reserved_bytes[0].current),
-                                   c10::Device(c10::DeviceType::PrivateUse1, static_cast<c10::DeviceIndex>(device_.index())));
-  // Work of the block's own stream that was already submitted runs before whatever reuses the block. Other streams must have finished.
+  c10::reportMemoryUsageToProfiler(
+      reinterpret_cast<void*>(address), -static_cast<int64_t>(block->bytes),
+      static_cast<size_t>(stats_.allocated_bytes[0].current), static_cast<size_t>(stats_.reserved_bytes[0].current),
+      c10::Device(c10::DeviceType::PrivateUse1, static_cast<c10::DeviceIndex>(device_.index())));
+  // Work of the block's own stream that was already submitted runs before whatever reuses the block. Other streams must
+  // have finished.
   runtime::Ticket last = 0;
   for (const int stream : block->recorded_streams) last = std::max(last, device_.last_ticket(stream));
   block->recorded_streams.clear();
@@ -200,10 +204,12 @@ void CachingAllocator::throw_out_of_memory(size_t bytes, std::unique_lock<std::m
   for (const OutOfMemoryObserver& observer : notified) {
     observer(device_.index(), static_cast<int64_t>(bytes), static_cast<int64_t>(capacity), static_cast<int64_t>(free));
   }
-  TORCH_CHECK_WITH(OutOfMemoryError, false, "mtia_sim:", device_.index(), " is out of memory: tried to allocate ", format_size(bytes), "; of ",
-                   format_size(capacity), " tensors hold ", format_size(allocated), ", ", format_size(reserved - allocated),
-                   " more are cached for reuse, ", format_size(free), " are free, and the largest free block has ", format_size(largest),
-                   ". Use a smaller batch or model, free tensors (torch.mtia_sim.memory_summary() lists what is held), or a chip with more memory (MTIA_SIM_CHIP)");
+  TORCH_CHECK_WITH(OutOfMemoryError, false, "mtia_sim:", device_.index(), " is out of memory: tried to allocate ",
+                   format_size(bytes), "; of ", format_size(capacity), " tensors hold ", format_size(allocated), ", ",
+                   format_size(reserved - allocated), " more are cached for reuse, ", format_size(free),
+                   " are free, and the largest free block has ", format_size(largest),
+                   ". Use a smaller batch or model, free tensors (torch.mtia_sim.memory_summary() lists what is held), "
+                   "or a chip with more memory (MTIA_SIM_CHIP)");
 }
 
 c10::CachingDeviceAllocator::DeviceStats CachingAllocator::stats() {
@@ -214,7 +220,8 @@ c10::CachingDeviceAllocator::DeviceStats CachingAllocator::stats() {
 void CachingAllocator::reset_accumulated_stats() {
   const std::lock_guard lock(mutex_);
   for_each_stat_array(stats_, [](Stat& stat) { stat.reset_accumulated(); });
-  stats_.num_alloc_retries = stats_.num_ooms = stats_.num_sync_all_streams = stats_.num_device_alloc = stats_.num_device_free = 0;
+  stats_.num_alloc_retries = stats_.num_ooms = stats_.num_sync_all_streams = stats_.num_device_alloc =
+      stats_.num_device_free = 0;
 }
 
 void CachingAllocator::reset_peak_stats() {

@@ -1,4 +1,5 @@
-// The caching allocator of one device: hands out blocks, keeps freed ones, counts, and gives segments back when memory runs out.
+// The caching allocator of one device: hands out blocks, keeps freed ones, counts, and gives segments back when memory
+// runs out.
 #pragma once
 
 #include <c10/core/CachingDeviceAllocator.h>

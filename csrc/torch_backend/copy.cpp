@@ -1,4 +1,5 @@
-// Copies as ATen asks for them: between host and device, between devices, on one device; conversions of dtype and layout.
+// Copies as ATen asks for them: between host and device, between devices, on one device; conversions of dtype and
+// layout.
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/conj_physical.h>
 #include <ATen/ops/empty.h>
@@ -18,14 +19,16 @@ namespace mtia::torch_backend {
 namespace {
 
 at::Tensor empty_like_on(const at::Tensor& tensor, at::ScalarType dtype, c10::Device device) {
-  return at::empty_strided(tensor.sizes(), tensor.strides(), tensor.options().dtype(dtype).device(device).pinned_memory(false));
+  return at::empty_strided(tensor.sizes(), tensor.strides(),
+                           tensor.options().dtype(dtype).device(device).pinned_memory(false));
 }
 
 at::Tensor empty_contiguous_on(const at::Tensor& tensor, at::ScalarType dtype, c10::Device device) {
   return at::empty(tensor.sizes(), tensor.options().dtype(dtype).device(device).pinned_memory(false));
 }
 
-// Moves the bytes of two tensors of one dtype and dense layout. `host_is_ours`: nobody else can write the host tensor any more.
+// Moves the bytes of two tensors of one dtype and dense layout. `host_is_ours`: nobody else can write the host tensor
+// any more.
 void send(const at::Tensor& device_tensor, const at::Tensor& host, bool host_is_ours, bool non_blocking) {
   const c10::DeviceIndex index = device_tensor.device().index();
   runtime::Device& device = device_of(index);
@@ -51,7 +54,8 @@ void receive(const at::Tensor& host, const at::Tensor& device_tensor, bool non_b
   void* destination = host.mutable_data_ptr();
   surfacing_errors([&] {
     if (non_blocking && is_pinned(destination)) {
-      use_pinned(destination, index, device.copy_from_device_async(stream, destination, address_of(device_tensor), host.nbytes()));
+      use_pinned(destination, index,
+                 device.copy_from_device_async(stream, destination, address_of(device_tensor), host.nbytes()));
     } else {
       device.copy_from_device(stream, destination, address_of(device_tensor), host.nbytes());
     }
@@ -66,7 +70,8 @@ void copy_host_to_device(const at::Tensor& destination, const at::Tensor& source
     copy_host_to_device(dense, source, non_blocking);
     return copy_on_device(destination, dense.expand(destination.sizes()));
   }
-  if (source.scalar_type() == dtype && have_same_dense_layout(destination, source)) return send(destination, source, false, non_blocking);
+  if (source.scalar_type() == dtype && have_same_dense_layout(destination, source))
+    return send(destination, source, false, non_blocking);
   at::Tensor host = empty_like_on(destination, dtype, c10::kCPU);
   host.copy_(source);
   send(destination, host, true, non_blocking);
@@ -85,7 +90,8 @@ void copy_device_to_host(const at::Tensor& destination, const at::Tensor& source
 void copy_device_to_device(const at::Tensor& destination, const at::Tensor& source) {
   if (destination.device() == source.device()) return copy_on_device(destination, source.expand(destination.sizes()));
   // The source device converts and packs, the link carries bytes, the destination device unpacks.
-  const bool is_ready = source.scalar_type() == destination.scalar_type() && have_same_dense_layout(destination, source);
+  const bool is_ready =
+      source.scalar_type() == destination.scalar_type() && have_same_dense_layout(destination, source);
   if (!is_ready) {
     const at::Tensor packed = empty_contiguous_on(source, destination.scalar_type(), source.device());
     copy_on_device(packed, source);
@@ -96,8 +102,8 @@ void copy_device_to_device(const at::Tensor& destination, const at::Tensor& sour
   const c10::DeviceIndex to = destination.device().index();
   const c10::DeviceIndex from = source.device().index();
   surfacing_errors([&] {
-    runtime::copy_between_devices(device_of(to), current_stream_id(to), address_of(destination), device_of(from), current_stream_id(from),
-                                  address_of(source), source.nbytes());
+    runtime::copy_between_devices(device_of(to), current_stream_id(to), address_of(destination), device_of(from),
+                                  current_stream_id(from), address_of(source), source.nbytes());
   });
 }
 
@@ -111,7 +117,8 @@ at::Tensor resolved(const at::Tensor& tensor) {
 
 at::Tensor copy_from(const at::Tensor& self, const at::Tensor& destination, bool non_blocking) {
   if (self.is_sparse() || destination.is_sparse() || self.is_meta()) {
-    throw_for_python(Unimplemented(concat("a copy from ", self.toString(), " to ", destination.toString()), "copy_", "convert to a dense tensor first"));
+    throw_for_python(Unimplemented(concat("a copy from ", self.toString(), " to ", destination.toString()), "copy_",
+                                   "convert to a dense tensor first"));
   }
   if (destination.numel() == 0) return destination;
   if (destination.is_conj()) {
@@ -132,7 +139,8 @@ at::Tensor copy_from(const at::Tensor& self, const at::Tensor& destination, bool
   } else if (from_device && destination.is_cpu()) {
     copy_device_to_host(destination, source, non_blocking);
   } else {
-    throw_for_python(Unsupported(concat("a copy from ", source.device().str(), " to ", destination.device().str()), "copy_", "copy through the CPU"));
+    throw_for_python(Unsupported(concat("a copy from ", source.device().str(), " to ", destination.device().str()),
+                                 "copy_", "copy through the CPU"));
   }
   return destination;
 }

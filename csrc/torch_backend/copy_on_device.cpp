@@ -5,20 +5,17 @@
 #include <c10/util/SmallVector.h>
 
 #include <algorithm>
+#include <utility>
 
+#include "kernels/cpp/strided_copy.h"
 #include "torch_backend/copy.h"
 #include "torch_backend/device.h"
+#include "torch_backend/dtypes.h"
 #include "torch_backend/errors.h"
 #include "torch_backend/stream.h"
-#if __has_include("torch_backend/launch.h")
-#include "torch_backend/launch.h"
-#define MTIA_HAS_LAUNCH
-#endif
 
 namespace mtia::torch_backend {
 namespace {
-
-constexpr size_t kernel_dimensions = 6;
 
 struct Dimension {
   int64_t size;
@@ -27,7 +24,8 @@ struct Dimension {
 };
 using Dimensions = c10::SmallVector<Dimension, 8>;
 
-// Outermost first by the destination's strides, without dimensions of size 1, neighbours merged where both tensors allow it.
+// Outermost first by the destination's strides, without dimensions of size 1, neighbours merged where both tensors
+// allow it.
 Dimensions merged_dimensions(const at::Tensor& destination, const at::Tensor& source) {
   Dimensions all;
   for (int64_t dim = 0; dim < destination.dim(); ++dim) {
@@ -39,46 +37,59 @@ Dimensions merged_dimensions(const at::Tensor& destination, const at::Tensor& so
   for (const Dimension& inner : all) {
     if (!merged.empty()) {
       Dimension& outer = merged.back();
-      if (outer.destination_stride == inner.size * inner.destination_stride && outer.source_stride == inner.size * inner.source_stride) {
+      if (outer.destination_stride == inner.size * inner.destination_stride &&
+          outer.source_stride == inner.size * inner.source_stride) {
         outer = {outer.size * inner.size, inner.destination_stride, inner.source_stride};
         continue;
       }
     }
     merged.push_back(inner);
   }
-  if (merged.empty()) merged.push_back({1, 1, 1});
   return merged;
 }
 
-// The kernel takes six dimensions; more are walked here, outermost first.
-void launch_copy(const at::Tensor& destination, const at::Tensor& source, uint64_t destination_offset, uint64_t source_offset,
-                 c10::ArrayRef<Dimension> dimensions) {
-  if (dimensions.size() > kernel_dimensions) {
-    for (int64_t i = 0; i < dimensions[0].size; ++i) {
-      launch_copy(destination, source, destination_offset + static_cast<uint64_t>(i * dimensions[0].destination_stride),
-                  source_offset + static_cast<uint64_t>(i * dimensions[0].source_stride), dimensions.slice(1));
+// What both tensors hold is what the kernel may touch.
+emulator::AddressRange extent_of(const at::Tensor& tensor) {
+  const auto begin = reinterpret_cast<uint64_t>(tensor.storage().data());
+  return {begin, begin + tensor.storage().nbytes()};
+}
+
+// Offsets are in elements. More dimensions than the kernel takes are walked here, outermost first.
+void launch_copy(const at::Tensor& destination, const at::Tensor& source, int64_t destination_offset,
+                 int64_t source_offset, c10::ArrayRef<Dimension> dimensions) {
+  if (dimensions.size() > kernels::max_rank) {
+    const Dimension& outer = dimensions.front();
+    for (int64_t i = 0; i < outer.size; ++i) {
+      launch_copy(destination, source, destination_offset + i * outer.destination_stride,
+                  source_offset + i * outer.source_stride, dimensions.slice(1));
     }
     return;
   }
-#ifdef MTIA_HAS_LAUNCH
-  static const KernelId copy_kernel("elementwise.copy");
-  const auto at_element = [](const at::Tensor& tensor, uint64_t offset) {
-    return reinterpret_cast<const void*>(address_of(tensor) + offset * tensor.itemsize());
-  };
-  const c10::ScalarType compute = c10::promoteTypes(destination.scalar_type(), source.scalar_type());
-  KernelCall call(copy_kernel, destination.device().index());
-  call.address(at_element(destination, destination_offset)).dtype(destination.scalar_type());
-  call.address(at_element(source, source_offset)).dtype(source.scalar_type());
-  call.dtype(compute);
-  call.size(static_cast<int64_t>(dimensions.size()));
-  for (const Dimension& dimension : dimensions) call.size(dimension.size);
-  for (const Dimension& dimension : dimensions) call.size(dimension.destination_stride);
-  for (const Dimension& dimension : dimensions) call.size(dimension.source_stride);
-  call.launch();
-#else
-  (void)destination_offset;
-  throw_for_python(Unimplemented(concat("a copy that changes layout or dtype of ", source.toString(), " to ", destination.toString())));
-#endif
+  const ChipDType destination_dtype = chip_dtype(destination.scalar_type());
+  const ChipDType source_dtype = chip_dtype(source.scalar_type());
+  kernels::StridedCopyArguments arguments;
+  arguments.destination = address_of(destination) + static_cast<uint64_t>(destination_offset) * destination.itemsize();
+  arguments.source = address_of(source) + static_cast<uint64_t>(source_offset) * source.itemsize();
+  arguments.rank = static_cast<uint32_t>(dimensions.size());
+  arguments.destination_dtype = destination_dtype.dtype;
+  arguments.source_dtype = source_dtype.dtype;
+  arguments.destination_is_unsigned = destination_dtype.is_unsigned;
+  arguments.source_is_unsigned = source_dtype.is_unsigned;
+  for (size_t i = 0; i < dimensions.size(); ++i) {
+    arguments.shape[i] = dimensions[i].size;
+    arguments.destination_strides[i] = dimensions[i].destination_stride;
+    arguments.source_strides[i] = dimensions[i].source_stride;
+  }
+  const c10::DeviceIndex index = destination.device().index();
+  surfacing_errors([&] {
+    static const emulator::CppKernel& kernel = emulator::cpp_kernel("strided_copy");
+    emulator::Launch launch;
+    launch.kernel = &kernel;
+    launch.grid = {0, 1, 1};
+    launch.set_arguments(arguments);
+    launch.extents = {extent_of(destination), extent_of(source)};
+    device_of(index).launch(current_stream_id(index), std::move(launch));
+  });
 }
 
 void copy_complex(const at::Tensor& destination, const at::Tensor& source) {
@@ -111,7 +122,8 @@ void copy_on_device(const at::Tensor& destination, const at::Tensor& source) {
     if (address_of(destination) == address_of(source)) return;
     const c10::DeviceIndex index = destination.device().index();
     surfacing_errors([&] {
-      device_of(index).copy_on_device(current_stream_id(index), address_of(destination), address_of(source), destination.nbytes());
+      device_of(index).copy_on_device(current_stream_id(index), address_of(destination), address_of(source),
+                                      destination.nbytes());
     });
     return;
   }

@@ -19,33 +19,40 @@ constexpr c10::DispatchKeySet device_key(c10::DispatchKey::PrivateUse1);
 
 void check_options(std::optional<at::Layout> layout, std::optional<bool> pin_memory) {
   if (layout.has_value() && *layout != at::kStrided) {
-    throw_for_python(Unimplemented(concat("a tensor with layout ", *layout), "empty", "mtia_sim holds strided tensors; use layout=torch.strided"));
+    throw_for_python(Unimplemented(concat("a tensor with layout ", *layout), "empty",
+                                   "mtia_sim holds strided tensors; use layout=torch.strided"));
   }
   if (pin_memory.value_or(false)) {
-    throw_for_python(InvalidArgument("pin_memory=True for a tensor on mtia_sim", "empty", "only CPU tensors can be pinned: make it on the CPU"));
+    throw_for_python(InvalidArgument("pin_memory=True for a tensor on mtia_sim", "empty",
+                                     "only CPU tensors can be pinned: make it on the CPU"));
   }
 }
 
 void fill_if_deterministic(at::Tensor& tensor) {
-  if (C10_UNLIKELY(at::globalContext().deterministicAlgorithms() && at::globalContext().deterministicFillUninitializedMemory())) {
+  if (C10_UNLIKELY(at::globalContext().deterministicAlgorithms() &&
+                   at::globalContext().deterministicFillUninitializedMemory())) {
     at::native::fill_empty_deterministic_(tensor);
   }
 }
 
-at::Tensor empty(at::IntArrayRef sizes, std::optional<at::ScalarType> dtype, std::optional<at::Layout> layout, std::optional<at::Device> device,
-                 std::optional<bool> pin_memory, std::optional<at::MemoryFormat> memory_format) {
+at::Tensor empty(at::IntArrayRef sizes, std::optional<at::ScalarType> dtype, std::optional<at::Layout> layout,
+                 std::optional<at::Device> device, std::optional<bool> pin_memory,
+                 std::optional<at::MemoryFormat> memory_format) {
   check_options(layout, pin_memory);
   const c10::OptionalDeviceGuard guard(device);
-  at::Tensor tensor = at::detail::empty_generic(sizes, &device_allocator(), device_key, c10::dtype_or_default(dtype), memory_format);
+  at::Tensor tensor =
+      at::detail::empty_generic(sizes, &device_allocator(), device_key, c10::dtype_or_default(dtype), memory_format);
   fill_if_deterministic(tensor);
   return tensor;
 }
 
-at::Tensor empty_strided(at::IntArrayRef sizes, at::IntArrayRef strides, std::optional<at::ScalarType> dtype, std::optional<at::Layout> layout,
-                         std::optional<at::Device> device, std::optional<bool> pin_memory) {
+at::Tensor empty_strided(at::IntArrayRef sizes, at::IntArrayRef strides, std::optional<at::ScalarType> dtype,
+                         std::optional<at::Layout> layout, std::optional<at::Device> device,
+                         std::optional<bool> pin_memory) {
   check_options(layout, pin_memory);
   const c10::OptionalDeviceGuard guard(device);
-  at::Tensor tensor = at::detail::empty_strided_generic(sizes, strides, &device_allocator(), device_key, c10::dtype_or_default(dtype));
+  at::Tensor tensor =
+      at::detail::empty_strided_generic(sizes, strides, &device_allocator(), device_key, c10::dtype_or_default(dtype));
   fill_if_deterministic(tensor);
   return tensor;
 }

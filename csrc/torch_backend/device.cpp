@@ -14,9 +14,10 @@ void (*initialiser)() = nullptr;
 void check_index(c10::DeviceIndex index) {
   const c10::DeviceIndex count = device_count();
   if (index >= 0 && index < count) return;
-  throw_for_python(InvalidArgument(concat("device index ", static_cast<int>(index), " is out of range"), "mtia_sim",
-                                   concat("there are ", static_cast<int>(count),
-                                          " devices, numbered from 0; the environment variable MTIA_SIM_DEVICE_COUNT sets how many")));
+  throw_for_python(InvalidArgument(
+      concat("device index ", static_cast<int>(index), " is out of range"), "mtia_sim",
+      concat("there are ", static_cast<int>(count),
+             " devices, numbered from 0; the environment variable MTIA_SIM_DEVICE_COUNT sets how many")));
 }
 
 }  // namespace
@@ -47,7 +48,8 @@ void set_device_unchecked(c10::DeviceIndex index) noexcept { current_index = ind
 
 runtime::Device& device_of(c10::DeviceIndex index) {
   if (index < 0) index = current_index;
-  if (runtime::Device* made = runtime::device_if_made(index); made != nullptr && !runtime::is_in_bad_fork()) return *made;
+  if (runtime::Device* made = runtime::device_if_made(index); made != nullptr && !runtime::is_in_bad_fork())
+    return *made;
   ensure_initialised();
   check_index(index);
   return surfacing_errors([&]() -> runtime::Device& { return runtime::device(index); });

@@ -18,7 +18,8 @@ void set_device(c10::DeviceIndex index);
 c10::DeviceIndex exchange_device(c10::DeviceIndex index);
 void set_device_unchecked(c10::DeviceIndex index) noexcept;
 
-// The runtime's device; -1 is the current one. Initialises on first use. Errors arrive as Python exceptions of their category.
+// The runtime's device; -1 is the current one. Initialises on first use. Errors arrive as Python exceptions of their
+// category.
 runtime::Device& device_of(c10::DeviceIndex index);
 
 // What makes the runtime know its chip when C++ needs a device before Python called _lazy_init. Set by the bindings.

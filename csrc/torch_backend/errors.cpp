@@ -4,6 +4,7 @@
 #include <torch/csrc/Exceptions.h>
 
 #include <array>
+#include <string>
 
 namespace mtia::torch_backend {
 namespace {
@@ -15,7 +16,10 @@ constexpr size_t category_count = 0 MTIA_ERROR_CATEGORIES(MTIA_ERROR_ROW);
 std::array<PyObject*, category_count> python_classes{};
 
 struct ErrorForPython : torch::PyTorchError {
-  explicit ErrorForPython(const Error& error) : torch::PyTorchError(error.what()), category(error.category()) {}
+  // The Python class puts its own name in front.
+  explicit ErrorForPython(const Error& error)
+      : torch::PyTorchError(std::string(error.what()).substr(name_of(error.category()).size() + 2)),
+        category(error.category()) {}
 
   PyObject* python_type() override {
     PyObject* exception_class = python_classes[static_cast<size_t>(category)];

@@ -1,4 +1,5 @@
-// Carries mtia::Error into Python as the class of its category in mtia_core.errors, through PyTorch's own exception translation.
+// Carries mtia::Error into Python as the class of its category in mtia_core.errors, through PyTorch's own exception
+// translation.
 #pragma once
 
 #include <utility>

@@ -1,8 +1,8 @@
 // State handling of the generator; the kernels compute the numbers.
 #include "torch_backend/generator.h"
 
-#include <ATen/core/Tensor.h>
 #include <ATen/EmptyTensor.h>
+#include <ATen/core/Tensor.h>
 
 #include <cstring>
 #include <mutex>
@@ -19,7 +19,8 @@ constexpr size_t state_bytes = 2 * sizeof(uint64_t);
 std::vector<at::Generator>& default_generators() {
   static auto* const generators = [] {
     auto* all = new std::vector<at::Generator>;
-    for (c10::DeviceIndex index = 0; index < device_count(); ++index) all->push_back(at::make_generator<GeneratorImpl>(index));
+    for (c10::DeviceIndex index = 0; index < device_count(); ++index)
+      all->push_back(at::make_generator<GeneratorImpl>(index));
     return all;
   }();
   return *generators;
@@ -28,7 +29,8 @@ std::vector<at::Generator>& default_generators() {
 }  // namespace
 
 GeneratorImpl::GeneratorImpl(c10::DeviceIndex device)
-    : c10::GeneratorImpl(c10::Device(c10::DeviceType::PrivateUse1, device), c10::DispatchKeySet(c10::DispatchKey::PrivateUse1)) {
+    : c10::GeneratorImpl(c10::Device(c10::DeviceType::PrivateUse1, device),
+                         c10::DispatchKeySet(c10::DispatchKey::PrivateUse1)) {
   state_.seed = c10::default_rng_seed_val;
 }
 
@@ -42,8 +44,11 @@ uint64_t GeneratorImpl::seed() {
 void GeneratorImpl::set_state(const c10::TensorImpl& state) {
   if (!state.device().is_cpu() || state.dtype() != caffe2::TypeMeta::Make<uint8_t>() || !state.is_contiguous() ||
       static_cast<size_t>(state.numel()) != state_bytes) {
-    throw_for_python(InvalidArgument(concat("a generator state of ", state.numel(), " elements of ", state.dtype().name(), " on ", state.device().str()),
-                                     "Generator.set_state", concat("pass what get_state returned: a contiguous uint8 CPU tensor of ", state_bytes, " bytes")));
+    throw_for_python(InvalidArgument(
+        concat("a generator state of ", state.numel(), " elements of ", state.dtype().name(), " on ",
+               state.device().str()),
+        "Generator.set_state",
+        concat("pass what get_state returned: a contiguous uint8 CPU tensor of ", state_bytes, " bytes")));
   }
   std::memcpy(&state_, state.data(), state_bytes);
 }
@@ -73,13 +78,16 @@ const at::Generator& default_generator(c10::DeviceIndex device) {
   return default_generators()[static_cast<size_t>(device)];
 }
 
-at::Generator new_generator(c10::DeviceIndex device) { return at::make_generator<GeneratorImpl>(device < 0 ? current_device() : device); }
+at::Generator new_generator(c10::DeviceIndex device) {
+  return at::make_generator<GeneratorImpl>(device < 0 ? current_device() : device);
+}
 
 PhiloxState reserve_philox(const std::optional<at::Generator>& generator, c10::DeviceIndex device, uint64_t increment) {
   at::Generator chosen = generator.has_value() && generator->defined() ? *generator : default_generator(device);
   if (chosen.device().type() != torch_backend::device_type) {
-    throw_for_python(InvalidArgument(concat("a generator of ", chosen.device().str(), " was passed for a tensor on mtia_sim"), "",
-                                     "make it with torch.Generator(device='mtia_sim')"));
+    throw_for_python(
+        InvalidArgument(concat("a generator of ", chosen.device().str(), " was passed for a tensor on mtia_sim"), "",
+                        "make it with torch.Generator(device='mtia_sim')"));
   }
   const std::lock_guard lock(chosen.mutex());
   return static_cast<GeneratorImpl*>(chosen.unsafeGetGeneratorImpl())->reserve(increment);

@@ -1,4 +1,5 @@
-// The random generator of a device: Philox 4x32-10, whose whole state is a seed and the number of counters already used.
+// The random generator of a device: Philox 4x32-10, whose whole state is a seed and the number of counters already
+// used.
 #pragma once
 
 #include <ATen/core/Generator.h>

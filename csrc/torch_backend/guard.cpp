@@ -59,7 +59,9 @@ struct GuardImpl final : c10::impl::DeviceGuardImplInterface {
     return as_c10_stream(index, current_stream_id(index));
   }
   c10::Stream getDefaultStream(c10::Device device) const override { return as_c10_stream(index_of(device), 0); }
-  c10::Stream getNewStream(c10::Device device, int priority) const override { return getStreamFromGlobalPool(device, priority < 0); }
+  c10::Stream getNewStream(c10::Device device, int priority) const override {
+    return getStreamFromGlobalPool(device, priority < 0);
+  }
   c10::Stream getStreamFromGlobalPool(c10::Device device, bool is_high_priority) const override {
     const c10::DeviceIndex index = index_of(device);
     device_of(index);
@@ -74,7 +76,9 @@ struct GuardImpl final : c10::impl::DeviceGuardImplInterface {
   // The runtime has no object a stream: its id is the handle.
   void* getStreamNativeHandle(const c10::Stream stream) const override { return reinterpret_cast<void*>(stream.id()); }
   bool isStreamCapturing(const c10::Stream&) const override { return false; }
-  bool queryStream(const c10::Stream& stream) const override { return device_of(stream.device_index()).is_stream_idle(stream.id()); }
+  bool queryStream(const c10::Stream& stream) const override {
+    return device_of(stream.device_index()).is_stream_idle(stream.id());
+  }
   void synchronizeStream(const c10::Stream& stream) const override {
     surfacing_errors([&] { device_of(stream.device_index()).synchronize_stream(stream.id()); });
   }
@@ -83,18 +87,22 @@ struct GuardImpl final : c10::impl::DeviceGuardImplInterface {
   }
 
   // ---- events
-  void record(void** event, const c10::Stream& stream, const c10::DeviceIndex index, const c10::EventFlag flag) const override {
+  void record(void** event, const c10::Stream& stream, const c10::DeviceIndex index,
+              const c10::EventFlag flag) const override {
     if (index != -1 && index != stream.device_index()) {
-      throw_for_python(InvalidArgument(concat("an event of mtia_sim:", static_cast<int>(index), " was recorded on a stream of mtia_sim:",
-                                              static_cast<int>(stream.device_index())),
-                                       "Event.record", "record it on a stream of its own device"));
+      throw_for_python(
+          InvalidArgument(concat("an event of mtia_sim:", static_cast<int>(index),
+                                 " was recorded on a stream of mtia_sim:", static_cast<int>(stream.device_index())),
+                          "Event.record", "record it on a stream of its own device"));
     }
     if (*event == nullptr) *event = new Event{nullptr, flag == c10::EventFlag::BACKEND_DEFAULT};
-    surfacing_errors([&] { static_cast<Event*>(*event)->record = device_of(stream.device_index()).record_event(stream.id()); });
+    surfacing_errors(
+        [&] { static_cast<Event*>(*event)->record = device_of(stream.device_index()).record_event(stream.id()); });
   }
   void block(void* event, const c10::Stream& stream) const override {
     if (event == nullptr) return;
-    surfacing_errors([&] { device_of(stream.device_index()).wait_event(stream.id(), static_cast<Event*>(event)->record); });
+    surfacing_errors(
+        [&] { device_of(stream.device_index()).wait_event(stream.id(), static_cast<Event*>(event)->record); });
   }
   bool queryEvent(void* event) const override {
     if (event == nullptr) return true;
@@ -116,7 +124,8 @@ struct GuardImpl final : c10::impl::DeviceGuardImplInterface {
     const Event& begin = *static_cast<Event*>(first);
     const Event& end = *static_cast<Event*>(second);
     if (!begin.has_timing || !end.has_timing) {
-      throw_for_python(InvalidArgument("an event was made without timing", "Event.elapsed_time", "make both with enable_timing=True"));
+      throw_for_python(InvalidArgument("an event was made without timing", "Event.elapsed_time",
+                                       "make both with enable_timing=True"));
     }
     if (!queryEvent(first) || !queryEvent(second)) {
       throw_for_python(InvalidArgument("the device has not reached both events yet", "Event.elapsed_time",
@@ -127,9 +136,12 @@ struct GuardImpl final : c10::impl::DeviceGuardImplInterface {
 
  private:
   static void check_type(c10::Device device) {
-    if (device.type() != device_type) throw_for_python(InternalError(concat("the guard of mtia_sim got the device ", device.str())));
+    if (device.type() != device_type)
+      throw_for_python(InternalError(concat("the guard of mtia_sim got the device ", device.str())));
   }
-  static c10::DeviceIndex index_of(c10::Device device) { return device.has_index() ? device.index() : current_device(); }
+  static c10::DeviceIndex index_of(c10::Device device) {
+    return device.has_index() ? device.index() : current_device();
+  }
 };
 
 C10_REGISTER_GUARD_IMPL(PrivateUse1, GuardImpl)

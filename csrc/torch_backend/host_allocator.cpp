@@ -1,4 +1,5 @@
-// at::HostAllocator of mtia_sim. The host of an emulated device needs no page locking; what counts is reuse only after the copies.
+// at::HostAllocator of mtia_sim. The host of an emulated device needs no page locking; what counts is reuse only after
+// the copies.
 #include "torch_backend/host_allocator.h"
 
 #include <ATen/core/CachingHostAllocator.h>
@@ -56,7 +57,9 @@ class PinnedAllocator final : public at::HostAllocator {
   }
 
   c10::DeleterFnPtr raw_deleter() const override { return nullptr; }
-  void copy_data(void* destination, const void* source, size_t bytes) const override { std::memcpy(destination, source, bytes); }
+  void copy_data(void* destination, const void* source, size_t bytes) const override {
+    std::memcpy(destination, source, bytes);
+  }
 
   void free(PinnedBlock* block) {
     const std::lock_guard lock(mutex_);
@@ -108,8 +111,12 @@ class PinnedAllocator final : public at::HostAllocator {
     const std::lock_guard lock(mutex_);
     return stats_;
   }
-  void reset_accumulated_stats() override { for_each_stat([](c10::CachingAllocator::Stat& stat) { stat.reset_accumulated(); }); }
-  void reset_peak_stats() override { for_each_stat([](c10::CachingAllocator::Stat& stat) { stat.reset_peak(); }); }
+  void reset_accumulated_stats() override {
+    for_each_stat([](c10::CachingAllocator::Stat& stat) { stat.reset_accumulated(); });
+  }
+  void reset_peak_stats() override {
+    for_each_stat([](c10::CachingAllocator::Stat& stat) { stat.reset_peak(); });
+  }
 
  private:
   static size_t class_of(size_t power_of_two) { return static_cast<size_t>(std::countr_zero(power_of_two)); }
@@ -117,7 +124,9 @@ class PinnedAllocator final : public at::HostAllocator {
   template <typename Function>
   void for_each_stat(Function&& function) {
     const std::lock_guard lock(mutex_);
-    for (c10::CachingAllocator::Stat* stat : {&stats_.active_requests, &stats_.active_bytes, &stats_.allocations, &stats_.allocated_bytes}) function(*stat);
+    for (c10::CachingAllocator::Stat* stat :
+         {&stats_.active_requests, &stats_.active_bytes, &stats_.allocations, &stats_.allocated_bytes})
+      function(*stat);
   }
 
   PinnedBlock* make_block(size_t bytes) {
@@ -174,6 +183,8 @@ REGISTER_HOST_ALLOCATOR(c10::DeviceType::PrivateUse1, &instance())
 
 bool is_pinned(const void* data) noexcept { return data != nullptr && instance().holds(data); }
 
-void use_pinned(const void* data, c10::DeviceIndex device, runtime::Ticket ticket) { instance().record_use(data, device, ticket); }
+void use_pinned(const void* data, c10::DeviceIndex device, runtime::Ticket ticket) {
+  instance().record_use(data, device, ticket);
+}
 
 }  // namespace mtia::torch_backend

@@ -10,7 +10,8 @@ namespace mtia::torch_backend {
 // Whether the byte lies in a live or cached block of the pinned allocator.
 bool is_pinned(const void* data) noexcept;
 
-// The pinned block that holds `data` is not reused before the ticket of the device is complete. No-op for pageable memory.
+// The pinned block that holds `data` is not reused before the ticket of the device is complete. No-op for pageable
+// memory.
 void use_pinned(const void* data, c10::DeviceIndex device, runtime::Ticket ticket);
 
 }  // namespace mtia::torch_backend

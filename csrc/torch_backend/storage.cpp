@@ -17,14 +17,16 @@ namespace mtia::torch_backend {
 
 void resize_storage(c10::StorageImpl& storage, size_t bytes) {
   if (!storage.resizable()) {
-    throw_for_python(InvalidArgument("the storage of this tensor cannot be resized", "resize_", "clone the tensor first"));
+    throw_for_python(
+        InvalidArgument("the storage of this tensor cannot be resized", "resize_", "clone the tensor first"));
   }
   const c10::DeviceIndex index = storage.device().index();
   c10::DataPtr data = allocate_on(index, bytes);
   const size_t kept = std::min(bytes, storage.nbytes());
   if (kept != 0) {
     surfacing_errors([&] {
-      device_of(index).copy_on_device(current_stream_id(index), reinterpret_cast<uint64_t>(data.get()), reinterpret_cast<uint64_t>(storage.data()), kept);
+      device_of(index).copy_on_device(current_stream_id(index), reinterpret_cast<uint64_t>(data.get()),
+                                      reinterpret_cast<uint64_t>(storage.data()), kept);
     });
   }
   storage.set_data_ptr_noswap(std::move(data));
@@ -40,20 +42,23 @@ void set_geometry(const at::Tensor& tensor, at::IntArrayRef sizes, at::OptionalI
   }
   if (implementation->numel() == 0) return;
   const auto offset = static_cast<size_t>(implementation->storage_offset());
-  const size_t needed = strides.has_value() ? at::detail::computeStorageNbytes(sizes, *strides, implementation->itemsize(), offset)
-                                            : at::detail::computeStorageNbytesContiguous(sizes, implementation->itemsize(), offset);
+  const size_t needed = strides.has_value()
+                            ? at::detail::computeStorageNbytes(sizes, *strides, implementation->itemsize(), offset)
+                            : at::detail::computeStorageNbytesContiguous(sizes, implementation->itemsize(), offset);
   c10::StorageImpl* storage = implementation->unsafe_storage().unsafeGetStorageImpl();
   if (needed > storage->nbytes()) resize_storage(*storage, needed);
 }
 
 namespace {
 
-const at::Tensor& resize_(const at::Tensor& self, at::IntArrayRef sizes, std::optional<at::MemoryFormat> memory_format) {
+const at::Tensor& resize_(const at::Tensor& self, at::IntArrayRef sizes,
+                          std::optional<at::MemoryFormat> memory_format) {
   const int64_t former_bytes = self.storage() ? static_cast<int64_t>(self.storage().nbytes()) : 0;
   if (self.sizes() != sizes) set_geometry(self, sizes, std::nullopt);
   if (memory_format.has_value()) {
     if (*memory_format == at::MemoryFormat::Preserve) {
-      throw_for_python(InvalidArgument("memory_format=torch.preserve_format", "resize_", "pass contiguous_format or channels_last"));
+      throw_for_python(
+          InvalidArgument("memory_format=torch.preserve_format", "resize_", "pass contiguous_format or channels_last"));
     }
     self.unsafeGetTensorImpl()->empty_tensor_restride(*memory_format);
   }
@@ -63,7 +68,8 @@ const at::Tensor& resize_(const at::Tensor& self, at::IntArrayRef sizes, std::op
   return self;
 }
 
-at::Tensor& set_storage_offset(at::Tensor& result, at::Storage storage, int64_t offset, at::IntArrayRef sizes, at::IntArrayRef strides) {
+at::Tensor& set_storage_offset(at::Tensor& result, at::Storage storage, int64_t offset, at::IntArrayRef sizes,
+                               at::IntArrayRef strides) {
   at::native::checkSetStorage(result, std::move(storage), offset, sizes, strides, /*check_offset_in_bounds=*/true);
   result.unsafeGetTensorImpl()->set_storage_offset(offset);
   set_geometry(result, sizes, strides.data() != nullptr ? at::OptionalIntArrayRef(strides) : std::nullopt);

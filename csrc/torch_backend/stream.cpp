@@ -19,7 +19,9 @@ std::array<std::array<std::atomic<uint32_t>, 2>, maximum_devices> next_in_pool{}
 
 }  // namespace
 
-runtime::StreamId current_stream_id(c10::DeviceIndex index) noexcept { return current_ids[static_cast<uint8_t>(index) % maximum_devices]; }
+runtime::StreamId current_stream_id(c10::DeviceIndex index) noexcept {
+  return current_ids[static_cast<uint8_t>(index) % maximum_devices];
+}
 
 void set_current_stream_id(c10::DeviceIndex index, runtime::StreamId id) noexcept {
   current_ids[static_cast<uint8_t>(index) % maximum_devices] = static_cast<uint8_t>(id);

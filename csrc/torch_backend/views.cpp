@@ -13,7 +13,9 @@
 namespace mtia::torch_backend {
 namespace {
 
-void record_stream(at::Tensor& self, c10::Stream stream) { device_allocator().recordStream(self.storage().data_ptr(), stream); }
+void record_stream(at::Tensor& self, c10::Stream stream) {
+  device_allocator().recordStream(self.storage().data_ptr(), stream);
+}
 
 }  // namespace
 

@@ -11,9 +11,10 @@ def perf_counters(device: Any = None) -> dict[str, Any]:
     """What a device did since its start or the last reset; waits for it first.
 
     Returns:
-        launches, copies, instructions, cycles; seconds (chip time of all launches, one after the other), elapsed_seconds
-        (chip time with streams and the host link side by side), joules, dynamic_joules, flops, dot_flops; bytes by level;
-        busy: for each unit the fraction of `seconds`, averaged over the processing elements, and host_link.
+        launches, copies, instructions, cycles; seconds (chip time of all launches, one after the other),
+        elapsed_seconds (chip time with streams and the host link side by side), joules, dynamic_joules, flops,
+        dot_flops; bytes by level; busy: for each unit the fraction of `seconds`, averaged over the processing
+        elements, and for the host link.
     """
     _lazy_init()
     counters: dict[str, Any] = _C.perf_counters(_get_device_index(device, optional=True))

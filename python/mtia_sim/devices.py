@@ -99,7 +99,7 @@ def synchronize(device: Any = None) -> None:
     """Waits for all work of a device.
 
     Raises:
-        MtiaError: The first failure of asynchronous work since the last synchronising call, with kernel and source line.
+        MtiaError: The first failure of asynchronous work since the last such call, with kernel and source line.
     """
     _lazy_init()
     _C.synchronize(_get_device_index(device, optional=True))

@@ -45,7 +45,7 @@ def _lazy_init() -> None:
         if _is_in_bad_fork():
             raise InvalidArgument(
                 "mtia_sim cannot be used in this forked process: its parent already uses it",
-                remedy="start the process with multiprocessing's 'spawn' method (torch.multiprocessing.set_start_method)",
+                remedy="start it with the 'spawn' method (torch.multiprocessing.set_start_method)",
             )
         _initialising = True
         try:

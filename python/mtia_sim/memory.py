@@ -93,7 +93,7 @@ def memory_summary(device: Any = None, abbreviated: bool = False) -> str:
     index = _get_device_index(device, optional=True)
     stats = memory_stats(index)
     pools = ("all",) if abbreviated else ("all", "large_pool", "small_pool")
-    rows = [("", "pool", "current", "peak", "allocated", "freed")]
+    rows: list[tuple[str, ...]] = [("", "pool", "current", "peak", "allocated", "freed")]
     for heading, key, is_bytes in _SUMMARY_ROWS:
         for pool in pools:
             values = [stats.get(f"{key}.{pool}.{kind}", 0) for kind in ("current", "peak", "allocated", "freed")]

@@ -9,7 +9,9 @@ from mtia_sim import _C
 from mtia_sim._utils import _get_device_index
 
 # One a device, in order of their indices.
-default_generators: tuple[torch.Generator, ...] = tuple(_C.default_generator(index) for index in range(_C.device_count()))
+default_generators: tuple[torch.Generator, ...] = tuple(
+    _C.default_generator(index) for index in range(_C.device_count())
+)
 
 
 def _generator(device: Any) -> torch.Generator:
