@@ -17,7 +17,7 @@ def is_built() -> bool:
 
 def register(torch: ModuleType, package: str) -> None:
     """Renames PrivateUse1 to mtia_sim and shows the package as torch.mtia_sim. Does nothing the second time."""
-    from mtia_sim import _C, initialisation
+    from mtia_sim import _C, initialisation, triton_runtime
 
     if getattr(torch, NAME, None) is not None:
         return
@@ -27,6 +27,7 @@ def register(torch: ModuleType, package: str) -> None:
     torch._register_device_module(NAME, sys.modules[package])
     torch.utils.generate_methods_for_privateuse1_backend(for_storage=True)
     _C.require_lazy_initialisation()
+    triton_runtime.offer()
     atexit.register(_shut_down)
 
 

@@ -9,6 +9,8 @@ import triton.backends
 from triton.backends.compiler import GPUTarget
 from triton.backends.driver import DriverBase
 
+import triton_mtia_sim
+
 _NO_THREAD_LIMIT = 1 << 30
 
 
@@ -30,7 +32,7 @@ class Runtime(Protocol):
     def make_launcher(self, codes: str) -> Callable[..., None]: ...
 
 
-_runtime: Runtime | None = None
+_runtime: Runtime | None = triton_mtia_sim.offered_runtime
 _drivers: list["MtiaDriver"] = []
 
 
