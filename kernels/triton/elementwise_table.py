@@ -97,6 +97,13 @@ _ARITHMETIC = (
         "masked_fill.Scalar masked_fill.Tensor",
         unpromoted=("mask",),
     ),
+    _row(
+        "native_dropout_backward",
+        arithmetic.masked_scale,
+        "grad_output mask scale",
+        "native_dropout_backward",
+        unpromoted=("mask",),
+    ),
     _row("addcmul", arithmetic.addcmul, "self tensor1 tensor2 value", "addcmul"),
     _row("addcdiv", arithmetic.addcdiv, "self tensor1 tensor2 value", "addcdiv"),
     _row("lerp", arithmetic.lerp, "self end weight", "lerp.Scalar lerp.Tensor"),

@@ -33,6 +33,7 @@ REFERENCES = {
     "addcmul": lambda x, y, z, value: x + value * y * z,
     "addcdiv": lambda x, y, z, value: x + value * y / z,
     "masked_fill": lambda x, mask, value: torch.where(mask, value, x),
+    "native_dropout_backward": lambda grad, mask, scale: grad * mask * scale,
     "nan_to_num": lambda x, nan, high, low: x,
     "leaky_relu_backward": lambda grad, x, slope: aten.leaky_relu_backward(grad, x, slope, False),
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),

@@ -195,6 +195,11 @@ def masked_fill(x, mask, value):
 
 
 @triton.jit
+def masked_scale(x, mask, scale):
+    return tl.where(mask, x * scale, 0.0)
+
+
+@triton.jit
 def addcmul(x, y, z, value):
     return x + value * y * z
 
