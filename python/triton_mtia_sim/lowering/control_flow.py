@@ -71,6 +71,13 @@ class ControlFlow:
         self.kernel.registers[value] = carried.final
         return carried.final
 
+    def demand_condition(self, operation: Operation) -> None:
+        """Makes sure that what decides the way of control is computed, whatever else is wanted."""
+        if operation.name == "scf.for":
+            self.loop_index(operation)
+        elif operation.name in ("scf.if", "scf.condition", "cf.cond_br"):
+            self.kernel.data(operation.operands[0])
+
     def loop_index(self, loop: Operation) -> Register:
         """The register that counts a for loop."""
         if loop not in self.indices:

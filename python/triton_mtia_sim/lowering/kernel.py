@@ -125,7 +125,8 @@ class KernelLowering:
                 for inner in block.operations:
                     if inner.name in EFFECTS:
                         self._effect(inner)
-                    elif inner.regions and inner.name in CONTROL_FLOW:
+                    elif inner.name in CONTROL_FLOW:
+                        self.control.demand_condition(inner)
                         self._effects(inner)
 
     def _effect(self, operation: Operation) -> None:
