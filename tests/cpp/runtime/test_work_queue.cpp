@@ -1,4 +1,5 @@
-// The work queue keeps order among many submitters, holds back those who are too fast, and lets go of waiters when stopped.
+// The work queue keeps order among many submitters, holds back those who are too fast, and lets go of waiters when
+// stopped.
 #include <atomic>
 #include <chrono>
 #include <thread>
@@ -85,7 +86,8 @@ TEST(a_sleeping_dispatcher_and_a_sleeping_waiter_wake) {
 
 TEST(waiters_of_different_tickets_all_wake) {
   WorkQueue queue(64);
-  std::thread dispatcher = consumer(queue, [](uint64_t) { std::this_thread::sleep_for(std::chrono::microseconds(200)); });
+  std::thread dispatcher =
+      consumer(queue, [](uint64_t) { std::this_thread::sleep_for(std::chrono::microseconds(200)); });
   Ticket last = 0;
   for (int i = 0; i < 40; ++i) last = queue.push([](Command&, Ticket) {});
   std::vector<std::thread> waiters;
