@@ -1,0 +1,335 @@
+// Launches: deals the programs of a grid to PEs and PEs to host threads, and adds up what they cost.
+#include "emulator/emulator.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <mutex>
+
+#include "base/error.h"
+#include "chip/chip_spec.h"
+#include "emulator/grid/worker_pool.h"
+#include "emulator/pe/command_processor/decoder.h"
+#include "emulator/pe/command_processor/loaded_program.h"
+#include "emulator/pe/processing_element.h"
+#include "program/disassemble.h"
+#include "program/serialise.h"
+#include "program/verify.h"
+
+namespace mtia::emulator {
+
+std::shared_ptr<const LoadedProgram> load_program(const TileProgram& program, const ChipSpec& chip) {
+  verify(program);
+  if (program.local_memory_bytes > chip.local_memory_bytes) {
+    throw OutOfLocalMemory(concat("needs ", program.local_memory_bytes, " bytes of local memory, a PE of ", chip.name, " has ", chip.local_memory_bytes),
+                           program.name, "use smaller blocks or fewer stages");
+  }
+  auto loaded = std::make_shared<LoadedProgram>(program, chip);
+  Decoder(*loaded).decode();
+  return loaded;
+}
+
+std::shared_ptr<const LoadedProgram> load_program(std::span<const std::byte> bytes, const ChipSpec& chip) {
+  return load_program(deserialise(bytes), chip);
+}
+
+std::string_view name_of(const LoadedProgram& program) { return program.program.name; }
+const std::vector<ParameterInfo>& parameters_of(const LoadedProgram& program) { return program.parameters; }
+std::string disassembly_of(const LoadedProgram& program) { return disassemble(program.program); }
+
+namespace {
+
+// Host memory of one worker thread: the PE's local memory and the interpreter's buffers; grown once, kept.
+struct Arena {
+  struct Free {
+    void operator()(std::byte* memory) const { std::free(memory); }
+  };
+  struct Block {
+    std::unique_ptr<std::byte, Free> memory;
+    size_t bytes = 0;
+    std::byte* get(size_t wanted) {
+      if (wanted > bytes) {
+        const size_t rounded = (wanted + 4095) / 4096 * 4096;
+        memory.reset(static_cast<std::byte*>(std::aligned_alloc(4096, rounded)));
+        if (!memory) throw std::bad_alloc();
+        std::memset(memory.get(), 0, rounded);
+        bytes = rounded;
+      }
+      return memory.get();
+    }
+  };
+  Block local;
+  Block scalars;
+  Block strips;
+  Block scratch;
+  Block loops;
+  Block lazy;
+};
+
+// The first fault of a launch in program order; later programs stop when they see one before them.
+struct Fault {
+  std::mutex mutex;
+  std::atomic<uint64_t> program{UINT64_MAX};
+  std::exception_ptr error;
+
+  void record(uint64_t number, std::exception_ptr caught) {
+    std::lock_guard lock(mutex);
+    if (number >= program.load()) return;
+    program.store(number);
+    error = std::move(caught);
+  }
+};
+
+}  // namespace
+
+struct Emulator::State {
+  State(const ChipSpec& spec, WorkerPool& workers)
+      : chip(spec), costs(spec), pool(workers), memory(spec.dram_bytes), cache(spec.sram_cache_bytes), arenas(workers.threads()), pes(spec.pe_count()) {
+    for (uint32_t i = 0; i < pes.size(); ++i) {
+      pes[i].pe = i;
+      pes[i].chip = &chip;
+      pes[i].costs = &costs;
+      pes[i].memory = &memory;
+      pes[i].cache = &cache;
+    }
+    kernel_layout.overlap_first.push_back(0);
+  }
+
+  ChipSpec chip;
+  CostModel costs;
+  WorkerPool& pool;
+  DeviceMemory memory;
+  SramCache cache;
+  std::vector<Arena> arenas;
+  std::vector<PeState> pes;
+  SlotLayout kernel_layout;
+  PrintSink print;
+  std::mutex launching;
+  std::vector<Window> merged;
+
+  void begin_pe(PeState& pe, const Launch& launch, const SlotLayout& layout) {
+    pe.board.reset(&layout, costs.issue_cost(), costs.scalar_cost());
+    pe.fixed_windows = !launch.extents.empty();
+    pe.last_window = 0;
+    pe.windows.clear();
+    for (const AddressRange& range : launch.extents) {
+      Window window;
+      window.range = range;
+      window.resident = cache.resident_fraction(range.begin, range.end) >= 0.5;
+      pe.windows.push_back(window);
+    }
+  }
+
+  Frame make_frame(const LoadedProgram& program, const Launch& launch, unsigned thread) {
+    Arena& arena = arenas[thread];
+    Frame frame;
+    frame.base[0] = arena.local.get(chip.local_memory_bytes);
+    frame.base[1] = arena.scalars.get(program.scalars.size() * 8 + 8);
+    frame.strips = arena.strips.get(program.strip_bytes + 64);
+    frame.scratch = arena.scratch.get(program.scratch_bytes + 64);
+    frame.loops = reinterpret_cast<LoopState*>(arena.loops.get((program.loop_count + 1) * sizeof(LoopState)));
+    frame.lazy = reinterpret_cast<LazyTile*>(arena.lazy.get((program.program.values.size() + 1) * sizeof(LazyTile)));
+    frame.program = &program;
+    frame.grid = launch.grid;
+    frame.print = print;
+    std::memcpy(frame.base[1], program.scalars.data(), program.scalars.size() * 8);
+    for (size_t i = 0; i < launch.arguments.size(); ++i) frame.scalars()[program.program.arguments[i].value] = launch.arguments[i];
+    return frame;
+  }
+
+  // Runs one program; a fault is described with kernel, program, PE, instruction and source line.
+  bool run_program(Frame& frame, PeState& pe, uint64_t number, Fault& fault) {
+    frame.pe = &pe;
+    frame.id = {static_cast<uint32_t>(number % frame.grid[0]), static_cast<uint32_t>(number / frame.grid[0] % frame.grid[1]),
+                static_cast<uint32_t>(number / frame.grid[0] / frame.grid[1])};
+    pe.board.begin_program(costs.program_cost());
+    const LoadedProgram& program = *frame.program;
+    // Arguments are parameters, which a program may overwrite like any register.
+    const Op* op = program.ops.data();
+    try {
+      while (op != nullptr) op = op->run(op, frame);
+      return true;
+    } catch (const Error& error) {
+      const uint32_t index = frame.fault != UINT32_MAX ? frame.fault : op->instruction;
+      frame.fault = UINT32_MAX;
+      const Instruction& instruction = program.program.instructions[index];
+      const std::string line = program.program.location_of(instruction);
+      const std::string where = concat("kernel ", program.program.name, ", program (", frame.id[0], ", ", frame.id[1], ", ", frame.id[2], ") on PE ", pe.pe,
+                                       line.empty() ? "" : ", ", line, ", instruction ", index, " `", disassemble(program.program, instruction), "`");
+      try {
+        throw_error(error.category(), error.problem(), where, error.remedy());
+      } catch (...) {
+        fault.record(number, std::current_exception());
+      }
+    } catch (...) {
+      fault.record(number, std::current_exception());
+    }
+    return false;
+  }
+
+  struct Job {
+    State* state;
+    const Launch* launch;
+    const LoadedProgram* program;
+    Fault* fault;
+    uint64_t programs;
+    uint32_t pes;
+  };
+
+  // One PE: its programs in order.
+  static void run_pe(void* context, uint64_t item, unsigned thread) {
+    const Job& job = *static_cast<const Job*>(context);
+    State& state = *job.state;
+    PeState& pe = state.pes[item];
+    try {
+      state.begin_pe(pe, *job.launch, job.program->layout);
+      Frame frame = state.make_frame(*job.program, *job.launch, thread);
+      for (uint64_t number = item; number < job.programs; number += job.pes) {
+        if (job.fault->program.load(std::memory_order_relaxed) < number) return;
+        if (!state.run_program(frame, pe, number, *job.fault)) return;
+      }
+    } catch (...) {
+      job.fault->record(item, std::current_exception());
+    }
+  }
+
+  static void run_kernel_pe(void* context, uint64_t item, unsigned thread) {
+    const Job& job = *static_cast<const Job*>(context);
+    State& state = *job.state;
+    PeState& pe = state.pes[item];
+    if (job.fault->program.load(std::memory_order_relaxed) < item) return;
+    try {
+      state.begin_pe(pe, *job.launch, state.kernel_layout);
+      pe.local = state.arenas[thread].local.get(state.chip.local_memory_bytes);
+      pe.local_used = 0;
+      pe.pages.clear();
+      pe.scratch = [](void* owner, size_t bytes) { return static_cast<Arena*>(owner)->scratch.get(bytes); };
+      pe.scratch_owner = &state.arenas[thread];
+      pe.board.begin_program(0);
+      ProcessingElement element(pe, static_cast<uint32_t>(item), job.pes);
+      job.launch->kernel->entry(element, job.launch->arguments.data());
+    } catch (const Error& error) {
+      const std::string where = concat("kernel ", job.launch->kernel->name, " on PE ", pe.pe, error.where().empty() ? "" : ", ", error.where());
+      try {
+        throw_error(error.category(), error.problem(), where, error.remedy());
+      } catch (...) {
+        job.fault->record(item, std::current_exception());
+      }
+    } catch (...) {
+      job.fault->record(item, std::current_exception());
+    }
+  }
+
+  LaunchAccount total(uint32_t used) {
+    LaunchAccount account;
+    account.launches = 1;
+    SubCycles longest = 0;
+    uint64_t femtojoules = 0;
+    merged.clear();
+    for (uint32_t i = 0; i < used; ++i) {
+      const PeState& pe = pes[i];
+      const PeCounters counters = pe.board.counters();
+      account.instructions += counters.instructions;
+      account.flops += counters.flops;
+      account.dot_flops += counters.dot_flops;
+      account.bytes.local_memory += counters.local_bytes;
+      femtojoules += counters.femtojoules;
+      for (size_t unit = 0; unit < unit_count; ++unit) account.busy_cycles[unit] += counters.busy[unit] / cycle;
+      longest = std::max(longest, pe.board.finish());
+      for (const Window& window : pe.windows) {
+        if (window.high == 0) continue;
+        const auto same = std::find_if(merged.begin(), merged.end(), [&](const Window& w) { return w.range.begin == window.range.begin && w.range.end == window.range.end; });
+        same == merged.end() ? merged.push_back(window) : same->merge(window);
+      }
+    }
+    std::sort(merged.begin(), merged.end(), [](const Window& a, const Window& b) { return a.range.begin != b.range.begin ? a.range.begin < b.range.begin : a.range.end < b.range.end; });
+    for (const Window& window : merged) cache.use(window, account.bytes);
+    finish(account, longest, chip.replace_ns * 1e-9, femtojoules);
+    return account;
+  }
+
+  // Bandwidths that all PEs share bound the time from below.
+  void finish(LaunchAccount& account, SubCycles longest, double overhead_seconds, uint64_t femtojoules) {
+    const auto dram = static_cast<double>(account.bytes.dram_read + account.bytes.dram_written);
+    const auto sram = static_cast<double>(account.bytes.sram_read + account.bytes.sram_written);
+    const double dram_seconds = dram / (chip.dram_bytes_per_second * chip.dram_efficiency);
+    const double sram_seconds = sram / chip.sram_bytes_per_second;
+    const auto shared = static_cast<uint64_t>(chip.cycles(std::max(dram_seconds, sram_seconds)));
+    account.cycles = std::max((longest + cycle - 1) / cycle, shared) + static_cast<uint64_t>(chip.cycles(overhead_seconds));
+    account.seconds = chip.seconds(static_cast<double>(account.cycles));
+    account.pe_cycles = account.cycles * chip.pe_count();
+    account.dynamic_joules = static_cast<double>(femtojoules) * 1e-15 +
+                             (static_cast<double>(account.bytes.local_memory) * chip.local_memory_picojoules_per_byte +
+                              sram * (chip.sram_picojoules_per_byte + chip.network_picojoules_per_byte) + dram * chip.dram_picojoules_per_byte) *
+                                 1e-12;
+    account.joules = account.dynamic_joules + chip.static_watts * account.seconds;
+  }
+};
+
+Emulator::Emulator(const ChipSpec& chip, WorkerPool& pool) : state_(std::make_unique<State>(chip, pool)) {}
+Emulator::~Emulator() = default;
+
+const ChipSpec& Emulator::chip() const { return state_->chip; }
+DeviceMemory& Emulator::memory() { return state_->memory; }
+
+void Emulator::set_print_sink(void (*sink)(std::string_view, void*), void* context) { state_->print = {sink, context}; }
+
+LaunchAccount Emulator::run(const Launch& launch) {
+  State& state = *state_;
+  std::lock_guard lock(state.launching);
+  Fault fault;
+  State::Job job{&state, &launch, launch.program.get(), &fault, 0, state.chip.pe_count()};
+  uint32_t used = 0;
+  if (launch.kernel != nullptr) {
+    const size_t words = (launch.kernel->argument_bytes + 7) / 8;
+    if (launch.arguments.size() != words) {
+      throw InvalidArgument(concat("kernel ", launch.kernel->name, " takes ", launch.kernel->argument_bytes, " bytes of arguments, the launch has ", launch.arguments.size() * 8));
+    }
+    used = launch.grid[0] == 0 ? job.pes : std::min(launch.grid[0], job.pes);
+    job.pes = used;
+    job.programs = used;
+    state.pool.run(used, State::run_kernel_pe, &job);
+  } else {
+    if (launch.program == nullptr) throw InvalidArgument("a launch needs a program or a kernel");
+    const LoadedProgram& program = *launch.program;
+    if (launch.arguments.size() != program.parameters.size()) {
+      throw InvalidArgument(concat("kernel ", program.program.name, " takes ", program.parameters.size(), " arguments, the launch has ", launch.arguments.size()));
+    }
+    if (program.costs.chip() != state.chip) {
+      throw InvalidArgument(concat("kernel ", program.program.name, " was loaded for ", program.costs.chip().name, ", this device is ", state.chip.name), "",
+                            "load the program for the device's chip");
+    }
+    const unsigned __int128 wide = static_cast<unsigned __int128>(launch.grid[0]) * launch.grid[1] * launch.grid[2];
+    if (wide > uint64_t{1} << 40) throw InvalidArgument(concat("grid of ", launch.grid[0], " x ", launch.grid[1], " x ", launch.grid[2], " programs is too large"));
+    job.programs = static_cast<uint64_t>(wide);
+    used = static_cast<uint32_t>(std::min<uint64_t>(job.programs, job.pes));
+    if (program.ordered && job.programs > 1) {
+      for (uint32_t i = 0; i < used; ++i) state.begin_pe(state.pes[i], launch, program.layout);
+      Frame frame = state.make_frame(program, launch, 0);
+      for (uint64_t number = 0; number < job.programs; ++number) {
+        if (!state.run_program(frame, state.pes[number % job.pes], number, fault)) break;
+      }
+    } else {
+      state.pool.run(used, State::run_pe, &job);
+    }
+  }
+  if (fault.error) std::rethrow_exception(fault.error);
+  return state.total(used);
+}
+
+LaunchAccount Emulator::account_transfer(uint64_t address, uint64_t bytes, bool write) {
+  State& state = *state_;
+  std::lock_guard lock(state.launching);
+  Window window;
+  window.range = {address, address + bytes};
+  window.low = address;
+  window.high = address + bytes;
+  (write ? window.bytes_written : window.bytes_read) = bytes;
+  LaunchAccount account;
+  state.cache.use(window, account.bytes);
+  state.finish(account, 0, 0, 0);
+  return account;
+}
+
+}  // namespace mtia::emulator

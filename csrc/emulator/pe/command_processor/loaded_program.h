@@ -1,0 +1,51 @@
+// A tile program decoded for one chip.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "emulator/emulator.h"
+#include "emulator/pe/command_processor/op.h"
+#include "emulator/timing/cost_model.h"
+#include "program/tile_program.h"
+
+namespace mtia::emulator {
+
+// Owns the details of decoded instructions, of whatever type.
+class DetailStore {
+ public:
+  template <typename T, typename... Arguments>
+  T* make(Arguments&&... arguments) {
+    auto owned = std::make_shared<T>(std::forward<Arguments>(arguments)...);
+    T* raw = owned.get();
+    owners_.push_back(std::move(owned));
+    return raw;
+  }
+
+ private:
+  std::vector<std::shared_ptr<void>> owners_;
+};
+
+class LoadedProgram {
+ public:
+  LoadedProgram(TileProgram source, const ChipSpec& chip) : program(std::move(source)), costs(chip) {}
+
+  TileProgram program;
+  CostModel costs;
+  std::vector<Op> ops;
+  std::deque<Tick> ticks;
+  DetailStore details;
+  SlotLayout layout;
+  std::vector<uint64_t> scalars;  // initial contents: constants, the rest 0
+  std::vector<ParameterInfo> parameters;
+  uint32_t loop_count = 0;
+  size_t strip_bytes = 0;
+  size_t scratch_bytes = 0;
+  // Results depend on the order of programs: they run one after the other, on one host thread.
+  bool ordered = false;
+};
+
+}  // namespace mtia::emulator

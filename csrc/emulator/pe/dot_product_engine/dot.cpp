@@ -1,0 +1,101 @@
+// The instruction dot.
+#include <cstring>
+
+#include "base/error.h"
+#include "emulator/pe/command_processor/decoder.h"
+#include "emulator/pe/dot_product_engine/matrix.h"
+#include "host_math/elementwise.h"
+
+namespace mtia::emulator {
+namespace {
+
+struct DotDetail {
+  struct Operand {
+    Place place;
+    bool lazy = false;
+    uint32_t number = 0;
+    std::array<int64_t, 3> strides{};  // elements: batch, row, column
+  };
+  Operand a;
+  Operand b;
+  Place d;
+  bool accumulate = false;
+  bool copy_c = false;  // c lies elsewhere
+  bool fill_c = false;  // c is a scalar
+  Place c;
+  DType operands = DType::F32;
+  DType sums = DType::F32;
+  int64_t batch = 1;
+  int64_t m = 1;
+  int64_t n = 1;
+  int64_t k = 1;
+  int64_t precision = 0;
+};
+
+const Op* run_dot(const Op* op, Frame& frame) {
+  const auto& detail = *static_cast<const DotDetail*>(op->detail);
+  std::byte* d = frame.at(detail.d);
+  const size_t elements = static_cast<size_t>(detail.batch * detail.m * detail.n);
+  if (detail.copy_c) std::memcpy(d, frame.at(detail.c), elements * size_of(detail.sums));
+  if (detail.fill_c) host_math::fill(d, frame.at(detail.c), size_of(detail.sums), elements);
+  const auto side = [&](const DotDetail::Operand& operand, int64_t batch) {
+    const std::byte* data = operand.lazy ? frame.lazy[operand.number].data : frame.at(operand.place);
+    const auto& strides = operand.lazy ? frame.lazy[operand.number].strides : operand.strides;
+    return MatrixOperand{data + batch * strides[0] * static_cast<int64_t>(size_of(detail.operands)), strides[1], strides[2]};
+  };
+  const auto step = static_cast<int64_t>(size_of(detail.sums)) * detail.m * detail.n;
+  for (int64_t batch = 0; batch < detail.batch; ++batch) {
+    matrix_product(detail.operands, detail.sums, d + batch * step, detail.n, side(detail.a, batch), side(detail.b, batch), detail.m, detail.n, detail.k,
+                   detail.accumulate, detail.precision);
+  }
+  frame.pe->board.issue(*op->tick);
+  return op + 1;
+}
+
+DotDetail::Operand make_operand(const Decoder& decoder, uint32_t id) {
+  const Value& value = decoder.value(id);
+  DotDetail::Operand operand;
+  operand.place = decoder.place(id);
+  operand.lazy = decoder.lazy_value(id);
+  operand.number = id;
+  const size_t batch = value.rank - 2U;
+  operand.strides = {static_cast<int64_t>(value.dims[batch]) * value.dims[batch + 1], value.dims[batch + 1], 1};
+  return operand;
+}
+
+}  // namespace
+
+void decode_dot(Decoder& decoder, uint32_t index) {
+  const Instruction& instruction = decoder.program.instructions[index];
+  const Value& a = decoder.value(instruction.operands[0]);
+  const Value& d = decoder.value(instruction.results[0]);
+  const size_t first = d.rank - 2U;
+  auto* detail = decoder.loaded.details.make<DotDetail>();
+  detail->a = make_operand(decoder, instruction.operands[0]);
+  detail->b = make_operand(decoder, instruction.operands[1]);
+  detail->d = decoder.place(instruction.results[0]);
+  detail->operands = a.dtype;
+  detail->sums = d.dtype;
+  detail->batch = first != 0 ? d.dims[0] : 1;
+  detail->m = d.dims[first];
+  detail->n = d.dims[first + 1];
+  detail->k = a.dims[first + 1];
+  detail->precision = instruction.attributes[0];
+  if (const uint32_t c = Decoder::operand(instruction, 2); c != absent) {
+    detail->accumulate = true;
+    detail->c = decoder.place(c);
+    if (!decoder.is_tile(c)) {
+      detail->fill_c = true;
+    } else if (decoder.program.slots[decoder.value(c).slot].offset != decoder.program.slots[d.slot].offset) {
+      detail->copy_c = true;
+    }
+  }
+  Tick& tick = decoder.make_tick(index);
+  decoder.costs.dot(tick, a.dtype, static_cast<uint64_t>(detail->batch), static_cast<uint64_t>(detail->m), static_cast<uint64_t>(detail->n),
+                    static_cast<uint64_t>(detail->k), detail->precision, decoder.local_bytes(instruction));
+  Op& op = decoder.emit(run_dot, index);
+  op.detail = detail;
+  op.tick = &tick;
+}
+
+}  // namespace mtia::emulator

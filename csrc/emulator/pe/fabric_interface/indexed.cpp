@@ -1,0 +1,284 @@
+// Gather and scatter: one bounds check for the range of all offsets where that suffices, one an element where it does not.
+#include "emulator/pe/fabric_interface/indexed.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+#include "emulator/pe/command_processor/decoder.h"
+#include "emulator/pe/fabric_interface/atomics.h"
+#include "host_math/elementwise.h"
+
+namespace mtia::emulator {
+namespace {
+
+struct Offsets {
+  const std::byte* data;
+  bool wide;
+  bool single;
+  int64_t at(uint64_t i) const {
+    const uint64_t index = single ? 0 : i;
+    if (wide) {
+      int64_t value = 0;
+      std::memcpy(&value, data + index * 8, 8);
+      return value;
+    }
+    int32_t value = 0;
+    std::memcpy(&value, data + index * 4, 4);
+    return value;
+  }
+};
+
+// A scalar's slot holds its value sign-extended to 64 bits, so it may always be read as i64.
+Offsets offsets_of(const IndexedDetail& detail, Frame& frame) {
+  return {frame.at(detail.offset), detail.offset_dtype == DType::I64 || detail.offset_single, detail.offset_single};
+}
+
+struct Mask {
+  const std::byte* data;  // nullptr: all
+  bool single;
+  bool at(uint64_t i) const { return data == nullptr || data[single ? 0 : i] != std::byte{0}; }
+};
+
+Mask mask_of(const IndexedDetail& detail, Frame& frame) { return {detail.has_mask ? frame.at(detail.mask) : nullptr, detail.mask_single}; }
+
+struct Addressing {
+  uint64_t base = 0;
+  uint64_t scale = 1;
+  std::byte* host = nullptr;  // backing of base, where the whole range may be touched
+  uint64_t active = 0;
+  uint64_t low = 0;
+  uint64_t high = 0;
+
+  uint64_t address(int64_t offset) const { return base + static_cast<uint64_t>(offset) * scale; }
+};
+
+Addressing address_range(const IndexedDetail& detail, Frame& frame, const Offsets& offsets, const Mask& mask) {
+  Addressing range;
+  range.base = detail.base == absent ? 0 : frame.scalars()[detail.base];
+  range.scale = detail.base == absent ? 1 : detail.size;
+  int64_t least = INT64_MAX;
+  int64_t most = INT64_MIN;
+  for (uint64_t i = 0; i < detail.elements; ++i) {
+    if (!mask.at(i)) continue;
+    const int64_t offset = offsets.at(i);
+    least = std::min(least, offset);
+    most = std::max(most, offset);
+    ++range.active;
+  }
+  if (range.active == 0) return range;
+  constexpr int64_t limit = int64_t{1} << 59;  // beyond, base + size * offset may overflow: check each
+  range.low = range.address(least);
+  range.high = range.address(most) + detail.size;
+  if ((detail.base != absent && (least < -limit || most > limit)) || range.high < range.low) return range;
+  if (frame.pe->reachable(range.low, range.high)) range.host = frame.pe->memory->backing_of(range.base);
+  return range;
+}
+
+std::byte* element(const IndexedDetail& detail, Frame& frame, const Addressing& range, int64_t offset, Access access) {
+  if (range.host != nullptr) return range.host + static_cast<int64_t>(range.scale) * offset;
+  const uint64_t address = range.address(offset);
+  std::byte* host = frame.pe->span(address, address + detail.size, access);
+  const uint64_t bytes = frame.pe->costs->access_bytes();
+  access == Access::read ? frame.pe->count_read(address, address + detail.size, bytes) : frame.pe->count_write(address, address + detail.size, bytes);
+  return host;
+}
+
+void finish(const IndexedDetail& detail, const Op* op, Frame& frame, const Addressing& range, CostModel::Indexed kind) {
+  const CostModel& costs = *frame.pe->costs;
+  const uint64_t bytes = range.active * detail.size;
+  SubCycles latency = 0;
+  if (range.host != nullptr && range.active != 0) {
+    frame.pe->span(range.low, range.high, Access::read);
+    // Elements next to each other share DRAM accesses: no more bytes are fetched than the accesses that cover the range.
+    const uint64_t access_bytes = costs.access_bytes();
+    const uint64_t fetched = std::min(range.active * std::max<uint64_t>(access_bytes, detail.size), (range.high - range.low + access_bytes - 1) / access_bytes * access_bytes);
+    if (kind != CostModel::Indexed::scatter) frame.pe->count_read(range.low, range.high, fetched);
+    if (kind != CostModel::Indexed::gather) frame.pe->count_write(range.low, range.high, fetched);
+    if (kind != CostModel::Indexed::scatter) latency = frame.pe->load_latency();
+  }
+  frame.pe->board.issue(*op->tick, costs.indexed_transfer(kind, bytes, range.active), latency);
+}
+
+template <size_t size>
+void gather_elements(const IndexedDetail& detail, Frame& frame, const Addressing& range, const Offsets& offsets, const Mask& mask, std::byte* to) {
+  const std::byte* other = detail.has_other ? frame.at(detail.other) : nullptr;
+  for (uint64_t i = 0; i < detail.elements; ++i) {
+    if (mask.at(i)) {
+      std::memcpy(to + i * size, element(detail, frame, range, offsets.at(i), Access::read), size);
+    } else if (other != nullptr) {
+      std::memcpy(to + i * size, other + (detail.other_single ? 0 : i * size), size);
+    } else {
+      std::memset(to + i * size, 0, size);
+    }
+  }
+}
+
+const Op* run_gather(const Op* op, Frame& frame) {
+  const auto& detail = *static_cast<const IndexedDetail*>(op->detail);
+  const Offsets offsets = offsets_of(detail, frame);
+  const Mask mask = mask_of(detail, frame);
+  const Addressing range = address_range(detail, frame, offsets, mask);
+  uint64_t scalar = 0;
+  std::byte* to = detail.result_scalar != absent ? reinterpret_cast<std::byte*>(&scalar) : frame.at(detail.result);
+  switch (detail.size) {
+    case 1:
+      gather_elements<1>(detail, frame, range, offsets, mask, to);
+      break;
+    case 2:
+      gather_elements<2>(detail, frame, range, offsets, mask, to);
+      break;
+    case 4:
+      gather_elements<4>(detail, frame, range, offsets, mask, to);
+      break;
+    default:
+      gather_elements<8>(detail, frame, range, offsets, mask, to);
+      break;
+  }
+  if (detail.result_scalar != absent) frame.scalars()[detail.result_scalar] = normalised(detail.dtype, scalar);
+  finish(detail, op, frame, range, CostModel::Indexed::gather);
+  return op + 1;
+}
+
+template <size_t size>
+void scatter_elements(const IndexedDetail& detail, Frame& frame, const Addressing& range, const Offsets& offsets, const Mask& mask) {
+  const std::byte* from = frame.at(detail.value);
+  for (uint64_t i = 0; i < detail.elements; ++i) {
+    if (!mask.at(i)) continue;
+    std::memcpy(element(detail, frame, range, offsets.at(i), Access::write), from + (detail.value_single ? 0 : i * size), size);
+  }
+}
+
+const Op* run_scatter(const Op* op, Frame& frame) {
+  const auto& detail = *static_cast<const IndexedDetail*>(op->detail);
+  const Offsets offsets = offsets_of(detail, frame);
+  const Mask mask = mask_of(detail, frame);
+  const Addressing range = address_range(detail, frame, offsets, mask);
+  switch (detail.size) {
+    case 1:
+      scatter_elements<1>(detail, frame, range, offsets, mask);
+      break;
+    case 2:
+      scatter_elements<2>(detail, frame, range, offsets, mask);
+      break;
+    case 4:
+      scatter_elements<4>(detail, frame, range, offsets, mask);
+      break;
+    default:
+      scatter_elements<8>(detail, frame, range, offsets, mask);
+      break;
+  }
+  finish(detail, op, frame, range, CostModel::Indexed::scatter);
+  return op + 1;
+}
+
+const Op* run_atomic(const Op* op, Frame& frame, bool swap) {
+  const auto& detail = *static_cast<const IndexedDetail*>(op->detail);
+  const Offsets offsets = offsets_of(detail, frame);
+  const Mask mask = mask_of(detail, frame);
+  const Addressing range = address_range(detail, frame, offsets, mask);
+  const std::byte* value = frame.at(detail.value);
+  const std::byte* desired = swap ? frame.at(detail.desired) : nullptr;
+  uint64_t scalar = 0;
+  std::byte* old = !detail.has_result ? nullptr : (detail.result_scalar != absent ? reinterpret_cast<std::byte*>(&scalar) : frame.at(detail.result));
+  for (uint64_t i = 0; i < detail.elements; ++i) {
+    if (!mask.at(i)) {
+      if (old != nullptr) std::memset(old + i * detail.size, 0, detail.size);
+      continue;
+    }
+    const int64_t offset = offsets.at(i);
+    if (range.address(offset) % detail.size != 0) {
+      throw Undefined(concat("atomic operation at device address ", range.address(offset), " that is not a multiple of ", detail.size), "", "align the pointer");
+    }
+    std::byte* memory = element(detail, frame, range, offset, Access::write);
+    uint64_t operand = 0;
+    std::memcpy(&operand, value + (detail.value_single ? 0 : i * detail.size), detail.size);
+    uint64_t before = 0;
+    if (swap) {
+      uint64_t replacement = 0;
+      std::memcpy(&replacement, desired + (detail.desired_single ? 0 : i * detail.size), detail.size);
+      before = atomic_compare_and_swap(memory, detail.size, operand, replacement);
+    } else {
+      before = atomic_update(memory, detail.dtype, static_cast<AtomicKind>(detail.kind), operand);
+    }
+    if (old != nullptr) std::memcpy(old + i * detail.size, &before, detail.size);
+  }
+  if (detail.result_scalar != absent) frame.scalars()[detail.result_scalar] = normalised(detail.dtype, scalar);
+  finish(detail, op, frame, range, CostModel::Indexed::atomic);
+  return op + 1;
+}
+
+const Op* run_atomic_rmw(const Op* op, Frame& frame) { return run_atomic(op, frame, false); }
+const Op* run_atomic_cas(const Op* op, Frame& frame) { return run_atomic(op, frame, true); }
+
+IndexedDetail* make_detail(Decoder& decoder, const Instruction& instruction, uint32_t typed) {
+  auto* detail = decoder.loaded.details.make<IndexedDetail>();
+  const uint32_t offset = instruction.operands[1];
+  detail->base = instruction.operands[0];
+  detail->offset = decoder.place(offset);
+  detail->offset_dtype = decoder.value(offset).dtype;
+  detail->offset_single = !decoder.is_tile(offset);
+  detail->dtype = decoder.value(typed).dtype;
+  detail->size = static_cast<uint32_t>(size_of(detail->dtype));
+  detail->elements = decoder.is_tile(offset) ? decoder.value(offset).elements() : (decoder.is_tile(typed) ? decoder.value(typed).elements() : 1);
+  if (!instruction.results.empty() && instruction.results[0] != absent) {
+    const uint32_t result = instruction.results[0];
+    detail->has_result = true;
+    detail->result = decoder.place(result);
+    if (!decoder.is_tile(result)) detail->result_scalar = result;
+  }
+  return detail;
+}
+
+void set_mask(Decoder& decoder, IndexedDetail& detail, uint32_t mask) {
+  if (mask == absent) return;
+  detail.has_mask = true;
+  detail.mask = decoder.place(mask);
+  detail.mask_single = !decoder.is_tile(mask);
+}
+
+void finish_decoding(Decoder& decoder, uint32_t index, const IndexedDetail* detail, Handler run) {
+  Tick& tick = decoder.make_tick(index);
+  decoder.costs.fabric(tick, decoder.local_bytes(decoder.program.instructions[index]));
+  Op& op = decoder.emit(run, index);
+  op.detail = detail;
+  op.tick = &tick;
+}
+
+}  // namespace
+
+void decode_indexed(Decoder& decoder, uint32_t index) {
+  const Instruction& instruction = decoder.program.instructions[index];
+  const bool gather = instruction.opcode == Opcode::gather;
+  IndexedDetail* detail = make_detail(decoder, instruction, gather ? instruction.results[0] : instruction.operands[2]);
+  if (gather) {
+    set_mask(decoder, *detail, Decoder::operand(instruction, 2));
+    if (const uint32_t other = Decoder::operand(instruction, 3); other != absent) {
+      detail->has_other = true;
+      detail->other = decoder.place(other);
+      detail->other_single = !decoder.is_tile(other);
+    }
+  } else {
+    detail->value = decoder.place(instruction.operands[2]);
+    detail->value_single = !decoder.is_tile(instruction.operands[2]);
+    set_mask(decoder, *detail, Decoder::operand(instruction, 3));
+  }
+  finish_decoding(decoder, index, detail, gather ? run_gather : run_scatter);
+}
+
+void decode_atomic(Decoder& decoder, uint32_t index) {
+  const Instruction& instruction = decoder.program.instructions[index];
+  IndexedDetail* detail = make_detail(decoder, instruction, instruction.operands[2]);
+  detail->value = decoder.place(instruction.operands[2]);
+  detail->value_single = !decoder.is_tile(instruction.operands[2]);
+  if (instruction.opcode == Opcode::atomic_cas) {
+    detail->desired = decoder.place(instruction.operands[3]);
+    detail->desired_single = !decoder.is_tile(instruction.operands[3]);
+    return finish_decoding(decoder, index, detail, run_atomic_cas);
+  }
+  set_mask(decoder, *detail, Decoder::operand(instruction, 3));
+  detail->kind = static_cast<uint8_t>(instruction.attributes[0]);
+  finish_decoding(decoder, index, detail, run_atomic_rmw);
+}
+
+}  // namespace mtia::emulator

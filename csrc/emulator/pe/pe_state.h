@@ -1,0 +1,72 @@
+// The state of one emulated PE during a launch: scoreboard, traffic, local memory, and the checked way to device memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "chip/chip_spec.h"
+#include "emulator/memory/device_memory.h"
+#include "emulator/timing/cost_model.h"
+#include "emulator/timing/scoreboard.h"
+#include "emulator/timing/traffic.h"
+
+namespace mtia::emulator {
+
+// When a tile of a C++ kernel is ready, and when its last reader finishes.
+struct PageTime {
+  SubCycles ready = 0;
+  SubCycles release = 0;
+};
+
+struct PeState {
+  uint32_t pe = 0;
+  const ChipSpec* chip = nullptr;
+  const CostModel* costs = nullptr;
+  const DeviceMemory* memory = nullptr;
+  const SramCache* cache = nullptr;
+  bool fixed_windows = false;  // the launch named its extents: no other memory may be touched
+  uint32_t last_window = 0;
+  std::byte* local = nullptr;  // the host thread's arena of local memory
+  // Of C++ kernels: what is allocated of it, the scoreboard entries of their tiles, and host scratch.
+  uint64_t local_used = 0;
+  std::vector<PageTime> pages;
+  std::byte* (*scratch)(void* owner, size_t bytes) = nullptr;
+  void* scratch_owner = nullptr;
+  std::vector<Window> windows;
+  Scoreboard board;
+
+  // The host pointer of device bytes [low, high); throws OutOfBounds. The one way from a PE to device memory.
+  std::byte* span(uint64_t low, uint64_t high, Access access) {
+    if (last_window < windows.size() && inside(windows[last_window].range, low, high)) return memory->backing_of(low);
+    return find_window(low, high, access);
+  }
+
+  // Whether [low, high) may be touched; makes it the current window.
+  bool reachable(uint64_t low, uint64_t high);
+
+  // From a load's end to its data's being in local memory: DRAM's latency unless the launch found the window in SRAM.
+  SubCycles load_latency() const { return windows[last_window].resident ? costs->sram_latency() : costs->dram_latency(); }
+
+  // Counts traffic of the current window, the one that span() found last.
+  void count_read(uint64_t low, uint64_t high, uint64_t bytes) {
+    Window& window = windows[last_window];
+    window.low = low < window.low ? low : window.low;
+    window.high = high > window.high ? high : window.high;
+    window.bytes_read += bytes;
+  }
+  void count_write(uint64_t low, uint64_t high, uint64_t bytes) {
+    Window& window = windows[last_window];
+    window.low = low < window.low ? low : window.low;
+    window.high = high > window.high ? high : window.high;
+    window.bytes_written += bytes;
+  }
+
+ private:
+  static bool inside(const AddressRange& range, uint64_t low, uint64_t high) { return low >= range.begin && high <= range.end && low <= high; }
+  std::byte* find_window(uint64_t low, uint64_t high, Access access);
+};
+
+}  // namespace mtia::emulator

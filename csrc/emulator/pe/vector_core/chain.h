@@ -1,0 +1,72 @@
+// Chains: consecutive element-wise instructions of one shape, with the loads that feed them and the stores that take their results, run strip
+// by strip so that intermediates stay in the host's first-level cache; loads and stores of whole tiles work on device memory in place.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "emulator/pe/fabric_interface/dma.h"
+#include "emulator/pe/vector_core/loops.h"
+
+namespace mtia::emulator {
+
+inline constexpr uint32_t max_outer = 5;
+inline constexpr uint32_t max_views = 24;
+
+struct ChainOperand {
+  enum class Kind : uint8_t { none, memory, strip, view };
+  Kind kind = Kind::none;
+  uint8_t size = 4;     // bytes an element
+  bool single = false;  // one element for a whole row of the iteration
+  Place place;          // memory; of a strip: offset among the strip buffers
+  uint32_t view = 0;
+  std::array<int64_t, max_outer> outer{};  // bytes; of a view: found at run time
+};
+
+struct ChainStep {
+  ElementLoop loop;
+  uint32_t count = 0;  // operands
+  ChainOperand d;
+  std::array<ChainOperand, 3> operands;
+  int64_t start = 0;  // of iota
+  DType dtype = DType::F32;
+};
+
+// An iteration space and the steps to run over it.
+struct ChainPlan {
+  uint32_t outer_rank = 0;
+  std::array<uint32_t, max_outer> outer{};
+  uint64_t inner = 1;
+  uint64_t strip = 1;
+  // Original dimensions [first, last] that each outer dimension, then the inner one, stand for.
+  std::array<std::array<uint8_t, 2>, max_outer + 1> dimensions{};
+  std::vector<ChainStep> steps;
+};
+
+struct ChainView {
+  const DmaDetail* detail = nullptr;
+  const Tick* tick = nullptr;
+  uint32_t instruction = 0;
+  uint32_t first_use = 0;  // steps: of a load's first and last reader; of a store, the step that writes
+  uint32_t last_use = 0;
+};
+
+struct Chain {
+  ChainPlan merged;   // dimensions merged where the tiles in local memory allow it
+  ChainPlan rows;     // every dimension for itself: device memory with gaps between rows
+  ChainPlan in_place;  // all intermediates in their slots: where some load or store is partial
+  bool one_plan = false;  // merged and rows are the same
+  std::vector<ChainView> views;
+  struct Member {
+    const Tick* tick = nullptr;  // of a compute instruction
+    uint32_t view = UINT32_MAX;  // of a load or store
+    uint32_t step = 0;           // in in_place.steps
+    uint32_t instruction = 0;
+  };
+  std::vector<Member> members;  // in program order
+};
+
+const Op* run_chain(const Op* op, Frame& frame);
+
+}  // namespace mtia::emulator

@@ -1,0 +1,34 @@
+// Start of a launch and of a program on the scoreboard.
+#include "emulator/timing/scoreboard.h"
+
+namespace mtia::emulator {
+
+void Scoreboard::reset(const SlotLayout* layout, SubCycles issue_cost, SubCycles scalar_cost) {
+  layout_ = layout;
+  issue_ = 0;
+  issue_cost_ = issue_cost;
+  scalar_cost_ = scalar_cost;
+  scalar_busy_ = 0;
+  finish_ = 0;
+  programs_ = 0;
+  slot_base_ = 0;
+  buffer_base_ = 0;
+  unit_free_.fill(0);
+  const size_t slots = layout->buffers.size() * layout->copies;
+  ready_.assign(slots, 0);
+  last_release_.assign(slots, 0);
+  current_.assign(slots, 0);
+  release_.assign(static_cast<size_t>(layout->buffer_count) * layout->copies, 0);
+  scalar_ready_.assign(layout->late_scalars, 0);
+  counters_ = PeCounters{};
+}
+
+void Scoreboard::begin_program(SubCycles start_cost) {
+  const auto copy = static_cast<uint32_t>(programs_ % layout_->copies);
+  slot_base_ = copy * static_cast<uint32_t>(layout_->buffers.size());
+  buffer_base_ = copy * layout_->buffer_count;
+  if (programs_ != 0) issue_ += start_cost;
+  ++programs_;
+}
+
+}  // namespace mtia::emulator

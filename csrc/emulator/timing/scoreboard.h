@@ -1,0 +1,165 @@
+// The scoreboard of one PE: when each unit, slot of local memory and late scalar is free or ready, in chip time.
+//
+// The command processor issues in program order and does not wait; an instruction starts when it is issued, its unit is free, its operands are
+// ready, and every reader of what it overwrites has finished (a slot with several buffers only waits for the buffer it writes).
+// Time is kept in 1/256 cycles as integers, so that sums are exact and the same everywhere.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "isa/unit.h"
+
+namespace mtia::emulator {
+
+using SubCycles = uint64_t;
+inline constexpr SubCycles cycle = 256;
+
+// What the scoreboard must know of one instruction; made once when a program is loaded.
+struct Tick {
+  static constexpr size_t max_reads = 6;
+  static constexpr size_t max_writes = 4;
+  static constexpr size_t max_late = 6;
+
+  Unit unit = Unit::scalar;
+  uint8_t reads = 0;
+  uint8_t writes = 0;
+  uint8_t late_reads = 0;           // scalar operands that another unit makes
+  uint8_t in_place = 0;             // bit w: result w overwrites an operand, in the buffer it stands in
+  uint32_t late_result = UINT32_MAX;  // scalar result of a unit other than the scalar core
+  std::array<uint16_t, max_reads> read_slots{};
+  std::array<uint16_t, max_writes> write_slots{};
+  std::array<uint32_t, max_late> late_scalars{};
+  SubCycles duration = 0;
+  SubCycles latency = 0;       // from the unit's being free to the result's being ready
+  uint64_t femtojoules = 0;    // of the operation; bytes beyond local memory are charged by the traffic counters
+  uint64_t flops = 0;
+  uint64_t dot_flops = 0;
+  uint64_t local_bytes = 0;  // read and written in local memory
+};
+
+struct PeCounters {
+  uint64_t instructions = 0;
+  uint64_t femtojoules = 0;
+  uint64_t flops = 0;
+  uint64_t dot_flops = 0;
+  uint64_t local_bytes = 0;
+  std::array<SubCycles, unit_count> busy{};
+};
+
+// The slots of a program as the scoreboard sees them; shared by all PEs.
+struct SlotLayout {
+  std::vector<uint32_t> first_buffer;   // of each slot, within one copy
+  std::vector<uint32_t> buffers;        // of each slot
+  std::vector<uint32_t> overlap_first;  // slots + 1 entries into overlap_slots: the other slots on the same bytes
+  std::vector<uint16_t> overlap_slots;
+  uint32_t buffer_count = 0;  // of all slots, within one copy
+  uint32_t copies = 1;        // how many programs of a PE fit its local memory side by side
+  uint32_t late_scalars = 0;  // size of the table of scalars
+};
+
+class Scoreboard {
+ public:
+  // Starts a launch: everything free at time 0.
+  void reset(const SlotLayout* layout, SubCycles issue_cost, SubCycles scalar_cost);
+
+  // The next program of this PE: takes the next copy of the local memory and issues after `start_cost`.
+  void begin_program(SubCycles start_cost);
+
+  void issue(const Tick& tick) { issue(tick, tick.duration, tick.latency); }
+
+  void issue(const Tick& tick, SubCycles duration, SubCycles latency) {
+    SubCycles start = std::max(issue_, unit_free_[static_cast<size_t>(tick.unit)]);
+    for (unsigned i = 0; i < tick.reads; ++i) start = std::max(start, ready_[slot_base_ + tick.read_slots[i]]);
+    for (unsigned i = 0; i < tick.late_reads; ++i) start = std::max(start, scalar_ready_[tick.late_scalars[i]]);
+    for (unsigned i = 0; i < tick.writes; ++i) {
+      const uint32_t slot = tick.write_slots[i];
+      if ((tick.in_place >> i & 1U) == 0) {
+        const uint32_t next = next_buffer(slot);
+        start = std::max(start, release_[buffer_base_ + layout_->first_buffer[slot] + next]);
+        current_[slot_base_ + slot] = next;
+      } else {
+        start = std::max(start, last_release_[slot_base_ + slot]);
+      }
+      const uint32_t end = layout_->overlap_first[slot + 1];
+      for (uint32_t o = layout_->overlap_first[slot]; o < end; ++o) {
+        start = std::max(start, last_release_[slot_base_ + layout_->overlap_slots[o]]);
+      }
+    }
+    const SubCycles end = start + duration;
+    const SubCycles done = end + latency;
+    unit_free_[static_cast<size_t>(tick.unit)] = end;
+    counters_.busy[static_cast<size_t>(tick.unit)] += duration;
+    for (unsigned i = 0; i < tick.reads; ++i) touch(tick.read_slots[i], end);
+    for (unsigned i = 0; i < tick.writes; ++i) {
+      ready_[slot_base_ + tick.write_slots[i]] = done;
+      touch(tick.write_slots[i], done);
+    }
+    if (tick.late_result != UINT32_MAX) scalar_ready_[tick.late_result] = done;
+    finish_ = std::max(finish_, done);
+    issue_ += issue_cost_;
+    ++counters_.instructions;
+    counters_.femtojoules += tick.femtojoules;
+    counters_.flops += tick.flops;
+    counters_.dot_flops += tick.dot_flops;
+    counters_.local_bytes += tick.local_bytes;
+  }
+
+  // An instruction of the scalar core none of whose operands is late.
+  void issue_scalar(uint64_t count = 1) {
+    issue_ += scalar_cost_ * count;
+    scalar_busy_ += scalar_cost_ * count;
+    counters_.instructions += count;
+  }
+
+  // The scalar core needs a late scalar itself: for control flow and addresses.
+  void wait_scalar(uint32_t scalar) { issue_ = std::max(issue_, scalar_ready_[scalar]); }
+  // A scalar instruction with late operands gives a late result; the command processor goes on.
+  void delay_scalar(uint32_t result, SubCycles operands_ready) { scalar_ready_[result] = std::max(issue_, operands_ready) + scalar_cost_; }
+  SubCycles scalar_ready(uint32_t scalar) const { return scalar_ready_[scalar]; }
+
+  void barrier() { issue_ = std::max(issue_, finish_); }
+  SubCycles now() const { return issue_; }
+  // When the last instruction has finished.
+  SubCycles finish() const { return std::max(finish_, issue_); }
+  PeCounters counters() const {
+    PeCounters all = counters_;
+    all.busy[static_cast<size_t>(Unit::scalar)] += scalar_busy_;
+    return all;
+  }
+
+ private:
+  uint32_t next_buffer(uint32_t slot) const {
+    const uint32_t count = layout_->buffers[slot];
+    if (count == 1) return 0;
+    const uint32_t next = current_[slot_base_ + slot] + 1;
+    return next == count ? 0 : next;
+  }
+  void touch(uint32_t slot, SubCycles until) {
+    SubCycles& last = last_release_[slot_base_ + slot];
+    last = std::max(last, until);
+    SubCycles& release = release_[buffer_base_ + layout_->first_buffer[slot] + current_[slot_base_ + slot]];
+    release = std::max(release, until);
+  }
+
+  const SlotLayout* layout_ = nullptr;
+  SubCycles issue_ = 0;
+  SubCycles issue_cost_ = 0;
+  SubCycles scalar_cost_ = 0;
+  SubCycles scalar_busy_ = 0;
+  SubCycles finish_ = 0;
+  uint64_t programs_ = 0;
+  uint32_t slot_base_ = 0;
+  uint32_t buffer_base_ = 0;
+  std::array<SubCycles, unit_count> unit_free_{};
+  std::vector<SubCycles> ready_;         // copies * slots
+  std::vector<SubCycles> last_release_;  // copies * slots: last use of any buffer
+  std::vector<uint32_t> current_;        // copies * slots: buffer that holds the contents
+  std::vector<SubCycles> release_;       // copies * buffers: last use of each
+  std::vector<SubCycles> scalar_ready_;
+  PeCounters counters_;
+};
+
+}  // namespace mtia::emulator
