@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <exception>
 #include <mutex>
 
@@ -65,6 +66,7 @@ struct Arena {
   Block scratch;
   Block loops;
   Block lazy;
+  std::deque<Block> buffers;
 };
 
 // The first fault of a launch in program order; later programs stop when they see one before them.
@@ -204,8 +206,13 @@ struct Emulator::State {
       pe.local = state.arenas[thread].local.get(state.chip.local_memory_bytes);
       pe.local_used = 0;
       pe.pages.clear();
-      pe.scratch = [](void* owner, size_t bytes) { return static_cast<Arena*>(owner)->scratch.get(bytes); };
-      pe.scratch_owner = &state.arenas[thread];
+      pe.page_floor = 0;
+      pe.host_buffer = [](void* owner, uint32_t number, size_t bytes) {
+        auto& buffers = static_cast<Arena*>(owner)->buffers;
+        while (buffers.size() <= number) buffers.emplace_back();
+        return buffers[number].get(bytes);
+      };
+      pe.host_buffer_owner = &state.arenas[thread];
       pe.board.begin_program(0);
       ProcessingElement element(pe, static_cast<uint32_t>(item), job.pes);
       job.launch->kernel->entry(element, job.launch->arguments.data());

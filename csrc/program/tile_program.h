@@ -36,7 +36,7 @@ struct Value {
 
   uint64_t elements() const {
     uint64_t count = 1;
-    for (size_t i = 0; i < rank; ++i) count *= dims[i];
+    for (size_t i = 0; i < max_rank; ++i) count *= i < rank ? dims[i] : 1;
     return count;
   }
   uint64_t bytes() const { return elements() * size_of(dtype); }

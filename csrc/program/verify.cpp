@@ -534,8 +534,8 @@ class Verifier {
     require(is_float(type) || type == DType::I8, "the engine multiplies floats and i8");
     require(dtype(d) == sums, "the result has the accumulator's dtype: f32, f64 for f64, i32 for i8");
     require(attribute(0) >= 0 && attribute(0) <= 4, "the precision does not exist");
-    apart(d, a);
-    apart(d, b);
+    in_place_or_apart(d, a);  // the decoder then sets the operand aside
+    in_place_or_apart(d, b);
     if (c == absent) return;
     same_dtype(c, d);
     if (!is_tile(c)) return;

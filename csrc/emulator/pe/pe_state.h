@@ -30,11 +30,13 @@ struct PeState {
   bool fixed_windows = false;  // the launch named its extents: no other memory may be touched
   uint32_t last_window = 0;
   std::byte* local = nullptr;  // the host thread's arena of local memory
-  // Of C++ kernels: what is allocated of it, the scoreboard entries of their tiles, and host scratch.
+  // Of C++ kernels: what is allocated of it, the scoreboard entries of their tiles, and host buffers.
   uint64_t local_used = 0;
   std::vector<PageTime> pages;
-  std::byte* (*scratch)(void* owner, size_t bytes) = nullptr;
-  void* scratch_owner = nullptr;
+  SubCycles page_floor = 0;  // when the memory freed by scopes was last used
+  // A growing host buffer of the worker thread, by number: what the chip does not have, such as operands packed for the host.
+  std::byte* (*host_buffer)(void* owner, uint32_t number, size_t bytes) = nullptr;
+  void* host_buffer_owner = nullptr;
   std::vector<Window> windows;
   Scoreboard board;
 

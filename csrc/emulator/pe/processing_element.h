@@ -23,6 +23,15 @@ namespace mtia::emulator {
 
 struct PeState;  // pe/pe_state.h
 
+// A tile as the right operand of many products.
+struct PackedTile {
+  const std::byte* data = nullptr;
+  DType dtype = DType::F32;
+  uint32_t page = 0;
+  int64_t rows = 0;
+  int64_t columns = 0;
+};
+
 class ProcessingElement {
  public:
   ProcessingElement(PeState& state, uint32_t index, uint32_t count) : state_(&state), index_(index), count_(count) {}
@@ -54,6 +63,11 @@ class ProcessingElement {
   // Operands may be strided or transposed views. `precision` as the instruction `dot`.
   void dot(const Tile& d, const Tile& a, const Tile& b, bool accumulate, int precision = 0);
 
+  // b in the host's order of the dot kernels, for products with many a: a convenience of the emulator that costs nothing on the chip. It lives in
+  // host buffer `number` (small integers; each kernel's own) until that number is packed again or the kernel returns.
+  PackedTile pack(const Tile& b, uint32_t number);
+  void dot(const Tile& d, const Tile& a, const PackedTile& b, bool accumulate, int precision = 0);
+
   // ---- vector core and SIMD engine: an element-wise instruction of instructions.def. Operands have d's shape, or 1 row, or 1 column.
   void vector(Opcode opcode, const Tile& d, const Tile& a);
   void vector(Opcode opcode, const Tile& d, const Tile& a, const Tile& b);
@@ -65,8 +79,10 @@ class ProcessingElement {
   void convert(const Tile& d, const Tile& a, bool is_signed = true);
   void copy(const Tile& d, const Tile& a) { convert(d, a); }
   void iota(const Tile& d, int64_t start);
-  // d (i32, four columns a row) = Philox 4x32-10 of counter (offset + first_counter + row) under `seed`: the stream torch uses.
-  void philox(const Tile& d, uint64_t seed, uint64_t offset, uint64_t first_counter);
+  // d (dense) = elements [first, first + d.elements()) of the Philox 4x32-10 sequence (host_math/random.h) of seed and stream: bits as i32, uniform in
+  // [0, 1) or standard normal as f32. `first` is a multiple of 4.
+  enum class Random : uint8_t { bits, uniform, normal };
+  void philox(Random kind, const Tile& d, uint64_t seed, uint64_t stream, uint64_t first);
 
   // ---- reduction engine: d[rows,1] (axis 1) or d[1,columns] (axis 0) = a reduced.
   void reduce(ReduceKind kind, const Tile& d, const Tile& a, int axis);

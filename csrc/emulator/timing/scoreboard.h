@@ -107,6 +107,25 @@ class Scoreboard {
     counters_.local_bytes += tick.local_bytes;
   }
 
+  // For C++ kernels, which keep the times of their tiles themselves: starts no earlier than `earliest`; returns when the unit is free again,
+  // which is `latency` before the result is ready.
+  SubCycles issue_after(SubCycles earliest, const Tick& tick, SubCycles duration, SubCycles latency) {
+    const auto unit = static_cast<size_t>(tick.unit);
+    const SubCycles end = std::max({issue_, unit_free_[unit], earliest}) + duration;
+    unit_free_[unit] = end;
+    counters_.busy[unit] += duration;
+    finish_ = std::max(finish_, end + latency);
+    issue_ += issue_cost_;
+    ++counters_.instructions;
+    counters_.femtojoules += tick.femtojoules;
+    counters_.flops += tick.flops;
+    counters_.dot_flops += tick.dot_flops;
+    counters_.local_bytes += tick.local_bytes;
+    return end;
+  }
+  // The scalar core waits until `time`.
+  void wait_until(SubCycles time) { issue_ = std::max(issue_, time); }
+
   // An instruction of the scalar core none of whose operands is late.
   void issue_scalar(uint64_t count = 1) {
     issue_ += scalar_cost_ * count;

@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "emulator/pe/command_processor/decoder.h"
-#include "emulator/pe/dot_product_engine/matrix.h"
+#include "host_math/dot.h"
 #include "host_math/elementwise.h"
 
 namespace mtia::emulator {
@@ -15,6 +15,8 @@ struct DotDetail {
     bool lazy = false;
     uint32_t number = 0;
     std::array<int64_t, 3> strides{};  // elements: batch, row, column
+    size_t set_aside = 0;              // bytes to copy to scratch first: the result overwrites this operand
+    size_t scratch = 0;                // where to
   };
   Operand a;
   Operand b;
@@ -29,24 +31,28 @@ struct DotDetail {
   int64_t m = 1;
   int64_t n = 1;
   int64_t k = 1;
-  int64_t precision = 0;
 };
 
 const Op* run_dot(const Op* op, Frame& frame) {
   const auto& detail = *static_cast<const DotDetail*>(op->detail);
   std::byte* d = frame.at(detail.d);
+  for (const DotDetail::Operand* operand : {&detail.a, &detail.b}) {
+    if (operand->set_aside != 0) std::memcpy(frame.scratch + operand->scratch, frame.at(operand->place), operand->set_aside);
+  }
   const size_t elements = static_cast<size_t>(detail.batch * detail.m * detail.n);
   if (detail.copy_c) std::memcpy(d, frame.at(detail.c), elements * size_of(detail.sums));
   if (detail.fill_c) host_math::fill(d, frame.at(detail.c), size_of(detail.sums), elements);
   const auto side = [&](const DotDetail::Operand& operand, int64_t batch) {
-    const std::byte* data = operand.lazy ? frame.lazy[operand.number].data : frame.at(operand.place);
+    const std::byte* data = operand.lazy             ? frame.lazy[operand.number].data
+                            : operand.set_aside != 0 ? frame.scratch + operand.scratch
+                                                     : frame.at(operand.place);
     const auto& strides = operand.lazy ? frame.lazy[operand.number].strides : operand.strides;
-    return MatrixOperand{data + batch * strides[0] * static_cast<int64_t>(size_of(detail.operands)), strides[1], strides[2]};
+    return host_math::ConstMatrix{data + batch * strides[0] * static_cast<int64_t>(size_of(detail.operands)), strides[1], strides[2]};
   };
   const auto step = static_cast<int64_t>(size_of(detail.sums)) * detail.m * detail.n;
   for (int64_t batch = 0; batch < detail.batch; ++batch) {
-    matrix_product(detail.operands, detail.sums, d + batch * step, detail.n, side(detail.a, batch), side(detail.b, batch), detail.m, detail.n, detail.k,
-                   detail.accumulate, detail.precision);
+    host_math::dot(detail.operands, {d + batch * step, detail.n, 1}, side(detail.a, batch), side(detail.b, batch), static_cast<size_t>(detail.m),
+                   static_cast<size_t>(detail.n), static_cast<size_t>(detail.k), detail.accumulate);
   }
   frame.pe->board.issue(*op->tick);
   return op + 1;
@@ -80,7 +86,6 @@ void decode_dot(Decoder& decoder, uint32_t index) {
   detail->m = d.dims[first];
   detail->n = d.dims[first + 1];
   detail->k = a.dims[first + 1];
-  detail->precision = instruction.attributes[0];
   if (const uint32_t c = Decoder::operand(instruction, 2); c != absent) {
     detail->accumulate = true;
     detail->c = decoder.place(c);
@@ -90,9 +95,19 @@ void decode_dot(Decoder& decoder, uint32_t index) {
       detail->copy_c = true;
     }
   }
+  size_t scratch = 0;
+  for (const size_t o : {size_t{0}, size_t{1}}) {
+    DotDetail::Operand& operand = o == 0 ? detail->a : detail->b;
+    const Value& value = decoder.value(instruction.operands[o]);
+    if (operand.lazy || !decoder.slots_overlap(value.slot, d.slot)) continue;
+    operand.set_aside = value.bytes();
+    operand.scratch = scratch;
+    scratch += (operand.set_aside + 63) / 64 * 64;
+  }
+  decoder.need_scratch(scratch);
   Tick& tick = decoder.make_tick(index);
   decoder.costs.dot(tick, a.dtype, static_cast<uint64_t>(detail->batch), static_cast<uint64_t>(detail->m), static_cast<uint64_t>(detail->n),
-                    static_cast<uint64_t>(detail->k), detail->precision, decoder.local_bytes(instruction));
+                    static_cast<uint64_t>(detail->k), instruction.attributes[0], decoder.local_bytes(instruction));
   Op& op = decoder.emit(run_dot, index);
   op.detail = detail;
   op.tick = &tick;

@@ -191,52 +191,51 @@ void resolve(const DmaDetail& detail, Frame& frame, DmaAccess& access) {
   access.host = frame.pe->memory->backing_of(access.address);
 }
 
-void account(const DmaDetail& detail, const Tick& tick, Frame& frame, const DmaAccess& access) {
-  PeState& pe = *frame.pe;
+TransferCost transfer_cost(const PeState& pe, const DmaAccess& access, uint32_t rank, uint32_t size) {
   const CostModel& costs = *pe.costs;
-  if (access.elements == 0) {
-    pe.board.issue(tick, costs.transfer(0, 0, 0), 0);
-    return;
-  }
+  if (access.elements == 0) return {costs.transfer(0, 0, 0), 0};
   // Contiguous pieces: as many inner dimensions as follow each other without a gap; of a transposed tile, the dimension of stride 1.
   uint64_t run = 1;
-  int64_t expected = detail.size;
-  for (uint32_t d = detail.rank; d-- > 0;) {
+  int64_t expected = size;
+  for (uint32_t d = rank; d-- > 0;) {
     if (access.extent[d] == 1) continue;
     if (access.stride[d] != expected || access.wrap[d] != 0) break;
     run *= static_cast<uint64_t>(access.extent[d]);
     expected *= access.extent[d];
   }
   if (run == 1) {
-    for (uint32_t d = 0; d < detail.rank; ++d) {
-      if (access.stride[d] == detail.size && access.wrap[d] == 0) run = std::max(run, static_cast<uint64_t>(access.extent[d]));
+    for (uint32_t d = 0; d < rank; ++d) {
+      if (access.stride[d] == size && access.wrap[d] == 0) run = std::max(run, static_cast<uint64_t>(access.extent[d]));
     }
   }
   const uint64_t rows = access.elements / run;
-  const uint64_t run_bytes = run * detail.size;
-  const uint64_t bytes = access.elements * detail.size;
+  const uint64_t run_bytes = run * size;
+  const uint64_t bytes = access.elements * size;
   uint64_t misaligned = 0;
   if (const uint64_t alignment = costs.alignment(); alignment > 1) {
     uint64_t offsets = access.address;
-    for (uint32_t d = 0; d < detail.rank; ++d) {
-      if (access.extent[d] > 1 && access.stride[d] != detail.size) offsets |= static_cast<uint64_t>(access.stride[d]);
+    for (uint32_t d = 0; d < rank; ++d) {
+      if (access.extent[d] > 1 && access.stride[d] != size) offsets |= static_cast<uint64_t>(access.stride[d]);
     }
-    if (offsets % alignment != 0) {
-      if (!costs.misaligned_allowed()) {
-        throw Unsupported(concat("DMA at device address ", access.address, " is not aligned to the ", alignment, " bytes that ", pe.chip->name, " needs"), "",
-                          "align the tensor and its row stride, or choose a chip with byte-aligned DMA");
-      }
-      misaligned = rows;
-    } else if (run_bytes % alignment != 0) {
-      misaligned = rows;
+    if (offsets % alignment != 0 && !costs.misaligned_allowed()) {
+      throw Unsupported(concat("DMA at device address ", access.address, " is not aligned to the ", alignment, " bytes that ", pe.chip->name, " needs"), "",
+                        "align the tensor and its row stride, or choose a chip with byte-aligned DMA");
     }
+    if (offsets % alignment != 0 || run_bytes % alignment != 0) misaligned = rows;
   }
-  const uint64_t counted = run_bytes >= costs.access_bytes() ? bytes : rows * costs.access_bytes();
-  if (access.host != nullptr) {
+  return {costs.transfer(bytes, rows, misaligned), run_bytes >= costs.access_bytes() ? bytes : rows * costs.access_bytes()};
+}
+
+void account(const DmaDetail& detail, const Tick& tick, Frame& frame, const DmaAccess& access) {
+  PeState& pe = *frame.pe;
+  const TransferCost cost = transfer_cost(pe, access, detail.rank, detail.size);
+  SubCycles latency = 0;
+  if (access.elements != 0 && access.host != nullptr) {
     pe.span(access.low, access.high, detail.is_store ? Access::write : Access::read);  // makes it the current window
-    detail.is_store ? pe.count_write(access.low, access.high, counted) : pe.count_read(access.low, access.high, counted);
+    detail.is_store ? pe.count_write(access.low, access.high, cost.bytes) : pe.count_read(access.low, access.high, cost.bytes);
+    if (!detail.is_store) latency = pe.load_latency();
   }
-  pe.board.issue(tick, costs.transfer(bytes, rows, misaligned), detail.is_store || access.host == nullptr ? 0 : pe.load_latency());
+  pe.board.issue(tick, cost.duration, latency);
 }
 
 void load_tile(const DmaDetail& detail, Frame& frame, const DmaAccess& access) {

@@ -55,6 +55,13 @@ struct DmaAccess {
 // Evaluates and bounds-checks. Throws OutOfBounds, Undefined.
 void resolve(const DmaDetail& detail, Frame& frame, DmaAccess& access);
 
+// What a resolved transfer costs: time of the fabric interface, and bytes of whole DRAM accesses.
+struct TransferCost {
+  SubCycles duration = 0;
+  uint64_t bytes = 0;
+};
+TransferCost transfer_cost(const PeState& pe, const DmaAccess& access, uint32_t rank, uint32_t size);
+
 // Adds the transfer to the traffic and to the scoreboard.
 void account(const DmaDetail& detail, const Tick& tick, Frame& frame, const DmaAccess& access);
 
