@@ -23,7 +23,8 @@ namespace mtia::emulator {
 std::shared_ptr<const LoadedProgram> load_program(const TileProgram& program, const ChipSpec& chip) {
   verify(program);
   if (program.local_memory_bytes > chip.local_memory_bytes) {
-    throw OutOfLocalMemory(concat("needs ", program.local_memory_bytes, " bytes of local memory, a PE of ", chip.name, " has ", chip.local_memory_bytes),
+    throw OutOfLocalMemory(concat("needs ", program.local_memory_bytes, " bytes of local memory, a PE of ", chip.name,
+                                  " has ", chip.local_memory_bytes),
                            program.name, "use smaller blocks or fewer stages");
   }
   auto loaded = std::make_shared<LoadedProgram>(program, chip);
@@ -87,7 +88,13 @@ struct Fault {
 
 struct Emulator::State {
   State(const ChipSpec& spec, WorkerPool& workers)
-      : chip(spec), costs(spec), pool(workers), memory(spec.dram_bytes), cache(spec.sram_cache_bytes), arenas(workers.threads()), pes(spec.pe_count()) {
+      : chip(spec),
+        costs(spec),
+        pool(workers),
+        memory(spec.dram_bytes),
+        cache(spec.sram_cache_bytes),
+        arenas(workers.threads()),
+        pes(spec.pe_count()) {
     for (uint32_t i = 0; i < pes.size(); ++i) {
       pes[i].pe = i;
       pes[i].chip = &chip;
@@ -136,14 +143,16 @@ struct Emulator::State {
     frame.grid = launch.grid;
     frame.print = print;
     std::memcpy(frame.base[1], program.scalars.data(), program.scalars.size() * 8);
-    for (size_t i = 0; i < launch.arguments.size(); ++i) frame.scalars()[program.program.arguments[i].value] = launch.arguments[i];
+    for (size_t i = 0; i < launch.arguments.size(); ++i)
+      frame.scalars()[program.program.arguments[i].value] = launch.arguments[i];
     return frame;
   }
 
   // Runs one program; a fault is described with kernel, program, PE, instruction and source line.
   bool run_program(Frame& frame, PeState& pe, uint64_t number, Fault& fault) {
     frame.pe = &pe;
-    frame.id = {static_cast<uint32_t>(number % frame.grid[0]), static_cast<uint32_t>(number / frame.grid[0] % frame.grid[1]),
+    frame.id = {static_cast<uint32_t>(number % frame.grid[0]),
+                static_cast<uint32_t>(number / frame.grid[0] % frame.grid[1]),
                 static_cast<uint32_t>(number / frame.grid[0] / frame.grid[1])};
     pe.board.begin_program(costs.program_cost());
     const LoadedProgram& program = *frame.program;
@@ -157,8 +166,9 @@ struct Emulator::State {
       frame.fault = UINT32_MAX;
       const Instruction& instruction = program.program.instructions[index];
       const std::string line = program.program.location_of(instruction);
-      const std::string where = concat("kernel ", program.program.name, ", program (", frame.id[0], ", ", frame.id[1], ", ", frame.id[2], ") on PE ", pe.pe,
-                                       line.empty() ? "" : ", ", line, ", instruction ", index, " `", disassemble(program.program, instruction), "`");
+      const std::string where = concat("kernel ", program.program.name, ", program (", frame.id[0], ", ", frame.id[1],
+                                       ", ", frame.id[2], ") on PE ", pe.pe, line.empty() ? "" : ", ", line,
+                                       ", instruction ", index, " `", disassemble(program.program, instruction), "`");
       try {
         throw_error(error.category(), error.problem(), where, error.remedy());
       } catch (...) {
@@ -217,7 +227,8 @@ struct Emulator::State {
       ProcessingElement element(pe, static_cast<uint32_t>(item), job.pes);
       job.launch->kernel->entry(element, job.launch->arguments.data());
     } catch (const Error& error) {
-      const std::string where = concat("kernel ", job.launch->kernel->name, " on PE ", pe.pe, error.where().empty() ? "" : ", ", error.where());
+      const std::string where = concat("kernel ", job.launch->kernel->name, " on PE ", pe.pe,
+                                       error.where().empty() ? "" : ", ", error.where());
       try {
         throw_error(error.category(), error.problem(), where, error.remedy());
       } catch (...) {
@@ -246,11 +257,15 @@ struct Emulator::State {
       longest = std::max(longest, pe.board.finish());
       for (const Window& window : pe.windows) {
         if (window.high == 0) continue;
-        const auto same = std::find_if(merged.begin(), merged.end(), [&](const Window& w) { return w.range.begin == window.range.begin && w.range.end == window.range.end; });
+        const auto same = std::find_if(merged.begin(), merged.end(), [&](const Window& w) {
+          return w.range.begin == window.range.begin && w.range.end == window.range.end;
+        });
         same == merged.end() ? merged.push_back(window) : same->merge(window);
       }
     }
-    std::sort(merged.begin(), merged.end(), [](const Window& a, const Window& b) { return a.range.begin != b.range.begin ? a.range.begin < b.range.begin : a.range.end < b.range.end; });
+    std::sort(merged.begin(), merged.end(), [](const Window& a, const Window& b) {
+      return a.range.begin != b.range.begin ? a.range.begin < b.range.begin : a.range.end < b.range.end;
+    });
     for (const Window& window : merged) cache.use(window, account.bytes);
     finish(account, longest, chip.replace_ns * 1e-9, femtojoules);
     return account;
@@ -263,12 +278,14 @@ struct Emulator::State {
     const double dram_seconds = dram / (chip.dram_bytes_per_second * chip.dram_efficiency);
     const double sram_seconds = sram / chip.sram_bytes_per_second;
     const auto shared = static_cast<uint64_t>(chip.cycles(std::max(dram_seconds, sram_seconds)));
-    account.cycles = std::max((longest + cycle - 1) / cycle, shared) + static_cast<uint64_t>(chip.cycles(overhead_seconds));
+    account.cycles =
+        std::max((longest + cycle - 1) / cycle, shared) + static_cast<uint64_t>(chip.cycles(overhead_seconds));
     account.seconds = chip.seconds(static_cast<double>(account.cycles));
     account.pe_cycles = account.cycles * chip.pe_count();
     account.dynamic_joules = static_cast<double>(femtojoules) * 1e-15 +
                              (static_cast<double>(account.bytes.local_memory) * chip.local_memory_picojoules_per_byte +
-                              sram * (chip.sram_picojoules_per_byte + chip.network_picojoules_per_byte) + dram * chip.dram_picojoules_per_byte) *
+                              sram * (chip.sram_picojoules_per_byte + chip.network_picojoules_per_byte) +
+                              dram * chip.dram_picojoules_per_byte) *
                                  1e-12;
     account.joules = account.dynamic_joules + chip.static_watts * account.seconds;
   }
@@ -291,7 +308,8 @@ LaunchAccount Emulator::run(const Launch& launch) {
   if (launch.kernel != nullptr) {
     const size_t words = (launch.kernel->argument_bytes + 7) / 8;
     if (launch.arguments.size() != words) {
-      throw InvalidArgument(concat("kernel ", launch.kernel->name, " takes ", launch.kernel->argument_bytes, " bytes of arguments, the launch has ", launch.arguments.size() * 8));
+      throw InvalidArgument(concat("kernel ", launch.kernel->name, " takes ", launch.kernel->argument_bytes,
+                                   " bytes of arguments, the launch has ", launch.arguments.size() * 8));
     }
     used = launch.grid[0] == 0 ? job.pes : std::min(launch.grid[0], job.pes);
     job.pes = used;
@@ -301,14 +319,18 @@ LaunchAccount Emulator::run(const Launch& launch) {
     if (launch.program == nullptr) throw InvalidArgument("a launch needs a program or a kernel");
     const LoadedProgram& program = *launch.program;
     if (launch.arguments.size() != program.parameters.size()) {
-      throw InvalidArgument(concat("kernel ", program.program.name, " takes ", program.parameters.size(), " arguments, the launch has ", launch.arguments.size()));
+      throw InvalidArgument(concat("kernel ", program.program.name, " takes ", program.parameters.size(),
+                                   " arguments, the launch has ", launch.arguments.size()));
     }
     if (program.costs.chip() != state.chip) {
-      throw InvalidArgument(concat("kernel ", program.program.name, " was loaded for ", program.costs.chip().name, ", this device is ", state.chip.name), "",
-                            "load the program for the device's chip");
+      throw InvalidArgument(concat("kernel ", program.program.name, " was loaded for ", program.costs.chip().name,
+                                   ", this device is ", state.chip.name),
+                            "", "load the program for the device's chip");
     }
     const unsigned __int128 wide = static_cast<unsigned __int128>(launch.grid[0]) * launch.grid[1] * launch.grid[2];
-    if (wide > uint64_t{1} << 40) throw InvalidArgument(concat("grid of ", launch.grid[0], " x ", launch.grid[1], " x ", launch.grid[2], " programs is too large"));
+    if (wide > uint64_t{1} << 40)
+      throw InvalidArgument(
+          concat("grid of ", launch.grid[0], " x ", launch.grid[1], " x ", launch.grid[2], " programs is too large"));
     job.programs = static_cast<uint64_t>(wide);
     used = static_cast<uint32_t>(std::min<uint64_t>(job.programs, job.pes));
     if (program.ordered && job.programs > 1) {

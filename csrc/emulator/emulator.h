@@ -24,7 +24,8 @@ namespace mtia::emulator {
 class WorkerPool;
 class ProcessingElement;
 
-// A verified tile program decoded for fast execution on one chip. Immutable: launches of any thread and device of that chip share it.
+// A verified tile program decoded for fast execution on one chip. Immutable: launches of any thread and device of that
+// chip share it.
 class LoadedProgram;
 
 // What a launch passes to one parameter of a program.
@@ -43,7 +44,8 @@ std::string_view name_of(const LoadedProgram& program);
 const std::vector<ParameterInfo>& parameters_of(const LoadedProgram& program);
 std::string disassembly_of(const LoadedProgram& program);
 
-// A host-compiled kernel of kernels/cpp: `entry` runs once on every PE of the launch grid (see pe/processing_element.h).
+// A host-compiled kernel of kernels/cpp: `entry` runs once on every PE of the launch grid (see
+// pe/processing_element.h).
 struct CppKernel {
   std::string_view name;
   void (*entry)(ProcessingElement& pe, const void* arguments);
@@ -59,16 +61,18 @@ struct Launch {
   std::shared_ptr<const LoadedProgram> program;
   const CppKernel* kernel = nullptr;
 
-  // Programs of the grid. For a C++ kernel grid[0] is the number of PEs that run it, at most the chip's; 0: all of them.
+  // Programs of the grid. For a C++ kernel grid[0] is the number of PEs that run it, at most the chip's; 0: all of
+  // them.
   std::array<uint32_t, 3> grid{1, 1, 1};
 
-  // One 64-bit word a parameter of a tile program, in order: a device address, or a scalar's bits (floats in their own dtype's bits in
-  // the low end, integers sign-extended, i1 0 or 1). For a C++ kernel: its argument struct, set by set_arguments.
+  // One 64-bit word a parameter of a tile program, in order: a device address, or a scalar's bits (floats in their own
+  // dtype's bits in the low end, integers sign-extended, i1 0 or 1). For a C++ kernel: its argument struct, set by
+  // set_arguments.
   SmallArray<uint64_t, 32> arguments;
 
-  // The device memory this launch may touch, normally one range a tensor argument: an access outside of all of them is OutOfBounds.
-  // Empty: any live allocation. Ranges travel with the launch because the allocator may reuse a freed tensor's memory in stream order
-  // while the launch is still queued.
+  // The device memory this launch may touch, normally one range a tensor argument: an access outside of all of them is
+  // OutOfBounds. Empty: any live allocation. Ranges travel with the launch because the allocator may reuse a freed
+  // tensor's memory in stream order while the launch is still queued.
   SmallArray<AddressRange, 8> extents;
 
   template <typename Arguments>
@@ -90,13 +94,14 @@ class Emulator {
   const ChipSpec& chip() const;
   DeviceMemory& memory();
 
-  // Runs every program of the grid; blocks until all have run. One launch at a time. Returns what it cost on the chip: the same for any
-  // number of host threads. Throws an mtia::Error with the kernel, program id, PE, instruction and source line of the first faulting program
-  // (lowest program id); the device stays usable.
+  // Runs every program of the grid; blocks until all have run. One launch at a time. Returns what it cost on the chip:
+  // the same for any number of host threads. Throws an mtia::Error with the kernel, program id, PE, instruction and
+  // source line of the first faulting program (lowest program id); the device stays usable.
   LaunchAccount run(const Launch& launch);
 
-  // Accounts of a copy or fill by the host link or the DMA engines, so that the cache of the SRAM knows what they touched.
-  // `write`: the device's memory is written. Returns the account of DRAM and SRAM traffic and the seconds at DRAM bandwidth.
+  // Accounts of a copy or fill by the host link or the DMA engines, so that the cache of the SRAM knows what they
+  // touched. `write`: the device's memory is written. Returns the account of DRAM and SRAM traffic and the seconds at
+  // DRAM bandwidth.
   LaunchAccount account_transfer(uint64_t address, uint64_t bytes, bool write);
 
   // Where `print` instructions go: one whole line a call. nullptr: standard output.

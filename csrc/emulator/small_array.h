@@ -1,4 +1,5 @@
-// A growable array of trivial elements whose first `inline_count` live inside of the object: launches carry their arguments without heap churn.
+// A growable array of trivial elements whose first `inline_count` live inside of the object: launches carry their
+// arguments without heap churn.
 #pragma once
 
 #include <cstddef>

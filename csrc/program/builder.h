@@ -1,4 +1,5 @@
-// Builds tile programs in C++, for tests and tools: registers, slots packed one after the other, instructions by mnemonic.
+// Builds tile programs in C++, for tests and tools: registers, slots packed one after the other, instructions by
+// mnemonic.
 #pragma once
 
 #include <cstring>
@@ -72,8 +73,10 @@ class ProgramBuilder {
     location_ = static_cast<uint32_t>(program_.locations.size() - 1);
   }
 
-  void emit(Opcode opcode, std::vector<uint32_t> results, std::vector<uint32_t> operands, std::vector<int64_t> attributes = {}) {
-    program_.instructions.push_back({opcode, std::move(results), std::move(operands), std::move(attributes), location_});
+  void emit(Opcode opcode, std::vector<uint32_t> results, std::vector<uint32_t> operands,
+            std::vector<int64_t> attributes = {}) {
+    program_.instructions.push_back(
+        {opcode, std::move(results), std::move(operands), std::move(attributes), location_});
   }
   // Scalar arithmetic with a fresh result.
   uint32_t scalar_op(Opcode opcode, DType dtype, std::vector<uint32_t> operands, std::vector<int64_t> attributes = {}) {
@@ -90,7 +93,8 @@ class ProgramBuilder {
     uint32_t start = absent;
     uint32_t wrap = absent;
   };
-  void load(uint32_t d, uint32_t base, std::initializer_list<Dimension> dimensions, uint32_t other = absent, uint32_t mask = absent) {
+  void load(uint32_t d, uint32_t base, std::initializer_list<Dimension> dimensions, uint32_t other = absent,
+            uint32_t mask = absent) {
     emit(Opcode::dma_load, {d}, dma_operands(base, other, mask, dimensions), {0});
   }
   void store(uint32_t base, uint32_t a, std::initializer_list<Dimension> dimensions, uint32_t mask = absent) {
@@ -100,7 +104,8 @@ class ProgramBuilder {
   TileProgram& program() { return program_; }
 
  private:
-  static std::vector<uint32_t> dma_operands(uint32_t first, uint32_t second, uint32_t third, std::initializer_list<Dimension> dimensions) {
+  static std::vector<uint32_t> dma_operands(uint32_t first, uint32_t second, uint32_t third,
+                                            std::initializer_list<Dimension> dimensions) {
     std::vector<uint32_t> operands{first, second, third};
     for (const Dimension& d : dimensions) operands.insert(operands.end(), {d.stride, d.low, d.high, d.start, d.wrap});
     return operands;

@@ -114,7 +114,8 @@ std::string disassemble(const TileProgram& program) {
   std::ostringstream out;
   out << "program " << program.name << "  // " << program.local_memory_bytes << " bytes of local memory\n";
   for (const Argument& argument : program.arguments) {
-    out << "argument %" << argument.value << ":" << (argument.is_pointer ? "*" : "") << name_of(argument.dtype) << " " << argument.name << "\n";
+    out << "argument %" << argument.value << ":" << (argument.is_pointer ? "*" : "") << name_of(argument.dtype) << " "
+        << argument.name << "\n";
   }
   for (size_t i = 0; i < program.slots.size(); ++i) {
     const Slot& slot = program.slots[i];
@@ -130,7 +131,9 @@ std::string disassemble(const TileProgram& program) {
     put_instruction(out, program, instruction);
     if (const std::string location = program.location_of(instruction); !location.empty()) out << "  // " << location;
     out << "\n";
-    if (form == Form::for_begin || form == Form::block_begin || instruction.opcode == Opcode::if_begin || form == Form::block_else) ++depth;
+    if (form == Form::for_begin || form == Form::block_begin || instruction.opcode == Opcode::if_begin ||
+        form == Form::block_else)
+      ++depth;
   }
   return std::move(out).str();
 }

@@ -45,8 +45,9 @@ class Reader {
   uint32_t count(size_t smallest, const char* what) {
     const auto value = get<uint32_t>(what);
     if (value > (bytes_.size() - position_) / smallest) {
-      throw InvalidProgram(concat("tile program: ", value, " ", what, " do not fit in the ", bytes_.size() - position_, " bytes that are left"), "",
-                           "delete the cached program and compile again");
+      throw InvalidProgram(concat("tile program: ", value, " ", what, " do not fit in the ", bytes_.size() - position_,
+                                  " bytes that are left"),
+                           "", "delete the cached program and compile again");
     }
     return value;
   }
@@ -63,7 +64,8 @@ class Reader {
  private:
   void need(size_t count, const char* what) const {
     if (bytes_.size() - position_ < count) {
-      throw InvalidProgram(concat("tile program: the bytes end inside of ", what), "", "delete the cached program and compile again");
+      throw InvalidProgram(concat("tile program: the bytes end inside of ", what), "",
+                           "delete the cached program and compile again");
     }
   }
   std::span<const std::byte> bytes_;
@@ -72,7 +74,8 @@ class Reader {
 
 DType checked_dtype(uint8_t number, const char* what) {
   const auto dtype = static_cast<DType>(number);
-  if (!is_valid(dtype)) throw InvalidProgram(concat("tile program: dtype number ", unsigned{number}, " of ", what, " does not exist"));
+  if (!is_valid(dtype))
+    throw InvalidProgram(concat("tile program: dtype number ", unsigned{number}, " of ", what, " does not exist"));
   return dtype;
 }
 
@@ -170,10 +173,12 @@ TileProgram deserialise(std::span<const std::byte> bytes) {
   }
   Reader header(bytes.subspan(sizeof(magic), header_bytes - sizeof(magic)));
   if (const auto version = header.get<uint32_t>("the header"); version != program_format_version) {
-    throw InvalidProgram(concat("tile program of format ", version, ", this build reads format ", program_format_version), "", remedy);
+    throw InvalidProgram(
+        concat("tile program of format ", version, ", this build reads format ", program_format_version), "", remedy);
   }
   if (const auto fingerprint = header.get<uint32_t>("the header"); fingerprint != isa_fingerprint()) {
-    throw InvalidProgram(concat("tile program for instruction set ", fingerprint, ", this build's is ", isa_fingerprint()), "", remedy);
+    throw InvalidProgram(
+        concat("tile program for instruction set ", fingerprint, ", this build's is ", isa_fingerprint()), "", remedy);
   }
   const auto payload_bytes = header.get<uint32_t>("the header");
   const auto checksum = header.get<uint32_t>("the header");
@@ -181,14 +186,16 @@ TileProgram deserialise(std::span<const std::byte> bytes) {
   if (payload.size() != payload_bytes) {
     throw InvalidProgram(concat("tile program of ", payload_bytes, " payload bytes has ", payload.size()), "", remedy);
   }
-  if (crc32(payload.data(), payload.size()) != checksum) throw InvalidProgram("tile program: the checksum does not match its bytes", "", remedy);
+  if (crc32(payload.data(), payload.size()) != checksum)
+    throw InvalidProgram("tile program: the checksum does not match its bytes", "", remedy);
 
   Reader reader(payload);
   TileProgram program;
   const uint32_t string_count = reader.count(4, "strings");
   for (uint32_t i = 0; i < string_count; ++i) program.strings.push_back(reader.text("a string"));
   const auto text_of = [&program](uint32_t number, const char* what) -> const std::string& {
-    if (number >= program.strings.size()) throw InvalidProgram(concat("tile program: string ", number, " of ", what, " does not exist"));
+    if (number >= program.strings.size())
+      throw InvalidProgram(concat("tile program: string ", number, " of ", what, " does not exist"));
     return program.strings[number];
   };
   program.name = text_of(reader.get<uint32_t>("the name"), "the name");
@@ -198,7 +205,8 @@ TileProgram deserialise(std::span<const std::byte> bytes) {
     Argument argument;
     argument.name = text_of(reader.get<uint32_t>("an argument"), "an argument");
     const auto kind = reader.get<uint8_t>("an argument");
-    if (kind > 1) throw InvalidProgram(concat("tile program: argument ", argument.name, " is of kind ", unsigned{kind}));
+    if (kind > 1)
+      throw InvalidProgram(concat("tile program: argument ", argument.name, " is of kind ", unsigned{kind}));
     argument.is_pointer = kind == 1;
     argument.dtype = checked_dtype(reader.get<uint8_t>("an argument"), "an argument");
     reader.get<uint16_t>("an argument");
@@ -222,7 +230,9 @@ TileProgram deserialise(std::span<const std::byte> bytes) {
     value.dtype = checked_dtype(reader.get<uint8_t>("a value"), "a value");
     value.rank = reader.get<uint8_t>("a value");
     reader.get<uint8_t>("a value");
-    if (value.rank > max_rank) throw InvalidProgram(concat("tile program: value ", i, " has rank ", unsigned{value.rank}, ", at most ", max_rank));
+    if (value.rank > max_rank)
+      throw InvalidProgram(
+          concat("tile program: value ", i, " has rank ", unsigned{value.rank}, ", at most ", max_rank));
     value.slot = reader.get<uint32_t>("a value");
     value.bits = reader.get<uint64_t>("a value");
     for (size_t d = 0; d < value.rank; ++d) value.dims[d] = reader.get<uint32_t>("a value");
@@ -241,7 +251,8 @@ TileProgram deserialise(std::span<const std::byte> bytes) {
   for (uint32_t i = 0; i < instruction_count; ++i) {
     Instruction instruction;
     const auto opcode = reader.get<uint16_t>("an instruction");
-    if (opcode >= opcode_count) throw InvalidProgram(concat("tile program: opcode ", opcode, " of instruction ", i, " does not exist"));
+    if (opcode >= opcode_count)
+      throw InvalidProgram(concat("tile program: opcode ", opcode, " of instruction ", i, " does not exist"));
     instruction.opcode = static_cast<Opcode>(opcode);
     const auto results = reader.get<uint16_t>("an instruction");
     const auto operands = reader.get<uint16_t>("an instruction");
@@ -252,7 +263,8 @@ TileProgram deserialise(std::span<const std::byte> bytes) {
     for (unsigned a = 0; a < attributes; ++a) instruction.attributes.push_back(reader.get<int64_t>("an instruction"));
     program.instructions.push_back(std::move(instruction));
   }
-  if (!reader.at_end()) throw InvalidProgram(concat("tile program: ", reader.left(), " bytes after its end"), "", remedy);
+  if (!reader.at_end())
+    throw InvalidProgram(concat("tile program: ", reader.left(), " bytes after its end"), "", remedy);
   return program;
 }
 

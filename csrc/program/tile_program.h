@@ -16,16 +16,17 @@ inline constexpr size_t max_rank = 6;
 
 enum class ValueKind : uint8_t { scalar, constant, tile };
 
-// A piece of local memory. `buffers` > 1: num_stages rotation, charged bytes * buffers; only the scoreboard sees the copies.
+// A piece of local memory. `buffers` > 1: num_stages rotation, charged bytes * buffers; only the scoreboard sees the
+// copies.
 struct Slot {
   uint32_t offset = 0;
   uint32_t bytes = 0;
   uint32_t buffers = 1;
 };
 
-// A register: a 64-bit scalar slot (floats hold their own dtype's bits in the low end, integers sign-extended, i1 0 or 1), a constant, or a
-// tile of static shape, dense and row-major in its slot. Tiles that share a slot share its contents (views); slots that overlap
-// share only space.
+// A register: a 64-bit scalar slot (floats hold their own dtype's bits in the low end, integers sign-extended, i1 0 or
+// 1), a constant, or a tile of static shape, dense and row-major in its slot. Tiles that share a slot share its
+// contents (views); slots that overlap share only space.
 struct Value {
   ValueKind kind = ValueKind::scalar;
   DType dtype = DType::I32;

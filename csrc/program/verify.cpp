@@ -51,12 +51,14 @@ class Verifier {
     check_values();
     defined_values_.assign(program_.values.size(), false);
     defined_slots_.assign(program_.slots.size(), false);
-    for (size_t i = 0; i < program_.values.size(); ++i) defined_values_[i] = program_.values[i].kind == ValueKind::constant;
+    for (size_t i = 0; i < program_.values.size(); ++i)
+      defined_values_[i] = program_.values[i].kind == ValueKind::constant;
     for (const Argument& argument : program_.arguments) {
       if (argument.value >= program_.values.size() || program_.values[argument.value].kind != ValueKind::scalar) {
         refuse_program(concat("argument ", argument.name, " does not name a scalar"));
       }
-      if (defined_values_[argument.value]) refuse_program(concat("argument ", argument.name, " shares its register with another"));
+      if (defined_values_[argument.value])
+        refuse_program(concat("argument ", argument.name, " shares its register with another"));
       defined_values_[argument.value] = true;
     }
     arguments_ = defined_values_;
@@ -78,18 +80,20 @@ class Verifier {
  private:
   struct Block {
     Opcode opcode;
-    bool tested = false;     // while: its while_test was seen
+    bool tested = false;  // while: its while_test was seen
     bool has_else = false;
   };
 
   [[noreturn]] void refuse_program(const std::string& problem) const {
-    throw InvalidProgram(problem, concat("tile program ", program_.name), "compile the kernel again; a program that the compiler made is a defect to report");
+    throw InvalidProgram(problem, concat("tile program ", program_.name),
+                         "compile the kernel again; a program that the compiler made is a defect to report");
   }
   [[noreturn]] void refuse(const std::string& problem) const {
     const auto index = static_cast<size_t>(current_ - program_.instructions.data());
     const std::string line = program_.location_of(*current_);
     throw InvalidProgram(problem,
-                         concat("tile program ", program_.name, ", instruction ", index, " `", disassemble(program_, *current_), "`", line.empty() ? "" : " at ", line),
+                         concat("tile program ", program_.name, ", instruction ", index, " `",
+                                disassemble(program_, *current_), "`", line.empty() ? "" : " at ", line),
                          "compile the kernel again; a program that the compiler made is a defect to report");
   }
   void require(bool holds, const char* problem) const {
@@ -97,7 +101,9 @@ class Verifier {
   }
 
   const Value& value(uint32_t id) const { return program_.values[id]; }
-  uint32_t operand(size_t index) const { return index < current_->operands.size() ? current_->operands[index] : absent; }
+  uint32_t operand(size_t index) const {
+    return index < current_->operands.size() ? current_->operands[index] : absent;
+  }
   uint32_t result(size_t index) const { return index < current_->results.size() ? current_->results[index] : absent; }
   int64_t attribute(size_t index) const { return current_->attributes[index]; }
   bool is_tile(uint32_t id) const { return id != absent && value(id).is_tile(); }
@@ -108,11 +114,14 @@ class Verifier {
     if (program_.instructions.size() > (size_t{1} << 24)) refuse_program("more than 2^24 instructions");
     for (size_t i = 0; i < program_.slots.size(); ++i) {
       const Slot& slot = program_.slots[i];
-      if (slot.buffers == 0 || slot.buffers > 64) refuse_program(concat("slot ", i, " has ", slot.buffers, " buffers, allowed are 1 to 64"));
-      if (slot.offset % 16 != 0) refuse_program(concat("slot ", i, " at offset ", slot.offset, " is not aligned to 16 bytes"));
+      if (slot.buffers == 0 || slot.buffers > 64)
+        refuse_program(concat("slot ", i, " has ", slot.buffers, " buffers, allowed are 1 to 64"));
+      if (slot.offset % 16 != 0)
+        refuse_program(concat("slot ", i, " at offset ", slot.offset, " is not aligned to 16 bytes"));
       const uint64_t end = uint64_t{slot.offset} + uint64_t{slot.bytes} * slot.buffers;
       if (end > program_.local_memory_bytes) {
-        refuse_program(concat("slot ", i, " ends at ", end, ", the program declares ", program_.local_memory_bytes, " bytes of local memory"));
+        refuse_program(concat("slot ", i, " ends at ", end, ", the program declares ", program_.local_memory_bytes,
+                              " bytes of local memory"));
       }
     }
   }
@@ -125,19 +134,22 @@ class Verifier {
         continue;
       }
       if (v.rank == 0) refuse_program(concat("tile ", i, " has rank 0"));
-      if (v.slot >= program_.slots.size()) refuse_program(concat("tile ", i, " lies on slot ", v.slot, ", which does not exist"));
+      if (v.slot >= program_.slots.size())
+        refuse_program(concat("tile ", i, " lies on slot ", v.slot, ", which does not exist"));
       unsigned __int128 bytes = size_of(v.dtype);
       for (size_t d = 0; d < v.rank; ++d) bytes *= v.dims[d];
       if (bytes == 0) refuse_program(concat("tile ", i, " is empty"));
       if (bytes > program_.slots[v.slot].bytes) {
-        refuse_program(concat("tile ", i, " needs more than the ", program_.slots[v.slot].bytes, " bytes of slot ", v.slot));
+        refuse_program(
+            concat("tile ", i, " needs more than the ", program_.slots[v.slot].bytes, " bytes of slot ", v.slot));
       }
     }
   }
 
   void check_count(std::string_view list, size_t count, const char* what) const {
     const Arity arity = arity_of(list);
-    if (count < arity.least || count > arity.most) refuse(concat(count, " ", what, " where the signature is (", list, ")"));
+    if (count < arity.least || count > arity.most)
+      refuse(concat(count, " ", what, " where the signature is (", list, ")"));
   }
 
   void check_signature() const {
@@ -152,12 +164,14 @@ class Verifier {
         continue;
       }
       if (id >= program_.values.size()) refuse(concat("operand ", i, " is value ", id, ", which does not exist"));
-      if (value(id).is_tile() ? !defined_slots_[value(id).slot] : !defined_values_[id]) refuse(concat("operand ", i, " is read before it is written"));
+      if (value(id).is_tile() ? !defined_slots_[value(id).slot] : !defined_values_[id])
+        refuse(concat("operand ", i, " is read before it is written"));
     }
     for (size_t i = 0; i < current_->results.size(); ++i) {
       const uint32_t id = current_->results[i];
       if (id == absent) {
-        if (!may_be_absent(info.results, i) && current_->opcode != Opcode::philox) refuse(concat("result ", i, " is absent"));
+        if (!may_be_absent(info.results, i) && current_->opcode != Opcode::philox)
+          refuse(concat("result ", i, " is absent"));
         continue;
       }
       if (id >= program_.values.size()) refuse(concat("result ", i, " is value ", id, ", which does not exist"));
@@ -178,8 +192,8 @@ class Verifier {
   // A result and an operand either share no byte, or are the same elements in place.
   void in_place_or_apart(uint32_t d, uint32_t a) const {
     if (!is_tile(d) || !is_tile(a) || !slots_overlap(d, a)) return;
-    const bool same = program_.slots[value(d).slot].offset == program_.slots[value(a).slot].offset && size_of(dtype(d)) == size_of(dtype(a)) &&
-                      value(d).elements() == value(a).elements();
+    const bool same = program_.slots[value(d).slot].offset == program_.slots[value(a).slot].offset &&
+                      size_of(dtype(d)) == size_of(dtype(a)) && value(d).elements() == value(a).elements();
     require(same, "result and operand overlap in local memory");
   }
   void apart(uint32_t d, uint32_t a) const {
@@ -187,8 +201,12 @@ class Verifier {
   }
 
   void scalar(uint32_t id, const char* problem) const { require(id == absent || !is_tile(id), problem); }
-  void integer_scalar(uint32_t id) const { require(id == absent || (!is_tile(id) && is_integer(dtype(id))), "a scalar integer is needed"); }
-  void address(uint32_t id) const { require(id != absent && !is_tile(id) && dtype(id) == DType::I64, "an address is a scalar i64"); }
+  void integer_scalar(uint32_t id) const {
+    require(id == absent || (!is_tile(id) && is_integer(dtype(id))), "a scalar integer is needed");
+  }
+  void address(uint32_t id) const {
+    require(id != absent && !is_tile(id) && dtype(id) == DType::I64, "an address is a scalar i64");
+  }
   void tile(uint32_t id) const { require(is_tile(id), "a tile is needed"); }
   void same_dtype(uint32_t a, uint32_t b) const { require(dtype(a) == dtype(b), "the dtypes differ"); }
   void same_shape(uint32_t a, uint32_t b) const {
@@ -207,12 +225,15 @@ class Verifier {
     require(is_tile(d), "a scalar result of a tile operand");
     require(value(a).rank == value(d).rank, "operand and result differ in rank");
     for (size_t i = 0; i < value(d).rank; ++i) {
-      require(value(a).dims[i] == value(d).dims[i] || value(a).dims[i] == 1, "the operand does not broadcast to the result's shape");
+      require(value(a).dims[i] == value(d).dims[i] || value(a).dims[i] == 1,
+              "the operand does not broadcast to the result's shape");
     }
     in_place_or_apart(d, a);
   }
 
-  void axis_of(uint32_t a, int64_t axis) const { require(axis >= 0 && axis < value(a).rank, "the axis lies outside of the tile's rank"); }
+  void axis_of(uint32_t a, int64_t axis) const {
+    require(axis >= 0 && axis < value(a).rank, "the axis lies outside of the tile's rank");
+  }
 
   // d is a without its axis.
   void reduced(uint32_t d, uint32_t a, int64_t axis) const {
@@ -224,7 +245,8 @@ class Verifier {
       tile(d);
       require(value(d).rank + 1 == value(a).rank, "the result's rank is one less");
       for (size_t i = 0, j = 0; i < value(a).rank; ++i) {
-        if (static_cast<int64_t>(i) != axis) require(value(d).dims[j++] == value(a).dims[i], "the result's shape is the operand's without the axis");
+        if (static_cast<int64_t>(i) != axis)
+          require(value(d).dims[j++] == value(a).dims[i], "the result's shape is the operand's without the axis");
       }
     }
     apart(d, a);
@@ -232,7 +254,8 @@ class Verifier {
 
   void kind_fits(int64_t kind, DType type) const {
     require(kind >= 0 && kind < static_cast<int64_t>(reduce_kind_count), "the reduction kind does not exist");
-    require(is_float_kind(static_cast<ReduceKind>(kind)) == is_float(type), "the reduction kind does not fit the dtype");
+    require(is_float_kind(static_cast<ReduceKind>(kind)) == is_float(type),
+            "the reduction kind does not fit the dtype");
   }
 
   void mask_for(uint32_t mask, uint32_t shape) const {
@@ -242,7 +265,8 @@ class Verifier {
     tile(shape);
     require(value(mask).rank == value(shape).rank, "mask and tile differ in rank");
     for (size_t i = 0; i < value(shape).rank; ++i) {
-      require(value(mask).dims[i] == value(shape).dims[i] || value(mask).dims[i] == 1, "the mask does not broadcast to the tile");
+      require(value(mask).dims[i] == value(shape).dims[i] || value(mask).dims[i] == 1,
+              "the mask does not broadcast to the tile");
     }
   }
   void whole_mask(uint32_t mask, uint32_t shape) const {
@@ -310,7 +334,8 @@ class Verifier {
         return;
       case Form::iota:
         tile(d);
-        require(value(d).rank == 1 && is_integer(dtype(d)) && dtype(d) != DType::I1, "iota is an integer tile of rank 1");
+        require(value(d).rank == 1 && is_integer(dtype(d)) && dtype(d) != DType::I1,
+                "iota is an integer tile of rank 1");
         return;
       case Form::philox:
         return check_philox();
@@ -325,8 +350,10 @@ class Verifier {
         const int64_t start = attribute(1);
         const int64_t step = attribute(2);
         const auto axis = static_cast<size_t>(attribute(0));
-        require(step >= 1 && step <= int64_t{1} << 31 && start >= 0 && start <= int64_t{1} << 31, "start or step is out of range");
-        require(start + (int64_t{value(d).dims[axis]} - 1) * step < int64_t{value(a).dims[axis]}, "the slice runs past the end of the tile");
+        require(step >= 1 && step <= int64_t{1} << 31 && start >= 0 && start <= int64_t{1} << 31,
+                "start or step is out of range");
+        require(start + (int64_t{value(d).dims[axis]} - 1) * step < int64_t{value(a).dims[axis]},
+                "the slice runs past the end of the tile");
         for (size_t i = 0; i < value(d).rank; ++i) {
           if (i != axis) require(value(d).dims[i] == value(a).dims[i], "the shapes differ outside of the axis");
         }
@@ -342,9 +369,11 @@ class Verifier {
         const auto axis = static_cast<size_t>(attribute(0));
         for (size_t i = 0; i < value(d).rank; ++i) {
           if (i == axis) {
-            require(uint64_t{value(a).dims[i]} + value(b).dims[i] == value(d).dims[i], "the sizes along the axis do not add up");
+            require(uint64_t{value(a).dims[i]} + value(b).dims[i] == value(d).dims[i],
+                    "the sizes along the axis do not add up");
           } else {
-            require(value(a).dims[i] == value(d).dims[i] && value(b).dims[i] == value(d).dims[i], "the shapes differ outside of the axis");
+            require(value(a).dims[i] == value(d).dims[i] && value(b).dims[i] == value(d).dims[i],
+                    "the shapes differ outside of the axis");
           }
         }
         apart(d, a);
@@ -372,7 +401,8 @@ class Verifier {
         axis_of(a, attribute(0));
         require(value(a).rank == value(d).rank, "the ranks differ");
         for (size_t i = 0; i < value(d).rank; ++i) {
-          if (static_cast<int64_t>(i) != attribute(0)) require(value(a).dims[i] == value(d).dims[i], "the shapes differ outside of the axis");
+          if (static_cast<int64_t>(i) != attribute(0))
+            require(value(a).dims[i] == value(d).dims[i], "the shapes differ outside of the axis");
         }
         apart(d, a);
         apart(d, b);
@@ -389,7 +419,8 @@ class Verifier {
       case Form::histogram:
         tile(d);
         tile(a);
-        require(value(d).rank == 1 && dtype(d) == DType::I32 && is_integer(dtype(a)), "histogram of integers gives i32 of rank 1");
+        require(value(d).rank == 1 && dtype(d) == DType::I32 && is_integer(dtype(a)),
+                "histogram of integers gives i32 of rank 1");
         whole_mask(b, a);
         apart(d, a);
         apart(d, b);
@@ -468,7 +499,8 @@ class Verifier {
   }
 
   void string_number(int64_t number) const {
-    require(number >= 0 && static_cast<uint64_t>(number) < program_.strings.size(), "the message string does not exist");
+    require(number >= 0 && static_cast<uint64_t>(number) < program_.strings.size(),
+            "the message string does not exist");
   }
 
   void check_philox() const {
@@ -505,12 +537,15 @@ class Verifier {
     tile(d);
     tile(a);
     same_dtype(d, a);
-    require(value(d).rank == value(a).rank && current_->attributes.size() == value(d).rank, "permutation and ranks differ");
+    require(value(d).rank == value(a).rank && current_->attributes.size() == value(d).rank,
+            "permutation and ranks differ");
     unsigned seen = 0;
     for (size_t i = 0; i < value(d).rank; ++i) {
-      require(attribute(i) >= 0 && attribute(i) < value(a).rank, "the permutation names a dimension that does not exist");
+      require(attribute(i) >= 0 && attribute(i) < value(a).rank,
+              "the permutation names a dimension that does not exist");
       seen |= 1U << attribute(i);
-      require(value(d).dims[i] == value(a).dims[static_cast<size_t>(attribute(i))], "the shape is not the permuted one");
+      require(value(d).dims[i] == value(a).dims[static_cast<size_t>(attribute(i))],
+              "the shape is not the permuted one");
     }
     require(seen == (1U << value(d).rank) - 1, "the permutation names a dimension twice");
     apart(d, a);
@@ -523,11 +558,15 @@ class Verifier {
     const uint32_t c = operand(2);
     for (const uint32_t id : {d, a, b}) tile(id);
     const size_t rank = value(d).rank;
-    require((rank == 2 || rank == 3) && value(a).rank == rank && value(b).rank == rank, "operands and result have rank 2 or 3");
-    if (rank == 3) require(value(a).dims[0] == value(d).dims[0] && value(b).dims[0] == value(d).dims[0], "the batch sizes differ");
+    require((rank == 2 || rank == 3) && value(a).rank == rank && value(b).rank == rank,
+            "operands and result have rank 2 or 3");
+    if (rank == 3)
+      require(value(a).dims[0] == value(d).dims[0] && value(b).dims[0] == value(d).dims[0], "the batch sizes differ");
     const size_t m = rank - 2;
     const size_t n = rank - 1;
-    require(value(a).dims[m] == value(d).dims[m] && value(b).dims[n] == value(d).dims[n] && value(a).dims[n] == value(b).dims[m], "the shapes do not multiply");
+    require(value(a).dims[m] == value(d).dims[m] && value(b).dims[n] == value(d).dims[n] &&
+                value(a).dims[n] == value(b).dims[m],
+            "the shapes do not multiply");
     same_dtype(a, b);
     const DType type = dtype(a);
     const DType sums = type == DType::F64 ? DType::F64 : (type == DType::I8 ? DType::I32 : DType::F32);
@@ -609,11 +648,13 @@ class Verifier {
         open_.push_back({current_->opcode});
         return;
       case Opcode::while_test:
-        require(!open_.empty() && open_.back().opcode == Opcode::while_begin && !open_.back().tested, "while_test without its while_begin");
+        require(!open_.empty() && open_.back().opcode == Opcode::while_begin && !open_.back().tested,
+                "while_test without its while_begin");
         open_.back().tested = true;
         return;
       case Opcode::else_begin:
-        require(!open_.empty() && open_.back().opcode == Opcode::if_begin && !open_.back().has_else, "else_begin without its if_begin");
+        require(!open_.empty() && open_.back().opcode == Opcode::if_begin && !open_.back().has_else,
+                "else_begin without its if_begin");
         open_.back().has_else = true;
         return;
       case Opcode::end:

@@ -42,7 +42,8 @@ std::vector<int> allowed_cores() {
 
 }  // namespace
 
-// A submission. `active` counts workers inside of it: the next submission waits until they have left, so the fields may be reused.
+// A submission. `active` counts workers inside of it: the next submission waits until they have left, so the fields may
+// be reused.
 struct WorkerPool::Job {
   std::atomic<uint64_t> next{0};
   std::atomic<uint64_t> done{0};
@@ -67,7 +68,8 @@ unsigned WorkerPool::default_threads() {
     char* end = nullptr;
     const long value = std::strtol(text, &end, 10);
     if (*end != '\0' || value < 1 || value > 1024) {
-      throw InvalidArgument(concat("MTIA_SIM_THREADS=", text, " is not a number of threads"), "", "set it to 1 ... 1024, or unset it for every core");
+      throw InvalidArgument(concat("MTIA_SIM_THREADS=", text, " is not a number of threads"), "",
+                            "set it to 1 ... 1024, or unset it for every core");
     }
     return static_cast<unsigned>(value);
   }
@@ -143,7 +145,8 @@ void WorkerPool::work(unsigned thread) {
 void WorkerPool::run(uint64_t items, void (*body)(void*, uint64_t, unsigned), void* context, unsigned parallelism) {
   if (items == 0) return;
   std::lock_guard submission(submission_);
-  const uint64_t helpers_wanted = std::min<uint64_t>(items - 1, parallelism == 0 ? worker_count_ : std::min(parallelism - 1, worker_count_));
+  const uint64_t helpers_wanted =
+      std::min<uint64_t>(items - 1, parallelism == 0 ? worker_count_ : std::min(parallelism - 1, worker_count_));
   if (helpers_wanted == 0) {
     for (uint64_t item = 0; item < items; ++item) body(context, item, 0);
     return;
@@ -157,7 +160,9 @@ void WorkerPool::run(uint64_t items, void (*body)(void*, uint64_t, unsigned), vo
   job.tickets.store(static_cast<uint32_t>(helpers_wanted), std::memory_order_relaxed);
   epoch_.fetch_add(1);  // odd: open
   if (sleepers_.load() != 0) {
-    { std::lock_guard lock(sleep_); }
+    {
+      std::lock_guard lock(sleep_);
+    }
     wake_.notify_all();
   }
   job.drain(0);

@@ -14,7 +14,8 @@ namespace mtia::emulator {
 
 class WorkerPool {
  public:
-  // `threads` compute in all, the submitting one included: threads - 1 workers are made. 0: MTIA_SIM_THREADS, or every core.
+  // `threads` compute in all, the submitting one included: threads - 1 workers are made. 0: MTIA_SIM_THREADS, or every
+  // core.
   explicit WorkerPool(unsigned threads = 0);
   ~WorkerPool();
   WorkerPool(const WorkerPool&) = delete;
@@ -22,16 +23,20 @@ class WorkerPool {
 
   unsigned threads() const { return static_cast<unsigned>(workers_.size()) + 1; }
 
-  // MTIA_SIM_THREADS, or the number of cores this process may use. Throws InvalidArgument for a value that is not a positive number.
+  // MTIA_SIM_THREADS, or the number of cores this process may use. Throws InvalidArgument for a value that is not a
+  // positive number.
   static unsigned default_threads();
 
-  // The pool of the process, made on first use and shared by its devices, so that several devices do not oversubscribe the cores.
+  // The pool of the process, made on first use and shared by its devices, so that several devices do not oversubscribe
+  // the cores.
   static WorkerPool& shared();
 
-  // Calls body(context, item, thread) for each item in [0, items), each once, on any of the threads (thread < threads(), the caller's is 0);
-  // items are handed out in order by an atomic counter. Blocks until all have returned. One submission at a time: a second waits.
-  // `parallelism` > 0 limits the number of threads; a single item runs on the caller without waking anybody. The body must not throw.
-  void run(uint64_t items, void (*body)(void* context, uint64_t item, unsigned thread), void* context, unsigned parallelism = 0);
+  // Calls body(context, item, thread) for each item in [0, items), each once, on any of the threads (thread <
+  // threads(), the caller's is 0); items are handed out in order by an atomic counter. Blocks until all have returned.
+  // One submission at a time: a second waits. `parallelism` > 0 limits the number of threads; a single item runs on the
+  // caller without waking anybody. The body must not throw.
+  void run(uint64_t items, void (*body)(void* context, uint64_t item, unsigned thread), void* context,
+           unsigned parallelism = 0);
 
  private:
   struct Job;

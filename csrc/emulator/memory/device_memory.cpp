@@ -22,8 +22,9 @@ uint64_t round_up(uint64_t value, uint64_t multiple) { return (value + multiple 
 void* reserve(uint64_t bytes, int protection) {
   void* address = mmap(nullptr, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (address == MAP_FAILED) {
-    throw OutOfDeviceMemory(concat("the host refuses to reserve ", bytes, " bytes of addresses for device memory: ", std::strerror(errno)),
-                            "", "raise the address-space limit (ulimit -v) or use a chip with less DRAM");
+    throw OutOfDeviceMemory(
+        concat("the host refuses to reserve ", bytes, " bytes of addresses for device memory: ", std::strerror(errno)),
+        "", "raise the address-space limit (ulimit -v) or use a chip with less DRAM");
   }
   return address;
 }
@@ -37,7 +38,8 @@ std::string hex(uint64_t value) {
 }  // namespace
 
 DeviceMemory::DeviceMemory(uint64_t capacity_bytes) : capacity_(round_up(capacity_bytes, huge_page)) {
-  // One huge page of guard in front keeps address 0 of a tensor away from the reservation's edge; the ends are aligned to huge pages.
+  // One huge page of guard in front keeps address 0 of a tensor away from the reservation's edge; the ends are aligned
+  // to huge pages.
   const uint64_t span = capacity_ + huge_page;
   const auto address_space = reinterpret_cast<uint64_t>(reserve(span, PROT_NONE));
   void* backing_space = nullptr;
@@ -90,16 +92,18 @@ uint64_t DeviceMemory::allocate(uint64_t bytes, uint64_t alignment) {
     }
     largest = std::max(largest, block->second - block->first);
   }
-  throw OutOfDeviceMemory(concat("cannot allocate ", bytes, " bytes: ", bytes_in_use_, " of ", capacity_, " bytes are held by ", live_.size(),
-                                 " allocations, the largest free block is ", largest, " bytes"),
-                          "", "free tensors, use a smaller batch, or a chip with more DRAM");
+  throw OutOfDeviceMemory(
+      concat("cannot allocate ", bytes, " bytes: ", bytes_in_use_, " of ", capacity_, " bytes are held by ",
+             live_.size(), " allocations, the largest free block is ", largest, " bytes"),
+      "", "free tensors, use a smaller batch, or a chip with more DRAM");
 }
 
 void DeviceMemory::free(uint64_t address) {
   std::unique_lock lock(mutex_);
   const auto found = live_.find(address);
   if (found == live_.end()) {
-    throw InvalidArgument(concat("no live allocation starts at device address ", hex(address)), "", "free each allocation once, by its first address");
+    throw InvalidArgument(concat("no live allocation starts at device address ", hex(address)), "",
+                          "free each allocation once, by its first address");
   }
   const uint64_t wanted = found->second - found->first;
   uint64_t begin = found->first;
@@ -123,9 +127,12 @@ void DeviceMemory::free(uint64_t address) {
   }
   free_.emplace(begin, end);
   // Only whole pages inside of the now free block: neighbours keep theirs.
-  const uint64_t page_begin = std::max(round_up(begin, host_page), address / host_page * host_page >= begin ? address / host_page * host_page : round_up(begin, host_page));
+  const uint64_t page_begin =
+      std::max(round_up(begin, host_page),
+               address / host_page * host_page >= begin ? address / host_page * host_page : round_up(begin, host_page));
   const uint64_t page_end = std::min(end / host_page * host_page, round_up(address + round_up(wanted, 64), host_page));
-  if (page_begin < page_end) madvise(reinterpret_cast<void*>(page_begin + backing_offset_), page_end - page_begin, MADV_DONTNEED);
+  if (page_begin < page_end)
+    madvise(reinterpret_cast<void*>(page_begin + backing_offset_), page_end - page_begin, MADV_DONTNEED);
 }
 
 AddressRange DeviceMemory::allocation_of(uint64_t address) const {
@@ -174,18 +181,20 @@ uint64_t DeviceMemory::largest_free_block() const {
 }
 
 std::string DeviceMemory::describe(uint64_t address, uint64_t bytes, Access access) const {
-  std::string text = concat(access == Access::read ? "read" : "write", " of ", bytes, " bytes at device address ", hex(address));
-  if (!owns(address)) return concat(text, " is not in device memory (", hex(base_), " to ", hex(base_ + capacity_), ")");
+  std::string text =
+      concat(access == Access::read ? "read" : "write", " of ", bytes, " bytes at device address ", hex(address));
+  if (!owns(address))
+    return concat(text, " is not in device memory (", hex(base_), " to ", hex(base_ + capacity_), ")");
   std::shared_lock lock(mutex_);
   auto above = live_.upper_bound(address);
   if (above != live_.begin()) {
     const auto below = std::prev(above);
     if (address < below->second) {
-      return concat(text, " runs ", address + bytes - below->second, " bytes past the end of the allocation ", hex(below->first), " of ",
-                    below->second - below->first, " bytes");
+      return concat(text, " runs ", address + bytes - below->second, " bytes past the end of the allocation ",
+                    hex(below->first), " of ", below->second - below->first, " bytes");
     }
-    return concat(text, " lies ", address - below->second, " bytes past the end of the nearest allocation ", hex(below->first), " of ",
-                  below->second - below->first, " bytes");
+    return concat(text, " lies ", address - below->second, " bytes past the end of the nearest allocation ",
+                  hex(below->first), " of ", below->second - below->first, " bytes");
   }
   return concat(text, " lies in no live allocation");
 }

@@ -1,7 +1,7 @@
 // The DRAM of a device: addresses that host code cannot touch, and the one checked accessor that turns them into bytes.
 //
-// Two address ranges of the chip's capacity are reserved: the device addresses, mapped without any access, and the backing,
-// readable and writable, committed by the host's kernel only when touched and given back when freed.
+// Two address ranges of the chip's capacity are reserved: the device addresses, mapped without any access, and the
+// backing, readable and writable, committed by the host's kernel only when touched and given back when freed.
 #pragma once
 
 #include <atomic>
@@ -22,12 +22,15 @@ struct AddressRange {
   uint64_t end = 0;
 
   uint64_t bytes() const { return end - begin; }
-  bool contains(uint64_t address, uint64_t count) const { return address >= begin && address <= end && count <= end - address; }
+  bool contains(uint64_t address, uint64_t count) const {
+    return address >= begin && address <= end && count <= end - address;
+  }
 };
 
 class DeviceMemory {
  public:
-  // Reserves `capacity_bytes` of addresses; nothing is committed. Throws OutOfDeviceMemory where the host refuses the reservation.
+  // Reserves `capacity_bytes` of addresses; nothing is committed. Throws OutOfDeviceMemory where the host refuses the
+  // reservation.
   explicit DeviceMemory(uint64_t capacity_bytes);
   ~DeviceMemory();
   DeviceMemory(const DeviceMemory&) = delete;
@@ -37,8 +40,8 @@ class DeviceMemory {
   // Throws OutOfDeviceMemory, saying what is held and what is free.
   uint64_t allocate(uint64_t bytes, uint64_t alignment = 512);
 
-  // Frees an allocation by its first address and gives its whole pages back to the host. Throws InvalidArgument for another address.
-  // The caller makes sure that no launch in flight uses it.
+  // Frees an allocation by its first address and gives its whole pages back to the host. Throws InvalidArgument for
+  // another address. The caller makes sure that no launch in flight uses it.
   void free(uint64_t address);
 
   // THE checked accessor: the host pointer of [address, address + bytes), which must lie in one live allocation.
@@ -48,7 +51,8 @@ class DeviceMemory {
   // The live allocation that holds `address`, or an empty range.
   AddressRange allocation_of(uint64_t address) const;
 
-  // The host pointer of a device address whose bounds the caller has already checked against a live allocation or a launch's extents.
+  // The host pointer of a device address whose bounds the caller has already checked against a live allocation or a
+  // launch's extents.
   std::byte* backing_of(uint64_t address) const { return reinterpret_cast<std::byte*>(address + backing_offset_); }
 
   // A number that changes whenever an allocation is freed: cached bounds of an older generation are stale.

@@ -15,12 +15,15 @@ uint64_t bytes_of(const Tile& tile) { return static_cast<uint64_t>(tile.elements
 
 host_math::ConstMatrix const_matrix(const Tile& tile) { return {tile.data, tile.row_stride, tile.column_stride}; }
 
-void check_product(const Tile& d, int64_t a_rows, int64_t a_columns, DType a_dtype, int64_t b_rows, int64_t b_columns, DType b_dtype) {
+void check_product(const Tile& d, int64_t a_rows, int64_t a_columns, DType a_dtype, int64_t b_rows, int64_t b_columns,
+                   DType b_dtype) {
   if (a_dtype != b_dtype || d.rows != a_rows || d.columns != b_columns || a_columns != b_rows) {
-    throw InvalidArgument(concat("dot of ", a_rows, " x ", a_columns, " ", name_of(a_dtype), " by ", b_rows, " x ", b_columns, " ", name_of(b_dtype), " into ", d.rows, " x ", d.columns));
+    throw InvalidArgument(concat("dot of ", a_rows, " x ", a_columns, " ", name_of(a_dtype), " by ", b_rows, " x ",
+                                 b_columns, " ", name_of(b_dtype), " into ", d.rows, " x ", d.columns));
   }
   if (d.dtype != host_math::accumulator_of(a_dtype)) {
-    throw InvalidArgument(concat("dot of ", name_of(a_dtype), " into ", name_of(d.dtype)), "", concat("accumulate in ", name_of(host_math::accumulator_of(a_dtype))));
+    throw InvalidArgument(concat("dot of ", name_of(a_dtype), " into ", name_of(d.dtype)), "",
+                          concat("accumulate in ", name_of(host_math::accumulator_of(a_dtype))));
   }
 }
 
@@ -31,18 +34,24 @@ struct Source {
 
   bool whole(const Tile& d) const { return tile != nullptr && tile->rows == d.rows && tile->columns == d.columns; }
   bool single() const { return tile == nullptr || tile->columns == 1; }
-  const std::byte* row(int64_t index) const { return tile == nullptr ? bits : tile->at(tile->rows == 1 ? 0 : index, 0); }
+  const std::byte* row(int64_t index) const {
+    return tile == nullptr ? bits : tile->at(tile->rows == 1 ? 0 : index, 0);
+  }
 };
 
 void check_source(Opcode opcode, const Tile& d, const Source& source) {
   if (source.tile == nullptr) return;
   const Tile& tile = *source.tile;
   const bool fits = (tile.rows == d.rows || tile.rows == 1) && (tile.columns == d.columns || tile.columns == 1);
-  if (!fits) throw InvalidArgument(concat(name_of(opcode), " of ", tile.rows, " x ", tile.columns, " into ", d.rows, " x ", d.columns), "", "operands broadcast rows or columns of 1");
+  if (!fits)
+    throw InvalidArgument(
+        concat(name_of(opcode), " of ", tile.rows, " x ", tile.columns, " into ", d.rows, " x ", d.columns), "",
+        "operands broadcast rows or columns of 1");
   if (tile.columns != 1) check_dense_rows(name_of(opcode).data(), tile);
 }
 
-void run_span(const ElementLoop& loop, const Tile& d, std::byte* to, const std::byte* const* sources, const bool* single, size_t count) {
+void run_span(const ElementLoop& loop, const Tile& d, std::byte* to, const std::byte* const* sources,
+              const bool* single, size_t count) {
   const size_t size = size_of(d.dtype);
   uint64_t one = 0;
   switch (loop.kind) {
@@ -77,7 +86,8 @@ void run_span(const ElementLoop& loop, const Tile& d, std::byte* to, const std::
   }
 }
 
-void run_elementwise(PeState& pe, Opcode opcode, const ElementLoop& loop, const Tile& d, std::initializer_list<Source> operands) {
+void run_elementwise(PeState& pe, Opcode opcode, const ElementLoop& loop, const Tile& d,
+                     std::initializer_list<Source> operands) {
   check_dense_rows(name_of(opcode).data(), d);
   const std::byte* sources[3] = {};
   bool single[3] = {};
@@ -113,7 +123,8 @@ void run_elementwise(PeState& pe, Opcode opcode, const ElementLoop& loop, const 
   pe.costs->elementwise(tick, opcode, widest, static_cast<uint64_t>(d.elements()), local);
   const SubCycles end = pe.board.issue_after(earliest, tick, tick.duration, tick.latency);
   for (const Source& source : operands) {
-    if (source.tile != nullptr) pe.pages[source.tile->page].release = std::max(pe.pages[source.tile->page].release, end);
+    if (source.tile != nullptr)
+      pe.pages[source.tile->page].release = std::max(pe.pages[source.tile->page].release, end);
   }
   pe.pages[d.page].ready = end + tick.latency;
 }
@@ -122,30 +133,33 @@ void run_elementwise(PeState& pe, Opcode opcode, const ElementLoop& loop, const 
 
 void ProcessingElement::dot(const Tile& d, const Tile& a, const Tile& b, bool accumulate, int precision) {
   check_product(d, a.rows, a.columns, a.dtype, b.rows, b.columns, b.dtype);
-  host_math::dot(a.dtype, {d.data, d.row_stride, d.column_stride}, const_matrix(a), const_matrix(b), static_cast<size_t>(d.rows), static_cast<size_t>(d.columns),
-                 static_cast<size_t>(a.columns), accumulate);
+  host_math::dot(a.dtype, {d.data, d.row_stride, d.column_stride}, const_matrix(a), const_matrix(b),
+                 static_cast<size_t>(d.rows), static_cast<size_t>(d.columns), static_cast<size_t>(a.columns),
+                 accumulate);
   Tick tick;
-  state_->costs->dot(tick, a.dtype, 1, static_cast<uint64_t>(d.rows), static_cast<uint64_t>(d.columns), static_cast<uint64_t>(a.columns), precision,
-                     bytes_of(a) + bytes_of(b) + bytes_of(d));
+  state_->costs->dot(tick, a.dtype, 1, static_cast<uint64_t>(d.rows), static_cast<uint64_t>(d.columns),
+                     static_cast<uint64_t>(a.columns), precision, bytes_of(a) + bytes_of(b) + bytes_of(d));
   time_call(*state_, tick, tick.duration, accumulate ? 0 : tick.latency, d.page, {a.page, b.page});
 }
 
 PackedTile ProcessingElement::pack(const Tile& b, uint32_t number) {
   const auto k = static_cast<size_t>(b.rows);
   const auto n = static_cast<size_t>(b.columns);
-  std::byte* packed = state_->host_buffer(state_->host_buffer_owner, number, host_math::packed_b_bytes(b.dtype, k, n) + 64);
+  std::byte* packed =
+      state_->host_buffer(state_->host_buffer_owner, number, host_math::packed_b_bytes(b.dtype, k, n) + 64);
   host_math::pack_b(b.dtype, packed, const_matrix(b), k, n);
   return {packed, b.dtype, b.page, b.rows, b.columns};
 }
 
 void ProcessingElement::dot(const Tile& d, const Tile& a, const PackedTile& b, bool accumulate, int precision) {
   check_product(d, a.rows, a.columns, a.dtype, b.rows, b.columns, b.dtype);
-  host_math::dot_packed(a.dtype, {d.data, d.row_stride, d.column_stride}, const_matrix(a), b.data, static_cast<size_t>(d.rows), static_cast<size_t>(d.columns),
-                        static_cast<size_t>(a.columns), accumulate);
+  host_math::dot_packed(a.dtype, {d.data, d.row_stride, d.column_stride}, const_matrix(a), b.data,
+                        static_cast<size_t>(d.rows), static_cast<size_t>(d.columns), static_cast<size_t>(a.columns),
+                        accumulate);
   Tick tick;
   const uint64_t b_bytes = static_cast<uint64_t>(b.rows * b.columns) * size_of(b.dtype);
-  state_->costs->dot(tick, a.dtype, 1, static_cast<uint64_t>(d.rows), static_cast<uint64_t>(d.columns), static_cast<uint64_t>(a.columns), precision,
-                     bytes_of(a) + b_bytes + bytes_of(d));
+  state_->costs->dot(tick, a.dtype, 1, static_cast<uint64_t>(d.rows), static_cast<uint64_t>(d.columns),
+                     static_cast<uint64_t>(a.columns), precision, bytes_of(a) + b_bytes + bytes_of(d));
   time_call(*state_, tick, tick.duration, accumulate ? 0 : tick.latency, d.page, {a.page, b.page});
 }
 
@@ -160,22 +174,26 @@ void ProcessingElement::vector(Opcode opcode, const Tile& d, const Tile& a, cons
 
 void ProcessingElement::vector(Opcode opcode, const Tile& d, const Tile& a, double b) {
   const uint64_t bits = bits_of_number(a.dtype, b);
-  run_elementwise(*state_, opcode, element_loop(opcode, d.dtype, a.dtype, 0), d, {{&a, nullptr}, {nullptr, reinterpret_cast<const std::byte*>(&bits)}});
+  run_elementwise(*state_, opcode, element_loop(opcode, d.dtype, a.dtype, 0), d,
+                  {{&a, nullptr}, {nullptr, reinterpret_cast<const std::byte*>(&bits)}});
 }
 
 void ProcessingElement::vector(Opcode opcode, const Tile& d, const Tile& a, const Tile& b, const Tile& c) {
   const DType typed = opcode == Opcode::select ? b.dtype : a.dtype;
-  run_elementwise(*state_, opcode, element_loop(opcode, d.dtype, typed, 0), d, {{&a, nullptr}, {&b, nullptr}, {&c, nullptr}});
+  run_elementwise(*state_, opcode, element_loop(opcode, d.dtype, typed, 0), d,
+                  {{&a, nullptr}, {&b, nullptr}, {&c, nullptr}});
 }
 
 void ProcessingElement::fill(const Tile& d, double value) { fill_bits(d, bits_of_number(d.dtype, value)); }
 
 void ProcessingElement::fill_bits(const Tile& d, uint64_t bits) {
-  run_elementwise(*state_, Opcode::copy, element_loop(Opcode::copy, d.dtype, d.dtype, 0), d, {{nullptr, reinterpret_cast<const std::byte*>(&bits)}});
+  run_elementwise(*state_, Opcode::copy, element_loop(Opcode::copy, d.dtype, d.dtype, 0), d,
+                  {{nullptr, reinterpret_cast<const std::byte*>(&bits)}});
 }
 
 void ProcessingElement::convert(const Tile& d, const Tile& a, bool is_signed) {
-  if (d.rows != a.rows || d.columns != a.columns) throw InvalidArgument(concat("convert of ", a.rows, " x ", a.columns, " into ", d.rows, " x ", d.columns));
+  if (d.rows != a.rows || d.columns != a.columns)
+    throw InvalidArgument(concat("convert of ", a.rows, " x ", a.columns, " into ", d.rows, " x ", d.columns));
   Opcode opcode = Opcode::copy;
   if (d.dtype != a.dtype) {
     if (is_float(a.dtype)) {
@@ -188,7 +206,8 @@ void ProcessingElement::convert(const Tile& d, const Tile& a, bool is_signed) {
   }
   if (a.column_stride != 1) {
     // A transposed view: the layout unit brings it into order on its way.
-    if (d.dtype != a.dtype) throw InvalidArgument("convert of a transposed view changes its dtype", "", "permute it first");
+    if (d.dtype != a.dtype)
+      throw InvalidArgument("convert of a transposed view changes its dtype", "", "permute it first");
     return permute(d, a.transposed());
   }
   run_elementwise(*state_, opcode, element_loop(opcode, d.dtype, a.dtype, 0), d, {{&a, nullptr}});
@@ -220,7 +239,8 @@ void ProcessingElement::philox(Random kind, const Tile& d, uint64_t seed, uint64
       break;
   }
   Tick tick;
-  state_->costs->elementwise(tick, Opcode::philox, DType::I32, static_cast<uint64_t>(d.elements() + 3) / 4, bytes_of(d));
+  state_->costs->elementwise(tick, Opcode::philox, DType::I32, static_cast<uint64_t>(d.elements() + 3) / 4,
+                             bytes_of(d));
   time_call(*state_, tick, tick.duration, tick.latency, d.page, {});
 }
 
@@ -230,11 +250,14 @@ void ProcessingElement::reduce(ReduceKind kind, const Tile& d, const Tile& a, in
   const bool rows = axis == 1;
   const bool fits = rows ? d.rows == a.rows && d.columns == 1 : d.columns == a.columns && d.rows == 1;
   if (!fits || (!d.contiguous() && !(rows && d.row_stride == 1))) {
-    throw InvalidArgument(concat("reduce of ", a.rows, " x ", a.columns, " along axis ", axis, " into ", d.rows, " x ", d.columns), "", "the result is dense, with 1 along the axis");
+    throw InvalidArgument(
+        concat("reduce of ", a.rows, " x ", a.columns, " along axis ", axis, " into ", d.rows, " x ", d.columns), "",
+        "the result is dense, with 1 along the axis");
   }
   const auto op = static_cast<host_math::ReduceOp>(kind);
   const auto loop = rows ? host_math::reduce_rows_loop(op, a.dtype) : host_math::reduce_columns_loop(op, a.dtype);
-  if (loop == nullptr) throw InvalidArgument(concat("reduce of kind ", name_of(op), " does not exist for ", name_of(a.dtype)));
+  if (loop == nullptr)
+    throw InvalidArgument(concat("reduce of kind ", name_of(op), " does not exist for ", name_of(a.dtype)));
   loop(d.data, a.data, static_cast<size_t>(a.rows), static_cast<size_t>(a.columns), static_cast<size_t>(a.row_stride));
   Tick tick;
   state_->costs->reduction(tick, a.dtype, static_cast<uint64_t>(a.elements()), bytes_of(a) + bytes_of(d));

@@ -12,8 +12,10 @@ namespace mtia::emulator {
 
 inline constexpr uint32_t no_page = UINT32_MAX;
 
-// Issues a call that reads the pages `sources` and writes `result`: after its sources are ready and all readers of the result are done.
-inline void time_call(PeState& pe, const Tick& tick, SubCycles duration, SubCycles latency, uint32_t result, std::initializer_list<uint32_t> sources) {
+// Issues a call that reads the pages `sources` and writes `result`: after its sources are ready and all readers of the
+// result are done.
+inline void time_call(PeState& pe, const Tick& tick, SubCycles duration, SubCycles latency, uint32_t result,
+                      std::initializer_list<uint32_t> sources) {
   SubCycles earliest = 0;
   if (result != no_page) earliest = std::max(pe.pages[result].ready, pe.pages[result].release);
   for (const uint32_t page : sources) earliest = std::max(earliest, pe.pages[page].ready);
@@ -23,11 +25,15 @@ inline void time_call(PeState& pe, const Tick& tick, SubCycles duration, SubCycl
 }
 
 inline void check_same_dtype(const char* call, const Tile& tile, DType dtype) {
-  if (tile.dtype != dtype) throw InvalidArgument(concat(call, " of ", name_of(dtype), " with a tile of ", name_of(tile.dtype)), "", "convert first");
+  if (tile.dtype != dtype)
+    throw InvalidArgument(concat(call, " of ", name_of(dtype), " with a tile of ", name_of(tile.dtype)), "",
+                          "convert first");
 }
 
 inline void check_dense_rows(const char* call, const Tile& tile) {
-  if (tile.column_stride != 1) throw InvalidArgument(concat(call, " of a tile with column stride ", tile.column_stride), "", "permute or copy it first");
+  if (tile.column_stride != 1)
+    throw InvalidArgument(concat(call, " of a tile with column stride ", tile.column_stride), "",
+                          "permute or copy it first");
 }
 
 // The bits of a number in a dtype.

@@ -30,7 +30,8 @@ std::byte* PeState::find_window(uint64_t low, uint64_t high, Access access) {
     const Window* nearest = nullptr;
     uint64_t best = UINT64_MAX;
     for (const Window& window : windows) {
-      const uint64_t distance = low < window.range.begin ? window.range.begin - low : (low >= window.range.end ? low - window.range.end : 0);
+      const uint64_t distance =
+          low < window.range.begin ? window.range.begin - low : (low >= window.range.end ? low - window.range.end : 0);
       if (distance < best) {
         best = distance;
         nearest = &window;
@@ -40,9 +41,11 @@ std::byte* PeState::find_window(uint64_t low, uint64_t high, Access access) {
     if (nearest == nullptr) {
       problem = concat(verb, " of ", bytes, " bytes by a launch without tensor arguments");
     } else if (low < nearest->range.begin) {
-      problem = concat(verb, " of ", bytes, " bytes that begins ", nearest->range.begin - low, " bytes before a tensor of ", nearest->range.bytes(), " bytes");
+      problem = concat(verb, " of ", bytes, " bytes that begins ", nearest->range.begin - low,
+                       " bytes before a tensor of ", nearest->range.bytes(), " bytes");
     } else {
-      problem = concat(verb, " of ", bytes, " bytes at offset ", low - nearest->range.begin, " of a tensor of ", nearest->range.bytes(), " bytes");
+      problem = concat(verb, " of ", bytes, " bytes at offset ", low - nearest->range.begin, " of a tensor of ",
+                       nearest->range.bytes(), " bytes");
     }
   }
   throw OutOfBounds(problem, "", "check the sizes, strides and mask of the access");

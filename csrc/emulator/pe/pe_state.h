@@ -1,4 +1,5 @@
-// The state of one emulated PE during a launch: scoreboard, traffic, local memory, and the checked way to device memory.
+// The state of one emulated PE during a launch: scoreboard, traffic, local memory, and the checked way to device
+// memory.
 #pragma once
 
 #include <cstddef>
@@ -34,7 +35,8 @@ struct PeState {
   uint64_t local_used = 0;
   std::vector<PageTime> pages;
   SubCycles page_floor = 0;  // when the memory freed by scopes was last used
-  // A growing host buffer of the worker thread, by number: what the chip does not have, such as operands packed for the host.
+  // A growing host buffer of the worker thread, by number: what the chip does not have, such as operands packed for the
+  // host.
   std::byte* (*host_buffer)(void* owner, uint32_t number, size_t bytes) = nullptr;
   void* host_buffer_owner = nullptr;
   std::vector<Window> windows;
@@ -50,7 +52,9 @@ struct PeState {
   bool reachable(uint64_t low, uint64_t high);
 
   // From a load's end to its data's being in local memory: DRAM's latency unless the launch found the window in SRAM.
-  SubCycles load_latency() const { return windows[last_window].resident ? costs->sram_latency() : costs->dram_latency(); }
+  SubCycles load_latency() const {
+    return windows[last_window].resident ? costs->sram_latency() : costs->dram_latency();
+  }
 
   // Counts traffic of the current window, the one that span() found last.
   void count_read(uint64_t low, uint64_t high, uint64_t bytes) {
@@ -67,7 +71,9 @@ struct PeState {
   }
 
  private:
-  static bool inside(const AddressRange& range, uint64_t low, uint64_t high) { return low >= range.begin && high <= range.end && low <= high; }
+  static bool inside(const AddressRange& range, uint64_t low, uint64_t high) {
+    return low >= range.begin && high <= range.end && low <= high;
+  }
   std::byte* find_window(uint64_t low, uint64_t high, Access access);
 };
 

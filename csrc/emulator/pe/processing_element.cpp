@@ -23,7 +23,8 @@ std::map<std::string_view, CppKernel>& kernel_table() {
 }
 
 // The descriptor as a rank-2 access, clipped and bounds-checked.
-DmaAccess resolve_matrix(PeState& pe, const DmaDescriptor& descriptor, int64_t rows, int64_t columns, Access direction) {
+DmaAccess resolve_matrix(PeState& pe, const DmaDescriptor& descriptor, int64_t rows, int64_t columns,
+                         Access direction) {
   DmaAccess access;
   const auto size = static_cast<int64_t>(size_of(descriptor.dtype));
   access.extent[0] = std::clamp<int64_t>(descriptor.valid_rows, 0, rows);
@@ -36,8 +37,11 @@ DmaAccess resolve_matrix(PeState& pe, const DmaDescriptor& descriptor, int64_t r
   if (access.elements == 0) return access;
   const int64_t row_reach = (access.extent[0] - 1) * access.stride[0];
   const int64_t column_reach = (access.extent[1] - 1) * access.stride[1];
-  access.low = descriptor.base + static_cast<uint64_t>(std::min<int64_t>(0, row_reach) + std::min<int64_t>(0, column_reach));
-  access.high = descriptor.base + static_cast<uint64_t>(std::max<int64_t>(0, row_reach) + std::max<int64_t>(0, column_reach)) + static_cast<uint64_t>(size);
+  access.low =
+      descriptor.base + static_cast<uint64_t>(std::min<int64_t>(0, row_reach) + std::min<int64_t>(0, column_reach));
+  access.high = descriptor.base +
+                static_cast<uint64_t>(std::max<int64_t>(0, row_reach) + std::max<int64_t>(0, column_reach)) +
+                static_cast<uint64_t>(size);
   pe.span(access.low, access.high, direction);
   access.host = pe.memory->backing_of(descriptor.base);
   return access;
@@ -71,8 +75,10 @@ void count_load(PeState& pe, const Tile& tile, const DmaAccess& access) {
 
 }  // namespace
 
-CppKernelRegistration::CppKernelRegistration(std::string_view name, void (*entry)(ProcessingElement&, const void*), size_t argument_bytes) {
-  if (!kernel_table().emplace(name, CppKernel{name, entry, argument_bytes}).second) throw InternalError(concat("two C++ kernels are named ", name));
+CppKernelRegistration::CppKernelRegistration(std::string_view name, void (*entry)(ProcessingElement&, const void*),
+                                             size_t argument_bytes) {
+  if (!kernel_table().emplace(name, CppKernel{name, entry, argument_bytes}).second)
+    throw InternalError(concat("two C++ kernels are named ", name));
 }
 
 std::vector<std::string_view> cpp_kernel_names() {
@@ -97,7 +103,8 @@ Tile ProcessingElement::allocate(DType dtype, int64_t rows, int64_t columns) {
   if (rows < 0 || columns < 0) throw InvalidArgument(concat("allocate of ", rows, " x ", columns, " elements"));
   const uint64_t bytes = (static_cast<uint64_t>(rows) * static_cast<uint64_t>(columns) * size_of(dtype) + 63) / 64 * 64;
   if (bytes > local_bytes_free()) {
-    throw OutOfLocalMemory(concat("a tile of ", rows, " x ", columns, " ", name_of(dtype), " needs ", bytes, " bytes of local memory, ", local_bytes_free(), " of the ",
+    throw OutOfLocalMemory(concat("a tile of ", rows, " x ", columns, " ", name_of(dtype), " needs ", bytes,
+                                  " bytes of local memory, ", local_bytes_free(), " of the ",
                                   state_->chip->local_memory_bytes, " of a PE of ", state_->chip->name, " are free"),
                            "", "use smaller tiles or fewer pages");
   }
@@ -117,7 +124,8 @@ LocalScope::LocalScope(ProcessingElement& pe) : pe_(pe), mark_(pe.state_->local_
 
 LocalScope::~LocalScope() {
   // Pages stay on the list so that numbers remain valid; whoever takes the memory next waits for all of them.
-  for (const PageTime& page : pe_.state_->pages) pe_.state_->page_floor = std::max(pe_.state_->page_floor, std::max(page.ready, page.release));
+  for (const PageTime& page : pe_.state_->pages)
+    pe_.state_->page_floor = std::max(pe_.state_->page_floor, std::max(page.ready, page.release));
   pe_.state_->local_used = mark_;
 }
 
@@ -128,13 +136,16 @@ void ProcessingElement::dma_load(const Tile& destination, const DmaDescriptor& s
     const uint64_t bits = bits_of_number(destination.dtype, fill_value);
     for (int64_t row = 0; row < destination.rows; ++row) {
       if (destination.column_stride == 1) {
-        host_math::fill(destination.at(row, 0), &bits, size_of(destination.dtype), static_cast<size_t>(destination.columns));
+        host_math::fill(destination.at(row, 0), &bits, size_of(destination.dtype),
+                        static_cast<size_t>(destination.columns));
       } else {
-        for (int64_t column = 0; column < destination.columns; ++column) std::memcpy(destination.at(row, column), &bits, size_of(destination.dtype));
+        for (int64_t column = 0; column < destination.columns; ++column)
+          std::memcpy(destination.at(row, column), &bits, size_of(destination.dtype));
       }
     }
   }
-  if (access.elements != 0) copy_box(matrix_box(access, destination, true), destination.data, access.host, size_of(destination.dtype));
+  if (access.elements != 0)
+    copy_box(matrix_box(access, destination, true), destination.data, access.host, size_of(destination.dtype));
   count_load(*state_, destination, access);
 }
 
@@ -157,7 +168,8 @@ Tile ProcessingElement::dma_view(const Tile& page_of, const DmaDescriptor& sourc
 void ProcessingElement::dma_store(const DmaDescriptor& destination, const Tile& source) {
   check_same_dtype("dma_store", source, destination.dtype);
   const DmaAccess access = resolve_matrix(*state_, destination, source.rows, source.columns, Access::write);
-  if (access.elements != 0) copy_box(matrix_box(access, source, false), access.host, source.data, size_of(source.dtype));
+  if (access.elements != 0)
+    copy_box(matrix_box(access, source, false), access.host, source.data, size_of(source.dtype));
   Tick tick;
   state_->costs->fabric(tick, static_cast<uint64_t>(source.elements()) * size_of(source.dtype));
   const TransferCost cost = transfer_cost(*state_, access, 2, static_cast<uint32_t>(size_of(source.dtype)));
@@ -169,11 +181,14 @@ namespace {
 
 // Rows by index: calls body(row, host pointer of the device row) in order, and accounts for the traffic.
 template <typename Body>
-void for_indexed_rows(ProcessingElement& pe, const char* call, uint64_t base, int64_t row_stride, const Tile& indices, int64_t limit, const Tile& rows, bool read,
-                      bool write, const Body& body) {
+void for_indexed_rows(ProcessingElement& pe, const char* call, uint64_t base, int64_t row_stride, const Tile& indices,
+                      int64_t limit, const Tile& rows, bool read, bool write, const Body& body) {
   PeState& state = pe.state();
-  if (indices.elements() != rows.rows || !indices.contiguous() || (indices.dtype != DType::I32 && indices.dtype != DType::I64)) {
-    throw InvalidArgument(concat(call, " of ", rows.rows, " rows with ", indices.elements(), " indices of ", name_of(indices.dtype)), "", "give one i32 or i64 index a row");
+  if (indices.elements() != rows.rows || !indices.contiguous() ||
+      (indices.dtype != DType::I32 && indices.dtype != DType::I64)) {
+    throw InvalidArgument(
+        concat(call, " of ", rows.rows, " rows with ", indices.elements(), " indices of ", name_of(indices.dtype)), "",
+        "give one i32 or i64 index a row");
   }
   const auto row_bytes = static_cast<uint64_t>(rows.columns) * size_of(rows.dtype);
   const uint64_t access_bytes = state.costs->access_bytes();
@@ -181,7 +196,8 @@ void for_indexed_rows(ProcessingElement& pe, const char* call, uint64_t base, in
   for (int64_t row = 0; row < rows.rows; ++row) {
     const int64_t index = indices.dtype == DType::I32 ? indices.as<int32_t>()[row] : indices.as<int64_t>()[row];
     if (index < 0 || index >= limit) {
-      throw OutOfBounds(concat("index ", index, " of row ", row, " lies outside of 0 to ", limit - 1), "", "check the indices");
+      throw OutOfBounds(concat("index ", index, " of row ", row, " lies outside of 0 to ", limit - 1), "",
+                        "check the indices");
     }
     if (row_bytes == 0) continue;
     const uint64_t address = base + static_cast<uint64_t>(index * row_stride) * size_of(rows.dtype);
@@ -194,48 +210,59 @@ void for_indexed_rows(ProcessingElement& pe, const char* call, uint64_t base, in
 
 }  // namespace
 
-void ProcessingElement::gather(const Tile& destination, uint64_t base, int64_t row_stride, const Tile& indices, int64_t limit) {
+void ProcessingElement::gather(const Tile& destination, uint64_t base, int64_t row_stride, const Tile& indices,
+                               int64_t limit) {
   check_dense_rows("gather", destination);
   const size_t row_bytes = static_cast<size_t>(destination.columns) * size_of(destination.dtype);
   for_indexed_rows(*this, "gather", base, row_stride, indices, limit, destination, true, false,
                    [&](int64_t row, const std::byte* host) { std::memcpy(destination.at(row, 0), host, row_bytes); });
   Tick tick;
   state_->costs->fabric(tick, row_bytes * static_cast<uint64_t>(destination.rows));
-  const SubCycles duration = state_->costs->indexed_transfer(CostModel::Indexed::gather, row_bytes * static_cast<uint64_t>(destination.rows), static_cast<uint64_t>(destination.rows));
-  time_call(*state_, tick, duration, state_->windows.empty() ? 0 : state_->load_latency(), destination.page, {indices.page});
+  const SubCycles duration =
+      state_->costs->indexed_transfer(CostModel::Indexed::gather, row_bytes * static_cast<uint64_t>(destination.rows),
+                                      static_cast<uint64_t>(destination.rows));
+  time_call(*state_, tick, duration, state_->windows.empty() ? 0 : state_->load_latency(), destination.page,
+            {indices.page});
 }
 
-void ProcessingElement::scatter(uint64_t base, int64_t row_stride, const Tile& indices, int64_t limit, const Tile& source) {
+void ProcessingElement::scatter(uint64_t base, int64_t row_stride, const Tile& indices, int64_t limit,
+                                const Tile& source) {
   check_dense_rows("scatter", source);
   const size_t row_bytes = static_cast<size_t>(source.columns) * size_of(source.dtype);
   for_indexed_rows(*this, "scatter", base, row_stride, indices, limit, source, false, true,
                    [&](int64_t row, std::byte* host) { std::memcpy(host, source.at(row, 0), row_bytes); });
   Tick tick;
   state_->costs->fabric(tick, row_bytes * static_cast<uint64_t>(source.rows));
-  const SubCycles duration = state_->costs->indexed_transfer(CostModel::Indexed::scatter, row_bytes * static_cast<uint64_t>(source.rows), static_cast<uint64_t>(source.rows));
+  const SubCycles duration = state_->costs->indexed_transfer(
+      CostModel::Indexed::scatter, row_bytes * static_cast<uint64_t>(source.rows), static_cast<uint64_t>(source.rows));
   time_call(*state_, tick, duration, 0, no_page, {indices.page, source.page});
 }
 
-void ProcessingElement::scatter_add(uint64_t base, int64_t row_stride, const Tile& indices, int64_t limit, const Tile& source) {
+void ProcessingElement::scatter_add(uint64_t base, int64_t row_stride, const Tile& indices, int64_t limit,
+                                    const Tile& source) {
   check_dense_rows("scatter_add", source);
   const size_t size = size_of(source.dtype);
   const AtomicKind kind = is_float(source.dtype) ? AtomicKind::add_f : AtomicKind::add_i;
-  for_indexed_rows(*this, "scatter_add", base, row_stride, indices, limit, source, true, true, [&](int64_t row, std::byte* host) {
-    for (int64_t column = 0; column < source.columns; ++column) {
-      uint64_t bits = 0;
-      std::memcpy(&bits, source.at(row, column), size);
-      atomic_update(host + static_cast<size_t>(column) * size, source.dtype, kind, bits);
-    }
-  });
+  for_indexed_rows(*this, "scatter_add", base, row_stride, indices, limit, source, true, true,
+                   [&](int64_t row, std::byte* host) {
+                     for (int64_t column = 0; column < source.columns; ++column) {
+                       uint64_t bits = 0;
+                       std::memcpy(&bits, source.at(row, column), size);
+                       atomic_update(host + static_cast<size_t>(column) * size, source.dtype, kind, bits);
+                     }
+                   });
   Tick tick;
   const uint64_t bytes = static_cast<uint64_t>(source.elements()) * size;
   state_->costs->fabric(tick, bytes);
-  time_call(*state_, tick, state_->costs->indexed_transfer(CostModel::Indexed::atomic, 2 * bytes, static_cast<uint64_t>(source.rows)), 0, no_page, {indices.page, source.page});
+  time_call(*state_, tick,
+            state_->costs->indexed_transfer(CostModel::Indexed::atomic, 2 * bytes, static_cast<uint64_t>(source.rows)),
+            0, no_page, {indices.page, source.page});
 }
 
 void ProcessingElement::permute(const Tile& d, const Tile& a) {
   check_same_dtype("permute", a, d.dtype);
-  if (d.rows != a.columns || d.columns != a.rows) throw InvalidArgument(concat("permute of ", a.rows, " x ", a.columns, " into ", d.rows, " x ", d.columns));
+  if (d.rows != a.columns || d.columns != a.rows)
+    throw InvalidArgument(concat("permute of ", a.rows, " x ", a.columns, " into ", d.rows, " x ", d.columns));
   const auto size = static_cast<int64_t>(size_of(d.dtype));
   StridedBox box;
   box.rank = 2;
@@ -250,14 +277,17 @@ void ProcessingElement::permute(const Tile& d, const Tile& a) {
 
 void ProcessingElement::scalar_work(uint64_t instructions) { state_->board.issue_scalar(instructions); }
 
-CircularBuffer::CircularBuffer(ProcessingElement& pe, DType dtype, int64_t rows, int64_t columns, uint32_t pages) : pages_(pages) {
-  if (pages == 0 || pages > max_pages) throw InvalidArgument(concat("a circular buffer of ", pages, " pages"), "", concat("use 1 to ", max_pages));
+CircularBuffer::CircularBuffer(ProcessingElement& pe, DType dtype, int64_t rows, int64_t columns, uint32_t pages)
+    : pages_(pages) {
+  if (pages == 0 || pages > max_pages)
+    throw InvalidArgument(concat("a circular buffer of ", pages, " pages"), "", concat("use 1 to ", max_pages));
   for (uint32_t i = 0; i < pages; ++i) tiles_[i] = contents_[i] = pe.allocate(dtype, rows, columns);
 }
 
 CircularBuffer::Reserved::Reserved(CircularBuffer& buffer) : buffer_(buffer) {
   if (buffer.occupied() == buffer.pages_) {
-    throw Deadlock(concat("reserve on a circular buffer whose ", buffer.pages_, " pages are all pushed"), "", "pop a page first, or use more pages");
+    throw Deadlock(concat("reserve on a circular buffer whose ", buffer.pages_, " pages are all pushed"), "",
+                   "pop a page first, or use more pages");
   }
   tile_ = buffer.page(buffer.pushed_);
   buffer.contents_[buffer.pushed_ % buffer.pages_] = tile_;

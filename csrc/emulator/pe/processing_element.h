@@ -1,7 +1,8 @@
-// The C++ kernel API: one processing element. A kernel is `void kernel(ProcessingElement& pe, const Arguments& arguments)`, run once on each
-// PE of the launch grid and registered by MTIA_CPP_KERNEL("name", kernel, Arguments). It reaches device memory only by DMA into tiles
-// of local memory; each call computes at once and tells the scoreboard, from which overlap in chip time follows: two calls overlap
-// when their units differ and neither reads or overwrites what the other works on. Circular buffers give loads pages of their own.
+// The C++ kernel API: one processing element. A kernel is `void kernel(ProcessingElement& pe, const Arguments&
+// arguments)`, run once on each PE of the launch grid and registered by MTIA_CPP_KERNEL("name", kernel, Arguments). It
+// reaches device memory only by DMA into tiles of local memory; each call computes at once and tells the scoreboard,
+// from which overlap in chip time follows: two calls overlap when their units differ and neither reads or overwrites
+// what the other works on. Circular buffers give loads pages of their own.
 //
 // Destination first, then sources. Every call checks shapes and dtypes and throws InvalidArgument naming the call.
 #pragma once
@@ -40,8 +41,8 @@ class ProcessingElement {
   uint32_t count() const { return count_; }  // PEs in the launch grid
   const ChipSpec& chip() const;
 
-  // A tile of local memory, uninitialised, rows x columns, dense, 64-byte aligned. Lives until the kernel returns or the enclosing
-  // LocalScope ends. Throws OutOfLocalMemory.
+  // A tile of local memory, uninitialised, rows x columns, dense, 64-byte aligned. Lives until the kernel returns or
+  // the enclosing LocalScope ends. Throws OutOfLocalMemory.
   Tile allocate(DType dtype, int64_t rows, int64_t columns);
   uint64_t local_bytes_free() const;
 
@@ -49,26 +50,30 @@ class ProcessingElement {
   // tile = memory; `fill` where clipped. Throws OutOfBounds.
   void dma_load(const Tile& destination, const DmaDescriptor& source, double fill = 0.0);
   void dma_store(const DmaDescriptor& destination, const Tile& source);
-  // The same cost on the chip as loading `page_of`'s shape, without a host copy: the tile is a view of device memory, to be read only by dot,
-  // permute or convert, before anything writes that memory. Needs the descriptor unclipped: else it loads into `page_of` and returns that.
+  // The same cost on the chip as loading `page_of`'s shape, without a host copy: the tile is a view of device memory,
+  // to be read only by dot, permute or convert, before anything writes that memory. Needs the descriptor unclipped:
+  // else it loads into `page_of` and returns that.
   Tile dma_view(const Tile& page_of, const DmaDescriptor& source);
-  // Indexed DMA: row r of destination = the row_elements elements at base + size * indices[r] * row_stride. A negative index, or one
+  // Indexed DMA: row r of destination = the row_elements elements at base + size * indices[r] * row_stride. A negative
+  // index, or one
   // >= limit, throws OutOfBounds. `indices`: a tile of i32 or i64 with destination.rows elements.
   void gather(const Tile& destination, uint64_t base, int64_t row_stride, const Tile& indices, int64_t limit);
   void scatter(uint64_t base, int64_t row_stride, const Tile& indices, int64_t limit, const Tile& source);
   // As scatter, adding to memory (one float32 or narrower rounding an add), rows in order.
   void scatter_add(uint64_t base, int64_t row_stride, const Tile& indices, int64_t limit, const Tile& source);
 
-  // ---- dot product engine: d (+)= a[m,k] b[k,n]; accumulates in d's dtype: f32 for f8, f16, bf16, f32; f64; i32 for i8.
-  // Operands may be strided or transposed views. `precision` as the instruction `dot`.
+  // ---- dot product engine: d (+)= a[m,k] b[k,n]; accumulates in d's dtype: f32 for f8, f16, bf16, f32; f64; i32 for
+  // i8. Operands may be strided or transposed views. `precision` as the instruction `dot`.
   void dot(const Tile& d, const Tile& a, const Tile& b, bool accumulate, int precision = 0);
 
-  // b in the host's order of the dot kernels, for products with many a: a convenience of the emulator that costs nothing on the chip. It lives in
-  // host buffer `number` (small integers; each kernel's own) until that number is packed again or the kernel returns.
+  // b in the host's order of the dot kernels, for products with many a: a convenience of the emulator that costs
+  // nothing on the chip. It lives in host buffer `number` (small integers; each kernel's own) until that number is
+  // packed again or the kernel returns.
   PackedTile pack(const Tile& b, uint32_t number);
   void dot(const Tile& d, const Tile& a, const PackedTile& b, bool accumulate, int precision = 0);
 
-  // ---- vector core and SIMD engine: an element-wise instruction of instructions.def. Operands have d's shape, or 1 row, or 1 column.
+  // ---- vector core and SIMD engine: an element-wise instruction of instructions.def. Operands have d's shape, or 1
+  // row, or 1 column.
   void vector(Opcode opcode, const Tile& d, const Tile& a);
   void vector(Opcode opcode, const Tile& d, const Tile& a, const Tile& b);
   void vector(Opcode opcode, const Tile& d, const Tile& a, double b);
@@ -79,8 +84,8 @@ class ProcessingElement {
   void convert(const Tile& d, const Tile& a, bool is_signed = true);
   void copy(const Tile& d, const Tile& a) { convert(d, a); }
   void iota(const Tile& d, int64_t start);
-  // d (dense) = elements [first, first + d.elements()) of the Philox 4x32-10 sequence (host_math/random.h) of seed and stream: bits as i32, uniform in
-  // [0, 1) or standard normal as f32. `first` is a multiple of 4.
+  // d (dense) = elements [first, first + d.elements()) of the Philox 4x32-10 sequence (host_math/random.h) of seed and
+  // stream: bits as i32, uniform in [0, 1) or standard normal as f32. `first` is a multiple of 4.
   enum class Random : uint8_t { bits, uniform, normal };
   void philox(Random kind, const Tile& d, uint64_t seed, uint64_t stream, uint64_t first);
 
@@ -121,13 +126,14 @@ class LocalScope {
   uint64_t mark_;
 };
 
-// A hardware circular buffer: a ring of equal pages in local memory with one producer and one consumer. A reserved page is
-// overwritten in chip time only when the readers of its former contents have finished, so pages - 1 loads run ahead.
+// A hardware circular buffer: a ring of equal pages in local memory with one producer and one consumer. A reserved page
+// is overwritten in chip time only when the readers of its former contents have finished, so pages - 1 loads run ahead.
 class CircularBuffer {
  public:
   CircularBuffer(ProcessingElement& pe, DType dtype, int64_t rows, int64_t columns, uint32_t pages);
 
-  // A page being produced; pushed when the window ends. Throws Deadlock when all pages are pushed and none has been popped.
+  // A page being produced; pushed when the window ends. Throws Deadlock when all pages are pushed and none has been
+  // popped.
   class Reserved {
    public:
     explicit Reserved(CircularBuffer& buffer);
@@ -178,13 +184,13 @@ struct CppKernelRegistration {
   CppKernelRegistration(std::string_view name, void (*entry)(ProcessingElement&, const void*), size_t argument_bytes);
 };
 
-#define MTIA_CPP_KERNEL(name, function, Arguments)                                                                     \
-  static_assert(std::is_trivially_copyable_v<Arguments>, "arguments of a C++ kernel are copied as bytes");            \
-  static const ::mtia::emulator::CppKernelRegistration mtia_cpp_kernel_##function(                                     \
-      name,                                                                                                            \
-      [](::mtia::emulator::ProcessingElement& pe, const void* arguments) {                                             \
-        function(pe, *static_cast<const Arguments*>(arguments));                                                       \
-      },                                                                                                               \
+#define MTIA_CPP_KERNEL(name, function, Arguments)                                                         \
+  static_assert(std::is_trivially_copyable_v<Arguments>, "arguments of a C++ kernel are copied as bytes"); \
+  static const ::mtia::emulator::CppKernelRegistration mtia_cpp_kernel_##function(                         \
+      name,                                                                                                \
+      [](::mtia::emulator::ProcessingElement& pe, const void* arguments) {                                 \
+        function(pe, *static_cast<const Arguments*>(arguments));                                           \
+      },                                                                                                   \
       sizeof(Arguments))
 
 }  // namespace mtia::emulator

@@ -1,4 +1,5 @@
-// A tile as C++ kernels see it: a matrix in local memory (or a lazy view of device memory) and its entry on the scoreboard.
+// A tile as C++ kernels see it: a matrix in local memory (or a lazy view of device memory) and its entry on the
+// scoreboard.
 #pragma once
 
 #include <cstddef>
@@ -45,8 +46,9 @@ struct Tile {
   }
 };
 
-// A strided and clipped matrix in device memory. Element (i, j) lies at base + size * (i * row_stride + j * column_stride);
-// only i < valid_rows and j < valid_columns exist: a load fills the rest of its tile, a store leaves it out.
+// A strided and clipped matrix in device memory. Element (i, j) lies at base + size * (i * row_stride + j *
+// column_stride); only i < valid_rows and j < valid_columns exist: a load fills the rest of its tile, a store leaves it
+// out.
 struct DmaDescriptor {
   uint64_t base = 0;
   DType dtype = DType::F32;

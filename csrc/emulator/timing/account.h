@@ -1,4 +1,5 @@
-// What a launch cost on the chip: time, energy, operations, bytes at each level, busy cycles of each unit. Accounts add.
+// What a launch cost on the chip: time, energy, operations, bytes at each level, busy cycles of each unit. Accounts
+// add.
 #pragma once
 
 #include <array>
@@ -13,18 +14,18 @@ struct LevelBytes {
   uint64_t local_memory = 0;  // read and written by the units of the PEs
   uint64_t sram_read = 0;     // fabric traffic served by the shared SRAM (last-level cache), in either direction
   uint64_t sram_written = 0;
-  uint64_t dram_read = 0;  // misses of the SRAM
+  uint64_t dram_read = 0;     // misses of the SRAM
   uint64_t dram_written = 0;  // write-backs of the SRAM
 };
 
 struct LaunchAccount {
   uint64_t launches = 0;
   uint64_t instructions = 0;
-  uint64_t cycles = 0;     // of the chip's clock, launch overhead included
-  double seconds = 0;      // cycles / clock
-  double joules = 0;       // static power over the time, plus dynamic_joules
+  uint64_t cycles = 0;  // of the chip's clock, launch overhead included
+  double seconds = 0;   // cycles / clock
+  double joules = 0;    // static power over the time, plus dynamic_joules
   double dynamic_joules = 0;
-  uint64_t flops = 0;      // floating-point operations: 2 m n k of each dot, one an element of each other float instruction
+  uint64_t flops = 0;  // floating-point operations: 2 m n k of each dot, one an element of each other float instruction
   uint64_t dot_flops = 0;  // the part done by the dot product engine
   LevelBytes bytes;
   std::array<uint64_t, unit_count> busy_cycles{};  // summed over the PEs, indexed by Unit
@@ -32,7 +33,9 @@ struct LaunchAccount {
 
   // Fraction of the time for which a unit was busy, averaged over the PEs.
   double busy_fraction(Unit unit) const {
-    return pe_cycles == 0 ? 0.0 : static_cast<double>(busy_cycles[static_cast<size_t>(unit)]) / static_cast<double>(pe_cycles);
+    return pe_cycles == 0
+               ? 0.0
+               : static_cast<double>(busy_cycles[static_cast<size_t>(unit)]) / static_cast<double>(pe_cycles);
   }
 
   LaunchAccount& operator+=(const LaunchAccount& other) {

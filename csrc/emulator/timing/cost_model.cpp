@@ -9,12 +9,16 @@
 namespace mtia::emulator {
 namespace {
 
-SubCycles sub_cycles(double cycles) { return static_cast<SubCycles>(std::llround(cycles * static_cast<double>(cycle))); }
+SubCycles sub_cycles(double cycles) {
+  return static_cast<SubCycles>(std::llround(cycles * static_cast<double>(cycle)));
+}
 
 // elements / rate, rounded up to a whole cycle.
 SubCycles at_rate(double elements, double rate) { return static_cast<SubCycles>(std::ceil(elements / rate)) * cycle; }
 
-uint64_t femtojoules(double picojoules, double count) { return static_cast<uint64_t>(std::llround(picojoules * count * 1000.0)); }
+uint64_t femtojoules(double picojoules, double count) {
+  return static_cast<uint64_t>(std::llround(picojoules * count * 1000.0));
+}
 
 uint64_t round_up(uint64_t value, uint64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
@@ -86,14 +90,17 @@ CostModel::CostModel(const ChipSpec& chip) : chip_(chip) {
   fabric_byte_ = static_cast<uint64_t>(std::llround(256.0 * static_cast<double>(cycle) / chip.fabric_bytes_per_cycle));
   fabric_row_ = sub_cycles(chip.fabric_row_cycles);
   fabric_misaligned_row_ = sub_cycles(chip.fabric_misaligned_row_cycles);
-  fabric_indexed_ = {sub_cycles(chip.fabric_gather_cycles_per_element), sub_cycles(chip.fabric_scatter_cycles_per_element),
+  fabric_indexed_ = {sub_cycles(chip.fabric_gather_cycles_per_element),
+                     sub_cycles(chip.fabric_scatter_cycles_per_element),
                      sub_cycles(chip.fabric_atomic_cycles_per_element)};
   alignment_ = chip.fabric_alignment_bytes;
   misaligned_allowed_ = chip.fabric_misaligned_allowed != 0;
   access_bytes_ = chip.dram_access_bytes;
 }
 
-SubCycles CostModel::local_time(uint64_t bytes) const { return at_rate(static_cast<double>(bytes), chip_.local_memory_bytes_per_cycle); }
+SubCycles CostModel::local_time(uint64_t bytes) const {
+  return at_rate(static_cast<double>(bytes), chip_.local_memory_bytes_per_cycle);
+}
 
 void CostModel::elementwise(Tick& tick, Opcode opcode, DType dtype, uint64_t elements, uint64_t local_bytes) const {
   const auto count = static_cast<double>(elements);
@@ -117,7 +124,8 @@ void CostModel::elementwise(Tick& tick, Opcode opcode, DType dtype, uint64_t ele
   tick.local_bytes = local_bytes;
 }
 
-void CostModel::dot(Tick& tick, DType operands, uint64_t batch, uint64_t m, uint64_t n, uint64_t k, int64_t precision, uint64_t local_bytes) const {
+void CostModel::dot(Tick& tick, DType operands, uint64_t batch, uint64_t m, uint64_t n, uint64_t k, int64_t precision,
+                    uint64_t local_bytes) const {
   double rate = 0;
   double picojoules = 0;
   double passes = 1;
@@ -160,7 +168,8 @@ void CostModel::dot(Tick& tick, DType operands, uint64_t batch, uint64_t m, uint
                       "convert the operands, to f16 for example, or choose a chip that has them");
   }
   const uint64_t depth = std::max<uint64_t>(1, chip_.dot_tile_k_bytes / size_of(operands));
-  const uint64_t worked = batch * round_up(m, chip_.dot_tile_rows) * round_up(n, chip_.dot_tile_rows) * round_up(k, depth);
+  const uint64_t worked =
+      batch * round_up(m, chip_.dot_tile_rows) * round_up(n, chip_.dot_tile_rows) * round_up(k, depth);
   const auto macs = static_cast<double>(batch * m * n * k);
   tick.unit = Unit::dot;
   tick.duration = std::max(at_rate(static_cast<double>(worked) * passes, rate), local_time(local_bytes));
@@ -174,15 +183,18 @@ void CostModel::dot(Tick& tick, DType operands, uint64_t batch, uint64_t m, uint
 void CostModel::reduction(Tick& tick, DType dtype, uint64_t elements, uint64_t local_bytes) const {
   const double slowdown = size_of(dtype) == 8 ? 2.0 : 1.0;
   tick.unit = Unit::reduce;
-  tick.duration = std::max(at_rate(static_cast<double>(elements) * slowdown, chip_.reduction_elements_per_cycle), local_time(local_bytes));
-  tick.femtojoules = femtojoules(chip_.reduction_picojoules * slowdown, static_cast<double>(elements)) + femtojoules(chip_.instruction_picojoules, 1);
+  tick.duration = std::max(at_rate(static_cast<double>(elements) * slowdown, chip_.reduction_elements_per_cycle),
+                           local_time(local_bytes));
+  tick.femtojoules = femtojoules(chip_.reduction_picojoules * slowdown, static_cast<double>(elements)) +
+                     femtojoules(chip_.instruction_picojoules, 1);
   tick.flops = is_float(dtype) ? elements : 0;
   tick.local_bytes = local_bytes;
 }
 
 void CostModel::layout(Tick& tick, uint64_t bytes_moved) const {
   tick.unit = Unit::layout;
-  tick.duration = std::max(at_rate(static_cast<double>(bytes_moved), chip_.layout_bytes_per_cycle), local_time(2 * bytes_moved));
+  tick.duration =
+      std::max(at_rate(static_cast<double>(bytes_moved), chip_.layout_bytes_per_cycle), local_time(2 * bytes_moved));
   tick.femtojoules = femtojoules(chip_.instruction_picojoules, 1);
   tick.local_bytes = 2 * bytes_moved;
 }

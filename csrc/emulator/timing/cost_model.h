@@ -15,11 +15,13 @@ class CostModel {
  public:
   explicit CostModel(const ChipSpec& chip);
 
-  // Unit, duration, energy and operations of an element-wise instruction over `elements` of (the widest operand's) dtype,
-  // moving local_bytes in local memory.
+  // Unit, duration, energy and operations of an element-wise instruction over `elements` of (the widest operand's)
+  // dtype, moving local_bytes in local memory.
   void elementwise(Tick& tick, Opcode opcode, DType dtype, uint64_t elements, uint64_t local_bytes) const;
-  // batch products of [m,k] by [k,n]. `precision` as the instruction dot. Throws Unsupported where the engine lacks the dtype.
-  void dot(Tick& tick, DType operands, uint64_t batch, uint64_t m, uint64_t n, uint64_t k, int64_t precision, uint64_t local_bytes) const;
+  // batch products of [m,k] by [k,n]. `precision` as the instruction dot. Throws Unsupported where the engine lacks the
+  // dtype.
+  void dot(Tick& tick, DType operands, uint64_t batch, uint64_t m, uint64_t n, uint64_t k, int64_t precision,
+           uint64_t local_bytes) const;
   void reduction(Tick& tick, DType dtype, uint64_t elements, uint64_t local_bytes) const;
   void layout(Tick& tick, uint64_t bytes_moved) const;
   // A DMA's fixed part; its duration depends on the address and is transfer()'s.
@@ -27,7 +29,8 @@ class CostModel {
 
   // Time of the fabric interface for `bytes` in `rows` contiguous pieces, of which `misaligned` are off the alignment.
   SubCycles transfer(uint64_t bytes, uint64_t rows, uint64_t misaligned) const {
-    return fabric_issue_ + bytes * fabric_byte_ / 256 + (rows > 1 ? rows - 1 : 0) * fabric_row_ + misaligned * fabric_misaligned_row_;
+    return fabric_issue_ + bytes * fabric_byte_ / 256 + (rows > 1 ? rows - 1 : 0) * fabric_row_ +
+           misaligned * fabric_misaligned_row_;
   }
   enum class Indexed : uint8_t { gather, scatter, atomic };
   SubCycles indexed_transfer(Indexed kind, uint64_t bytes, uint64_t elements) const {

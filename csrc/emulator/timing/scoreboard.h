@@ -1,8 +1,9 @@
 // The scoreboard of one PE: when each unit, slot of local memory and late scalar is free or ready, in chip time.
 //
-// The command processor issues in program order and does not wait; an instruction starts when it is issued, its unit is free, its operands are
-// ready, and every reader of what it overwrites has finished (a slot with several buffers only waits for the buffer it writes).
-// Time is kept in 1/256 cycles as integers, so that sums are exact and the same everywhere.
+// The command processor issues in program order and does not wait; an instruction starts when it is issued, its unit is
+// free, its operands are ready, and every reader of what it overwrites has finished (a slot with several buffers only
+// waits for the buffer it writes). Time is kept in 1/256 cycles as integers, so that sums are exact and the same
+// everywhere.
 #pragma once
 
 #include <algorithm>
@@ -26,15 +27,15 @@ struct Tick {
   Unit unit = Unit::scalar;
   uint8_t reads = 0;
   uint8_t writes = 0;
-  uint8_t late_reads = 0;           // scalar operands that another unit makes
-  uint8_t in_place = 0;             // bit w: result w overwrites an operand, in the buffer it stands in
+  uint8_t late_reads = 0;             // scalar operands that another unit makes
+  uint8_t in_place = 0;               // bit w: result w overwrites an operand, in the buffer it stands in
   uint32_t late_result = UINT32_MAX;  // scalar result of a unit other than the scalar core
   std::array<uint16_t, max_reads> read_slots{};
   std::array<uint16_t, max_writes> write_slots{};
   std::array<uint32_t, max_late> late_scalars{};
   SubCycles duration = 0;
-  SubCycles latency = 0;       // from the unit's being free to the result's being ready
-  uint64_t femtojoules = 0;    // of the operation; bytes beyond local memory are charged by the traffic counters
+  SubCycles latency = 0;     // from the unit's being free to the result's being ready
+  uint64_t femtojoules = 0;  // of the operation; bytes beyond local memory are charged by the traffic counters
   uint64_t flops = 0;
   uint64_t dot_flops = 0;
   uint64_t local_bytes = 0;  // read and written in local memory
@@ -107,8 +108,8 @@ class Scoreboard {
     counters_.local_bytes += tick.local_bytes;
   }
 
-  // For C++ kernels, which keep the times of their tiles themselves: starts no earlier than `earliest`; returns when the unit is free again,
-  // which is `latency` before the result is ready.
+  // For C++ kernels, which keep the times of their tiles themselves: starts no earlier than `earliest`; returns when
+  // the unit is free again, which is `latency` before the result is ready.
   SubCycles issue_after(SubCycles earliest, const Tick& tick, SubCycles duration, SubCycles latency) {
     const auto unit = static_cast<size_t>(tick.unit);
     const SubCycles end = std::max({issue_, unit_free_[unit], earliest}) + duration;
@@ -136,7 +137,9 @@ class Scoreboard {
   // The scalar core needs a late scalar itself: for control flow and addresses.
   void wait_scalar(uint32_t scalar) { issue_ = std::max(issue_, scalar_ready_[scalar]); }
   // A scalar instruction with late operands gives a late result; the command processor goes on.
-  void delay_scalar(uint32_t result, SubCycles operands_ready) { scalar_ready_[result] = std::max(issue_, operands_ready) + scalar_cost_; }
+  void delay_scalar(uint32_t result, SubCycles operands_ready) {
+    scalar_ready_[result] = std::max(issue_, operands_ready) + scalar_cost_;
+  }
   SubCycles scalar_ready(uint32_t scalar) const { return scalar_ready_[scalar]; }
 
   void barrier() { issue_ = std::max(issue_, finish_); }

@@ -13,10 +13,10 @@ namespace mtia::emulator {
 
 // What one PE (or, merged, one launch) moved to and from one allocation or tensor.
 struct Window {
-  AddressRange range;        // what may be touched
+  AddressRange range;         // what may be touched
   uint64_t low = UINT64_MAX;  // bounding range of what was touched
   uint64_t high = 0;
-  uint64_t bytes_read = 0;   // requested, whole DRAM accesses
+  uint64_t bytes_read = 0;  // requested, whole DRAM accesses
   uint64_t bytes_written = 0;
   bool resident = false;  // the SRAM held most of `range` when the launch began
 
@@ -28,8 +28,9 @@ struct Window {
   }
 };
 
-// Which parts of DRAM the SRAM holds: address ranges, least recently used first out, dirty parts written back when they leave.
-// A launch is one use of each of its windows. A region's bytes are taken to be spread evenly over its bounding range.
+// Which parts of DRAM the SRAM holds: address ranges, least recently used first out, dirty parts written back when they
+// leave. A launch is one use of each of its windows. A region's bytes are taken to be spread evenly over its bounding
+// range.
 class SramCache {
  public:
   explicit SramCache(uint64_t capacity_bytes) : capacity_(capacity_bytes) {}

@@ -27,18 +27,21 @@ class Machine {
   template <typename T>
   uint64_t put(const std::vector<T>& values) {
     const uint64_t address = emulator_.memory().allocate(values.size() * sizeof(T));
-    std::memcpy(emulator_.memory().host_span(address, values.size() * sizeof(T), emulator::Access::write), values.data(), values.size() * sizeof(T));
+    std::memcpy(emulator_.memory().host_span(address, values.size() * sizeof(T), emulator::Access::write),
+                values.data(), values.size() * sizeof(T));
     return address;
   }
   template <typename T>
   std::vector<T> get(uint64_t address, size_t count) {
     std::vector<T> values(count);
-    std::memcpy(values.data(), emulator_.memory().host_span(address, count * sizeof(T), emulator::Access::read), count * sizeof(T));
+    std::memcpy(values.data(), emulator_.memory().host_span(address, count * sizeof(T), emulator::Access::read),
+                count * sizeof(T));
     return values;
   }
 
   // Through the serialised form, as a compiled kernel goes.
-  emulator::LaunchAccount run(const TileProgram& program, const std::vector<uint64_t>& arguments, std::array<uint32_t, 3> grid = {1, 1, 1}) {
+  emulator::LaunchAccount run(const TileProgram& program, const std::vector<uint64_t>& arguments,
+                              std::array<uint32_t, 3> grid = {1, 1, 1}) {
     emulator::Launch launch;
     launch.program = emulator::load_program(serialise(program), emulator_.chip());
     launch.grid = grid;

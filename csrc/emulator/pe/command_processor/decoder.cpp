@@ -23,7 +23,8 @@ bool writes_memory(Opcode opcode) {
 
 }  // namespace
 
-Decoder::Decoder(LoadedProgram& program_to_load) : loaded(program_to_load), program(program_to_load.program), costs(program_to_load.costs) {}
+Decoder::Decoder(LoadedProgram& program_to_load)
+    : loaded(program_to_load), program(program_to_load.program), costs(program_to_load.costs) {}
 
 Place Decoder::place(uint32_t id) const {
   const Value& v = value(id);
@@ -217,8 +218,9 @@ void Decoder::find_liveness() {
   }
 }
 
-// A load (or a permute) that only dots read need not move bytes on the host: the dot reads device memory (or the permute's source) through
-// strides. It must be the only writer of its slot, and nothing may store (or reuse the source's bytes) before the last reader.
+// A load (or a permute) that only dots read need not move bytes on the host: the dot reads device memory (or the
+// permute's source) through strides. It must be the only writer of its slot, and nothing may store (or reuse the
+// source's bytes) before the last reader.
 void Decoder::find_lazy() {
   const auto count = static_cast<uint32_t>(program.instructions.size());
   lazy_.assign(count, false);
@@ -231,8 +233,8 @@ void Decoder::find_lazy() {
     }
     return true;
   };
-  // The end of the span of instructions in which the value made at `index` may be read: the last reader, or the end of a loop that
-  // holds a reader but not the maker.
+  // The end of the span of instructions in which the value made at `index` may be read: the last reader, or the end of
+  // a loop that holds a reader but not the maker.
   const auto reach = [&](uint32_t index, uint32_t last) {
     uint32_t end = last;
     for (uint32_t i = index + 1; i <= last; ++i) {
@@ -254,7 +256,8 @@ void Decoder::find_lazy() {
     if (permute) {
       // Only the last two dimensions may trade places.
       const bool swaps = tile.rank == 2 ? instruction.attributes[0] == 1 && instruction.attributes[1] == 0
-                                        : instruction.attributes[0] == 0 && instruction.attributes[1] == 2 && instruction.attributes[2] == 1;
+                                        : instruction.attributes[0] == 0 && instruction.attributes[1] == 2 &&
+                                              instruction.attributes[2] == 1;
       if (!swaps) continue;
     }
     if (!sole_writer(i, tile.slot)) continue;
@@ -296,7 +299,8 @@ void Decoder::make_layout() {
     layout.buffers.push_back(program.slots[i].buffers);
     layout.buffer_count += program.slots[i].buffers;
     for (size_t j = 0; j < slots; ++j) {
-      if (j != i && slots_overlap(static_cast<uint32_t>(i), static_cast<uint32_t>(j))) layout.overlap_slots.push_back(static_cast<uint16_t>(j));
+      if (j != i && slots_overlap(static_cast<uint32_t>(i), static_cast<uint32_t>(j)))
+        layout.overlap_slots.push_back(static_cast<uint16_t>(j));
     }
     layout.overlap_first[i + 1] = static_cast<uint32_t>(layout.overlap_slots.size());
   }
@@ -419,7 +423,8 @@ void Decoder::decode_control(uint32_t index) {
       Op& op = emit(jump_unless, index);
       op.a = instruction.operands[0];
       const uint32_t begin = instruction.opcode == Opcode::if_begin ? index : match_[index];
-      const uint32_t other = instruction.opcode == Opcode::if_begin && else_of_[index] != absent ? else_of_[index] : match_[begin];
+      const uint32_t other =
+          instruction.opcode == Opcode::if_begin && else_of_[index] != absent ? else_of_[index] : match_[begin];
       patch(here(), other + 1);
       return;
     }

@@ -26,8 +26,8 @@ class Decoder {
   static uint32_t operand(const Instruction& instruction, size_t index) {
     return index < instruction.operands.size() ? instruction.operands[index] : absent;
   }
-  // A tick with the instruction's slots and late scalars; its cost is filled in by the caller. Scalar operands that do not fit
-  // are waited for by an instruction emitted before.
+  // A tick with the instruction's slots and late scalars; its cost is filled in by the caller. Scalar operands that do
+  // not fit are waited for by an instruction emitted before.
   Tick& make_tick(uint32_t index);
   // Scalar core waits for the late ones among these (control flow, addresses).
   void emit_waits(const std::vector<uint32_t>& values);
@@ -56,13 +56,13 @@ class Decoder {
   void decode_control(uint32_t index);
   void patch(uint32_t op, uint32_t target_op) { patches_.push_back({op, target_op}); }
 
-  std::vector<uint32_t> match_;       // of a block's marker: its end; of an end: its begin
-  std::vector<uint32_t> else_of_;     // of if_begin: its else_begin or absent
-  std::vector<bool> late_;            // values
-  std::vector<std::vector<bool>> live_out_;  // per instruction: slots
-  std::vector<bool> lazy_;            // per instruction: a load or permute that leaves a view
-  std::vector<bool> lazy_values_;     // values
-  std::vector<uint32_t> op_of_;       // first op of each instruction
+  std::vector<uint32_t> match_;                         // of a block's marker: its end; of an end: its begin
+  std::vector<uint32_t> else_of_;                       // of if_begin: its else_begin or absent
+  std::vector<bool> late_;                              // values
+  std::vector<std::vector<bool>> live_out_;             // per instruction: slots
+  std::vector<bool> lazy_;                              // per instruction: a load or permute that leaves a view
+  std::vector<bool> lazy_values_;                       // values
+  std::vector<uint32_t> op_of_;                         // first op of each instruction
   std::vector<std::pair<uint32_t, uint32_t>> patches_;  // op, instruction whose first op it jumps to
   std::vector<uint32_t> loop_number_;
   uint32_t next_loop_ = 0;
@@ -81,8 +81,8 @@ void decode_reduction(Decoder& decoder, uint32_t index);
 void decode_dot(Decoder& decoder, uint32_t index);
 void decode_message(Decoder& decoder, uint32_t index);  // print and assert_
 
-// Decodes the chain of element-wise instructions, loads and stores that starts at `index`; returns the index after its last instruction,
-// or `index` where none starts.
+// Decodes the chain of element-wise instructions, loads and stores that starts at `index`; returns the index after its
+// last instruction, or `index` where none starts.
 uint32_t decode_chain(Decoder& decoder, uint32_t index);
 
 }  // namespace mtia::emulator

@@ -106,7 +106,8 @@ const Op* run_assert(const Op* op, Frame& frame) {
   for (uint64_t i = 0; i < elements; ++i) {
     if (data[i] != std::byte{0}) continue;
     if (masked != nullptr && masked[mask->tile ? i : 0] == std::byte{0}) continue;
-    throw KernelAssert(concat("assertion failed: ", detail.text, condition.tile ? concat(" (element ", i, ")") : std::string()));
+    throw KernelAssert(
+        concat("assertion failed: ", detail.text, condition.tile ? concat(" (element ", i, ")") : std::string()));
   }
   if (op->tick != nullptr) {
     frame.pe->board.issue(*op->tick);
@@ -132,7 +133,8 @@ void decode_message(Decoder& decoder, uint32_t index) {
   Tick* tick = nullptr;
   if (!print && decoder.is_tile(instruction.operands[0])) {
     tick = &decoder.make_tick(index);
-    decoder.costs.elementwise(*tick, Opcode::and_i, DType::I1, decoder.value(instruction.operands[0]).elements(), decoder.local_bytes(instruction));
+    decoder.costs.elementwise(*tick, Opcode::and_i, DType::I1, decoder.value(instruction.operands[0]).elements(),
+                              decoder.local_bytes(instruction));
   }
   Op& op = decoder.emit(print ? run_print : run_assert, index);
   op.detail = detail;

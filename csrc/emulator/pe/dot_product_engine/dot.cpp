@@ -37,7 +37,8 @@ const Op* run_dot(const Op* op, Frame& frame) {
   const auto& detail = *static_cast<const DotDetail*>(op->detail);
   std::byte* d = frame.at(detail.d);
   for (const DotDetail::Operand* operand : {&detail.a, &detail.b}) {
-    if (operand->set_aside != 0) std::memcpy(frame.scratch + operand->scratch, frame.at(operand->place), operand->set_aside);
+    if (operand->set_aside != 0)
+      std::memcpy(frame.scratch + operand->scratch, frame.at(operand->place), operand->set_aside);
   }
   const size_t elements = static_cast<size_t>(detail.batch * detail.m * detail.n);
   if (detail.copy_c) std::memcpy(d, frame.at(detail.c), elements * size_of(detail.sums));
@@ -47,12 +48,14 @@ const Op* run_dot(const Op* op, Frame& frame) {
                             : operand.set_aside != 0 ? frame.scratch + operand.scratch
                                                      : frame.at(operand.place);
     const auto& strides = operand.lazy ? frame.lazy[operand.number].strides : operand.strides;
-    return host_math::ConstMatrix{data + batch * strides[0] * static_cast<int64_t>(size_of(detail.operands)), strides[1], strides[2]};
+    return host_math::ConstMatrix{data + batch * strides[0] * static_cast<int64_t>(size_of(detail.operands)),
+                                  strides[1], strides[2]};
   };
   const auto step = static_cast<int64_t>(size_of(detail.sums)) * detail.m * detail.n;
   for (int64_t batch = 0; batch < detail.batch; ++batch) {
-    host_math::dot(detail.operands, {d + batch * step, detail.n, 1}, side(detail.a, batch), side(detail.b, batch), static_cast<size_t>(detail.m),
-                   static_cast<size_t>(detail.n), static_cast<size_t>(detail.k), detail.accumulate);
+    host_math::dot(detail.operands, {d + batch * step, detail.n, 1}, side(detail.a, batch), side(detail.b, batch),
+                   static_cast<size_t>(detail.m), static_cast<size_t>(detail.n), static_cast<size_t>(detail.k),
+                   detail.accumulate);
   }
   frame.pe->board.issue(*op->tick);
   return op + 1;
@@ -106,8 +109,9 @@ void decode_dot(Decoder& decoder, uint32_t index) {
   }
   decoder.need_scratch(scratch);
   Tick& tick = decoder.make_tick(index);
-  decoder.costs.dot(tick, a.dtype, static_cast<uint64_t>(detail->batch), static_cast<uint64_t>(detail->m), static_cast<uint64_t>(detail->n),
-                    static_cast<uint64_t>(detail->k), instruction.attributes[0], decoder.local_bytes(instruction));
+  decoder.costs.dot(tick, a.dtype, static_cast<uint64_t>(detail->batch), static_cast<uint64_t>(detail->m),
+                    static_cast<uint64_t>(detail->n), static_cast<uint64_t>(detail->k), instruction.attributes[0],
+                    decoder.local_bytes(instruction));
   Op& op = decoder.emit(run_dot, index);
   op.detail = detail;
   op.tick = &tick;

@@ -73,7 +73,8 @@ template <typename Bits, typename Widen, typename Narrow>
 uint64_t update_float(std::byte* memory, AtomicKind kind, uint64_t operand, Widen widen, Narrow narrow) {
   if (kind == AtomicKind::exchange || kind <= AtomicKind::xor_i) return update_integer<Bits>(memory, kind, operand);
   const auto right = widen(static_cast<Bits>(operand));
-  return update<Bits>(memory, [=](Bits old) { return static_cast<Bits>(narrow(combine_float(kind, widen(old), right))); });
+  return update<Bits>(memory,
+                      [=](Bits old) { return static_cast<Bits>(narrow(combine_float(kind, widen(old), right))); });
 }
 
 template <typename Bits>
@@ -105,7 +106,8 @@ uint64_t atomic_update(std::byte* memory, DType dtype, AtomicKind kind, uint64_t
       return update_float<uint32_t>(memory, kind, operand, float_of_bits, bits_of_float);
     case DType::F64:
       return update_float<uint64_t>(
-          memory, kind, operand, [](uint64_t bits) { return std::bit_cast<double>(bits); }, [](double value) { return std::bit_cast<uint64_t>(value); });
+          memory, kind, operand, [](uint64_t bits) { return std::bit_cast<double>(bits); },
+          [](double value) { return std::bit_cast<uint64_t>(value); });
     default:
       break;
   }

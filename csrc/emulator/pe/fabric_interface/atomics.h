@@ -9,8 +9,8 @@
 
 namespace mtia::emulator {
 
-// Returns the old bits. `memory` is aligned to the element. Floats: add in the element's own precision (narrow ones in f32, rounded once), max and
-// min as max_f and min_f.
+// Returns the old bits. `memory` is aligned to the element. Floats: add in the element's own precision (narrow ones in
+// f32, rounded once), max and min as max_f and min_f.
 uint64_t atomic_update(std::byte* memory, DType dtype, AtomicKind kind, uint64_t operand);
 
 // Returns the old bits; bitwise comparison.

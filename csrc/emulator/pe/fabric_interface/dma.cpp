@@ -12,8 +12,9 @@ namespace mtia::emulator {
 namespace {
 
 [[noreturn]] void overflow(const DmaDetail& detail, uint64_t base) {
-  throw OutOfBounds(concat(detail.is_store ? "write" : "read", " of a DMA descriptor with base ", base, " whose addresses overflow 64 bits"), "",
-                    "check the strides and offsets of the access");
+  throw OutOfBounds(concat(detail.is_store ? "write" : "read", " of a DMA descriptor with base ", base,
+                           " whose addresses overflow 64 bits"),
+                    "", "check the strides and offsets of the access");
 }
 
 int64_t floor_mod(int64_t value, int64_t modulus) {
@@ -21,11 +22,11 @@ int64_t floor_mod(int64_t value, int64_t modulus) {
   return rest < 0 ? rest + modulus : rest;
 }
 
-// Calls body(box first indices relative to access.first, extents, byte offset of the box's first element) for each part of the
-// tile within which no dimension wraps.
+// Calls body(box first indices relative to access.first, extents, byte offset of the box's first element) for each part
+// of the tile within which no dimension wraps.
 template <typename Body>
-void for_each_segment(const DmaAccess& access, uint32_t rank, uint32_t dimension, std::array<int64_t, 6>& first, std::array<int64_t, 6>& extent,
-                      int64_t offset, const Body& body) {
+void for_each_segment(const DmaAccess& access, uint32_t rank, uint32_t dimension, std::array<int64_t, 6>& first,
+                      std::array<int64_t, 6>& extent, int64_t offset, const Body& body) {
   if (dimension == rank) {
     body(first, extent, offset);
     return;
@@ -96,8 +97,10 @@ void move_tile(const DmaDetail& detail, Frame& frame, const DmaAccess& access, s
       }
       if (mask[mask_index] != std::byte{0}) {
         const uint64_t address = access.address + static_cast<uint64_t>(memory_offset);
-        std::byte* memory = frame.pe->span(address, address + detail.size, detail.is_store ? Access::write : Access::read);
-        detail.is_store ? std::memcpy(memory, tile + local_offset, detail.size) : std::memcpy(tile + local_offset, memory, detail.size);
+        std::byte* memory =
+            frame.pe->span(address, address + detail.size, detail.is_store ? Access::write : Access::read);
+        detail.is_store ? std::memcpy(memory, tile + local_offset, detail.size)
+                        : std::memcpy(tile + local_offset, memory, detail.size);
         detail.is_store ? frame.pe->count_write(address, address + detail.size, detail.size)
                         : frame.pe->count_read(address, address + detail.size, detail.size);
       }
@@ -136,14 +139,17 @@ void resolve(const DmaDetail& detail, Frame& frame, DmaAccess& access) {
     access.wrap[d] = 0;
     if (extent == 0) continue;
     int64_t stride = 0;
-    if (__builtin_mul_overflow(frame.integer(operands.stride), static_cast<int64_t>(detail.size), &stride)) overflow(detail, base);
+    if (__builtin_mul_overflow(frame.integer(operands.stride), static_cast<int64_t>(detail.size), &stride))
+      overflow(detail, base);
     int64_t coordinate = first;
-    if (operands.start != absent && __builtin_add_overflow(first, frame.integer(operands.start), &coordinate)) overflow(detail, base);
+    if (operands.start != absent && __builtin_add_overflow(first, frame.integer(operands.start), &coordinate))
+      overflow(detail, base);
     int64_t smallest = coordinate;
     int64_t largest = 0;
     if (operands.wrap != absent) {
       const int64_t wrap = frame.integer(operands.wrap);
-      if (wrap <= 0) throw Undefined(concat("DMA descriptor with wrap ", wrap), "", "a wrapping dimension needs a positive size");
+      if (wrap <= 0)
+        throw Undefined(concat("DMA descriptor with wrap ", wrap), "", "a wrapping dimension needs a positive size");
       coordinate = floor_mod(coordinate, wrap);
       smallest = coordinate;
       if (extent > wrap - coordinate) {
@@ -194,7 +200,8 @@ void resolve(const DmaDetail& detail, Frame& frame, DmaAccess& access) {
 TransferCost transfer_cost(const PeState& pe, const DmaAccess& access, uint32_t rank, uint32_t size) {
   const CostModel& costs = *pe.costs;
   if (access.elements == 0) return {costs.transfer(0, 0, 0), 0};
-  // Contiguous pieces: as many inner dimensions as follow each other without a gap; of a transposed tile, the dimension of stride 1.
+  // Contiguous pieces: as many inner dimensions as follow each other without a gap; of a transposed tile, the dimension
+  // of stride 1.
   uint64_t run = 1;
   int64_t expected = size;
   for (uint32_t d = rank; d-- > 0;) {
@@ -218,12 +225,14 @@ TransferCost transfer_cost(const PeState& pe, const DmaAccess& access, uint32_t 
       if (access.extent[d] > 1 && access.stride[d] != size) offsets |= static_cast<uint64_t>(access.stride[d]);
     }
     if (offsets % alignment != 0 && !costs.misaligned_allowed()) {
-      throw Unsupported(concat("DMA at device address ", access.address, " is not aligned to the ", alignment, " bytes that ", pe.chip->name, " needs"), "",
-                        "align the tensor and its row stride, or choose a chip with byte-aligned DMA");
+      throw Unsupported(concat("DMA at device address ", access.address, " is not aligned to the ", alignment,
+                               " bytes that ", pe.chip->name, " needs"),
+                        "", "align the tensor and its row stride, or choose a chip with byte-aligned DMA");
     }
     if (offsets % alignment != 0 || run_bytes % alignment != 0) misaligned = rows;
   }
-  return {costs.transfer(bytes, rows, misaligned), run_bytes >= costs.access_bytes() ? bytes : rows * costs.access_bytes()};
+  return {costs.transfer(bytes, rows, misaligned),
+          run_bytes >= costs.access_bytes() ? bytes : rows * costs.access_bytes()};
 }
 
 void account(const DmaDetail& detail, const Tick& tick, Frame& frame, const DmaAccess& access) {
@@ -232,7 +241,8 @@ void account(const DmaDetail& detail, const Tick& tick, Frame& frame, const DmaA
   SubCycles latency = 0;
   if (access.elements != 0 && access.host != nullptr) {
     pe.span(access.low, access.high, detail.is_store ? Access::write : Access::read);  // makes it the current window
-    detail.is_store ? pe.count_write(access.low, access.high, cost.bytes) : pe.count_read(access.low, access.high, cost.bytes);
+    detail.is_store ? pe.count_write(access.low, access.high, cost.bytes)
+                    : pe.count_read(access.low, access.high, cost.bytes);
     if (!detail.is_store) latency = pe.load_latency();
   }
   pe.board.issue(tick, cost.duration, latency);
@@ -252,7 +262,8 @@ void load_tile(const DmaDetail& detail, Frame& frame, const DmaAccess& access) {
 
 void store_tile(const DmaDetail& detail, Frame& frame, const DmaAccess& access) {
   if (access.elements == 0) return;
-  std::byte* tile = detail.scalar != absent ? reinterpret_cast<std::byte*>(&frame.scalars()[detail.scalar]) : frame.at(detail.tile);
+  std::byte* tile =
+      detail.scalar != absent ? reinterpret_cast<std::byte*>(&frame.scalars()[detail.scalar]) : frame.at(detail.tile);
   move_tile(detail, frame, access, tile);
 }
 
@@ -268,7 +279,8 @@ const Op* dma_load(const Op* op, Frame& frame) {
     const bool viewable = access.full && !access.wraps && access.elements != 0 && access.address % detail.size == 0;
     if (viewable) {
       view.data = access.host;
-      view.strides = {batch != 0 ? access.stride[0] / size : 0, access.stride[batch] / size, access.stride[batch + 1] / size};
+      view.strides = {batch != 0 ? access.stride[0] / size : 0, access.stride[batch] / size,
+                      access.stride[batch + 1] / size};
     } else {
       load_tile(detail, frame, access);
       view.data = frame.at(detail.tile);
@@ -310,8 +322,8 @@ DmaDetail* make_dma_detail(Decoder& decoder, uint32_t index) {
     detail->tile_stride[d] = stride;
     stride *= value.dims[d];
     const size_t at = 3 + 5 * static_cast<size_t>(d);
-    detail->dimension[d] = {instruction.operands[at], instruction.operands[at + 1], instruction.operands[at + 2], instruction.operands[at + 3],
-                            instruction.operands[at + 4]};
+    detail->dimension[d] = {instruction.operands[at], instruction.operands[at + 1], instruction.operands[at + 2],
+                            instruction.operands[at + 3], instruction.operands[at + 4]};
   }
   if (!store && instruction.operands[1] != absent) {
     detail->has_other = true;
@@ -338,7 +350,8 @@ DmaDetail* make_dma_detail(Decoder& decoder, uint32_t index) {
 Tick& make_dma_tick(Decoder& decoder, uint32_t index) {
   const Instruction& instruction = decoder.program.instructions[index];
   const bool store = instruction.opcode == Opcode::dma_store;
-  // Addresses are the scalar core's: it waits for the late ones among them. `other` and a stored scalar go with the descriptor.
+  // Addresses are the scalar core's: it waits for the late ones among them. `other` and a stored scalar go with the
+  // descriptor.
   std::vector<uint32_t> addresses(instruction.operands.begin() + 2, instruction.operands.end());
   addresses.push_back(instruction.operands[0]);
   decoder.emit_waits(addresses);

@@ -1,4 +1,5 @@
-// DMA descriptors at run time: which device bytes a tile's load or store touches, checked once, and what the transfer costs.
+// DMA descriptors at run time: which device bytes a tile's load or store touches, checked once, and what the transfer
+// costs.
 #pragma once
 
 #include <array>
@@ -42,13 +43,13 @@ struct DmaAccess {
   uint64_t address = 0;       // of the first valid element
   uint64_t low = 0;           // touched device bytes
   uint64_t high = 0;
-  std::array<int64_t, DmaDetail::max_rank> first{};   // valid tile indices [first, first + extent)
+  std::array<int64_t, DmaDetail::max_rank> first{};  // valid tile indices [first, first + extent)
   std::array<int64_t, DmaDetail::max_rank> extent{};
-  std::array<int64_t, DmaDetail::max_rank> stride{};  // bytes
+  std::array<int64_t, DmaDetail::max_rank> stride{};      // bytes
   std::array<int64_t, DmaDetail::max_rank> coordinate{};  // of `first`
   std::array<int64_t, DmaDetail::max_rank> wrap{};        // 0: does not wrap within this tile
-  uint64_t elements = 0;  // valid ones
-  bool full = true;       // the whole tile is valid
+  uint64_t elements = 0;                                  // valid ones
+  bool full = true;                                       // the whole tile is valid
   bool wraps = false;
 };
 

@@ -1,4 +1,5 @@
-// Gather and scatter: one bounds check for the range of all offsets where that suffices, one an element where it does not.
+// Gather and scatter: one bounds check for the range of all offsets where that suffices, one an element where it does
+// not.
 #include "emulator/pe/fabric_interface/indexed.h"
 
 #include <algorithm>
@@ -40,7 +41,9 @@ struct Mask {
   bool at(uint64_t i) const { return data == nullptr || data[single ? 0 : i] != std::byte{0}; }
 };
 
-Mask mask_of(const IndexedDetail& detail, Frame& frame) { return {detail.has_mask ? frame.at(detail.mask) : nullptr, detail.mask_single}; }
+Mask mask_of(const IndexedDetail& detail, Frame& frame) {
+  return {detail.has_mask ? frame.at(detail.mask) : nullptr, detail.mask_single};
+}
 
 struct Addressing {
   uint64_t base = 0;
@@ -80,7 +83,8 @@ std::byte* element(const IndexedDetail& detail, Frame& frame, const Addressing& 
   const uint64_t address = range.address(offset);
   std::byte* host = frame.pe->span(address, address + detail.size, access);
   const uint64_t bytes = frame.pe->costs->access_bytes();
-  access == Access::read ? frame.pe->count_read(address, address + detail.size, bytes) : frame.pe->count_write(address, address + detail.size, bytes);
+  access == Access::read ? frame.pe->count_read(address, address + detail.size, bytes)
+                         : frame.pe->count_write(address, address + detail.size, bytes);
   return host;
 }
 
@@ -90,9 +94,11 @@ void finish(const IndexedDetail& detail, const Op* op, Frame& frame, const Addre
   SubCycles latency = 0;
   if (range.host != nullptr && range.active != 0) {
     frame.pe->span(range.low, range.high, Access::read);
-    // Elements next to each other share DRAM accesses: no more bytes are fetched than the accesses that cover the range.
+    // Elements next to each other share DRAM accesses: no more bytes are fetched than the accesses that cover the
+    // range.
     const uint64_t access_bytes = costs.access_bytes();
-    const uint64_t fetched = std::min(range.active * std::max<uint64_t>(access_bytes, detail.size), (range.high - range.low + access_bytes - 1) / access_bytes * access_bytes);
+    const uint64_t fetched = std::min(range.active * std::max<uint64_t>(access_bytes, detail.size),
+                                      (range.high - range.low + access_bytes - 1) / access_bytes * access_bytes);
     if (kind != CostModel::Indexed::scatter) frame.pe->count_read(range.low, range.high, fetched);
     if (kind != CostModel::Indexed::gather) frame.pe->count_write(range.low, range.high, fetched);
     if (kind != CostModel::Indexed::scatter) latency = frame.pe->load_latency();
@@ -101,7 +107,8 @@ void finish(const IndexedDetail& detail, const Op* op, Frame& frame, const Addre
 }
 
 template <size_t size>
-void gather_elements(const IndexedDetail& detail, Frame& frame, const Addressing& range, const Offsets& offsets, const Mask& mask, std::byte* to) {
+void gather_elements(const IndexedDetail& detail, Frame& frame, const Addressing& range, const Offsets& offsets,
+                     const Mask& mask, std::byte* to) {
   const std::byte* other = detail.has_other ? frame.at(detail.other) : nullptr;
   for (uint64_t i = 0; i < detail.elements; ++i) {
     if (mask.at(i)) {
@@ -141,11 +148,13 @@ const Op* run_gather(const Op* op, Frame& frame) {
 }
 
 template <size_t size>
-void scatter_elements(const IndexedDetail& detail, Frame& frame, const Addressing& range, const Offsets& offsets, const Mask& mask) {
+void scatter_elements(const IndexedDetail& detail, Frame& frame, const Addressing& range, const Offsets& offsets,
+                      const Mask& mask) {
   const std::byte* from = frame.at(detail.value);
   for (uint64_t i = 0; i < detail.elements; ++i) {
     if (!mask.at(i)) continue;
-    std::memcpy(element(detail, frame, range, offsets.at(i), Access::write), from + (detail.value_single ? 0 : i * size), size);
+    std::memcpy(element(detail, frame, range, offsets.at(i), Access::write),
+                from + (detail.value_single ? 0 : i * size), size);
   }
 }
 
@@ -180,7 +189,9 @@ const Op* run_atomic(const Op* op, Frame& frame, bool swap) {
   const std::byte* value = frame.at(detail.value);
   const std::byte* desired = swap ? frame.at(detail.desired) : nullptr;
   uint64_t scalar = 0;
-  std::byte* old = !detail.has_result ? nullptr : (detail.result_scalar != absent ? reinterpret_cast<std::byte*>(&scalar) : frame.at(detail.result));
+  std::byte* old = !detail.has_result ? nullptr
+                                      : (detail.result_scalar != absent ? reinterpret_cast<std::byte*>(&scalar)
+                                                                        : frame.at(detail.result));
   for (uint64_t i = 0; i < detail.elements; ++i) {
     if (!mask.at(i)) {
       if (old != nullptr) std::memset(old + i * detail.size, 0, detail.size);
@@ -188,7 +199,9 @@ const Op* run_atomic(const Op* op, Frame& frame, bool swap) {
     }
     const int64_t offset = offsets.at(i);
     if (range.address(offset) % detail.size != 0) {
-      throw Undefined(concat("atomic operation at device address ", range.address(offset), " that is not a multiple of ", detail.size), "", "align the pointer");
+      throw Undefined(concat("atomic operation at device address ", range.address(offset),
+                             " that is not a multiple of ", detail.size),
+                      "", "align the pointer");
     }
     std::byte* memory = element(detail, frame, range, offset, Access::write);
     uint64_t operand = 0;
@@ -220,7 +233,8 @@ IndexedDetail* make_detail(Decoder& decoder, const Instruction& instruction, uin
   detail->offset_single = !decoder.is_tile(offset);
   detail->dtype = decoder.value(typed).dtype;
   detail->size = static_cast<uint32_t>(size_of(detail->dtype));
-  detail->elements = decoder.is_tile(offset) ? decoder.value(offset).elements() : (decoder.is_tile(typed) ? decoder.value(typed).elements() : 1);
+  detail->elements = decoder.is_tile(offset) ? decoder.value(offset).elements()
+                                             : (decoder.is_tile(typed) ? decoder.value(typed).elements() : 1);
   if (!instruction.results.empty() && instruction.results[0] != absent) {
     const uint32_t result = instruction.results[0];
     detail->has_result = true;

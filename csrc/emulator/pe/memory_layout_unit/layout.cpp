@@ -79,7 +79,8 @@ void gather_rows(const GatherDetail& detail, Frame& frame) {
         const int64_t at = (o * detail.axis_to + a) * detail.inner + i;
         const auto chosen = static_cast<int64_t>(index[at]);
         if (chosen < 0 || chosen >= detail.axis_from) {
-          throw OutOfBounds(concat("gather within a tile at index ", chosen, " of a dimension of ", detail.axis_from), "", "check the indices");
+          throw OutOfBounds(concat("gather within a tile at index ", chosen, " of a dimension of ", detail.axis_from),
+                            "", "check the indices");
         }
         std::memcpy(to + at * size, from + ((o * detail.axis_from + chosen) * detail.inner + i) * size, detail.size);
       }
@@ -140,10 +141,12 @@ const Op* run_sort(const Op* op, Frame& frame) {
       sort_lines<int64_t>(detail, frame, integer);
       break;
     case DType::F16:
-      sort_lines<uint16_t>(detail, frame, [](uint16_t x, uint16_t y) { return float_less(f32_from_f16(x), f32_from_f16(y)); });
+      sort_lines<uint16_t>(detail, frame,
+                           [](uint16_t x, uint16_t y) { return float_less(f32_from_f16(x), f32_from_f16(y)); });
       break;
     case DType::BF16:
-      sort_lines<uint16_t>(detail, frame, [](uint16_t x, uint16_t y) { return float_less(f32_from_bf16(x), f32_from_bf16(y)); });
+      sort_lines<uint16_t>(detail, frame,
+                           [](uint16_t x, uint16_t y) { return float_less(f32_from_bf16(x), f32_from_bf16(y)); });
       break;
     case DType::F32:
       sort_lines<float>(detail, frame, float_less<float>);
@@ -152,10 +155,12 @@ const Op* run_sort(const Op* op, Frame& frame) {
       sort_lines<double>(detail, frame, float_less<double>);
       break;
     case DType::F8E4M3:
-      sort_lines<uint8_t>(detail, frame, [](uint8_t x, uint8_t y) { return float_less(f32_from_f8e4m3(x), f32_from_f8e4m3(y)); });
+      sort_lines<uint8_t>(detail, frame,
+                          [](uint8_t x, uint8_t y) { return float_less(f32_from_f8e4m3(x), f32_from_f8e4m3(y)); });
       break;
     case DType::F8E5M2:
-      sort_lines<uint8_t>(detail, frame, [](uint8_t x, uint8_t y) { return float_less(f32_from_f8e5m2(x), f32_from_f8e5m2(y)); });
+      sort_lines<uint8_t>(detail, frame,
+                          [](uint8_t x, uint8_t y) { return float_less(f32_from_f8e5m2(x), f32_from_f8e5m2(y)); });
       break;
   }
   frame.pe->board.issue(*op->tick);
@@ -233,7 +238,8 @@ void decode_layout(Decoder& decoder, uint32_t index) {
         detail->source_number = a;
         detail->from_lazy = decoder.lazy_value(a);
         const size_t batch = to.rank - 2U;
-        detail->source_strides = {batch != 0 ? from_strides[0] / element : 0, from_strides[batch] / element, from_strides[batch + 1] / element};
+        detail->source_strides = {batch != 0 ? from_strides[0] / element : 0, from_strides[batch] / element,
+                                  from_strides[batch + 1] / element};
       }
       break;
     }

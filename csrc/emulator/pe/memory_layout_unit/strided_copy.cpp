@@ -45,7 +45,8 @@ void copy_elements(std::byte* to, int64_t to_stride, const std::byte* from, int6
   for (int64_t i = 0; i < count; ++i) std::memcpy(to + i * to_stride, from + i * from_stride, size);
 }
 
-void copy_row(std::byte* to, int64_t to_stride, const std::byte* from, int64_t from_stride, int64_t count, size_t element_size) {
+void copy_row(std::byte* to, int64_t to_stride, const std::byte* from, int64_t from_stride, int64_t count,
+              size_t element_size) {
   const auto size = static_cast<int64_t>(element_size);
   if (to_stride == size && from_stride == size) {
     std::memcpy(to, from, static_cast<size_t>(count * size));
@@ -68,16 +69,19 @@ void copy_plane(const Reduced& box, std::byte* to, const std::byte* from, size_t
   const auto size = static_cast<int64_t>(element_size);
   const uint32_t inner = box.rank - 1;
   const uint32_t outer = box.rank - 2;
-  const bool row_multiples = box.from[inner] % size == 0 && box.to[outer] % size == 0 && box.from[inner] > 0 && box.to[outer] > 0;
+  const bool row_multiples =
+      box.from[inner] % size == 0 && box.to[outer] % size == 0 && box.from[inner] > 0 && box.to[outer] > 0;
   if (box.to[inner] == size && box.from[outer] == size && row_multiples) {
-    host_math::transpose(element_size, to, static_cast<size_t>(box.to[outer] / size), from, static_cast<size_t>(box.from[inner] / size),
-                         static_cast<size_t>(box.extent[inner]), static_cast<size_t>(box.extent[outer]));
+    host_math::transpose(element_size, to, static_cast<size_t>(box.to[outer] / size), from,
+                         static_cast<size_t>(box.from[inner] / size), static_cast<size_t>(box.extent[inner]),
+                         static_cast<size_t>(box.extent[outer]));
     return;
   }
-  if (box.to[outer] == size && box.from[inner] == size && box.to[inner] > 0 && box.from[outer] > 0 && box.to[inner] % size == 0 &&
-      box.from[outer] % size == 0) {
-    host_math::transpose(element_size, to, static_cast<size_t>(box.to[inner] / size), from, static_cast<size_t>(box.from[outer] / size),
-                         static_cast<size_t>(box.extent[outer]), static_cast<size_t>(box.extent[inner]));
+  if (box.to[outer] == size && box.from[inner] == size && box.to[inner] > 0 && box.from[outer] > 0 &&
+      box.to[inner] % size == 0 && box.from[outer] % size == 0) {
+    host_math::transpose(element_size, to, static_cast<size_t>(box.to[inner] / size), from,
+                         static_cast<size_t>(box.from[outer] / size), static_cast<size_t>(box.extent[outer]),
+                         static_cast<size_t>(box.extent[inner]));
     return;
   }
   if (box.to[inner] == size && box.from[inner] == size) {
@@ -86,11 +90,13 @@ void copy_plane(const Reduced& box, std::byte* to, const std::byte* from, size_t
     return;
   }
   for (int64_t i = 0; i < box.extent[outer]; ++i) {
-    copy_row(to + i * box.to[outer], box.to[inner], from + i * box.from[outer], box.from[inner], box.extent[inner], element_size);
+    copy_row(to + i * box.to[outer], box.to[inner], from + i * box.from[outer], box.from[inner], box.extent[inner],
+             element_size);
   }
 }
 
-void copy_from_dimension(const Reduced& box, uint32_t dimension, std::byte* to, const std::byte* from, size_t element_size) {
+void copy_from_dimension(const Reduced& box, uint32_t dimension, std::byte* to, const std::byte* from,
+                         size_t element_size) {
   if (dimension + 2 == box.rank) return copy_plane(box, to, from, element_size);
   for (int64_t i = 0; i < box.extent[dimension]; ++i) {
     copy_from_dimension(box, dimension + 1, to + i * box.to[dimension], from + i * box.from[dimension], element_size);
@@ -111,8 +117,8 @@ void copy_box(const StridedBox& box, std::byte* to, const std::byte* from, size_
   }
 }
 
-void copy_box_masked(const StridedBox& box, std::byte* to, const std::byte* from, size_t element_size, const std::byte* mask,
-                     const std::array<int64_t, StridedBox::max_rank>& mask_stride) {
+void copy_box_masked(const StridedBox& box, std::byte* to, const std::byte* from, size_t element_size,
+                     const std::byte* mask, const std::array<int64_t, StridedBox::max_rank>& mask_stride) {
   std::array<int64_t, StridedBox::max_rank> index{};
   const uint32_t inner = box.rank == 0 ? 0 : box.rank - 1;
   const int64_t count = box.rank == 0 ? 1 : box.extent[inner];
@@ -138,7 +144,8 @@ void copy_box_masked(const StridedBox& box, std::byte* to, const std::byte* from
       }
       int64_t end = i + 1;
       while (end < count && mask[mask_offset + end * mask_step] != std::byte{0}) ++end;
-      copy_row(to + to_offset + i * to_step, to_step, from + from_offset + i * from_step, from_step, end - i, element_size);
+      copy_row(to + to_offset + i * to_step, to_step, from + from_offset + i * from_step, from_step, end - i,
+               element_size);
       i = end;
     }
     uint32_t d = inner;

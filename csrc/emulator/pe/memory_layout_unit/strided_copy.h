@@ -19,7 +19,7 @@ struct StridedBox {
 void copy_box(const StridedBox& box, std::byte* to, const std::byte* from, size_t element_size);
 
 // Copies only the elements whose mask byte is set; mask strides in bytes.
-void copy_box_masked(const StridedBox& box, std::byte* to, const std::byte* from, size_t element_size, const std::byte* mask,
-                     const std::array<int64_t, StridedBox::max_rank>& mask_stride);
+void copy_box_masked(const StridedBox& box, std::byte* to, const std::byte* from, size_t element_size,
+                     const std::byte* mask, const std::array<int64_t, StridedBox::max_rank>& mask_stride);
 
 }  // namespace mtia::emulator

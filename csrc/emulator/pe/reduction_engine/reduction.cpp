@@ -20,7 +20,7 @@ struct ReductionDetail {
   bool has_positions = false;
   Place to;
   Place to_index;
-  uint32_t scalar = 0xFFFFFFFF;        // the result is a scalar
+  uint32_t scalar = 0xFFFFFFFF;  // the result is a scalar
   uint32_t index_scalar = 0xFFFFFFFF;
   DType dtype = DType::F32;
   bool wide_index = false;
@@ -41,7 +41,8 @@ const Op* run_reduce(const Op* op, Frame& frame) {
     detail.reduce(to, from, detail.outer, detail.axis, detail.axis);
   } else {
     for (size_t o = 0; o < detail.outer; ++o) {
-      detail.reduce(to + o * detail.inner * detail.size, from + o * detail.axis * detail.inner * detail.size, detail.axis, detail.inner, detail.inner);
+      detail.reduce(to + o * detail.inner * detail.size, from + o * detail.axis * detail.inner * detail.size,
+                    detail.axis, detail.inner, detail.inner);
     }
   }
   if (detail.scalar != absent) frame.scalars()[detail.scalar] = normalised(detail.dtype, scalar);
@@ -58,7 +59,8 @@ const Op* run_scan(const Op* op, Frame& frame) {
   } else {
     const size_t plane = detail.axis * detail.inner * detail.size;
     for (size_t o = 0; o < detail.outer; ++o) {
-      detail.scan(to + o * plane, detail.inner, from + o * plane, detail.inner, detail.axis, detail.inner, detail.reverse);
+      detail.scan(to + o * plane, detail.inner, from + o * plane, detail.inner, detail.axis, detail.inner,
+                  detail.reverse);
     }
   }
   frame.pe->board.issue(*op->tick);
@@ -137,12 +139,14 @@ void decode_reduction(Decoder& decoder, uint32_t index) {
   Handler run = nullptr;
   switch (instruction.opcode) {
     case Opcode::reduce:
-      detail->reduce = detail->inner == 1 ? host_math::reduce_rows_loop(kind, from.dtype) : host_math::reduce_columns_loop(kind, from.dtype);
+      detail->reduce = detail->inner == 1 ? host_math::reduce_rows_loop(kind, from.dtype)
+                                          : host_math::reduce_columns_loop(kind, from.dtype);
       found = detail->reduce != nullptr;
       run = run_reduce;
       break;
     case Opcode::scan:
-      detail->scan = detail->inner == 1 ? host_math::scan_rows_loop(kind, from.dtype) : host_math::scan_columns_loop(kind, from.dtype);
+      detail->scan = detail->inner == 1 ? host_math::scan_rows_loop(kind, from.dtype)
+                                        : host_math::scan_columns_loop(kind, from.dtype);
       found = detail->scan != nullptr;
       detail->reverse = instruction.attributes[2] != 0;
       run = run_scan;
@@ -166,7 +170,8 @@ void decode_reduction(Decoder& decoder, uint32_t index) {
     }
   }
   if (!found) {
-    throw InvalidProgram(concat(name_of(instruction.opcode), " of kind ", name_of(kind), " does not exist for ", name_of(from.dtype)));
+    throw InvalidProgram(
+        concat(name_of(instruction.opcode), " of kind ", name_of(kind), " does not exist for ", name_of(from.dtype)));
   }
   Tick& tick = decoder.make_tick(index);
   decoder.costs.reduction(tick, from.dtype, from.elements(), decoder.local_bytes(instruction));

@@ -1,5 +1,5 @@
-// Element-wise instructions on scalars: the common integer ones directly, the others through the vector loops with one element, so that
-// scalars and tiles never disagree.
+// Element-wise instructions on scalars: the common integer ones directly, the others through the vector loops with one
+// element, so that scalars and tiles never disagree.
 #include <cstring>
 #include <type_traits>
 

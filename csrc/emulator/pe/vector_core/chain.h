@@ -1,5 +1,6 @@
-// Chains: consecutive element-wise instructions of one shape, with the loads that feed them and the stores that take their results, run strip
-// by strip so that intermediates stay in the host's first-level cache; loads and stores of whole tiles work on device memory in place.
+// Chains: consecutive element-wise instructions of one shape, with the loads that feed them and the stores that take
+// their results, run strip by strip so that intermediates stay in the host's first-level cache; loads and stores of
+// whole tiles work on device memory in place.
 #pragma once
 
 #include <array>
@@ -53,9 +54,9 @@ struct ChainView {
 };
 
 struct Chain {
-  ChainPlan merged;   // dimensions merged where the tiles in local memory allow it
-  ChainPlan rows;     // every dimension for itself: device memory with gaps between rows
-  ChainPlan in_place;  // all intermediates in their slots: where some load or store is partial
+  ChainPlan merged;       // dimensions merged where the tiles in local memory allow it
+  ChainPlan rows;         // every dimension for itself: device memory with gaps between rows
+  ChainPlan in_place;     // all intermediates in their slots: where some load or store is partial
   bool one_plan = false;  // merged and rows are the same
   std::vector<ChainView> views;
   struct Member {

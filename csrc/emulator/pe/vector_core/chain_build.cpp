@@ -22,7 +22,8 @@ uint32_t shape_value(const Decoder& decoder, uint32_t index) {
   const Instruction& instruction = decoder.program.instructions[index];
   if (is_compute(decoder, instruction)) return instruction.results[0];
   if (instruction.opcode == Opcode::dma_load) {
-    const bool fits = decoder.is_tile(instruction.results[0]) && !decoder.is_tile(instruction.operands[2]) && !decoder.is_lazy(index);
+    const bool fits =
+        decoder.is_tile(instruction.results[0]) && !decoder.is_tile(instruction.operands[2]) && !decoder.is_lazy(index);
     return fits ? instruction.results[0] : absent;
   }
   if (instruction.opcode == Opcode::dma_store) {
@@ -68,7 +69,8 @@ class Finder {
         continue;
       }
       const bool movable = is_scalar_work(decoder_, instructions[j]) ||
-                           (largest && value != absent && instructions[j].opcode != Opcode::dma_store && !(instructions[j].opcode == Opcode::dma_load && stores_ != 0)) ||
+                           (largest && value != absent && instructions[j].opcode != Opcode::dma_store &&
+                            !(instructions[j].opcode == Opcode::dma_load && stores_ != 0)) ||
                            (largest && instructions[j].opcode == Opcode::dma_load && stores_ == 0);
       if (!movable || !independent(instructions[j])) break;
       hoisted.push_back(at);
@@ -113,7 +115,8 @@ class Finder {
                              decoder_.program.slots[range.slot].offset == decoder_.program.slots[d.slot].offset;
         return !aligned;
       };
-      if (std::any_of(reads_.begin(), reads_.end(), clobbers) || std::any_of(reads.begin(), reads.end(), clobbers)) return false;
+      if (std::any_of(reads_.begin(), reads_.end(), clobbers) || std::any_of(reads.begin(), reads.end(), clobbers))
+        return false;
       written_[d.slot] = size_of(d.dtype);
     }
     reads_.insert(reads_.end(), reads.begin(), reads.end());
@@ -146,7 +149,8 @@ class Finder {
   }
 
   bool overlaps_written(uint32_t slot) const {
-    return std::any_of(written_.begin(), written_.end(), [&](const auto& entry) { return decoder_.slots_overlap(entry.first, slot); });
+    return std::any_of(written_.begin(), written_.end(),
+                       [&](const auto& entry) { return decoder_.slots_overlap(entry.first, slot); });
   }
 
   const Decoder& decoder_;
@@ -210,7 +214,8 @@ class Builder {
         const Instruction& i = instruction(m);
         DType widest = decoder_.value(i.results[0]).dtype;
         for (const uint32_t id : i.operands) {
-          if (decoder_.is_tile(id) && size_of(decoder_.value(id).dtype) > size_of(widest)) widest = decoder_.value(id).dtype;
+          if (decoder_.is_tile(id) && size_of(decoder_.value(id).dtype) > size_of(widest))
+            widest = decoder_.value(id).dtype;
         }
         decoder_.costs.elementwise(tick, i.opcode, widest, shape_.elements(), decoder_.local_bytes(i));
         member.tick = &tick;
@@ -239,9 +244,11 @@ class Builder {
       current[decoder_.value(value).slot] = static_cast<uint32_t>(definitions_.size());
       definitions_.push_back(definition);
     }
-    for (const auto& [slot, number] : current) definitions_[number].live_out = decoder_.live_after(members_.back(), slot);
+    for (const auto& [slot, number] : current)
+      definitions_[number].live_out = decoder_.live_after(members_.back(), slot);
     for (Definition& definition : definitions_) {
-      if (definition.is_load || definition.live_out || definition.uses.size() != 1 || !is_store(definition.uses[0])) continue;
+      if (definition.is_load || definition.live_out || definition.uses.size() != 1 || !is_store(definition.uses[0]))
+        continue;
       definition.direct_store = definition.uses[0];
     }
   }
@@ -415,7 +422,8 @@ class Builder {
   void place_strips() {
     uint64_t bytes_each = 0;
     for (const size_t size : buffer_sizes_) bytes_each += size;
-    const uint64_t strip = bytes_each == 0 ? 8192 : std::clamp<uint64_t>(strip_budget_bytes / bytes_each / 64 * 64, 128, 4096);
+    const uint64_t strip =
+        bytes_each == 0 ? 8192 : std::clamp<uint64_t>(strip_budget_bytes / bytes_each / 64 * 64, 128, 4096);
     std::vector<uint32_t> offsets;
     uint32_t offset = 0;
     for (const size_t size : buffer_sizes_) {
@@ -444,7 +452,8 @@ class Builder {
         return;
       }
       for (uint32_t g = 0; g <= plan.outer_rank; ++g) {
-        // Dense stride of the group's last dimension that the iteration walks; 0 where the operand has one element there.
+        // Dense stride of the group's last dimension that the iteration walks; 0 where the operand has one element
+        // there.
         const size_t last = plan.dimensions[g][1];
         const bool broadcast = last >= value.rank || (value.dims[last] == 1 && shape_.dims[last] != 1);
         int64_t stride = operand.size;

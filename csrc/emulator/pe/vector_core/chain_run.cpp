@@ -49,7 +49,8 @@ void run_step(const ChainStep& step, std::byte* d, const std::byte* const* sourc
       return;
     }
     case ElementLoop::Kind::ternary: {
-      const unsigned scalars = (operands[0].single ? 1U : 0U) | (operands[1].single ? 2U : 0U) | (operands[2].single ? 4U : 0U);
+      const unsigned scalars =
+          (operands[0].single ? 1U : 0U) | (operands[1].single ? 2U : 0U) | (operands[2].single ? 4U : 0U);
       if (scalars == 7) {
         uint64_t one = 0;
         step.loop.function.ternary(&one, sources[0], sources[1], sources[2], 1, host_math::no_scalar);
@@ -62,8 +63,8 @@ void run_step(const ChainStep& step, std::byte* d, const std::byte* const* sourc
   }
 }
 
-std::byte* row_address(const ChainOperand& operand, const ChainPlan& plan, const std::array<uint32_t, max_outer>& index, Frame& frame,
-                       const RunView* views) {
+std::byte* row_address(const ChainOperand& operand, const ChainPlan& plan, const std::array<uint32_t, max_outer>& index,
+                       Frame& frame, const RunView* views) {
   switch (operand.kind) {
     case ChainOperand::Kind::memory: {
       std::byte* base = frame.at(operand.place);
@@ -120,7 +121,8 @@ void run_plan(const ChainPlan& plan, size_t first, size_t last, Frame& frame, co
   }
 }
 
-// Whether a view's device memory can be walked in the plan's dimensions with a contiguous inner one; finds its outer strides.
+// Whether a view's device memory can be walked in the plan's dimensions with a contiguous inner one; finds its outer
+// strides.
 bool fits_plan(const ChainPlan& plan, const DmaDetail& detail, RunView& view) {
   const DmaAccess& access = view.access;
   for (uint32_t p = 0; p <= plan.outer_rank; ++p) {
@@ -157,7 +159,8 @@ bool same_memory(const RunView& a, const DmaDetail& a_detail, const RunView& b, 
   return true;
 }
 
-// A store may run strip by strip beside another view when they touch different bytes, or the same element at the same step.
+// A store may run strip by strip beside another view when they touch different bytes, or the same element at the same
+// step.
 bool in_order(const Chain& chain, const RunView* views) {
   for (size_t s = 0; s < chain.views.size(); ++s) {
     if (!chain.views[s].detail->is_store) continue;
@@ -169,8 +172,10 @@ bool in_order(const Chain& chain, const RunView* views) {
       if (a.high <= b.low || b.high <= a.low) continue;
       if (!same_memory(views[s], *chain.views[s].detail, views[v], *chain.views[v].detail)) return false;
       const bool before = v < s;
-      if (!chain.views[v].detail->is_store && before && chain.views[v].last_use > chain.views[s].first_use) return false;
-      if (!chain.views[v].detail->is_store && !before && chain.views[v].first_use < chain.views[s].first_use) return false;
+      if (!chain.views[v].detail->is_store && before && chain.views[v].last_use > chain.views[s].first_use)
+        return false;
+      if (!chain.views[v].detail->is_store && !before && chain.views[v].first_use < chain.views[s].first_use)
+        return false;
     }
   }
   return true;
@@ -206,13 +211,15 @@ const Op* run_chain(const Op* op, Frame& frame) {
     frame.fault = view.instruction;
     resolve(*view.detail, frame, run.access);
     run.data = run.access.host;
-    whole = run.access.full && !run.access.wraps && run.access.elements != 0 && run.access.address % view.detail->size == 0;
+    whole =
+        run.access.full && !run.access.wraps && run.access.elements != 0 && run.access.address % view.detail->size == 0;
     if (!whole) break;
     if (plan == &chain.merged && !fits_plan(chain.merged, *view.detail, run)) plan = &chain.rows;
     if (plan == &chain.rows && !fits_plan(chain.rows, *view.detail, run)) whole = false;
   }
   if (whole && plan == &chain.rows) {
-    for (size_t v = 0; v < chain.views.size() && whole; ++v) whole = fits_plan(chain.rows, *chain.views[v].detail, views[v]);
+    for (size_t v = 0; v < chain.views.size() && whole; ++v)
+      whole = fits_plan(chain.rows, *chain.views[v].detail, views[v]);
   }
   if (!whole || !in_order(chain, views)) {
     run_in_order(chain, frame, op);

@@ -60,7 +60,8 @@ ElementLoop element_loop(Opcode opcode, DType d, DType a, int64_t attribute) {
       break;
     case Form::float_ternary: {
       auto op = host_math::TernaryOp::fma_f;
-      if (opcode == Opcode::clamp_f) op = attribute != 0 ? host_math::TernaryOp::clamp_propagate_nan_f : host_math::TernaryOp::clamp_f;
+      if (opcode == Opcode::clamp_f)
+        op = attribute != 0 ? host_math::TernaryOp::clamp_propagate_nan_f : host_math::TernaryOp::clamp_f;
       ternary(host_math::ternary_loop(op, a));
       break;
     }
@@ -82,7 +83,8 @@ ElementLoop element_loop(Opcode opcode, DType d, DType a, int64_t attribute) {
         break;
       }
       host_math::ConvertMode mode;
-      mode.is_unsigned = opcode == Opcode::convert_u_to_f || opcode == Opcode::convert_f_to_u || opcode == Opcode::extend_u;
+      mode.is_unsigned =
+          opcode == Opcode::convert_u_to_f || opcode == Opcode::convert_f_to_u || opcode == Opcode::extend_u;
       if (opcode == Opcode::convert_f && attribute == 1) mode.rounding = host_math::Rounding::toward_zero;
       unary(host_math::convert_loop(a, d, mode));
       break;

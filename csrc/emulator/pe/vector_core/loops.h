@@ -12,7 +12,8 @@ struct ElementLoop {
   LoopFunction function;
 };
 
-// `d`: dtype of the result; `a`: of the first operand (of `a` for select). Throws InvalidProgram where there is no such loop.
+// `d`: dtype of the result; `a`: of the first operand (of `a` for select). Throws InvalidProgram where there is no such
+// loop.
 ElementLoop element_loop(Opcode opcode, DType d, DType a, int64_t attribute);
 ElementLoop element_loop(const TileProgram& program, const Instruction& instruction);
 

@@ -36,7 +36,8 @@ uint32_t word(const PhiloxDetail::Operand& operand, const std::byte* data, uint6
 // A block of lanes at once, so that the compiler vectorises the rounds.
 constexpr uint64_t lanes = 64;
 
-void run_block(const PhiloxDetail& detail, const std::array<const std::byte*, 6>& data, uint64_t first, uint64_t count, uint32_t (*out)[lanes]) {
+void run_block(const PhiloxDetail& detail, const std::array<const std::byte*, 6>& data, uint64_t first, uint64_t count,
+               uint32_t (*out)[lanes]) {
   uint32_t key[2][lanes];
   uint32_t counter[4][lanes];
   for (uint64_t i = 0; i < lanes; ++i) {
