@@ -5,13 +5,19 @@ Imported during `import triton`: everything that could fail is imported when a k
 
 import functools
 import hashlib
+import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from triton.backends.compiler import BaseBackend, GPUTarget, Language
+if "triton" not in sys.modules:
+    # Whoever imports this module first makes triton import it again, whole: that one is to stay.
+    del sys.modules[__name__]
+
+from triton.backends.compiler import BaseBackend, GPUTarget, Language  # noqa: E402
 
 BINARY_EXTENSION = "tileprog"
 
@@ -152,12 +158,17 @@ def make_program(module: Any, metadata: dict[str, Any], options: MtiaOptions) ->
     from mtia_core import chips
     from triton_mtia_sim.translate import translate
 
-    program = translate(
-        generic_text(module), chips.load(options.arch), options.num_stages, options.enable_scatter_stores
-    )
+    text = generic_text(module)
+    program = translate(text, chips.load(options.arch), options.num_stages, options.enable_scatter_stores)
     metadata["name"] = program.name
     metadata["shared"] = max(program.local_memory_bytes, 1)
+    metadata["makes_pointers"] = makes_pointers(text)
     return program.encode()
+
+
+def makes_pointers(text: str) -> bool:
+    """Whether a kernel gets pointers from anywhere but its arguments: from integers or from memory."""
+    return '"tt.int_to_ptr"' in text or re.search(r'"tt\.load"\(.*-> (tensor<[\dx]*)?!tt\.ptr', text) is not None
 
 
 @functools.cache

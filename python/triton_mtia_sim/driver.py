@@ -2,14 +2,19 @@
 
 import importlib.util
 import os
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import triton.backends
-from triton.backends.compiler import GPUTarget
-from triton.backends.driver import DriverBase
+if "triton" not in sys.modules:
+    # Whoever imports this module first makes triton import it again, whole: that one is to stay.
+    del sys.modules[__name__]
 
-import triton_mtia_sim
+import triton.backends  # noqa: E402
+from triton.backends.compiler import GPUTarget  # noqa: E402
+from triton.backends.driver import DriverBase  # noqa: E402
+
+import triton_mtia_sim  # noqa: E402
 
 _NO_THREAD_LIMIT = 1 << 30
 
@@ -117,7 +122,8 @@ class MtiaDriver(DriverBase):  # type: ignore[misc]
         """A callable that packs arguments and launches."""
         from triton_mtia_sim.launch_codes import launch_codes
 
-        return runtime().make_launcher(launch_codes(source.signature.values()))
+        codes = launch_codes(source.signature.values())
+        return runtime().make_launcher("!" + codes if metadata.makes_pointers else codes)
 
     def map_python_to_cpp_type(self, ty: str) -> str:
         """C++ type of a launch argument of a Triton type."""

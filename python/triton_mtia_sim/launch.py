@@ -1,9 +1,15 @@
 """Compiles one launch ahead of time for callers that launch from C++: the bridge of ATen operators."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from mtia_core import chips
 from triton_mtia_sim.compiler import BINARY_EXTENSION
 
 
@@ -28,19 +34,13 @@ def compile_launch(
     `signature` gives the types ("*fp32", "i64", "fp32") of the parameters passed at launch; every other parameter is
     a constexpr: its value in `constexprs`, None where it has none. `chip` is a name or path, the default chip without.
     """
-    import triton
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-
-    from mtia_core import chips
-
     unknown = [name for name in (*signature, *constexprs) if name not in kernel.arg_names]
     if unknown:
         raise ValueError(f"{kernel.__name__} has no parameters {unknown}; it has {kernel.arg_names}")
     types = {name: signature.get(name, "constexpr") for name in kernel.arg_names}
     constants = {name: constexprs.get(name) for name in kernel.arg_names if name not in signature}
     source = ASTSource(kernel, types, constants, None)
-    target = GPUTarget("mtia_sim", chip or str(chips.load().path), 1)
+    target = GPUTarget("mtia_sim", chip or os.environ.get(chips.VARIABLE) or chips.DEFAULT, 1)
     compiled = triton.compile(source, target=target, options=dict(options or {}))
     passed = tuple(name for name in kernel.arg_names if name in signature)
     return CompiledLaunch(compiled.asm[BINARY_EXTENSION], passed, compiled.metadata.shared)

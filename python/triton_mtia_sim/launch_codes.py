@@ -1,4 +1,4 @@
-"""How a launch packs its Python arguments, one code an argument (the launcher of mtia_sim reads them)."""
+"""How a launch packs its Python arguments, one code an argument (csrc/bindings/argument_codes.h reads them)."""
 
 import re
 from collections.abc import Iterable
