@@ -149,8 +149,9 @@ struct Emulator::State {
   }
 
   // Runs one program; a fault is described with kernel, program, PE, instruction and source line.
-  bool run_program(Frame& frame, PeState& pe, uint64_t number, Fault& fault) {
+  bool run_program(Frame& frame, PeState& pe, uint64_t number, uint64_t loop_limit, Fault& fault) {
     frame.pe = &pe;
+    frame.loops_left = loop_limit;
     frame.id = {static_cast<uint32_t>(number % frame.grid[0]),
                 static_cast<uint32_t>(number / frame.grid[0] % frame.grid[1]),
                 static_cast<uint32_t>(number / frame.grid[0] / frame.grid[1])};
@@ -199,7 +200,7 @@ struct Emulator::State {
       Frame frame = state.make_frame(*job.program, *job.launch, thread);
       for (uint64_t number = item; number < job.programs; number += job.pes) {
         if (job.fault->program.load(std::memory_order_relaxed) < number) return;
-        if (!state.run_program(frame, pe, number, *job.fault)) return;
+        if (!state.run_program(frame, pe, number, job.launch->loop_limit, *job.fault)) return;
       }
     } catch (...) {
       job.fault->record(item, std::current_exception());
@@ -337,7 +338,7 @@ LaunchAccount Emulator::run(const Launch& launch) {
       for (uint32_t i = 0; i < used; ++i) state.begin_pe(state.pes[i], launch, program.layout);
       Frame frame = state.make_frame(program, launch, 0);
       for (uint64_t number = 0; number < job.programs; ++number) {
-        if (!state.run_program(frame, state.pes[number % job.pes], number, fault)) break;
+        if (!state.run_program(frame, state.pes[number % job.pes], number, launch.loop_limit, fault)) break;
       }
     } else {
       state.pool.run(used, State::run_pe, &job);

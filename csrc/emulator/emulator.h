@@ -75,6 +75,9 @@ struct Launch {
   // tensor's memory in stream order while the launch is still queued.
   SmallArray<AddressRange, 8> extents;
 
+  // Loop iterations that one program may make before it is taken to hang: Deadlock.
+  uint64_t loop_limit = UINT64_MAX;
+
   template <typename Arguments>
   void set_arguments(const Arguments& value) {
     static_assert(std::is_trivially_copyable_v<Arguments>);

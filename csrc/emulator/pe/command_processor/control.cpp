@@ -4,6 +4,16 @@
 #include "base/error.h"
 
 namespace mtia::emulator {
+namespace {
+
+void count_iteration(Frame& frame) {
+  if (frame.loops_left-- == 0) {
+    throw Deadlock("the program made as many loop iterations as its launch allows", "",
+                   "check the loop's condition, or raise the launch's loop limit");
+  }
+}
+
+}  // namespace
 
 const Op* wait_scalar(const Op* op, Frame& frame) {
   frame.pe->board.wait_scalar(op->a);
@@ -38,11 +48,13 @@ const Op* for_end(const Op* op, Frame& frame) {
   frame.pe->board.issue_scalar();
   LoopState& loop = frame.loops[op->immediate];
   if (__builtin_add_overflow(loop.index, loop.step, &loop.index) || loop.index >= loop.high) return op + 1;
+  count_iteration(frame);
   frame.scalars()[op->d] = normalised(static_cast<DType>(op->c), static_cast<uint64_t>(loop.index));
   return op->target;
 }
 
 const Op* jump(const Op* op, Frame& frame) {
+  count_iteration(frame);
   frame.pe->board.issue_scalar();
   return op->target;
 }
