@@ -12,7 +12,7 @@ from triton_mtia_sim.lowering.machine import Code, Register
 
 def assemble(kernel: KernelLowering, name: str, local_memory_bytes: int, chip: str) -> TileProgram:
     """Makes the program; raises OutOfLocalMemory where its tiles do not fit."""
-    sharing = Sharing(remove_dead(linearise(kernel)))
+    sharing = Sharing(remove_dead(linearise(kernel)), [argument.register for argument in kernel.arguments])
     groups = _place(sharing, name, local_memory_bytes, chip)
     return _Writer(kernel, sharing, groups, name).program
 

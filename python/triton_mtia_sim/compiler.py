@@ -17,7 +17,7 @@ if "triton" not in sys.modules:
     # Whoever imports this module first makes triton import it again, whole: that one is to stay.
     del sys.modules[__name__]
 
-from triton.backends.compiler import BaseBackend, GPUTarget, Language  # noqa: E402
+from triton.backends.compiler import BaseBackend, GPUTarget, Language
 
 BINARY_EXTENSION = "tileprog"
 

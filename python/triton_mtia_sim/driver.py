@@ -10,11 +10,11 @@ if "triton" not in sys.modules:
     # Whoever imports this module first makes triton import it again, whole: that one is to stay.
     del sys.modules[__name__]
 
-import triton.backends  # noqa: E402
-from triton.backends.compiler import GPUTarget  # noqa: E402
-from triton.backends.driver import DriverBase  # noqa: E402
+import triton.backends
+from triton.backends.compiler import GPUTarget
+from triton.backends.driver import DriverBase
 
-import triton_mtia_sim  # noqa: E402
+import triton_mtia_sim
 
 _NO_THREAD_LIMIT = 1 << 30
 

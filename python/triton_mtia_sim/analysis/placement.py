@@ -31,8 +31,9 @@ class Group:
 class Sharing:
     """Groups of registers after coalescing copies and in-place results."""
 
-    def __init__(self, code: list[Code]) -> None:
+    def __init__(self, code: list[Code], arguments: list[Register]) -> None:
         self.code = code
+        self.arguments = {argument.root for argument in arguments}  # registers that nothing may write
         self.ranges = Ranges(code)
         self.groups: dict[Register, Group] = {}
         for number, root in enumerate(self.ranges.roots):
@@ -50,6 +51,8 @@ class Sharing:
         first, second = self.group(a), self.group(b)
         if first is second:
             return True
+        if a.root in self.arguments or b.root in self.arguments:
+            return False
         if first.bytes != second.bytes or first.live & second.live:
             return False
         # What one writes while the other is live was excluded above; a dead write must not hit a live content either.

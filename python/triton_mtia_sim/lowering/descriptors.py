@@ -144,7 +144,9 @@ def descriptor_reduce(site: Site) -> None:
         step = site.elementwise("mul_i", [position, stride], DType.I64)
         offset = step if offset.is_scalar else site.elementwise("add_i", [offset, step], DType.I64)
     tile = site.builder.view(site.full(1), descriptor.block)
-    site.emit("atomic_rmw", [None], [base, offset, tile, mask], (kind,))
+    assert mask is not None
+    whole = [site.expand(item, descriptor.block) for item in (offset, mask)]
+    site.emit("atomic_rmw", [None], [base, whole[0], tile, whole[1]], (kind,))
 
 
 @lowers("tt.descriptor_gather")
@@ -180,4 +182,5 @@ def _row_offsets(site: Site, descriptor: Descriptor, rows: Register, column: Reg
         step = site.elementwise("mul_i", [index, stride], DType.I64)
         offset = step if offset is None else site.elementwise("add_i", [offset, step], DType.I64)
     assert offset is not None and mask is not None
-    return offset, mask
+    shape = (rows.shape[0], columns)
+    return site.expand(offset, shape), site.expand(mask, shape)

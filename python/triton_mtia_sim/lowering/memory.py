@@ -11,7 +11,7 @@ from triton_mtia_sim.lowering.machine import Register, Shape
 from triton_mtia_sim.lowering.registry import lowers, lowers_effect
 from triton_mtia_sim.lowering.site import Site
 
-_ABSENT: list[Register | None] = [None, None, None, None, None]
+_UNBOUNDED: list[Register | None] = [None, None, None, None]
 
 
 def mask_register(site: Site, mask: Mask) -> Register | None:
@@ -22,6 +22,11 @@ def mask_register(site: Site, mask: Mask) -> Register | None:
     for residual in mask.residuals:
         result = residual if result is None else site.elementwise("and_i", [result, residual], DType.I1)
     return result
+
+
+def whole_mask(site: Site, mask: Register | None, shape: Shape) -> Register | None:
+    """A mask as a scalar or a full tile."""
+    return mask if mask is None or mask.is_scalar else site.expand(mask, shape)
 
 
 def full_mask(site: Site, value: Value | None) -> Register | None:
@@ -46,11 +51,17 @@ class Access:
     def is_structured(self) -> bool:
         return self.offset is None
 
+    def indexed(self, site: Site, shape: Shape) -> tuple[Register, Register | None]:
+        """Offsets and mask of an indexed DMA, which are full tiles (a mask may be a scalar)."""
+        assert self.offset is not None
+        return site.expand(self.offset, shape), whole_mask(site, self.mask, shape)
+
     def dimensions(self, kept: Sequence[bool]) -> list[Register | None]:
         """Descriptor operands; a dimension that is not kept has size 1."""
         operands: list[Register | None] = []
         for term, bound, keep in zip(self.terms, self.bounds, kept, strict=True):
-            operands.extend([term.stride, bound.low, bound.high, term.start, term.wrap] if keep else _ABSENT)
+            bounded = [bound.low, bound.high, term.start, term.wrap] if keep else _UNBOUNDED
+            operands.extend([term.stride, *bounded])
         return operands
 
 
@@ -151,7 +162,7 @@ def load(site: Site) -> Register:
         operands = [way.base, other, way.mask, *(way.dimensions(kept) if compact else [])]
         result = site.make("dma_load", dtype, compact, operands, cache)
     else:
-        result = site.make("gather", dtype, shape, [way.base, way.offset, way.mask, other], cache)
+        result = site.make("gather", dtype, shape, [way.base, *way.indexed(site, shape), other], cache)
     if blend is None or mask_value is None:
         return result
     return site.elementwise("select", [site.kernel.data(mask_value), result, blend], dtype)
@@ -170,7 +181,8 @@ def store(site: Site) -> None:
         full = site.expand(value, shape)
         site.emit("dma_store", [], [way.base, full, way.mask, *way.dimensions([True] * len(shape))], cache)
     else:
-        site.emit("scatter", [], [way.base, way.offset, site.expand(value, shape), way.mask], cache)
+        offset, mask = way.indexed(site, shape)
+        site.emit("scatter", [], [way.base, offset, site.expand(value, shape), mask], cache)
 
 
 def _indexed_access(
@@ -178,11 +190,11 @@ def _indexed_access(
 ) -> tuple[Register | None, Register, Register | None]:
     shape = shape_of(pointer_value.type)
     pointer = site.kernel.addresses.pointer(pointer_value)
-    mask = full_mask(site, mask_value)
+    mask = whole_mask(site, full_mask(site, mask_value), shape)
     if pointer is None:
-        return None, site.kernel.data(pointer_value), mask
+        return None, site.expand(site.kernel.data(pointer_value), shape), mask
     base, offset = indexed(site, pointer, shape)
-    return base, offset, mask
+    return base, site.expand(offset, shape), mask
 
 
 @lowers_effect("tt.atomic_rmw")

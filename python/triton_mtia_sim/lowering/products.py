@@ -16,6 +16,8 @@ def dot(site: Site) -> Register:
     """a b + c, accumulated in c's type; a narrow float accumulator goes through float32."""
     dtype, shape = site.result_dtype(), site.result_shape()
     a, b = site.full(0), site.full(1)
+    if a.dtype is not b.dtype:  # two float8 types: half precision holds both exactly
+        a, b = site.convert(a, DType.F16), site.convert(b, DType.F16)
     accumulator = site.operand(2)
     # "tf32" stands on every dot of a kernel that allows it; only float32 operands are rounded by it.
     precision = PRECISION[site.attribute("inputPrecision", 2)] if a.dtype is DType.F32 else 0

@@ -111,7 +111,7 @@ def reduce(site: Site) -> list[Register]:
         kind = simple_kind(block, tiles[0].dtype)
         if kind is not None:
             return [site.make("reduce", tiles[0].dtype, shape, tiles, (kind, axis))]
-    found = index_kind(block) if len(tiles) == 2 and tiles[1].dtype in (DType.I32, DType.I64) else None
+    found = index_kind(block) if len(tiles) == 2 and tiles[1].dtype is DType.I32 else None
     if found is not None and tiles[0].dtype is not DType.I1:
         results = [site.tile(tile.dtype, shape) for tile in tiles]
         site.emit("reduce_index", results, tiles, (found[0], axis, found[1]))
