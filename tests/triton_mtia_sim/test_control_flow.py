@@ -59,7 +59,7 @@ def test_carried_tiles_that_change_places():
 @triton.jit
 def early_return_kernel(x, out, n, m, BLOCK: tl.constexpr):
     pid = tl.program_id(0)
-    if pid >= n:  # noqa: SIM102 - two branches are the point
+    if pid >= n:
         if m > 3:
             return
     if pid == 1:
