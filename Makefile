@@ -17,7 +17,7 @@ CLANG_FORMAT := $(PYTHON) -c 'import clang_format; clang_format.clang_format()'
 	@touch $@
 
 # The editable install; the packages import from this checkout, so it is made once for each change of the packaging.
-.venv/installed: .venv/environment pyproject.toml setup.py $(wildcard python/triton_mtia_sim/compiler.py)
+.venv/installed: .venv/environment pyproject.toml setup.py
 	$(BUILD) $(PYTHON) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -55,14 +55,9 @@ class CMakeBuild(build_ext):
 
 kernel_packages = [f"mtia_sim_kernels.{name}" for name in find_packages("kernels")]
 
-entry_points = {"torch.backends": ["mtia_sim = mtia_sim:_autoload"]}
-if (ROOT / "python/triton_mtia_sim/compiler.py").exists():
-    entry_points["triton.backends"] = ["mtia_sim = triton_mtia_sim"]
-
 setup(
     packages=[*find_packages("python"), "mtia_sim_kernels", *kernel_packages],
     package_dir={"": "python", "mtia_sim_kernels": "kernels"},
-    entry_points=entry_points,
     ext_modules=[Extension("mtia_sim._C", sources=[], optional=False)],
     cmdclass={"build_ext": CMakeBuild},
 )

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from mtia_core import chips
+from mtia_core import chips, isa
 
 DOCUMENTS = Path(__file__).resolve().parent
 MARKS = {"published": "", "derived": " ᵈ", "assumed": " ᵃ"}
@@ -43,7 +43,52 @@ def chips_document() -> str:
     return "\n".join(lines) + "\n"
 
 
-GENERATED: dict[str, Callable[[], str]] = {"chips.md": chips_document}
+UNITS = {
+    "scalar": "scalar core",
+    "vector": "vector core",
+    "simd": "SIMD engine, with its tables",
+    "dot": "dot product engine",
+    "reduce": "reduction engine",
+    "layout": "memory layout unit",
+    "fabric": "fabric interface (DMA)",
+    "control": "command processor",
+}
+
+ISA_HEAD = """\
+# Tile instruction set
+
+Made by `docs/generate.py` from `csrc/isa/instructions.def`, whose comments hold the rules that no row can say. The
+opcode is the position in the table. `?` may be absent, `*` repeats to the end. An element-wise instruction whose
+operands are all scalars runs on the scalar core, whatever its unit.
+"""
+
+
+def isa_document() -> str:
+    """One table a unit, one row an instruction."""
+    lines = ISA_HEAD.splitlines()
+    for unit, name in UNITS.items():
+        rows = [instruction for instruction in isa.instructions() if instruction.unit == unit]
+        if not rows:
+            continue
+        lines += ["", f"## {name[0].upper()}{name[1:]}", ""]
+        lines += [
+            "| Opcode | Mnemonic | Results | Operands | Attributes | Form | Meaning |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        for row in rows:
+            listed = (", ".join(map(operand, group)) for group in (row.results, row.operands, row.attributes))
+            summary = row.summary.replace("|", "\\|")
+            lines.append(f"| {row.opcode} | `{row.mnemonic}` | {' | '.join(listed)} | {row.form} | {summary} |")
+    unknown = {instruction.unit for instruction in isa.instructions()} - set(UNITS)
+    assert not unknown, f"docs/generate.py has no name for the units {unknown}"
+    return "\n".join(lines) + "\n"
+
+
+def operand(field: isa.Field) -> str:
+    return field.name + ("?" if field.optional else "*" if field.repeats else "")
+
+
+GENERATED: dict[str, Callable[[], str]] = {"chips.md": chips_document, "isa.md": isa_document}
 
 
 if __name__ == "__main__":
