@@ -5,6 +5,7 @@ Imported during `import triton`: everything that could fail is imported when a k
 
 import functools
 import hashlib
+import importlib
 import re
 import sys
 from collections.abc import Callable
@@ -14,8 +15,10 @@ from types import ModuleType
 from typing import Any
 
 if "triton" not in sys.modules:
-    # Whoever imports this module first makes triton import it again, whole: that one is to stay.
-    del sys.modules[__name__]
+    # Whoever imports this module first makes triton's plugin search import it again, whole: that one is to stay.
+    _unfinished = sys.modules.pop(__name__)
+    importlib.import_module("triton")
+    sys.modules.setdefault(__name__, _unfinished)
 
 from triton.backends.compiler import BaseBackend, GPUTarget, Language
 

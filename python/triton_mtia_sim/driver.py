@@ -1,5 +1,6 @@
 """The driver that Triton finds through its entry point. mtia_sim registers what runs programs when it is imported."""
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -7,8 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 if "triton" not in sys.modules:
-    # Whoever imports this module first makes triton import it again, whole: that one is to stay.
-    del sys.modules[__name__]
+    # Whoever imports this module first makes triton's plugin search import it again, whole: that one is to stay.
+    _unfinished = sys.modules.pop(__name__)
+    importlib.import_module("triton")
+    sys.modules.setdefault(__name__, _unfinished)
 
 import triton.backends
 from triton.backends.compiler import GPUTarget

@@ -1,0 +1,125 @@
+"""The backend as Triton's plugin: imports, options, activity, launch codes, cache keys, errors."""
+
+import pickle
+import subprocess
+import sys
+
+import pytest
+import triton.backends
+from triton.backends.compiler import GPUTarget
+
+from mtia_core import isa
+from mtia_core.errors import InvalidProgram
+from mtia_core.program import TileProgram
+from triton_mtia_sim.compiler import MtiaBackend, chip_fingerprint, makes_pointers
+from triton_mtia_sim.driver import MtiaDriver, MtiaUtils
+from triton_mtia_sim.errors import OutOfLocalMemory, UnsupportedOperation
+from triton_mtia_sim.launch_codes import launch_codes
+
+TARGET = GPUTarget("mtia_sim", "mtia300", 1)
+
+
+@pytest.mark.parametrize(
+    "first", ["triton", "triton_mtia_sim.compiler", "triton_mtia_sim.driver", "triton_mtia_sim.launch"]
+)
+def test_imports_in_any_order_and_without_torch(first):
+    code = f"""
+import sys
+import triton_mtia_sim, mtia_core
+assert "triton" not in sys.modules
+import {first}, triton_mtia_sim.compiler, triton_mtia_sim.driver, triton.backends
+assert "torch" not in sys.modules
+backend = triton.backends.backends.get("mtia_sim")
+assert backend is None or backend.compiler is triton_mtia_sim.compiler.MtiaBackend
+assert backend is None or backend.driver is triton_mtia_sim.driver.MtiaDriver
+"""
+    paths = [path for path in sys.path if path]
+    subprocess.run([sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}\n{code}"], check=True)
+
+
+def test_foreign_options_are_accepted_and_ours_checked():
+    backend = MtiaBackend(TARGET)
+    options = backend.parse_options({"waves_per_eu": 2, "matrix_instr_nonkdim": 16, "num_ctas": 1, "num_stages": 4})
+    assert options.num_stages == 4 and options.waves_per_eu == 2
+    assert options.hash() != backend.parse_options({}).hash()
+    with pytest.raises(ValueError, match="num_stages is 0"):
+        backend.parse_options({"num_stages": 0})
+
+
+def test_the_cache_key_follows_the_chip():
+    assert MtiaBackend(TARGET).hash() != MtiaBackend(GPUTarget("mtia_sim", "mtia1", 1)).hash()
+    assert chip_fingerprint("mtia300") == chip_fingerprint("mtia300")
+
+
+def test_another_active_driver_goes_first(monkeypatch):
+    class Other:
+        @staticmethod
+        def is_active():
+            return True
+
+    monkeypatch.delenv("TRITON_DEFAULT_BACKEND", raising=False)
+    backend = triton.backends.Backend(None, Other)
+    monkeypatch.setitem(triton.backends.backends, "other", backend)
+    assert not MtiaDriver.is_active()
+    monkeypatch.setenv("TRITON_DEFAULT_BACKEND", "mtia_sim")
+    assert MtiaDriver.is_active()
+
+
+def test_launch_codes():
+    types = [
+        "*fp32",
+        "constexpr",
+        "i32",
+        "u8",
+        "i64",
+        "i1",
+        "fp32",
+        "fp64",
+        "bf16",
+        ("*i8", ("i32", "constexpr")),
+        "tensordesc<fp16[16, 64]>",
+    ]
+    assert launch_codes(types) == "P-ibl1fdy(P(i-))D2"
+    with pytest.raises(TypeError, match="complex64"):
+        launch_codes(["complex64"])
+
+
+def test_kernels_that_make_pointers_are_known():
+    assert makes_pointers('%1 = "tt.int_to_ptr"(%0) : (i64) -> !tt.ptr<f32>')
+    assert makes_pointers('%1 = "tt.load"(%0) : (!tt.ptr<!tt.ptr<f32>>) -> !tt.ptr<f32>')
+    assert not makes_pointers('%1 = "tt.load"(%0) : (!tt.ptr<f32>) -> f32')
+
+
+def test_errors_survive_pickling():
+    unsupported = UnsupportedOperation("tt.x", "k.py:3", "has no lowering", "rewrite it")
+    assert (
+        str(pickle.loads(pickle.dumps(unsupported)))
+        == "UnsupportedOperation: k.py:3: tt.x: has no lowering; rewrite it"
+    )
+    memory = OutOfLocalMemory(160 * 1024, 128 * 1024, "local memory", "softmax.py:42", "mtia1")
+    expected = "softmax.py:42 needs 160 KiB of local memory, a PE of mtia1 has 128 KiB; use a smaller BLOCK"
+    assert str(pickle.loads(pickle.dumps(memory))).startswith(expected)
+
+
+def test_a_corrupted_program_is_refused():
+    data = TileProgram("empty").encode()
+    assert TileProgram.decode(data).name == "empty"
+    for broken in (b"", b"MTIAPROG", data[:-1], data[:30] + b"\x01" + data[31:], b"X" + data[1:]):
+        with pytest.raises(InvalidProgram):
+            TileProgram.decode(broken)
+
+
+def test_the_instruction_table_is_read_whole():
+    assert isa.instructions()[0].mnemonic == "add_f"
+    assert len(isa.by_mnemonic()) == len(isa.instructions()) > 100
+    gather = isa.by_mnemonic()["gather"]
+    assert [field.name for field in gather.operands] == ["base", "offset", "mask", "other"]
+    assert [field.optional for field in gather.operands] == [True, False, True, True]
+
+
+def test_a_device_without_runtime_says_what_to_do(monkeypatch):
+    import triton_mtia_sim.driver as module
+
+    monkeypatch.setattr(module, "_runtime", None)
+    with pytest.raises(RuntimeError, match="import torch"):
+        MtiaUtils().get_device_properties(0)
