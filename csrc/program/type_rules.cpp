@@ -445,7 +445,9 @@ class TypeRules {
     const size_t rank = is_tile(moved) ? value(moved).rank : 0;
     require(current_->operands.size() == 3 + 5 * rank, "five operands a dimension of the tile");
     for (size_t i = 3; i < current_->operands.size(); ++i) integer_scalar(operand(i));
-    for (size_t d = 0; d < rank; ++d) require(operand(3 + 5 * d) != absent, "a dimension without a stride");
+    for (size_t d = 0; d < rank; ++d) {
+      require(operand(3 + 5 * d) != absent || value(moved).dims[d] == 1, "a dimension without a stride");
+    }
     if (!load) return;
     if (operand(1) != absent) {
       scalar(operand(1), "`other` is a scalar");

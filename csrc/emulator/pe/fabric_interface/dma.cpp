@@ -139,7 +139,8 @@ void resolve(const DmaDetail& detail, Frame& frame, DmaAccess& access) {
     access.wrap[d] = 0;
     if (extent == 0) continue;
     int64_t stride = 0;
-    if (__builtin_mul_overflow(frame.integer(operands.stride), static_cast<int64_t>(detail.size), &stride))
+    if (operands.stride != absent &&
+        __builtin_mul_overflow(frame.integer(operands.stride), static_cast<int64_t>(detail.size), &stride))
       overflow(detail, base);
     int64_t coordinate = first;
     if (operands.start != absent && __builtin_add_overflow(first, frame.integer(operands.start), &coordinate))
