@@ -1,0 +1,225 @@
+// The C++ kernel "gemm": each PE computes whole tiles of c; double-buffered loads of a and b feed the dot product
+// engine.
+#include "kernels/cpp/gemm.h"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <string>
+#include <utility>
+
+#include "emulator/pe/processing_element.h"
+#include "kernels/cpp/gemm_tiling.h"
+
+namespace mtia::kernels {
+
+namespace {
+
+using emulator::CircularBuffer;
+using emulator::DmaDescriptor;
+using emulator::ProcessingElement;
+using emulator::Tile;
+
+// PEs of one launch run on a few host threads and all ask for the same tiling: each thread remembers its last answers.
+const GemmTiling& tiling_for(ProcessingElement& pe, const GemmShape& shape) {
+  struct Entry {
+    GemmShape shape{};
+    std::string chip;
+    uint64_t local_bytes = 0;
+    uint32_t count = 0;
+    GemmTiling tiling{};
+  };
+  thread_local std::array<Entry, 16> memory;
+  thread_local size_t next = 0;
+  const uint64_t local_bytes = pe.local_bytes_free();
+  for (const Entry& entry : memory) {
+    if (entry.count == pe.count() && entry.local_bytes == local_bytes && entry.shape == shape &&
+        entry.chip == pe.chip().name) {
+      return entry.tiling;
+    }
+  }
+  Entry& entry = memory[next++ % memory.size()];
+  entry.tiling = choose_gemm_tiling(pe.chip(), shape, pe.count(), local_bytes);
+  entry.shape = shape;
+  entry.chip = pe.chip().name;
+  entry.local_bytes = local_bytes;
+  entry.count = pe.count();
+  return entry.tiling;
+}
+
+uint64_t address_of(const GemmMatrix& matrix, DType dtype, int64_t row, int64_t column, int64_t first, int64_t second) {
+  const int64_t element = row * matrix.row_stride + column * matrix.column_stride + first * matrix.batch_stride[0] +
+                          second * matrix.batch_stride[1];
+  return matrix.base + static_cast<uint64_t>(element) * size_of(dtype);
+}
+
+GemmMatrix transposed(GemmMatrix matrix) {
+  std::swap(matrix.row_stride, matrix.column_stride);
+  return matrix;
+}
+
+// c^T = b^T a^T, so that c's columns are adjacent in every case.
+GemmArguments with_adjacent_columns(const GemmArguments& arguments) {
+  if (arguments.c.column_stride == 1 || arguments.n == 1) return arguments;
+  GemmArguments other = arguments;
+  std::swap(other.m, other.n);
+  other.a = transposed(arguments.b);
+  other.b = transposed(arguments.a);
+  other.c = transposed(arguments.c);
+  other.addend = transposed(arguments.addend);
+  return other;
+}
+
+// Loads the part [row, row + rows) x [column, column + columns) of an operand into a page. A matrix whose columns lie
+// apart is loaded as its transpose, in long rows, and the engine reads the page transposed.
+void load_operand(ProcessingElement& pe, CircularBuffer& pages, const GemmMatrix& matrix, DType dtype, int64_t row,
+                  int64_t rows, int64_t column, int64_t columns, int64_t first, int64_t second) {
+  CircularBuffer::Reserved window = pages.reserve();
+  const uint64_t base = address_of(matrix, dtype, row, column, first, second);
+  Tile page = window.tile();
+  if (matrix.column_stride != 1 && matrix.row_stride == 1) {
+    page.rows = columns;
+    page.columns = rows;
+    page.row_stride = rows;
+    window.set(pe.dma_view(page, DmaDescriptor{.base = base, .dtype = dtype, .row_stride = matrix.column_stride})
+                   .transposed());
+    return;
+  }
+  page.rows = rows;
+  page.columns = columns;
+  page.row_stride = columns;
+  window.set(pe.dma_view(
+      page, DmaDescriptor{
+                .base = base, .dtype = dtype, .row_stride = matrix.row_stride, .column_stride = matrix.column_stride}));
+}
+
+struct TilePlace {
+  int64_t row;
+  int64_t rows;
+  int64_t column;
+  int64_t columns;
+  int64_t first;  // batch indices
+  int64_t second;
+};
+
+class Gemm {
+ public:
+  Gemm(ProcessingElement& pe, const GemmArguments& arguments)
+      : pe_(pe),
+        arguments_(with_adjacent_columns(arguments)),
+        shape_{arguments_.m,           arguments_.n,
+               arguments_.k,           arguments_.batch[0] * arguments_.batch[1],
+               arguments_.dtype,       arguments_.c_dtype,
+               has_addend(arguments_), has_addend(arguments_) ? arguments_.addend_dtype : DType::F32},
+        tiling_(tiling_for(pe, shape_)),
+        sum_dtype_(arguments_.dtype == DType::F64 ? DType::F64 : DType::F32),
+        a_pages_(pe, arguments_.dtype, tiling_.rows, tiling_.depth, tiling_.pages),
+        b_pages_(pe, arguments_.dtype, tiling_.depth, tiling_.columns, tiling_.pages) {
+    for (uint32_t i = 0; i < tiling_.accumulators; ++i) {
+      sums_[i] = pe.allocate(sum_dtype_, tiling_.rows, tiling_.columns);
+      results_[i] =
+          arguments_.c_dtype == sum_dtype_ ? sums_[i] : pe.allocate(arguments_.c_dtype, tiling_.rows, tiling_.columns);
+    }
+    if (shape_.has_addend) {
+      addend_ = pe.allocate(arguments_.addend_dtype, tiling_.rows, tiling_.columns);
+      wide_addend_ =
+          arguments_.addend_dtype == sum_dtype_ ? addend_ : pe.allocate(sum_dtype_, tiling_.rows, tiling_.columns);
+    }
+  }
+
+  void run() {
+    const int64_t down = divide_up(arguments_.m, tiling_.rows);
+    const int64_t across = divide_up(arguments_.n, tiling_.columns);
+    const int64_t tiles = down * across * shape_.batches;
+    uint32_t turn = 0;
+    for (int64_t tile = pe_.index(); tile < tiles; tile += pe_.count()) {
+      const int64_t batch = tile / (down * across);
+      const int64_t row = tile / across % down * tiling_.rows;
+      const int64_t column = tile % across * tiling_.columns;
+      const TilePlace place{row,
+                            std::min(tiling_.rows, arguments_.m - row),
+                            column,
+                            std::min(tiling_.columns, arguments_.n - column),
+                            batch / arguments_.batch[1],
+                            batch % arguments_.batch[1]};
+      compute(place, turn++ % tiling_.accumulators);
+    }
+  }
+
+ private:
+  static bool has_addend(const GemmArguments& arguments) { return arguments.addend.base != 0 && arguments.beta != 0; }
+  static int64_t divide_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit; }
+
+  static Tile corner(const Tile& tile, int64_t rows, int64_t columns) { return tile.slice(0, rows, 0, columns); }
+
+  void compute(const TilePlace& place, uint32_t turn) {
+    const Tile sum = corner(sums_[turn], place.rows, place.columns);
+    const bool has_product = arguments_.k > 0 && arguments_.alpha != 0;
+    if (!has_product) pe_.fill(sum, 0.0);
+    for (int64_t p = 0; has_product && p < arguments_.k; p += tiling_.depth) {
+      const int64_t depth = std::min(tiling_.depth, arguments_.k - p);
+      load_operand(pe_, a_pages_, arguments_.a, arguments_.dtype, place.row, place.rows, p, depth, place.first,
+                   place.second);
+      load_operand(pe_, b_pages_, arguments_.b, arguments_.dtype, p, depth, place.column, place.columns, place.first,
+                   place.second);
+      const CircularBuffer::Front a = a_pages_.front();
+      const CircularBuffer::Front b = b_pages_.front();
+      pe_.dot(sum, a.tile(), b.tile(), p > 0);
+    }
+    if (has_product && arguments_.alpha != 1) pe_.vector(Opcode::mul_f, sum, sum, arguments_.alpha);
+    if (shape_.has_addend) add_addend(place, sum);
+    const Tile result = corner(results_[turn], place.rows, place.columns);
+    if (arguments_.c_dtype != sum_dtype_) pe_.convert(result, sum);
+    pe_.dma_store(DmaDescriptor{.base = address_of(arguments_.c, arguments_.c_dtype, place.row, place.column,
+                                                   place.first, place.second),
+                                .dtype = arguments_.c_dtype,
+                                .row_stride = arguments_.c.row_stride},
+                  result);
+  }
+
+  // A bias is loaded once for all rows (or columns) of the tile.
+  void add_addend(const TilePlace& place, const Tile& sum) {
+    const GemmMatrix& matrix = arguments_.addend;
+    const int64_t rows = matrix.row_stride == 0 ? 1 : place.rows;
+    const int64_t columns = matrix.column_stride == 0 ? 1 : place.columns;
+    Tile loaded = addend_;
+    loaded.rows = rows;
+    loaded.columns = columns;
+    loaded.row_stride = columns;
+    pe_.dma_load(loaded, DmaDescriptor{.base = address_of(matrix, arguments_.addend_dtype, place.row, place.column,
+                                                          place.first, place.second),
+                                       .dtype = arguments_.addend_dtype,
+                                       .row_stride = matrix.row_stride,
+                                       .column_stride = matrix.column_stride});
+    Tile wide = loaded;
+    if (arguments_.addend_dtype != sum_dtype_) {
+      wide = wide_addend_;
+      wide.rows = rows;
+      wide.columns = columns;
+      wide.row_stride = columns;
+      pe_.convert(wide, loaded);
+    }
+    if (arguments_.beta != 1) pe_.vector(Opcode::mul_f, wide, wide, arguments_.beta);
+    pe_.vector(Opcode::add_f, sum, sum, wide);
+  }
+
+  ProcessingElement& pe_;
+  GemmArguments arguments_;
+  GemmShape shape_;
+  GemmTiling tiling_;
+  DType sum_dtype_;
+  CircularBuffer a_pages_;
+  CircularBuffer b_pages_;
+  Tile sums_[2];
+  Tile results_[2];
+  Tile addend_;
+  Tile wide_addend_;
+};
+
+void gemm(ProcessingElement& pe, const GemmArguments& arguments) { Gemm(pe, arguments).run(); }
+
+MTIA_CPP_KERNEL("gemm", gemm, GemmArguments);
+
+}  // namespace
+
+}  // namespace mtia::kernels

@@ -1,0 +1,191 @@
+// The C++ kernel "random": pages of Philox words, turned into the distribution's numbers by the vector core and SIMD
+// engine.
+#include "kernels/cpp/random.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+
+#include "base/error.h"
+#include "emulator/pe/processing_element.h"
+
+namespace mtia::kernels {
+
+namespace {
+
+using emulator::ProcessingElement;
+using emulator::Tile;
+
+constexpr int64_t counters_a_page = 512;
+constexpr double two_pi = 6.283185307179586;
+
+Tile reshaped(Tile tile, int64_t rows, int64_t columns) {
+  tile.rows = rows;
+  tile.columns = columns;
+  tile.row_stride = columns;
+  return tile;
+}
+
+Tile row_of(const Tile& tile, int64_t row) { return tile.slice(row, 1, 0, tile.columns); }
+
+class Random {
+ public:
+  Random(ProcessingElement& pe, const RandomArguments& arguments)
+      : pe_(pe),
+        arguments_(arguments),
+        wide_(uses_wide_words(arguments)),
+        real_(arguments.dtype == DType::F64 && arguments.distribution != Distribution::bernoulli ? DType::F64
+                                                                                                 : DType::F32),
+        word_(wide_ ? DType::I64 : DType::I32),
+        columns_(wide_ ? 2 : 4),
+        words_(pe.allocate(DType::I32, counters_a_page, 4)),
+        turned_(pe.allocate(word_, columns_, counters_a_page)),
+        values_(pe.allocate(real_, columns_, counters_a_page)),
+        scratch_(pe.allocate(real_, 1, counters_a_page)),
+        angle_(pe.allocate(real_, 1, counters_a_page)),
+        long_(pe.allocate(DType::I64, 1, counters_a_page * columns_)),
+        low_(pe.allocate(DType::I64, 1, 1)),
+        range_(pe.allocate(DType::I64, 1, 1)),
+        result_(pe.allocate(arguments.dtype, 1, counters_a_page * columns_)) {
+    if (arguments.distribution == Distribution::integer) {
+      pe.fill_bits(low_, static_cast<uint64_t>(arguments.integer_low));
+      pe.fill_bits(range_, arguments.integer_range);
+    }
+  }
+
+  void run() {
+    const int64_t elements = counters_a_page * columns_;
+    const int64_t pages = (arguments_.count + elements - 1) / elements;
+    for (int64_t page = pe_.index(); page < pages; page += pe_.count()) {
+      const int64_t first = page * elements;
+      pe_.philox(words_, arguments_.seed, arguments_.offset, static_cast<uint64_t>(page * counters_a_page));
+      const Tile numbers =
+          arguments_.distribution == Distribution::integer || arguments_.distribution == Distribution::bernoulli
+              ? integers()
+              : reals();
+      const int64_t count = std::min(elements, arguments_.count - first);
+      pe_.dma_store({.base = arguments_.destination + static_cast<uint64_t>(first) * size_of(arguments_.dtype),
+                     .dtype = arguments_.dtype},
+                    numbers.slice(0, 1, 0, count));
+    }
+  }
+
+ private:
+  static bool uses_wide_words(const RandomArguments& arguments) {
+    if (arguments.distribution == Distribution::integer)
+      return arguments.integer_range == 0 || arguments.integer_range > (1ULL << 32);
+    return arguments.dtype == DType::F64 && arguments.distribution != Distribution::bernoulli;
+  }
+
+  // The page's words as integers of their width: [counters][2 or 4].
+  Tile words() const {
+    Tile tile = words_;
+    tile.dtype = word_;
+    return reshaped(tile, counters_a_page, columns_);
+  }
+
+  // result_ = low + floor(word * range / 2^width), or word < probability.
+  Tile integers() {
+    const Tile flat = reshaped(words(), 1, counters_a_page * columns_);
+    if (arguments_.distribution == Distribution::bernoulli) {
+      const double threshold = std::ceil(std::clamp(arguments_.a, 0.0, 1.0) * 0x1p24);
+      pe_.vector(Opcode::shr_u, flat, flat, 8.0);
+      pe_.vector(Opcode::sub_i, flat, flat, threshold);
+      pe_.vector(Opcode::shr_u, flat, flat, 31.0);  // the sign: 1 where the 24 bits are below the threshold
+      pe_.convert(result_, flat, false);
+      return result_;
+    }
+    const bool whole = arguments_.integer_range == (wide_ ? 0 : 1ULL << 32);
+    if (wide_) {
+      if (!whole) pe_.vector(Opcode::mulhi_u, flat, flat, range_);
+      pe_.vector(Opcode::add_i, long_, flat, low_);
+    } else {
+      if (!whole) pe_.vector(Opcode::mulhi_u, flat, flat, static_cast<double>(arguments_.integer_range));
+      pe_.convert(long_, flat, false);
+      pe_.vector(Opcode::add_i, long_, long_, low_);
+    }
+    pe_.convert(result_, long_, true);
+    return result_;
+  }
+
+  // Numbers of [0, 1) or (0, 1] in rows, one row a word of the counter, then the distribution, then back to the words'
+  // order.
+  Tile reals() {
+    pe_.permute(turned_, words());
+    pe_.vector(Opcode::shr_u, turned_, turned_, wide_ ? 11.0 : 8.0);
+    pe_.convert(values_, turned_, true);
+    const double place = wide_ ? 0x1p-53 : 0x1p-24;
+    switch (arguments_.distribution) {
+      case Distribution::normal:
+        for (int64_t row = 0; row < columns_; row += 2)
+          normal_pair(row_of(values_, row), row_of(values_, row + 1), place);
+        break;
+      case Distribution::exponential:
+        pe_.vector(Opcode::add_f, values_, values_, 1.0);
+        pe_.vector(Opcode::mul_f, values_, values_, place);
+        pe_.vector(Opcode::log, values_, values_);
+        pe_.vector(Opcode::mul_f, values_, values_, -1.0 / arguments_.a);
+        break;
+      default:
+        pe_.vector(Opcode::mul_f, values_, values_, place);
+        pe_.vector(Opcode::mul_f, values_, values_, arguments_.b - arguments_.a);
+        pe_.vector(Opcode::add_f, values_, values_, arguments_.a);
+    }
+    Tile ordered = words_;  // no longer needed, and as large
+    ordered.dtype = real_;
+    ordered = reshaped(ordered, counters_a_page, columns_);
+    pe_.permute(ordered, values_);
+    const Tile flat = reshaped(ordered, 1, counters_a_page * columns_);
+    if (arguments_.dtype == real_) return flat;
+    pe_.convert(result_, flat);
+    return result_;
+  }
+
+  // Box-Muller: two uniform numbers (as integers) become two normal ones in their place.
+  void normal_pair(const Tile& first, const Tile& second, double place) {
+    pe_.vector(Opcode::add_f, first, first, 1.0);
+    pe_.vector(Opcode::mul_f, first, first, place);  // in (0, 1]
+    pe_.vector(Opcode::log, scratch_, first);
+    pe_.vector(Opcode::mul_f, scratch_, scratch_, -2.0);
+    pe_.vector(Opcode::sqrt, scratch_, scratch_);
+    pe_.vector(Opcode::mul_f, scratch_, scratch_, arguments_.b);
+    pe_.vector(Opcode::mul_f, angle_, second, place);
+    pe_.vector(Opcode::mul_f, angle_, angle_, two_pi);
+    pe_.vector(Opcode::cos, first, angle_);
+    pe_.vector(Opcode::sin, second, angle_);
+    for (const Tile& value : {first, second}) {
+      pe_.vector(Opcode::mul_f, value, value, scratch_);
+      pe_.vector(Opcode::add_f, value, value, arguments_.a);
+    }
+  }
+
+  ProcessingElement& pe_;
+  RandomArguments arguments_;
+  bool wide_;   // words of 64 bits
+  DType real_;  // that real numbers are computed in
+  DType word_;
+  int64_t columns_;  // words a counter
+  Tile words_;
+  Tile turned_;
+  Tile values_;
+  Tile scratch_;
+  Tile angle_;
+  Tile long_;
+  Tile low_;
+  Tile range_;
+  Tile result_;
+};
+
+void random(ProcessingElement& pe, const RandomArguments& arguments) {
+  if (arguments.distribution == Distribution::exponential && !(arguments.a > 0)) {
+    throw InvalidArgument(concat("the rate of an exponential distribution is ", arguments.a), "random",
+                          "pass a positive rate");
+  }
+  Random(pe, arguments).run();
+}
+
+MTIA_CPP_KERNEL("random", random, RandomArguments);
+
+}  // namespace
+
+}  // namespace mtia::kernels
