@@ -16,7 +16,7 @@ namespace {
 using emulator::ProcessingElement;
 using emulator::Tile;
 
-constexpr int64_t counters_a_page = 512;
+constexpr int64_t counters_a_page = 256;
 constexpr double two_pi = 6.283185307179586;
 
 Tile reshaped(Tile tile, int64_t rows, int64_t columns) {

@@ -17,8 +17,11 @@ using emulator::DmaDescriptor;
 using emulator::ProcessingElement;
 using emulator::Tile;
 
-// Bytes of a page: long enough for full bandwidth, short enough that all pages fit any PE and the host's caches.
-constexpr int64_t page_bytes = 32 * 1024;
+// Bytes of a page: long enough for full bandwidth, short enough that `pages` of them fit the PE and the host's caches.
+int64_t page_bytes(const ProcessingElement& pe, uint64_t pages) {
+  return static_cast<int64_t>(std::min<uint64_t>(32 * 1024, pe.local_bytes_free() / pages));
+}
+
 constexpr int64_t transposed_edge = 64;
 
 int64_t divide_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit; }
@@ -144,7 +147,7 @@ DmaDescriptor transposed(DmaDescriptor descriptor) {
 void copy_straight(ProcessingElement& pe, const StridedCopyArguments& arguments, const StridedLayout& layout) {
   const size_t size = std::max(size_of(arguments.source_dtype), size_of(arguments.destination_dtype));
   const bool converts = arguments.source_dtype != arguments.destination_dtype;
-  const PageShape page = page_shape(pe, layout, converts ? page_bytes / 2 : page_bytes, size);
+  const PageShape page = page_shape(pe, layout, page_bytes(pe, converts ? 8 : 4), size);
   const int64_t elements = page.rows * page.columns;
   const Addresses addresses{arguments, layout[layout.rank() - 2], layout[layout.rank() - 1]};
   CircularBuffer loaded(pe, arguments.source_dtype, 1, elements, 2);
@@ -228,7 +231,7 @@ void strided_fill(ProcessingElement& pe, const StridedFillArguments& arguments) 
   layout.move(layout.longest_before_last(), layout.rank() - 2);
   const StridedDimension& rows = layout[layout.rank() - 2];
   const StridedDimension& columns = layout[layout.rank() - 1];
-  const PageShape page = page_shape(pe, layout, page_bytes, size_of(arguments.dtype));
+  const PageShape page = page_shape(pe, layout, page_bytes(pe, 2), size_of(arguments.dtype));
   const Tile tile = pe.allocate(arguments.dtype, 1, page.rows * page.columns);
   bool filled = false;
   for_each_piece(pe, layout, page.rows, page.columns, [&](const Piece& piece) {
