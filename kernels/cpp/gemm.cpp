@@ -113,12 +113,15 @@ class Gemm {
                has_addend(arguments_), has_addend(arguments_) ? arguments_.addend_dtype : DType::F32},
         tiling_(tiling_for(pe, shape_)),
         sum_dtype_(arguments_.dtype == DType::F64 ? DType::F64 : DType::F32),
+        down_(divide_up(arguments_.m, tiling_.rows)),
+        across_(divide_up(arguments_.n, tiling_.columns)),
         a_pages_(pe, arguments_.dtype, tiling_.rows, tiling_.depth, tiling_.pages),
         b_pages_(pe, arguments_.dtype, tiling_.depth, tiling_.columns, tiling_.pages) {
-    for (uint32_t i = 0; i < tiling_.accumulators; ++i) {
+    for (uint32_t i = 0; i < tiling_.accumulators; ++i)
       sums_[i] = pe.allocate(sum_dtype_, tiling_.rows, tiling_.columns);
-      results_[i] =
-          arguments_.c_dtype == sum_dtype_ ? sums_[i] : pe.allocate(arguments_.c_dtype, tiling_.rows, tiling_.columns);
+    if (arguments_.c_dtype != sum_dtype_) {
+      for (Tile& result : results_)
+        result = pe.allocate(arguments_.c_dtype, std::min(gemm_store_rows, tiling_.rows), tiling_.columns);
     }
     if (shape_.has_addend) {
       addend_ = pe.allocate(arguments_.addend_dtype, tiling_.rows, tiling_.columns);
@@ -127,22 +130,25 @@ class Gemm {
     }
   }
 
+  // Loads run ahead of the products by all pages but one, over the ends of tiles too: the fabric interface works in
+  // order, so that a load behind the store of a tile would wait for the tile.
   void run() {
-    const int64_t down = divide_up(arguments_.m, tiling_.rows);
-    const int64_t across = divide_up(arguments_.n, tiling_.columns);
-    const int64_t tiles = down * across * shape_.batches;
-    uint32_t turn = 0;
-    for (int64_t tile = pe_.index(); tile < tiles; tile += pe_.count()) {
-      const int64_t batch = tile / (down * across);
-      const int64_t row = tile / across % down * tiling_.rows;
-      const int64_t column = tile % across * tiling_.columns;
-      const TilePlace place{row,
-                            std::min(tiling_.rows, arguments_.m - row),
-                            column,
-                            std::min(tiling_.columns, arguments_.n - column),
-                            batch / arguments_.batch[1],
-                            batch % arguments_.batch[1]};
-      compute(place, turn++ % tiling_.accumulators);
+    const bool has_product = arguments_.k > 0 && arguments_.alpha != 0;
+    const int64_t steps = has_product ? divide_up(arguments_.k, tiling_.depth) : 0;
+    const int64_t tiles = own_tiles();
+    int64_t loaded = 0;
+    for (int64_t tile = 0; tile < tiles; ++tile) {
+      const TilePlace place = place_of(tile);
+      const Tile sum = corner(sums_[tile % tiling_.accumulators], place.rows, place.columns);
+      if (!has_product) pe_.fill(sum, 0.0);
+      for (int64_t step = 0; step < steps; ++step) {
+        const int64_t last = std::min(tile * steps + step + tiling_.pages, tiles * steps);
+        for (; loaded < last; ++loaded) load(place_of(loaded / steps), loaded % steps * tiling_.depth);
+        const CircularBuffer::Front a = a_pages_.front();
+        const CircularBuffer::Front b = b_pages_.front();
+        pe_.dot(sum, a.tile(), b.tile(), step > 0);
+      }
+      finish(place, sum);
     }
   }
 
@@ -152,29 +158,51 @@ class Gemm {
 
   static Tile corner(const Tile& tile, int64_t rows, int64_t columns) { return tile.slice(0, rows, 0, columns); }
 
-  void compute(const TilePlace& place, uint32_t turn) {
-    const Tile sum = corner(sums_[turn], place.rows, place.columns);
-    const bool has_product = arguments_.k > 0 && arguments_.alpha != 0;
-    if (!has_product) pe_.fill(sum, 0.0);
-    for (int64_t p = 0; has_product && p < arguments_.k; p += tiling_.depth) {
-      const int64_t depth = std::min(tiling_.depth, arguments_.k - p);
-      load_operand(pe_, a_pages_, arguments_.a, arguments_.dtype, place.row, place.rows, p, depth, place.first,
-                   place.second);
-      load_operand(pe_, b_pages_, arguments_.b, arguments_.dtype, p, depth, place.column, place.columns, place.first,
-                   place.second);
-      const CircularBuffer::Front a = a_pages_.front();
-      const CircularBuffer::Front b = b_pages_.front();
-      pe_.dot(sum, a.tile(), b.tile(), p > 0);
-    }
-    if (has_product && arguments_.alpha != 1) pe_.vector(Opcode::mul_f, sum, sum, arguments_.alpha);
+  // Tiles of the result are dealt to the PEs in turn.
+  int64_t own_tiles() const {
+    const int64_t tiles = down_ * across_ * shape_.batches;
+    return tiles <= pe_.index() ? 0 : divide_up(tiles - pe_.index(), pe_.count());
+  }
+
+  TilePlace place_of(int64_t own) const {
+    const int64_t tile = pe_.index() + own * pe_.count();
+    const int64_t batch = tile / (down_ * across_);
+    const int64_t row = tile / across_ % down_ * tiling_.rows;
+    const int64_t column = tile % across_ * tiling_.columns;
+    return {row,
+            std::min(tiling_.rows, arguments_.m - row),
+            column,
+            std::min(tiling_.columns, arguments_.n - column),
+            batch / arguments_.batch[1],
+            batch % arguments_.batch[1]};
+  }
+
+  void load(const TilePlace& place, int64_t p) {
+    const int64_t depth = std::min(tiling_.depth, arguments_.k - p);
+    load_operand(pe_, a_pages_, arguments_.a, arguments_.dtype, place.row, place.rows, p, depth, place.first,
+                 place.second);
+    load_operand(pe_, b_pages_, arguments_.b, arguments_.dtype, p, depth, place.column, place.columns, place.first,
+                 place.second);
+  }
+
+  void finish(const TilePlace& place, const Tile& sum) {
+    if (arguments_.alpha != 1) pe_.vector(Opcode::mul_f, sum, sum, arguments_.alpha);
     if (shape_.has_addend) add_addend(place, sum);
-    const Tile result = corner(results_[turn], place.rows, place.columns);
-    if (arguments_.c_dtype != sum_dtype_) pe_.convert(result, sum);
-    pe_.dma_store(DmaDescriptor{.base = address_of(arguments_.c, arguments_.c_dtype, place.row, place.column,
+    if (arguments_.c_dtype == sum_dtype_) return store(place, 0, sum);
+    for (int64_t row = 0; row < place.rows; row += gemm_store_rows) {
+      const int64_t rows = std::min(gemm_store_rows, place.rows - row);
+      const Tile result = corner(results_[row / gemm_store_rows % 2], rows, place.columns);
+      pe_.convert(result, sum.slice(row, rows, 0, place.columns));
+      store(place, row, result);
+    }
+  }
+
+  void store(const TilePlace& place, int64_t row, const Tile& tile) {
+    pe_.dma_store(DmaDescriptor{.base = address_of(arguments_.c, arguments_.c_dtype, place.row + row, place.column,
                                                    place.first, place.second),
                                 .dtype = arguments_.c_dtype,
                                 .row_stride = arguments_.c.row_stride},
-                  result);
+                  tile);
   }
 
   // A bias is loaded once for all rows (or columns) of the tile.
@@ -208,6 +236,8 @@ class Gemm {
   GemmShape shape_;
   GemmTiling tiling_;
   DType sum_dtype_;
+  int64_t down_;    // tiles of the result along m
+  int64_t across_;  // and along n
   CircularBuffer a_pages_;
   CircularBuffer b_pages_;
   Tile sums_[2];

@@ -11,13 +11,20 @@ namespace mtia::kernels {
 
 namespace {
 
-constexpr std::array<int64_t, 8> extents{16, 32, 48, 64, 96, 128, 192, 256};
-constexpr std::array<int64_t, 5> depths{32, 64, 128, 256, 512};
+constexpr std::array<int64_t, 13> extents{16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 240, 256};
+constexpr std::array<int64_t, 4> depths{32, 64, 128, 256};
 
-double divide_up(double value, double unit) {
-  return static_cast<double>((static_cast<int64_t>(value) + static_cast<int64_t>(unit) - 1) /
-                             static_cast<int64_t>(unit));
-}
+struct Buffers {
+  uint32_t pages;
+  uint32_t accumulators;
+};
+constexpr std::array<Buffers, 5> buffers{{{3, 2}, {2, 2}, {3, 1}, {2, 1}, {1, 1}}};
+
+// Among tilings this close to the best, the one of the largest tiles is taken: fewer instructions, and less work for
+// the host.
+constexpr double tolerance = 1.03;
+
+double divide_up(int64_t value, int64_t unit) { return static_cast<double>((value + unit - 1) / unit); }
 
 uint64_t round_up(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
 
@@ -45,44 +52,55 @@ double macs_per_cycle(const ChipSpec& chip, DType dtype) {
 class Estimate {
  public:
   Estimate(const ChipSpec& chip, const GemmShape& shape, uint32_t processing_elements)
-      : chip_(chip), shape_(shape), elements_(processing_elements), rate_(macs_per_cycle(chip, shape.operands)) {
+      : chip_(chip),
+        shape_(shape),
+        count_(processing_elements),
+        size_(static_cast<double>(size_of(shape.operands))),
+        rate_(macs_per_cycle(chip, shape.operands)),
+        latency_(chip.cycles(chip.dram_latency_ns * 1e-9)) {
     const double share = chip.sram_bytes_per_second / chip.clock_hz / processing_elements;
     bytes_per_cycle_ = std::min(chip.fabric_bytes_per_cycle, share);
+    unit_depth_ = std::max<int64_t>(1, static_cast<int64_t>(chip.dot_tile_k_bytes / size_of(shape.operands)));
+    result_bytes_ = static_cast<double>(size_of(shape.result) + (shape.has_addend ? size_of(shape.addend) : 0));
   }
 
   // Cycles of the busiest PE.
   double cycles(const GemmTiling& tiling) const {
-    const auto size = static_cast<double>(size_of(shape_.operands));
     const auto rows = static_cast<double>(tiling.rows);
     const auto columns = static_cast<double>(tiling.columns);
     const auto depth = static_cast<double>(tiling.depth);
-    const double tiles = divide_up(static_cast<double>(shape_.m), rows) *
-                         divide_up(static_cast<double>(shape_.n), columns) * static_cast<double>(shape_.batches);
-    const double steps = shape_.k == 0 ? 0 : divide_up(static_cast<double>(shape_.k), depth);
-    const auto unit = static_cast<double>(chip_.dot_tile_rows);
-    const double unit_depth = std::max(1.0, static_cast<double>(chip_.dot_tile_k_bytes) / size);
-    const double macs =
-        divide_up(rows, unit) * unit * divide_up(columns, unit) * unit * divide_up(depth, unit_depth) * unit_depth;
-    const double product = macs / rate_ + chip_.dot_fill_cycles;
-    // a and b rows are contiguous pieces; the transposed ones have as many pieces as k values or columns.
-    const double load = ((rows + columns) * depth * size) / bytes_per_cycle_ + 2 * chip_.fabric_issue_cycles +
+    const double tiles =
+        divide_up(shape_.m, tiling.rows) * divide_up(shape_.n, tiling.columns) * static_cast<double>(shape_.batches);
+    const double waves = divide_up(static_cast<int64_t>(tiles), count_);
+    const double steps = divide_up(shape_.k, tiling.depth);
+    const auto unit = static_cast<int64_t>(chip_.dot_tile_rows);
+    const double blocks =
+        divide_up(tiling.rows, unit) * divide_up(tiling.columns, unit) * divide_up(tiling.depth, unit_depth_);
+    const double product = blocks * static_cast<double>(unit * unit * unit_depth_) / rate_;
+    // Rows of a and b are contiguous pieces.
+    const double load = (rows + columns) * depth * size_ / bytes_per_cycle_ + 2 * chip_.fabric_issue_cycles +
                         (rows + depth) * chip_.fabric_row_cycles;
-    const double result_bytes =
-        rows * columns * static_cast<double>(size_of(shape_.result) + (shape_.has_addend ? size_of(shape_.addend) : 0));
-    const double store = result_bytes / bytes_per_cycle_ + rows * chip_.fabric_row_cycles +
-                         rows * columns / chip_.vector_32bit_elements_per_cycle;
-    const double step = tiling.pages > 1 ? std::max(product, load) : product + load;
-    const double body = steps * step + 4 * chip_.command_issue_cycles * steps;
-    const double tile = tiling.accumulators > 1 ? std::max(body, store) : body + store;
-    return divide_up(tiles, elements_) * tile + load + store;
+    const double store = rows * columns * result_bytes_ / bytes_per_cycle_ + rows * chip_.fabric_row_cycles;
+    const double epilogue = rows * columns / chip_.vector_32bit_elements_per_cycle + chip_.dot_fill_cycles;
+    const double issue = 6 * chip_.command_issue_cycles;
+    // A page is loaded again when its product is done, so the pages share the time of load, latency and product.
+    const double pages = tiling.pages;
+    const double step = std::max({product, load, issue, (product + load + latency_) / pages});
+    const double overlapped = std::max({steps * step, steps * load + store, epilogue});
+    const double tile = tiling.accumulators > 1 ? overlapped : steps * step + epilogue;
+    return waves * tile + load + latency_ + epilogue + store;
   }
 
  private:
   const ChipSpec& chip_;
   const GemmShape& shape_;
-  double elements_;
+  int64_t count_;
+  double size_;
   double rate_;
-  double bytes_per_cycle_;
+  double latency_;
+  double bytes_per_cycle_ = 1;
+  double result_bytes_ = 0;
+  int64_t unit_depth_ = 1;
 };
 
 }  // namespace
@@ -105,30 +123,33 @@ uint64_t local_bytes_of(const GemmTiling& tiling, const GemmShape& shape) {
 GemmTiling choose_gemm_tiling(const ChipSpec& chip, const GemmShape& shape, uint32_t processing_elements,
                               uint64_t local_bytes) {
   const Estimate estimate(chip, shape, processing_elements);
+  // Two passes: the least time, then the largest tiles within tolerance of it.
+  double least = -1;
   GemmTiling best{};
-  double least = 0;
-  bool found = false;
-  for (const uint32_t buffers : {2U, 1U}) {
+  int64_t volume = 0;
+  for (const bool choose : {false, true}) {
     for (const int64_t rows : extents) {
       if (rows > extents.front() && rows / 2 >= shape.m) continue;
       for (const int64_t columns : extents) {
         if (columns > extents.front() && columns / 2 >= shape.n) continue;
         for (const int64_t depth : depths) {
           if (depth > depths.front() && depth / 2 >= shape.k) continue;
-          const GemmTiling tiling{rows, columns, depth, buffers, buffers};
-          if (local_bytes_of(tiling, shape) > local_bytes) break;
-          const double cycles = estimate.cycles(tiling);
-          // Among equals the later, larger one: fewer instructions.
-          if (!found || cycles <= least) {
-            best = tiling;
-            least = cycles;
-            found = true;
+          for (const auto& [pages, accumulators] : buffers) {
+            const GemmTiling tiling{rows, columns, depth, pages, accumulators};
+            if (local_bytes_of(tiling, shape) > local_bytes) continue;
+            const double cycles = estimate.cycles(tiling);
+            if (!choose) {
+              least = least < 0 ? cycles : std::min(least, cycles);
+            } else if (cycles <= least * tolerance && rows * columns * depth > volume) {
+              best = tiling;
+              volume = rows * columns * depth;
+            }
           }
         }
       }
     }
-    if (found) return best;
   }
+  if (volume > 0) return best;
   const GemmTiling smallest{extents.front(), extents.front(), depths.front(), 1, 1};
   throw OutOfLocalMemory(concat("the smallest tiles need ", local_bytes_of(smallest, shape),
                                 " bytes of local memory, a PE of ", chip.name, " has ", local_bytes, " free"),

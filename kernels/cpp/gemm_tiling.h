@@ -25,9 +25,12 @@ struct GemmTiling {
   int64_t rows;           // of a tile of c
   int64_t columns;        // of a tile of c
   int64_t depth;          // values of k in one page of a and b
-  uint32_t pages;         // pages of a and of b: 2 lets the next load run beside the product
+  uint32_t pages;         // pages of a and of b: pages - 1 loads run beside the product
   uint32_t accumulators;  // 2 lets the next tile's products run beside the store of this one
 };
+
+// Rows of a tile of c that are converted and stored at once where c is narrower than the sums.
+constexpr int64_t gemm_store_rows = 32;
 
 // Deterministic: depends on the arguments alone. `local_bytes` is what a PE has free. Throws OutOfLocalMemory where
 // even the smallest tiles do not fit.

@@ -58,7 +58,8 @@ class Random {
     const int64_t pages = (arguments_.count + elements - 1) / elements;
     for (int64_t page = pe_.index(); page < pages; page += pe_.count()) {
       const int64_t first = page * elements;
-      pe_.philox(words_, arguments_.seed, arguments_.offset, static_cast<uint64_t>(page * counters_a_page));
+      const uint64_t counter = arguments_.offset + static_cast<uint64_t>(page * counters_a_page);
+      pe_.philox(ProcessingElement::Random::bits, words_, arguments_.seed, 0, 4 * counter);
       const Tile numbers =
           arguments_.distribution == Distribution::integer || arguments_.distribution == Distribution::bernoulli
               ? integers()

@@ -22,8 +22,6 @@ int64_t page_bytes(const ProcessingElement& pe, uint64_t pages) {
   return static_cast<int64_t>(std::min<uint64_t>(32 * 1024, pe.local_bytes_free() / pages));
 }
 
-constexpr int64_t transposed_edge = 64;
-
 int64_t divide_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit; }
 
 // A matrix of the copy: its place in both tensors.
@@ -182,7 +180,8 @@ void copy_straight(ProcessingElement& pe, const StridedCopyArguments& arguments,
 // The source's rows run along the destination's columns: load its rows, let the layout unit transpose, store the
 // destination's rows.
 void copy_transposed(ProcessingElement& pe, const StridedCopyArguments& arguments, const StridedLayout& layout) {
-  constexpr int64_t edge = transposed_edge;
+  const uint64_t element = 4 * size_of(arguments.source_dtype) + size_of(arguments.destination_dtype) + sizeof(float);
+  const int64_t edge = 64 * 64 * element <= pe.local_bytes_free() ? 64 : 32;
   const Addresses addresses{arguments, layout[layout.rank() - 2], layout[layout.rank() - 1]};
   CircularBuffer loaded(pe, arguments.source_dtype, edge, edge, 2);
   CircularBuffer turned(pe, arguments.source_dtype, edge, edge, 2);
