@@ -1,0 +1,143 @@
+// From an ATen operator to the work queue: the plan cache (see docs/architecture.md, rule "Python compiles, C++ launches").
+//
+// A kernel is called by name with device tensors, sizes and run-time numbers. Name, dtypes and sizes are the key of a plan (programs, grids,
+// argument slots); the first call of a key makes the plan in Python, the next ones only pack arguments and push them to the queue.
+#pragma once
+
+#include <ATen/core/TensorBase.h>
+#include <c10/core/Scalar.h>
+#include <c10/core/ScalarType.h>
+#include <c10/util/SmallVector.h>
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/dtype.h"
+#include "emulator/emulator.h"
+
+namespace mtia::torch_backend {
+
+// A kernel's name as a small number, so that a key holds no string.
+class KernelId {
+ public:
+  // Interns `name`; keep the result in a static, interning takes a lock.
+  explicit KernelId(std::string_view name);
+  uint32_t value() const { return value_; }
+  const std::string& name() const;
+
+ private:
+  uint32_t value_;
+};
+
+// A run-time number: converted to the dtype that the kernel's plan asks for.
+class ScalarArgument {
+ public:
+  ScalarArgument(double value) : is_integer_(false), floating_(value) {}
+  ScalarArgument(int64_t value) : is_integer_(true), integer_(value) {}
+  ScalarArgument(int value) : ScalarArgument(static_cast<int64_t>(value)) {}
+  ScalarArgument(bool value) : ScalarArgument(static_cast<int64_t>(value)) {}
+  ScalarArgument(uint64_t value) : ScalarArgument(static_cast<int64_t>(value)) {}
+  ScalarArgument(const c10::Scalar& value);  // complex numbers are refused
+
+  uint64_t bits(DType dtype) const;
+
+ private:
+  bool is_integer_;
+  union {
+    double floating_;
+    int64_t integer_;
+  };
+};
+
+// Where one launch argument comes from.
+struct ArgumentSlot {
+  enum class Source : uint8_t { tensor, scalar, constant, workspace };
+  Source source = Source::constant;
+  DType dtype = DType::I64;  // scalar: the type that the kernel's parameter has
+  uint16_t index = 0;        // of the call's tensors, scalars or the plan's workspaces
+  uint64_t bits = 0;         // constant
+};
+
+struct PlannedLaunch {
+  std::shared_ptr<const emulator::LoadedProgram> program;
+  std::array<uint32_t, 3> grid{1, 1, 1};
+  std::vector<ArgumentSlot> slots;
+};
+
+struct LaunchPlan {
+  std::vector<PlannedLaunch> launches;    // run in order
+  std::vector<uint64_t> workspace_bytes;  // scratch that only these launches see
+};
+
+struct PlanRequest {
+  std::string kernel;
+  std::vector<std::string> dtypes;
+  std::vector<int64_t> sizes;
+  int device;
+};
+
+// Makes a plan in Python; the bindings install it when the package is imported.
+using PlanCompiler = std::function<std::shared_ptr<const LaunchPlan>(const PlanRequest&)>;
+void set_plan_compiler(PlanCompiler compiler);
+
+struct PlanCacheStatistics {
+  uint64_t hits;
+  uint64_t misses;
+  uint64_t plans;
+};
+PlanCacheStatistics plan_cache_statistics();
+void clear_plan_cache();
+
+// Pseudo dtypes of a key besides c10::ScalarType.
+inline constexpr uint8_t absent_dtype = 0xFF;  // an optional tensor that is not there: "none"
+inline constexpr uint8_t scalar_dtype = 0xFE;  // an operand that is a run-time number: "scalar"
+
+// One call of a kernel while its arguments are put together; everything stays on the stack.
+class KernelCall {
+ public:
+  static constexpr size_t max_tensors = 24;
+  static constexpr size_t max_dtypes = 32;
+  static constexpr size_t max_sizes = 120;
+
+  KernelCall(const KernelId& kernel, c10::DeviceIndex device) : kernel_(kernel.value()), device_(device) {}
+
+  // A tensor with its dtype; an undefined one is absent. Raises when it lies on another device than the call.
+  KernelCall& tensor(const at::TensorBase& tensor);
+  KernelCall& address(const void* address);  // a tensor whose dtype is added by dtype()
+  KernelCall& dtype(c10::ScalarType dtype) { return dtype_code(static_cast<uint8_t>(dtype)); }
+  KernelCall& dtype_code(uint8_t code);
+  KernelCall& size(int64_t value);
+  KernelCall& sizes(c10::IntArrayRef values);
+  KernelCall& scalar(ScalarArgument value);
+
+  void launch();
+
+ private:
+  friend class PlanCache;
+  PlanRequest request() const;
+
+  uint32_t kernel_;
+  c10::DeviceIndex device_;
+  uint8_t n_dtypes_ = 0;
+  uint8_t n_tensors_ = 0;
+  uint8_t n_sizes_ = 0;
+  alignas(8) std::array<uint8_t, max_dtypes> dtypes_;
+  std::array<uint64_t, max_tensors> addresses_;
+  std::array<int64_t, max_sizes> sizes_;
+  c10::SmallVector<ScalarArgument, 8> scalars_;
+};
+
+// launch_kernel(kernel, {out, in}, {rows, columns}, {eps}): the device is that of the first tensor.
+void launch_kernel(const KernelId& kernel, std::initializer_list<std::reference_wrapper<const at::TensorBase>> tensors, c10::IntArrayRef sizes,
+                   std::initializer_list<ScalarArgument> scalars = {});
+
+// The chip's name of a torch dtype; raises for a dtype that the chip cannot store (complex, quantised).
+std::string_view dtype_name(c10::ScalarType dtype);
+
+}  // namespace mtia::torch_backend

@@ -1,0 +1,134 @@
+// Operands of an element-wise call: type promotion, broadcasting, the output, and the launch.
+#include "torch_backend/operators/elementwise.h"
+
+#include <ATen/EmptyTensor.h>
+#include <ATen/MemoryOverlap.h>
+#include <ATen/TensorIterator.h>
+#include <c10/core/DeviceGuard.h>
+
+#include "torch_backend/operators/allocate.h"
+
+namespace mtia::torch_backend {
+namespace {
+
+constexpr int max_kernel_dims = 6;
+
+using OperandList = c10::ArrayRef<ElementwiseOperand>;
+
+bool is_number(const ElementwiseOperand& operand) { return operand.tensor == nullptr || (operand.tensor->dim() == 0 && operand.tensor->is_cpu()); }
+
+c10::Scalar number_of(const ElementwiseOperand& operand) { return operand.tensor == nullptr ? operand.number : operand.tensor->item(); }
+
+const at::Tensor* first_device_tensor(OperandList operands) {
+  for (const ElementwiseOperand& operand : operands) {
+    if (!is_number(operand)) return operand.tensor;
+  }
+  return nullptr;
+}
+
+// The dtypes and, behind the tensors, the numbers of the call.
+void add_dtypes_and_numbers(KernelCall& call, c10::ScalarType out, OperandList operands, c10::ScalarType compute) {
+  call.dtype(out);
+  const bool floating = c10::isFloatingType(compute);
+  for (const ElementwiseOperand& operand : operands) {
+    if (is_number(operand)) {
+      const c10::Scalar number = number_of(operand);
+      call.dtype_code(scalar_dtype);
+      if (floating && !number.isComplex()) {
+        call.scalar(number.toDouble());
+      } else {
+        call.scalar(ScalarArgument(number));
+      }
+    } else {
+      call.dtype(operand.tensor->scalar_type());
+    }
+  }
+  call.dtype(compute);
+}
+
+// Contiguous tensors of one shape: no iterator is needed, and this is nearly every call.
+bool is_plain(OperandList operands, const at::Tensor& first, const at::Tensor& out) {
+  for (const ElementwiseOperand& operand : operands) {
+    if (is_number(operand)) continue;
+    const at::Tensor& tensor = *operand.tensor;
+    if (!tensor.is_contiguous() || tensor.device() != first.device() || !tensor.sizes().equals(first.sizes())) return false;
+  }
+  return !out.defined() || (out.is_contiguous() && out.device() == first.device() && out.sizes().equals(first.sizes()));
+}
+
+at::Tensor run_plain(const KernelId& kernel, const at::Tensor& out, OperandList operands, const at::Tensor& first, c10::ScalarType compute,
+                     c10::ScalarType result) {
+  if (out.defined()) {
+    for (const ElementwiseOperand& operand : operands) {
+      if (!is_number(operand) && !operand.tensor->is_same(out)) at::assert_no_partial_overlap(out, *operand.tensor);
+    }
+  }
+  at::Tensor output = out.defined() ? out : empty_device(first.sizes(), result, first.device());
+  const int64_t count = output.numel();
+  if (count == 0) return output;
+  KernelCall call(kernel, first.device().index());
+  call.address(output.const_data_ptr());
+  call.size(1).size(count).size(1);
+  for (const ElementwiseOperand& operand : operands) {
+    if (is_number(operand)) continue;
+    call.address(operand.tensor->const_data_ptr());
+    call.size(1);
+  }
+  add_dtypes_and_numbers(call, output.scalar_type(), operands, compute);
+  call.launch();
+  return output;
+}
+
+// Sizes and strides of a built iterator, outermost dimension first, in elements.
+void add_geometry(KernelCall& call, const at::TensorIteratorBase& iterator) {
+  const int dims = iterator.ndim();
+  call.size(dims);
+  for (int i = dims - 1; i >= 0; --i) call.size(iterator.shape()[i]);
+  for (int operand = 0; operand < iterator.ntensors(); ++operand) {
+    const int64_t bytes = iterator.element_size(operand);
+    for (int i = dims - 1; i >= 0; --i) call.size(iterator.strides(operand)[i] / bytes);
+  }
+}
+
+}  // namespace
+
+at::Tensor elementwise(const KernelId& kernel, const at::Tensor& out, OperandList operands, c10::ScalarType compute, c10::ScalarType result) {
+  const at::Tensor* first = first_device_tensor(operands);
+  if (first != nullptr && is_plain(operands, *first, out)) return run_plain(kernel, out, operands, *first, compute, result);
+
+  at::TensorIteratorConfig config;
+  config.check_all_same_dtype(false).add_output(out);
+  if (!out.defined()) config.declare_static_dtype(result);
+  for (const ElementwiseOperand& operand : operands) {
+    if (!is_number(operand)) config.add_const_input(*operand.tensor);
+  }
+  if (first == nullptr) config.declare_static_shape(out.sizes());
+  at::TensorIterator iterator = config.build();
+  const at::Tensor output = iterator.output();
+  if (iterator.numel() == 0) return output;
+  if (iterator.ndim() > max_kernel_dims) {
+    // Rare: operands whose dimensions do not merge. Dense copies do.
+    std::vector<at::Tensor> dense;
+    std::vector<ElementwiseOperand> copies;
+    dense.reserve(operands.size());
+    for (const ElementwiseOperand& operand : operands) {
+      if (is_number(operand)) {
+        copies.push_back(operand);
+      } else {
+        dense.push_back(operand.tensor->expand(output.sizes()).contiguous());
+        copies.emplace_back(dense.back());
+      }
+    }
+    const at::Tensor computed = elementwise(kernel, at::Tensor(), copies, compute, output.scalar_type());
+    output.copy_(computed);
+    return output;
+  }
+  KernelCall call(kernel, output.device().index());
+  add_geometry(call, iterator);
+  for (int i = 0; i < iterator.ntensors(); ++i) call.address(iterator.data_ptr(i));
+  add_dtypes_and_numbers(call, output.scalar_type(), operands, compute);
+  call.launch();
+  return output;
+}
+
+}  // namespace mtia::torch_backend

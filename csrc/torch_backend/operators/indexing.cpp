@@ -1,0 +1,376 @@
+// Operators that read or write where index tensors say. Their shape rules are torch's own; the kernels are kernels/triton/indexing.py.
+#include <ATen/TensorIterator.h>
+#include <ATen/WrapDimUtils.h>
+#include <ATen/native/IndexKernel.h>
+#include <ATen/native/TensorAdvancedIndexing.h>
+#include <ATen/ops/_index_put_impl_native.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/broadcast_tensors.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/gather_native.h>
+#include <ATen/ops/index.h>
+#include <ATen/ops/index_add_meta.h>
+#include <ATen/ops/index_copy_native.h>
+#include <ATen/ops/index_fill_native.h>
+#include <ATen/ops/index_native.h>
+#include <ATen/ops/scatter_add_native.h>
+#include <ATen/ops/scatter_native.h>
+#include <ATen/ops/scatter_reduce_native.h>
+#include <ATen/ops/where.h>
+#include <torch/library.h>
+
+#include <vector>
+
+#include "torch_backend/launch.h"
+#include "torch_backend/operators/structured.h"
+
+namespace mtia::torch_backend {
+namespace {
+
+constexpr int max_dims = 5;
+constexpr size_t max_indices = 4;
+
+const KernelId& kernel_of(const char* name) {
+  static const KernelId take("index_take"), put("index_put"), add("index_add"), amax("index_amax"), amin("index_amin");
+  const std::string_view wanted(name);
+  if (wanted == "index_take") return take;
+  if (wanted == "index_put") return put;
+  if (wanted == "index_add") return add;
+  return wanted == "index_amax" ? amax : amin;
+}
+
+void check_atomic(const char* kernel, c10::ScalarType dtype) {
+  const std::string_view name(kernel);
+  if (name == "index_take" || name == "index_put") return;
+  const bool wide = dtype == c10::kFloat || dtype == c10::kDouble || dtype == c10::kInt || dtype == c10::kLong;
+  const bool half = name == "index_add" && (dtype == c10::kHalf || dtype == c10::kBFloat16);
+  TORCH_CHECK_NOT_IMPLEMENTED(wide || half, "mtia_sim accumulates by index in int32, int64, float32 and float64 (sums also in float16 and bfloat16), got ",
+                              dtype, "; convert the tensor first");
+}
+
+// The iterator's box, its operands `fixed`, `indexed` and the index tensors from `first_index` on; strides of the indexed dimensions in bytes.
+// Where fixed is negative, `value` (one element) is the fixed side.
+void launch_index(const char* kernel, const at::TensorIteratorBase& iterator, int fixed, int indexed, std::initializer_list<int> indices,
+                  c10::IntArrayRef sizes, c10::IntArrayRef strides, const at::Tensor& value = {}) {
+  if (iterator.numel() == 0) return;
+  check_atomic(kernel, iterator.dtype(indexed));
+  const int dims = iterator.ndim();
+  TORCH_CHECK_NOT_IMPLEMENTED(dims <= max_dims && indices.size() <= max_indices, "mtia_sim indexes ", max_dims, " dimensions by ", max_indices,
+                              " index tensors at most, got ", dims, " and ", indices.size(), "; reshape the tensor or index it in steps");
+  KernelCall call(kernel_of(kernel), iterator.device(indexed).index());
+  const auto add_strides = [&](int operand) {
+    const int64_t bytes = iterator.element_size(operand);
+    for (int i = 0; i < dims; ++i) call.size(iterator.strides(operand)[i] / bytes);
+  };
+  call.size(dims).size(static_cast<int64_t>(indices.size())).sizes(iterator.shape());
+  if (fixed >= 0) {
+    call.address(iterator.data_ptr(fixed)).dtype(iterator.dtype(fixed));
+    add_strides(fixed);
+  } else {
+    call.tensor(value);
+    for (int i = 0; i < dims; ++i) call.size(0);
+  }
+  call.address(iterator.data_ptr(indexed)).dtype(iterator.dtype(indexed));
+  add_strides(indexed);
+  const int64_t bytes = iterator.element_size(indexed);
+  size_t k = 0;
+  for (const int index : indices) {
+    call.address(iterator.data_ptr(index)).dtype(iterator.dtype(index));
+    add_strides(index);
+    call.size(sizes[k]).size(strides[k] / bytes);
+    ++k;
+  }
+  call.launch();
+}
+
+void launch_index_list(const char* kernel, const at::TensorIteratorBase& iterator, int fixed, int indexed, c10::IntArrayRef sizes,
+                       c10::IntArrayRef strides) {
+  switch (iterator.ntensors() - 2) {
+    case 1: return launch_index(kernel, iterator, fixed, indexed, {2}, sizes, strides);
+    case 2: return launch_index(kernel, iterator, fixed, indexed, {2, 3}, sizes, strides);
+    case 3: return launch_index(kernel, iterator, fixed, indexed, {2, 3, 4}, sizes, strides);
+    case 4: return launch_index(kernel, iterator, fixed, indexed, {2, 3, 4, 5}, sizes, strides);
+    default:
+      TORCH_CHECK_NOT_IMPLEMENTED(false, "mtia_sim indexes by ", max_indices, " index tensors at most, got ", iterator.ntensors() - 2,
+                                  "; index the tensor in steps");
+  }
+}
+
+void index_kernel(at::TensorIteratorBase& iterator, c10::IntArrayRef sizes, c10::IntArrayRef strides) {
+  launch_index_list("index_take", iterator, 0, 1, sizes, strides);
+}
+
+void index_put_kernel(at::TensorIterator& iterator, c10::IntArrayRef sizes, c10::IntArrayRef strides, bool accumulate) {
+  launch_index_list(accumulate ? "index_add" : "index_put", iterator, 1, 0, sizes, strides);
+}
+
+void index_copy_kernel(at::TensorIterator& iterator, int64_t, int64_t size, int64_t stride) {
+  launch_index("index_put", iterator, 2, 0, {1}, {size}, {stride * iterator.element_size(0)});
+}
+
+void index_fill_kernel(at::TensorIterator& iterator, int64_t, int64_t size, int64_t stride, const at::Scalar& value) {
+  const at::Tensor source = at::full({1}, value, at::TensorOptions(iterator.device(0)).dtype(iterator.dtype(0)));
+  launch_index("index_put", iterator, -1, 0, {1}, {size}, {stride * iterator.element_size(0)}, source);
+}
+
+// `tensor` seen through the index's box, its dimension `dim` left to the index.
+at::Tensor without_dim(const at::Tensor& tensor, c10::IntArrayRef box, int64_t dim) {
+  c10::SmallVector<int64_t, 8> strides(tensor.strides().begin(), tensor.strides().end());
+  strides[static_cast<size_t>(dim)] = 0;
+  return tensor.as_strided(box, strides);
+}
+
+at::Tensor at_least_1d(const at::Tensor& tensor) { return tensor.dim() == 0 ? tensor.unsqueeze(0) : tensor; }
+
+// One index tensor along `dim` of `indexed`, of the same rank: torch.gather and torch.scatter. `fixed` undefined: `value` is written.
+void launch_along_dim(const char* kernel, const at::Tensor& fixed, const at::Tensor& indexed, int64_t dim, const at::Tensor& index,
+                      const at::Tensor& value = {}) {
+  if (index.numel() == 0) return;
+  const at::Tensor side = at_least_1d(indexed);
+  const at::Tensor positions = at_least_1d(index);
+  const int64_t axis = at::maybe_wrap_dim(dim, side.dim());
+  const at::Tensor box = without_dim(side, positions.sizes(), axis);
+  at::TensorIteratorConfig config;
+  config.set_check_mem_overlap(false).check_all_same_dtype(false).resize_outputs(false).declare_static_shape(positions.sizes());
+  config.add_output(box).add_const_input(positions);
+  at::Tensor fixed_box;
+  if (fixed.defined()) {
+    const at::Tensor shaped = at_least_1d(fixed);
+    fixed_box = shaped.as_strided(positions.sizes(), shaped.strides());
+    config.add_const_input(fixed_box);
+  }
+  const at::TensorIterator iterator = config.build();
+  launch_index(kernel, iterator, fixed.defined() ? 2 : -1, 0, {1}, {side.size(axis)}, {side.stride(axis) * iterator.element_size(0)}, value);
+}
+
+void gather_kernel(const at::Tensor& result, const at::Tensor& self, int64_t dim, const at::Tensor& index) {
+  launch_along_dim("index_take", result, self, dim, index);
+}
+
+void scatter_kernel(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source) {
+  launch_along_dim("index_put", source, self, dim, index);
+}
+
+void scatter_fill_kernel(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Scalar& value) {
+  launch_along_dim("index_put", {}, self, dim, index, at::full({1}, value, self.options()));
+}
+
+void scatter_add_kernel(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source) {
+  launch_along_dim("index_add", source, self, dim, index);
+}
+
+const char* kernel_of(at::native::ReductionType reduction) {
+  using at::native::ReductionType;
+  switch (reduction) {
+    case ReductionType::SUM:
+    case ReductionType::MEAN: return "index_add";
+    case ReductionType::MAX: return "index_amax";
+    case ReductionType::MIN: return "index_amin";
+    default:
+      TORCH_CHECK_NOT_IMPLEMENTED(false, "mtia_sim scatters with the reductions sum, mean, amax and amin, not with prod; compute it on the CPU: tensor.cpu()");
+  }
+}
+
+void scatter_reduce_kernel(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source,
+                           const at::native::ReductionType& reduction) {
+  launch_along_dim(kernel_of(reduction), source, self, dim, index);
+}
+
+// ---- operators
+
+at::Tensor& index_out(const at::Tensor& self, const c10::List<std::optional<at::Tensor>>& indices, at::Tensor& out) {
+  at::IOptTensorListRef list(indices);
+  WithOutputs<at::native::structured_index_out> call(out);
+  auto precomputed = call.meta(self, list);
+  call.impl(self, precomputed.sizes, precomputed.strides, call.output());
+  call.finish();
+  return out;
+}
+
+at::Tensor& gather_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, bool sparse_grad, at::Tensor& out) {
+  WithOutputs<at::native::structured_gather_out> call(out);
+  call.meta(self, dim, index, sparse_grad);
+  call.impl(self, dim, index, sparse_grad, call.output());
+  call.finish();
+  return out;
+}
+
+at::Tensor& scatter_src_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source, at::Tensor& out) {
+  WithOutputs<at::native::structured_scatter_src_out> call(out);
+  call.meta(self, dim, index, source);
+  call.impl(self, dim, index, source, call.output());
+  call.finish();
+  return out;
+}
+
+at::Tensor& scatter_value_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Scalar& value, at::Tensor& out) {
+  WithOutputs<at::native::structured_scatter_value_out> call(out);
+  call.meta(self, dim, index, value);
+  call.impl(self, dim, index, value, call.output());
+  call.finish();
+  return out;
+}
+
+at::Tensor& scatter_add_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source, at::Tensor& out) {
+  WithOutputs<at::native::structured_scatter_add> call(out);
+  call.meta(self, dim, index, source);
+  call.impl(self, dim, index, source, call.output());
+  call.finish();
+  return out;
+}
+
+at::Tensor& scatter_reduce_two_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source, c10::string_view reduce,
+                                   bool include_self, at::Tensor& out) {
+  WithOutputs<at::native::structured_scatter_reduce_two> call(out);
+  call.meta(self, dim, index, source, reduce, include_self);
+  call.impl(self, dim, index, source, reduce, include_self, call.output());
+  call.finish();
+  return out;
+}
+
+at::Tensor& index_copy_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source, at::Tensor& out) {
+  WithOutputs<at::native::structured_index_copy_out> call(out);
+  const auto precomputed = call.meta(self, dim, index, source);
+  call.impl(self, precomputed.dim, index, source, call.output());
+  call.finish();
+  return out;
+}
+
+// An index vector along `dim` of `like`, seen through the box of `like` with the vector's length in that dimension.
+at::Tensor along(const at::Tensor& index, c10::IntArrayRef box, int64_t dim) {
+  c10::SmallVector<int64_t, 8> strides(box.size(), 0);
+  strides[static_cast<size_t>(dim)] = index.dim() == 0 ? 1 : index.stride(0);
+  return index.as_strided(box, strides);
+}
+
+at::Tensor& index_add_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source, const at::Scalar& alpha,
+                          at::Tensor& out) {
+  WithOutputs<at::meta::structured_index_add> call(out);
+  const auto precomputed = call.meta(self, dim, index, source, alpha);
+  const at::Tensor& result = call.output();
+  if (!result.is_same(self)) result.copy_(self);
+  const at::Tensor scaled = at_least_1d(alpha.equal(1) ? source : source.mul(alpha));
+  if (scaled.numel() != 0) launch_along_dim("index_add", scaled, result, precomputed.dim, along(index, scaled.sizes(), precomputed.dim));
+  call.finish();
+  return out;
+}
+
+at::Tensor& index_select_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, at::Tensor& out) {
+  TORCH_CHECK_INDEX(index.dim() <= 1, "index_select(): Index is supposed to be a vector, but got dim: ", index.dim());
+  TORCH_CHECK(index.scalar_type() == c10::kLong || index.scalar_type() == c10::kInt, "index_select(): Expected dtype int32 or int64 for index");
+  TORCH_CHECK(self.scalar_type() == out.scalar_type(), "index_select(): self and result must have the same scalar type");
+  const int64_t axis = at::maybe_wrap_dim(dim, self.dim());
+  const at::Tensor source = at_least_1d(self);
+  c10::SmallVector<int64_t, 8> sizes(source.sizes().begin(), source.sizes().end());
+  sizes[static_cast<size_t>(axis)] = index.numel();
+  at::native::resize_output(out, self.dim() == 0 ? c10::IntArrayRef() : c10::IntArrayRef(sizes));
+  if (out.numel() == 0) return out;
+  launch_along_dim("index_take", out, source, axis, along(index, sizes, axis));
+  return out;
+}
+
+at::Tensor index_select(const at::Tensor& self, int64_t dim, const at::Tensor& index) {
+  at::Tensor out = empty_device({0}, self.scalar_type(), self.device());
+  return index_select_out(self, dim, index, out);
+}
+
+at::Tensor& nonzero_out(const at::Tensor& self, at::Tensor& out) {
+  static const KernelId kernel("nonzero");
+  TORCH_CHECK(out.scalar_type() == c10::kLong, "nonzero: Expected out tensor to have scalar type Long but got ", out.scalar_type());
+  const int64_t rank = self.dim();
+  if (self.numel() == 0) {
+    at::native::resize_output(out, {0, rank});
+    return out;
+  }
+  const at::Tensor flags = (self.scalar_type() == c10::kBool ? self : self.ne(0)).contiguous().reshape({-1});
+  const at::Tensor places = flags.cumsum(0);
+  const int64_t hits = places[-1].item().toLong();  // the result's size depends on the data: this waits
+  at::native::resize_output(out, {hits, rank});
+  if (out.numel() == 0) return out;
+  const at::Tensor dense = out.is_contiguous() ? out : empty_device(out.sizes(), c10::kLong, out.device());
+  c10::SmallVector<int64_t, 8> shape(self.sizes().rbegin(), self.sizes().rend());
+  launch_kernel(kernel, {dense, flags, places}, shape);
+  if (!dense.is_same(out)) out.copy_(dense);
+  return out;
+}
+
+at::Tensor nonzero(const at::Tensor& self) {
+  at::Tensor out = empty_device({0}, c10::kLong, self.device());
+  return nonzero_out(self, out);
+}
+
+at::Tensor masked_select(const at::Tensor& self, const at::Tensor& mask) {
+  TORCH_CHECK(mask.scalar_type() == c10::kBool, "masked_select: expected BoolTensor for mask");
+  const auto expanded = at::broadcast_tensors({self, mask});
+  return expanded[0].reshape({-1}).index_select(0, expanded[1].reshape({-1}).nonzero().select(1, 0));
+}
+
+at::Tensor& masked_select_out(const at::Tensor& self, const at::Tensor& mask, at::Tensor& out) {
+  const at::Tensor selected = torch_backend::masked_select(self, mask);
+  at::native::resize_output(out, selected.sizes());
+  return out.copy_(selected);
+}
+
+at::Tensor& masked_scatter_(at::Tensor& self, const at::Tensor& mask, const at::Tensor& source) {
+  TORCH_CHECK(mask.scalar_type() == c10::kBool, "masked_scatter_ only supports boolean masks, but got mask with dtype ", mask.scalar_type());
+  TORCH_CHECK(self.scalar_type() == source.scalar_type(), "masked_scatter: expected self and source to have same dtypes but got ", self.scalar_type(),
+              " and ", source.scalar_type());
+  if (self.numel() == 0) return self;
+  const at::Tensor full_mask = mask.expand_as(self);
+  const at::Tensor places = full_mask.reshape({-1}).cumsum(0).sub(1).clamp_min(0);
+  const at::Tensor values = source.reshape({-1}).index_select(0, places.clamp_max(source.numel() - 1)).view(self.sizes());
+  return self.copy_(at::where(full_mask, values, self));
+}
+
+at::Tensor take(const at::Tensor& self, const at::Tensor& index) {
+  return self.reshape({-1}).index_select(0, index.reshape({-1})).view(index.sizes());
+}
+
+at::Tensor flip(const at::Tensor& self, c10::IntArrayRef dims) {
+  at::Tensor result = self;
+  for (const int64_t dim : dims) {
+    const int64_t axis = at::maybe_wrap_dim(dim, self.dim());
+    if (self.dim() == 0 || self.numel() == 0) continue;
+    result = result.index_select(axis, at::arange(self.size(axis) - 1, -1, -1, self.options().dtype(c10::kLong)));
+  }
+  return result.is_same(self) ? self.clone() : result;
+}
+
+}  // namespace
+}  // namespace mtia::torch_backend
+
+namespace at::native {
+REGISTER_PRIVATEUSE1_DISPATCH(index_stub, &mtia::torch_backend::index_kernel)
+REGISTER_PRIVATEUSE1_DISPATCH(index_put_stub, &mtia::torch_backend::index_put_kernel)
+REGISTER_PRIVATEUSE1_DISPATCH(index_copy_stub, &mtia::torch_backend::index_copy_kernel)
+REGISTER_PRIVATEUSE1_DISPATCH(index_fill_stub, &mtia::torch_backend::index_fill_kernel)
+REGISTER_PRIVATEUSE1_DISPATCH(gather_stub, &mtia::torch_backend::gather_kernel)
+REGISTER_PRIVATEUSE1_DISPATCH(scatter_stub, &mtia::torch_backend::scatter_kernel)
+REGISTER_PRIVATEUSE1_DISPATCH(scatter_fill_stub, &mtia::torch_backend::scatter_fill_kernel)
+REGISTER_PRIVATEUSE1_DISPATCH(scatter_add_stub, &mtia::torch_backend::scatter_add_kernel)
+REGISTER_PRIVATEUSE1_DISPATCH(scatter_reduce_two_stub, &mtia::torch_backend::scatter_reduce_kernel)
+}  // namespace at::native
+
+TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
+  using namespace mtia::torch_backend;
+  library.impl("index.Tensor_out", index_out);
+  library.impl("_index_put_impl_", at::native::_index_put_impl_);
+  library.impl("gather.out", gather_out);
+  library.impl("scatter.src_out", scatter_src_out);
+  library.impl("scatter.value_out", scatter_value_out);
+  library.impl("scatter_add.out", scatter_add_out);
+  library.impl("scatter_reduce.two_out", scatter_reduce_two_out);
+  library.impl("index_copy.out", index_copy_out);
+  library.impl("index_add.out", index_add_out);
+  library.impl("index_fill_.int_Scalar", static_cast<at::Tensor& (*)(at::Tensor&, int64_t, const at::Tensor&, const at::Scalar&)>(at::native::index_fill_));
+  library.impl("index_fill_.int_Tensor", static_cast<at::Tensor& (*)(at::Tensor&, int64_t, const at::Tensor&, const at::Tensor&)>(at::native::index_fill_));
+  library.impl("index_select", index_select);
+  library.impl("index_select.out", index_select_out);
+  library.impl("nonzero", nonzero);
+  library.impl("nonzero.out", nonzero_out);
+  library.impl("masked_select", masked_select);
+  library.impl("masked_select.out", masked_select_out);
+  library.impl("masked_scatter_", masked_scatter_);
+  library.impl("take", take);
+  library.impl("flip", flip);
+}

@@ -1,0 +1,371 @@
+// Reductions over any set of dimensions.
+#include <ATen/WrapDimUtils.h>
+#include <ATen/ops/all_meta.h>
+#include <ATen/ops/amax.h>
+#include <ATen/ops/amax_meta.h>
+#include <ATen/ops/amin.h>
+#include <ATen/ops/amin_meta.h>
+#include <ATen/ops/aminmax_meta.h>
+#include <ATen/ops/any_meta.h>
+#include <ATen/ops/argmax_meta.h>
+#include <ATen/ops/argmin_meta.h>
+#include <ATen/ops/cumprod_meta.h>
+#include <ATen/ops/cumsum_meta.h>
+#include <ATen/ops/linalg_vector_norm_meta.h>
+#include <ATen/ops/max_meta.h>
+#include <ATen/ops/mean_meta.h>
+#include <ATen/ops/min_meta.h>
+#include <ATen/ops/prod_meta.h>
+#include <ATen/ops/sum_meta.h>
+#include <torch/library.h>
+
+#include <cmath>
+
+#include "torch_backend/launch.h"
+#include "torch_backend/operators/geometry.h"
+#include "torch_backend/operators/structured.h"
+
+namespace mtia::torch_backend {
+namespace {
+
+using Dims = at::OptionalIntArrayRef;
+
+// The result of reducing nothing; without one (amax of nothing) the meta function has already refused.
+using Identity = std::optional<c10::Scalar>;
+
+// out = self reduced over the masked dimensions; out holds the kept elements in order, in its own dtype.
+void reduce(const KernelId& kernel, const at::Tensor& self, const c10::SmallVector<bool, 8>& mask, const at::Tensor& out, const Identity& identity,
+            std::initializer_list<ScalarArgument> scalars = {}) {
+  if (out.numel() == 0) return;
+  if (self.numel() == 0) {
+    TORCH_CHECK(identity.has_value(), kernel.name(), ": a reduction over no elements has no result; give it a dimension of size > 0");
+    out.fill_(*identity);
+    return;
+  }
+  const ReductionView view = reduction_view(self, mask);
+  const at::Tensor dense = out.is_contiguous() ? out : empty_device(out.sizes(), out.scalar_type(), out.device());
+  launch_kernel(kernel, {dense, view.storage}, view.sizes, scalars);
+  if (!dense.is_same(out)) out.copy_(dense);
+}
+
+void reduce(const KernelId& kernel, const at::Tensor& self, Dims dims, const at::Tensor& out, const Identity& identity) {
+  reduce(kernel, self, dimension_mask(dims, self.dim()), out, identity);
+}
+
+at::Tensor& sum_out(const at::Tensor& self, Dims dim, bool keepdim, std::optional<at::ScalarType> dtype, at::Tensor& out) {
+  static const KernelId kernel("reduce.sum");
+  WithOutputs<at::meta::structured_sum_dim_IntList> call(out);
+  call.meta(self, dim, keepdim, dtype);
+  reduce(kernel, self, dim, call.output(), c10::Scalar(0));
+  call.finish();
+  return out;
+}
+
+at::Tensor& mean_out(const at::Tensor& self, Dims dim, bool keepdim, std::optional<at::ScalarType> dtype, at::Tensor& out) {
+  static const KernelId kernel("reduce.mean");
+  WithOutputs<at::meta::structured_mean_dim> call(out);
+  call.meta(self, dim, keepdim, dtype);
+  reduce(kernel, self, dim, call.output(), c10::Scalar(NAN));
+  call.finish();
+  return out;
+}
+
+const KernelId& prod_kernel() {
+  static const KernelId kernel("reduce.prod");
+  return kernel;
+}
+
+at::Tensor& prod_out(const at::Tensor& self, int64_t dim, bool keepdim, std::optional<at::ScalarType> dtype, at::Tensor& out) {
+  WithOutputs<at::meta::structured_prod_dim_int> call(out);
+  call.meta(self, dim, keepdim, dtype);
+  reduce(prod_kernel(), self, c10::IntArrayRef(dim), call.output(), c10::Scalar(1));
+  call.finish();
+  return out;
+}
+
+at::Tensor prod(const at::Tensor& self, std::optional<at::ScalarType> dtype) {
+  const at::ScalarType result = dtype.value_or(at::isIntegralType(self.scalar_type(), true) ? at::kLong : self.scalar_type());
+  at::Tensor out = empty_device({}, result, self.device());
+  reduce(prod_kernel(), self, std::nullopt, out, c10::Scalar(1));
+  return out;
+}
+
+template <typename Meta>
+at::Tensor& extreme_out(const char* name, const at::Tensor& self, c10::IntArrayRef dim, bool keepdim, at::Tensor& out) {
+  WithOutputs<Meta> call(out);
+  call.meta(self, dim, keepdim);
+  reduce(KernelId(name), self, Dims(dim), call.output(), std::nullopt);
+  call.finish();
+  return out;
+}
+
+at::Tensor& amax_out(const at::Tensor& self, c10::IntArrayRef dim, bool keepdim, at::Tensor& out) {
+  return extreme_out<at::meta::structured_amax>("reduce.amax", self, dim, keepdim, out);
+}
+
+at::Tensor& amin_out(const at::Tensor& self, c10::IntArrayRef dim, bool keepdim, at::Tensor& out) {
+  return extreme_out<at::meta::structured_amin>("reduce.amin", self, dim, keepdim, out);
+}
+
+at::Tensor max(const at::Tensor& self) {
+  TORCH_CHECK(self.numel() > 0, "max(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.");
+  return at::amax(self);
+}
+
+at::Tensor min(const at::Tensor& self) {
+  TORCH_CHECK(self.numel() > 0, "min(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.");
+  return at::amin(self);
+}
+
+std::tuple<at::Tensor&, at::Tensor&> aminmax_out(const at::Tensor& self, std::optional<int64_t> dim, bool keepdim, at::Tensor& low, at::Tensor& high) {
+  WithOutputs<at::meta::structured_aminmax> call(low, high);
+  call.meta(self, dim, keepdim);
+  const auto mask = dimension_mask(dim ? Dims(c10::IntArrayRef(*dim)) : Dims(), self.dim());
+  reduce(KernelId("reduce.amin"), self, mask, call.output(0), std::nullopt);
+  reduce(KernelId("reduce.amax"), self, mask, call.output(1), std::nullopt);
+  call.finish();
+  return {low, high};
+}
+
+template <typename Meta>
+at::Tensor& arg_extreme_out(const KernelId& kernel, const at::Tensor& self, std::optional<int64_t> dim, bool keepdim, at::Tensor& out) {
+  WithOutputs<Meta> call(out);
+  call.meta(self, dim, keepdim);
+  const at::Tensor& result = call.output();
+  if (result.numel() != 0) {
+    // Without a dimension the index counts the elements in order.
+    const AxisView view = dim ? axis_view(self, *dim) : axis_view(self.contiguous().view({-1}), 0);
+    const at::Tensor dense = result.is_contiguous() ? result : empty_device(result.sizes(), result.scalar_type(), result.device());
+    launch_kernel(kernel, {dense, view.storage}, view.sizes());
+    if (!dense.is_same(result)) result.copy_(dense);
+  }
+  call.finish();
+  return out;
+}
+
+at::Tensor& argmax_out(const at::Tensor& self, std::optional<int64_t> dim, bool keepdim, at::Tensor& out) {
+  static const KernelId kernel("argmax");
+  return arg_extreme_out<at::meta::structured_argmax>(kernel, self, dim, keepdim, out);
+}
+
+at::Tensor& argmin_out(const at::Tensor& self, std::optional<int64_t> dim, bool keepdim, at::Tensor& out) {
+  static const KernelId kernel("argmin");
+  return arg_extreme_out<at::meta::structured_argmin>(kernel, self, dim, keepdim, out);
+}
+
+// Values and their positions: the position first, the value is the element there.
+template <typename Meta>
+std::tuple<at::Tensor&, at::Tensor&> extreme_dim_out(const KernelId& kernel, const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& values,
+                                                     at::Tensor& indices) {
+  WithOutputs<Meta> call(values, indices);
+  call.meta(self, dim, keepdim);
+  const at::Tensor& out_values = call.output(0);
+  const at::Tensor& out_indices = call.output(1);
+  if (out_values.numel() != 0) {
+    const AxisView view = axis_view(self, dim);
+    const at::Tensor dense_values = out_values.is_contiguous() ? out_values : empty_device(out_values.sizes(), out_values.scalar_type(), self.device());
+    const at::Tensor dense_indices = out_indices.is_contiguous() ? out_indices : empty_device(out_indices.sizes(), at::kLong, self.device());
+    launch_kernel(kernel, {dense_values, dense_indices, view.storage}, view.sizes());
+    if (!dense_values.is_same(out_values)) out_values.copy_(dense_values);
+    if (!dense_indices.is_same(out_indices)) out_indices.copy_(dense_indices);
+  }
+  call.finish();
+  return {values, indices};
+}
+
+std::tuple<at::Tensor&, at::Tensor&> max_dim_out(const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& values, at::Tensor& indices) {
+  static const KernelId kernel("max_dim");
+  return extreme_dim_out<at::meta::structured_max_dim>(kernel, self, dim, keepdim, values, indices);
+}
+
+std::tuple<at::Tensor&, at::Tensor&> min_dim_out(const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& values, at::Tensor& indices) {
+  static const KernelId kernel("min_dim");
+  return extreme_dim_out<at::meta::structured_min_dim>(kernel, self, dim, keepdim, values, indices);
+}
+
+const KernelId& any_kernel() {
+  static const KernelId kernel("reduce.any");
+  return kernel;
+}
+
+const KernelId& all_kernel() {
+  static const KernelId kernel("reduce.all");
+  return kernel;
+}
+
+template <typename Meta>
+at::Tensor& logical_dim_out(const KernelId& kernel, bool identity, const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& out) {
+  WithOutputs<Meta> call(out);
+  call.meta(self, dim, keepdim);
+  reduce(kernel, self, c10::IntArrayRef(dim), call.output(), c10::Scalar(identity));
+  call.finish();
+  return out;
+}
+
+template <typename Meta>
+at::Tensor& logical_dims_out(const KernelId& kernel, bool identity, const at::Tensor& self, Dims dim, bool keepdim, at::Tensor& out) {
+  WithOutputs<Meta> call(out);
+  call.meta(self, dim, keepdim);
+  // Unlike for sum, an empty list names no dimension here.
+  const bool none = dim.has_value() && dim->empty();
+  const auto mask = none ? c10::SmallVector<bool, 8>(static_cast<size_t>(self.dim()), false) : dimension_mask(dim, self.dim());
+  reduce(kernel, self, mask, call.output(), c10::Scalar(identity));
+  call.finish();
+  return out;
+}
+
+template <typename Meta>
+at::Tensor& logical_all_out(const KernelId& kernel, bool identity, const at::Tensor& self, at::Tensor& out) {
+  WithOutputs<Meta> call(out);
+  call.meta(self);
+  reduce(kernel, self, std::nullopt, call.output(), c10::Scalar(identity));
+  call.finish();
+  return out;
+}
+
+at::Tensor& any_dim_out(const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& out) {
+  return logical_dim_out<at::meta::structured_any_dim>(any_kernel(), false, self, dim, keepdim, out);
+}
+at::Tensor& any_dims_out(const at::Tensor& self, Dims dim, bool keepdim, at::Tensor& out) {
+  return logical_dims_out<at::meta::structured_any_dims>(any_kernel(), false, self, dim, keepdim, out);
+}
+at::Tensor& any_all_out(const at::Tensor& self, at::Tensor& out) { return logical_all_out<at::meta::structured_any>(any_kernel(), false, self, out); }
+at::Tensor& all_dim_out(const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& out) {
+  return logical_dim_out<at::meta::structured_all_dim>(all_kernel(), true, self, dim, keepdim, out);
+}
+at::Tensor& all_dims_out(const at::Tensor& self, Dims dim, bool keepdim, at::Tensor& out) {
+  return logical_dims_out<at::meta::structured_all_dims>(all_kernel(), true, self, dim, keepdim, out);
+}
+at::Tensor& all_all_out(const at::Tensor& self, at::Tensor& out) { return logical_all_out<at::meta::structured_all>(all_kernel(), true, self, out); }
+
+// The orders that need no power have kernels of their own.
+at::Tensor& linalg_vector_norm_out(const at::Tensor& self, const at::Scalar& order, Dims dim, bool keepdim, std::optional<at::ScalarType> dtype,
+                                   at::Tensor& out) {
+  WithOutputs<at::meta::structured_linalg_vector_norm> call(out);
+  call.meta(self, order, dim, keepdim, dtype);
+  const double p = order.toDouble();
+  const auto mask = dimension_mask(dim, self.dim());
+  const Identity identity = c10::Scalar(p < 0 ? INFINITY : 0.0);
+  static const KernelId norm_2("reduce.norm_2");
+  if (p == 2) {
+    reduce(norm_2, self, mask, call.output(), identity);
+  } else if (p == 0 || p == 1 || std::isinf(p)) {
+    reduce(KernelId(p == 0 ? "reduce.norm_0" : p == 1 ? "reduce.norm_1" : p > 0 ? "reduce.norm_inf" : "reduce.norm_negative_inf"), self, mask,
+           call.output(), identity);
+  } else {
+    reduce(KernelId(p > 0 ? "reduce.norm_p" : "reduce.norm_negative_p"), self, mask, call.output(), identity, {p});
+  }
+  call.finish();
+  return out;
+}
+
+at::Tensor centred_squares(const at::Tensor& self, const at::Tensor& mean) {
+  const at::Tensor centred = self.sub(mean);
+  return centred.mul(centred);
+}
+
+// Two passes: the mean, then the squares around it.
+std::tuple<at::Tensor, at::Tensor> variance_and_mean(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction, bool keepdim) {
+  TORCH_CHECK(at::isFloatingType(self.scalar_type()), "var and std need a floating point input, got ", self.scalar_type());
+  const auto mask = dimension_mask(dim, self.dim());
+  c10::SmallVector<int64_t, 8> dims;
+  double count = 1;
+  for (int64_t i = 0; i < self.dim(); ++i) {
+    if (!mask[static_cast<size_t>(i)]) continue;
+    dims.push_back(i);
+    count *= static_cast<double>(self.size(i));
+  }
+  const double degrees = std::max(0.0, count - (correction ? correction->toDouble() : 1.0));
+  const at::ScalarType accumulate = self.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  const at::Tensor mean = self.mean(dims, /*keepdim=*/true, accumulate);
+  at::Tensor variance = centred_squares(self, mean).sum(dims, keepdim).div(degrees);
+  return {variance.to(self.scalar_type()), (keepdim ? mean : mean.sum(dims, false)).to(self.scalar_type())};
+}
+
+at::Tensor variance_of(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction, bool keepdim) {
+  return std::get<0>(variance_and_mean(self, dim, correction, keepdim));
+}
+at::Tensor& variance_out(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction, bool keepdim, at::Tensor& out) {
+  const at::Tensor variance = variance_of(self, dim, correction, keepdim);
+  at::native::resize_output(out, variance.sizes());
+  return out.copy_(variance);
+}
+at::Tensor standard_deviation(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction, bool keepdim) {
+  return variance_of(self, dim, correction, keepdim).sqrt();
+}
+at::Tensor& std_out(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction, bool keepdim, at::Tensor& out) {
+  return variance_out(self, dim, correction, keepdim, out).sqrt_();
+}
+std::tuple<at::Tensor, at::Tensor> deviation_and_mean(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction, bool keepdim) {
+  auto [variance, mean] = variance_and_mean(self, dim, correction, keepdim);
+  return {variance.sqrt(), mean};
+}
+
+at::Tensor count_nonzero(const at::Tensor& self, c10::IntArrayRef dims) { return self.ne(0).sum(dims); }
+
+at::Tensor nansum(const at::Tensor& self, Dims dim, bool keepdim, std::optional<at::ScalarType> dtype) {
+  if (at::isIntegralType(self.scalar_type(), true)) return self.sum(dim, keepdim, dtype);
+  return self.masked_fill(self.isnan(), 0).sum(dim, keepdim, dtype);
+}
+
+template <typename Meta>
+at::Tensor& scan_out(const KernelId& kernel, const at::Tensor& self, int64_t dim, std::optional<at::ScalarType> dtype, at::Tensor& out) {
+  WithOutputs<Meta> call(out);
+  call.meta(self, dim, dtype);
+  const at::Tensor& result = call.output();
+  if (result.numel() != 0) {
+    const AxisView view = axis_view(self.contiguous(), dim);
+    const at::Tensor dense = result.is_contiguous() ? result : empty_device(result.sizes(), result.scalar_type(), result.device());
+    launch_kernel(kernel, {dense, view.storage}, {view.outer, view.axis, view.inner});
+    if (!dense.is_same(result)) result.copy_(dense);
+  }
+  call.finish();
+  return out;
+}
+
+at::Tensor& cumsum_out(const at::Tensor& self, int64_t dim, std::optional<at::ScalarType> dtype, at::Tensor& out) {
+  static const KernelId kernel("cumsum");
+  return scan_out<at::meta::structured_cumsum>(kernel, self, dim, dtype, out);
+}
+
+at::Tensor& cumprod_out(const at::Tensor& self, int64_t dim, std::optional<at::ScalarType> dtype, at::Tensor& out) {
+  static const KernelId kernel("cumprod");
+  return scan_out<at::meta::structured_cumprod>(kernel, self, dim, dtype, out);
+}
+
+}  // namespace
+}  // namespace mtia::torch_backend
+
+TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
+  using namespace mtia::torch_backend;
+  library.impl("sum.IntList_out", sum_out);
+  library.impl("mean.out", mean_out);
+  library.impl("prod.int_out", prod_out);
+  library.impl("prod", prod);
+  library.impl("amax.out", amax_out);
+  library.impl("amin.out", amin_out);
+  library.impl("aminmax.out", aminmax_out);
+  library.impl("max", max);
+  library.impl("min", min);
+  library.impl("max.dim_max", max_dim_out);
+  library.impl("min.dim_min", min_dim_out);
+  library.impl("argmax.out", argmax_out);
+  library.impl("argmin.out", argmin_out);
+  library.impl("any.out", any_dim_out);
+  library.impl("any.dims_out", any_dims_out);
+  library.impl("any.all_out", any_all_out);
+  library.impl("all.out", all_dim_out);
+  library.impl("all.dims_out", all_dims_out);
+  library.impl("all.all_out", all_all_out);
+  library.impl("linalg_vector_norm.out", linalg_vector_norm_out);
+  library.impl("var.correction", variance_of);
+  library.impl("var.correction_out", variance_out);
+  library.impl("std.correction", standard_deviation);
+  library.impl("std.correction_out", std_out);
+  library.impl("var_mean.correction", variance_and_mean);
+  library.impl("std_mean.correction", deviation_and_mean);
+  library.impl("count_nonzero.dim_IntList", count_nonzero);
+  library.impl("nansum", nansum);
+  library.impl("cumsum.out", cumsum_out);
+  library.impl("cumprod.out", cumprod_out);
+}
