@@ -1,0 +1,131 @@
+// scaled_dot_product_attention: flash kernels, so that no matrix of queries times keys ever lies in DRAM.
+#include <ATen/SDPBackend.h>
+#include <ATen/native/transformers/attention.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/scalar_tensor.h>
+#include <torch/library.h>
+
+#include <cmath>
+
+#include "torch_backend/generator.h"
+#include "torch_backend/launch.h"
+#include "torch_backend/operators/allocate.h"
+
+namespace mtia::torch_backend {
+namespace {
+
+bool is_flash_dtype(c10::ScalarType dtype) { return dtype == c10::kFloat || dtype == c10::kBFloat16 || dtype == c10::kHalf; }
+
+// The flash kernels take every call but: other dtypes, ragged or fewer dimensions, and a mask that wants a gradient.
+int64_t choose_backend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const std::optional<at::Tensor>& mask, double, bool,
+                       std::optional<double>, bool) {
+  const bool shapes = query.dim() == 4 && key.dim() == 4 && value.dim() == 4 && query.numel() != 0 && key.numel() != 0 && value.numel() != 0;
+  const bool dtypes = is_flash_dtype(query.scalar_type()) && key.scalar_type() == query.scalar_type() && value.scalar_type() == query.scalar_type();
+  const bool mask_gradient = mask.has_value() && mask->defined() && mask->requires_grad();
+  const bool flash = shapes && dtypes && !mask_gradient && query.size(1) % key.size(1) == 0 && key.size(1) == value.size(1);
+  return static_cast<int64_t>(flash ? at::SDPBackend::overrideable : at::SDPBackend::math);
+}
+
+struct Shape {
+  int64_t batch, heads, kv_heads, q_length, kv_length, head_size, value_size;
+};
+
+Shape shape_of(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value) {
+  const Shape shape{query.size(0), query.size(1), key.size(1), query.size(2), key.size(2), query.size(3), value.size(3)};
+  TORCH_CHECK(key.size(0) == shape.batch && value.size(0) == shape.batch && value.size(1) == shape.kv_heads && value.size(2) == shape.kv_length &&
+                  key.size(3) == shape.head_size && shape.heads % shape.kv_heads == 0,
+              "scaled_dot_product_attention: query ", query.sizes(), ", key ", key.sizes(), " and value ", value.sizes(),
+              " do not fit; expected [batch, heads, length, size] with the batch, key length and head size in common");
+  return shape;
+}
+
+void add_shape(KernelCall& call, const Shape& shape, bool causal, bool dropout) {
+  call.sizes({shape.batch, shape.heads, shape.kv_heads, shape.q_length, shape.kv_length, shape.head_size, shape.value_size, causal, dropout});
+}
+
+// A mask as [batch, heads, queries, keys] by strides of 0; undefined where there is none.
+at::Tensor expanded_mask(const std::optional<at::Tensor>& mask, const Shape& shape) {
+  if (!mask.has_value() || !mask->defined()) return {};
+  return mask->expand({shape.batch, shape.heads, shape.q_length, shape.kv_length});
+}
+
+void add_strides(KernelCall& call, const at::Tensor& tensor) {
+  if (tensor.defined()) {
+    call.sizes(tensor.strides());
+  } else {
+    call.sizes({0, 0, 0, 0});
+  }
+}
+
+double scale_of(std::optional<double> scale, const Shape& shape) { return scale.value_or(1.0 / std::sqrt(static_cast<double>(shape.head_size))); }
+
+using Forward = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, c10::SymInt, c10::SymInt, at::Tensor, at::Tensor, at::Tensor>;
+
+Forward attention_forward(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const std::optional<at::Tensor>& attn_bias,
+                          double dropout_p, bool is_causal, bool, std::optional<double> scale) {
+  static const KernelId kernel("flash_attention_forward");
+  const Shape shape = shape_of(query, key, value);
+  // The layout [batch, length, heads, size] in memory: what follows is a reshape to [batch, length, heads * size].
+  const at::Tensor out =
+      empty_device({shape.batch, shape.q_length, shape.heads, shape.value_size}, query.scalar_type(), query.device()).transpose(1, 2);
+  const at::Tensor logsumexp = empty_device({shape.batch, shape.heads, shape.q_length}, c10::kFloat, query.device());
+  const at::Tensor mask = expanded_mask(attn_bias, shape);
+  PhiloxState philox;
+  if (dropout_p > 0) {
+    const int64_t draws = shape.batch * shape.heads * shape.q_length * shape.kv_length;
+    philox = reserve_philox(std::nullopt, query.device().index(), static_cast<uint64_t>((draws + 3) / 4 * 4));
+  }
+  KernelCall call(kernel, query.device().index());
+  call.tensor(out).tensor(logsumexp).tensor(query).tensor(key).tensor(value).tensor(mask);
+  add_shape(call, shape, is_causal, dropout_p > 0);
+  for (const at::Tensor& tensor : {query, key, value, out, mask}) add_strides(call, tensor);
+  call.scalar(scale_of(scale, shape)).scalar(dropout_p).scalar(philox.seed).scalar(philox.offset);
+  call.launch();
+  // Seed and offset stay on the host: only the launch of the backward reads them.
+  return {out,
+          logsumexp,
+          at::Tensor(),
+          at::Tensor(),
+          shape.q_length,
+          shape.kv_length,
+          at::scalar_tensor(static_cast<int64_t>(philox.seed), c10::kLong),
+          at::scalar_tensor(static_cast<int64_t>(philox.offset), c10::kLong),
+          at::Tensor()};
+}
+
+using Gradients = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
+
+Gradients attention_backward(const at::Tensor& grad_out, const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                             const at::Tensor& attn_bias, std::array<bool, 4>, const at::Tensor& out, const at::Tensor& logsumexp, const at::Tensor&,
+                             const at::Tensor&, c10::SymInt, c10::SymInt, double dropout_p, bool is_causal, const at::Tensor& philox_seed,
+                             const at::Tensor& philox_offset, std::optional<double> scale) {
+  static const KernelId kernel("flash_attention_backward");
+  const Shape shape = shape_of(query, key, value);
+  const at::Tensor grad_query = at::empty_like(query);
+  const at::Tensor grad_key = at::empty_like(key);
+  const at::Tensor grad_value = at::empty_like(value);
+  const at::Tensor mask = expanded_mask(attn_bias, shape);
+  KernelCall call(kernel, query.device().index());
+  call.tensor(grad_query).tensor(grad_key).tensor(grad_value).tensor(grad_out).tensor(out).tensor(logsumexp);
+  call.tensor(query).tensor(key).tensor(value).tensor(mask);
+  add_shape(call, shape, is_causal, dropout_p > 0);
+  for (const at::Tensor& tensor : {grad_query, grad_key, grad_value, grad_out, out, query, key, value, mask}) add_strides(call, tensor);
+  call.scalar(scale_of(scale, shape)).scalar(dropout_p);
+  call.scalar(philox_seed.item().toLong()).scalar(philox_offset.item().toLong());
+  call.launch();
+  return {grad_query, grad_key, grad_value, at::Tensor()};
+}
+
+}  // namespace
+}  // namespace mtia::torch_backend
+
+namespace at::native {
+REGISTER_PRIVATEUSE1_DISPATCH(_fused_sdp_choice_stub, &mtia::torch_backend::choose_backend)
+}  // namespace at::native
+
+TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
+  using namespace mtia::torch_backend;
+  library.impl("_fused_sdp_choice", choose_backend);
+  library.impl("_scaled_dot_product_fused_attention_overrideable", attention_forward);
+  library.impl("_scaled_dot_product_fused_attention_overrideable_backward", attention_backward);
+}

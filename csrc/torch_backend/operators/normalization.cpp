@@ -1,0 +1,155 @@
+// RMSNorm and LayerNorm over the trailing dimensions, forward and backward.
+#include <c10/util/accumulate.h>
+#include <torch/library.h>
+
+#include <limits>
+
+#include "torch_backend/launch.h"
+#include "torch_backend/operators/allocate.h"
+
+namespace mtia::torch_backend {
+namespace {
+
+struct Rows {
+  int64_t count;
+  int64_t length;
+  c10::SmallVector<int64_t, 8> statistics;  // the leading sizes, then a 1 for each normalized dimension
+};
+
+Rows rows_of(const at::Tensor& input, c10::IntArrayRef normalized_shape) {
+  const size_t normalized = normalized_shape.size();
+  TORCH_CHECK(normalized > 0 && normalized <= static_cast<size_t>(input.dim()) && input.sizes().slice(input.sizes().size() - normalized) == normalized_shape,
+              "Given normalized_shape=", normalized_shape, ", expected input with shape [*, ", normalized_shape, "], but got input of size", input.sizes());
+  const size_t leading = static_cast<size_t>(input.dim()) - normalized;
+  Rows rows{1, c10::multiply_integers(normalized_shape), {}};
+  for (size_t i = 0; i < leading; ++i) {
+    rows.count *= input.size(static_cast<int64_t>(i));
+    rows.statistics.push_back(input.size(static_cast<int64_t>(i)));
+  }
+  rows.statistics.resize(static_cast<size_t>(input.dim()), 1);
+  return rows;
+}
+
+void check_parameter(const at::Tensor& parameter, const char* name, c10::IntArrayRef normalized_shape) {
+  TORCH_CHECK(!parameter.defined() || parameter.sizes() == normalized_shape, "Expected ", name, " to be of same shape as normalized_shape, but got ", name,
+              " of shape ", parameter.defined() ? parameter.sizes() : c10::IntArrayRef(), " and normalized_shape = ", normalized_shape);
+}
+
+// [rows, length] with contiguous rows: a view where the layout allows it.
+struct Matrix {
+  at::Tensor storage;
+  int64_t row_stride;
+};
+
+Matrix matrix_of(const at::Tensor& tensor, const Rows& rows) {
+  if (tensor.is_contiguous()) return {tensor, rows.length};
+  const at::Tensor matrix = tensor.reshape({rows.count, rows.length});
+  if (rows.length == 1 || matrix.stride(1) == 1) return {matrix, matrix.stride(0)};
+  return {matrix.contiguous(), rows.length};
+}
+
+at::Tensor contiguous_or_undefined(const std::optional<at::Tensor>& tensor) {
+  return tensor.has_value() && tensor->defined() ? tensor->contiguous() : at::Tensor();
+}
+
+c10::ScalarType statistics_dtype(const at::Tensor& input) { return input.scalar_type() == c10::kDouble ? c10::kDouble : c10::kFloat; }
+
+at::Tensor empty_contiguous(const at::Tensor& like) { return empty_device(like.sizes(), like.scalar_type(), like.device()); }
+
+double default_epsilon(const at::Tensor& input) {
+  return input.scalar_type() == c10::kDouble ? std::numeric_limits<double>::epsilon() : std::numeric_limits<float>::epsilon();
+}
+
+std::tuple<at::Tensor, at::Tensor> rms_norm(const at::Tensor& input, c10::IntArrayRef normalized_shape, const std::optional<at::Tensor>& weight_option,
+                                            std::optional<double> eps) {
+  static const KernelId kernel("rms_norm_forward");
+  const at::Tensor weight = contiguous_or_undefined(weight_option);
+  check_parameter(weight, "weight", normalized_shape);
+  const Rows rows = rows_of(input, normalized_shape);
+  const at::Tensor out = empty_contiguous(input);
+  const at::Tensor rstd = empty_device(rows.statistics, statistics_dtype(input), input.device());
+  if (out.numel() != 0) {
+    const Matrix x = matrix_of(input, rows);
+    launch_kernel(kernel, {out, rstd, x.storage, weight}, {rows.count, rows.length, x.row_stride}, {eps.value_or(default_epsilon(input))});
+  }
+  return {out, rstd};
+}
+
+std::tuple<at::Tensor, at::Tensor> rms_norm_backward(const at::Tensor& grad_out, const at::Tensor& input, c10::IntArrayRef normalized_shape,
+                                                     const at::Tensor& rstd, const std::optional<at::Tensor>& weight_option,
+                                                     std::array<bool, 2> output_mask) {
+  static const KernelId kernel("rms_norm_backward");
+  const at::Tensor weight = contiguous_or_undefined(weight_option);
+  const Rows rows = rows_of(input, normalized_shape);
+  const at::Tensor grad_input = output_mask[0] ? empty_contiguous(input) : at::Tensor();
+  const at::Tensor grad_weight = output_mask[1] && weight.defined() ? empty_contiguous(weight) : at::Tensor();
+  if (input.numel() == 0) {
+    if (grad_weight.defined()) grad_weight.fill_(0);
+    return {grad_input, grad_weight};
+  }
+  const Matrix x = matrix_of(input, rows);
+  const Matrix grad = matrix_of(grad_out, rows);
+  KernelCall call(kernel, input.device().index());
+  call.tensor(grad_input).tensor(grad_weight).tensor(grad.storage).tensor(x.storage).tensor(rstd).tensor(weight);
+  call.sizes({rows.count, rows.length, x.row_stride, grad.row_stride});
+  call.launch();
+  return {grad_input, grad_weight};
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor> layer_norm(const at::Tensor& input, c10::IntArrayRef normalized_shape,
+                                                          const std::optional<at::Tensor>& weight_option, const std::optional<at::Tensor>& bias_option,
+                                                          double eps) {
+  static const KernelId kernel("layer_norm_forward");
+  const at::Tensor weight = contiguous_or_undefined(weight_option);
+  const at::Tensor bias = contiguous_or_undefined(bias_option);
+  check_parameter(weight, "weight", normalized_shape);
+  check_parameter(bias, "bias", normalized_shape);
+  const Rows rows = rows_of(input, normalized_shape);
+  const at::Tensor out = empty_contiguous(input);
+  const at::Tensor mean = empty_device(rows.statistics, statistics_dtype(input), input.device());
+  const at::Tensor rstd = empty_device(rows.statistics, statistics_dtype(input), input.device());
+  if (out.numel() != 0) {
+    const Matrix x = matrix_of(input, rows);
+    launch_kernel(kernel, {out, mean, rstd, x.storage, weight, bias}, {rows.count, rows.length, x.row_stride}, {eps});
+  } else {
+    mean.fill_(0);
+    rstd.fill_(0);
+  }
+  return {out, mean, rstd};
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor> layer_norm_backward(const at::Tensor& grad_out, const at::Tensor& input,
+                                                                   c10::IntArrayRef normalized_shape, const at::Tensor& mean, const at::Tensor& rstd,
+                                                                   const std::optional<at::Tensor>& weight_option,
+                                                                   const std::optional<at::Tensor>& bias_option, std::array<bool, 3> output_mask) {
+  static const KernelId kernel("layer_norm_backward");
+  const at::Tensor weight = contiguous_or_undefined(weight_option);
+  const at::Tensor bias = contiguous_or_undefined(bias_option);
+  const Rows rows = rows_of(input, normalized_shape);
+  const at::Tensor grad_input = output_mask[0] ? empty_contiguous(input) : at::Tensor();
+  const at::Tensor grad_weight = output_mask[1] && weight.defined() ? empty_contiguous(weight) : at::Tensor();
+  const at::Tensor grad_bias = output_mask[2] && bias.defined() ? empty_contiguous(bias) : at::Tensor();
+  if (input.numel() == 0) {
+    if (grad_weight.defined()) grad_weight.fill_(0);
+    if (grad_bias.defined()) grad_bias.fill_(0);
+    return {grad_input, grad_weight, grad_bias};
+  }
+  const Matrix x = matrix_of(input, rows);
+  const Matrix grad = matrix_of(grad_out, rows);
+  KernelCall call(kernel, input.device().index());
+  call.tensor(grad_input).tensor(grad_weight).tensor(grad_bias).tensor(grad.storage).tensor(x.storage).tensor(mean).tensor(rstd).tensor(weight);
+  call.sizes({rows.count, rows.length, x.row_stride, grad.row_stride});
+  call.launch();
+  return {grad_input, grad_weight, grad_bias};
+}
+
+}  // namespace
+}  // namespace mtia::torch_backend
+
+TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
+  using namespace mtia::torch_backend;
+  library.impl("_fused_rms_norm", rms_norm);
+  library.impl("_fused_rms_norm_backward", rms_norm_backward);
+  library.impl("native_layer_norm", layer_norm);
+  library.impl("native_layer_norm_backward", layer_norm_backward);
+}
