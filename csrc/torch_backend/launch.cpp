@@ -280,8 +280,6 @@ PlanRequest KernelCall::request() const {
 
 void KernelCall::launch() {
   const std::shared_ptr<const LaunchPlan> plan = plan_cache().find_or_make(*this);
-  const runtime::StreamId stream = current_stream_id(device_);
-  runtime::Device& device = device_of(device_);
   c10::SmallVector<c10::DataPtr, 2> workspaces;  // freed after the push: the caching allocator reuses memory in stream order
   for (const uint64_t bytes : plan->workspace_bytes) workspaces.push_back(allocate_on(device_, bytes));
   for (const PlannedLaunch& planned : plan->launches) {
@@ -296,7 +294,27 @@ void KernelCall::launch() {
         case ArgumentSlot::Source::workspace: launch.arguments.push_back(reinterpret_cast<uint64_t>(workspaces[slot.index].get())); break;
       }
     }
-    device.launch(stream, std::move(launch));
+    submit(device_, std::move(launch));
+  }
+}
+
+void submit(c10::DeviceIndex device, emulator::Launch&& launch) { device_of(device).launch(current_stream_id(device), std::move(launch)); }
+
+DType dtype_of(c10::ScalarType dtype) {
+  switch (dtype) {
+    case c10::kBool: return DType::I1;
+    case c10::kByte:
+    case c10::kChar: return DType::I8;
+    case c10::kShort: return DType::I16;
+    case c10::kInt: return DType::I32;
+    case c10::kLong: return DType::I64;
+    case c10::kHalf: return DType::F16;
+    case c10::kBFloat16: return DType::BF16;
+    case c10::kFloat: return DType::F32;
+    case c10::kDouble: return DType::F64;
+    case c10::kFloat8_e4m3fn: return DType::F8E4M3;
+    case c10::kFloat8_e5m2: return DType::F8E5M2;
+    default: dtype_name(dtype); return DType::F32;  // dtype_name raises
   }
 }
 

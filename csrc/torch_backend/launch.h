@@ -11,11 +11,13 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <initializer_list>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/dtype.h"
@@ -136,6 +138,22 @@ class KernelCall {
 // launch_kernel(kernel, {out, in}, {rows, columns}, {eps}): the device is that of the first tensor.
 void launch_kernel(const KernelId& kernel, std::initializer_list<std::reference_wrapper<const at::TensorBase>> tensors, c10::IntArrayRef sizes,
                    std::initializer_list<ScalarArgument> scalars = {});
+
+// Puts a launch into the queue of the current stream.
+void submit(c10::DeviceIndex device, emulator::Launch&& launch);
+
+// Launches a C++ kernel on all PEs of the device, on the current stream.
+template <typename Arguments>
+void launch_cpp_kernel(const emulator::CppKernel& kernel, c10::DeviceIndex device, const Arguments& arguments) {
+  emulator::Launch launch;
+  launch.kernel = &kernel;
+  launch.grid = {0, 1, 1};
+  launch.set_arguments(arguments);
+  submit(device, std::move(launch));
+}
+
+// The emulator's element type of a torch dtype; raises for a dtype that the chip cannot store (complex, quantised).
+DType dtype_of(c10::ScalarType dtype);
 
 // The chip's name of a torch dtype; raises for a dtype that the chip cannot store (complex, quantised).
 std::string_view dtype_name(c10::ScalarType dtype);

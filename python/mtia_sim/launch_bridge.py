@@ -62,15 +62,12 @@ class LaunchBridge:
         constants = dict(launch.constexprs)
         for name in launch.kernel.arg_names:
             if name in constants:
-                signature[name] = "constexpr"
                 continue
             if name not in launch.arguments:
                 raise TypeError(f"the launch shape of {launch.kernel.fn.__name__} gives no value for its parameter {name!r}")
             argument = launch.arguments[name]
             if argument is None:
-                signature[name] = "constexpr"
-                constants[name] = None
-                continue
+                continue  # the compiler takes a parameter that nobody passes as None
             signature[name], slots[name] = _slot(argument, dtypes)
             if isinstance(argument, Workspace):
                 size = argument.elements * launch_shape.DTYPE_BYTES[argument.dtype]
@@ -79,7 +76,7 @@ class LaunchBridge:
         program = self._programs.get(key)
         if program is None:
             compiled = triton_mtia_sim.compile_launch(launch.kernel, signature, constants, dict(launch.options))
-            program = self._programs[key] = self._extension.load_program(compiled)
+            program = self._programs[key] = self._extension.load_program(compiled.program)
         return program, launch.grid, [slots[name] for name in launch.kernel.arg_names if name in slots]
 
 
@@ -105,10 +102,3 @@ def _slot(argument: Argument, dtypes: tuple[str, ...]) -> tuple[str, EncodedSlot
 def _pointee(dtype: str) -> str:
     """Triton's name of an element type in a signature."""
     return {"bool": "i1", "fp8e4m3": "fp8e4nv", "fp8e5m2": "fp8e5"}.get(dtype, dtype)
-
-
-def install(extension: Extension) -> LaunchBridge:
-    """Makes C++ ask a new bridge for plans."""
-    bridge = LaunchBridge(extension)
-    extension.set_plan_compiler(bridge.plan)
-    return bridge

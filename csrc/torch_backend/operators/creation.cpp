@@ -1,18 +1,12 @@
 // Ranges, triangles, identity matrices and fills.
-#include <ATen/ScalarOps.h>
-#include <ATen/native/RangeUtils.h>
-#include <ATen/ops/arange.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/tril_meta.h>
 #include <ATen/ops/triu_meta.h>
-#include <ATen/ops/where.h>
 #include <torch/library.h>
 
 #include <cmath>
 
 #include "torch_backend/launch.h"
-#include "torch_backend/operators/elementwise.h"
 #include "torch_backend/operators/structured.h"
 
 namespace mtia::torch_backend {
@@ -41,23 +35,27 @@ at::Tensor& arange_out(const at::Scalar& start, const at::Scalar& end, const at:
   if (out.numel() != length) at::native::resize_output(out, {length});
   if (length == 0) return out;
   const at::Tensor dense = out.is_contiguous() ? out : empty_device(out.sizes(), out.scalar_type(), out.device());
-  launch_kernel(kernel, {dense}, {length}, {start, step});
+  if (at::isFloatingType(out.scalar_type())) {
+    launch_kernel(kernel, {dense}, {length}, {start.toDouble(), step.toDouble()});
+  } else {
+    launch_kernel(kernel, {dense}, {length}, {start.toLong(), step.toLong()});
+  }
   if (!dense.is_same(out)) out.copy_(dense);
   return out;
 }
 
-// Both ends exactly: the upper half counts down from the end, as torch does.
 at::Tensor& linspace_out(const at::Scalar& start, const at::Scalar& end, int64_t steps, at::Tensor& out) {
+  static const KernelId kernel("linspace");
   TORCH_CHECK(steps >= 0, "number of steps must be non-negative");
   if (out.numel() != steps) at::native::resize_output(out, {steps});
   if (steps == 0) return out;
   if (steps == 1) return out.fill_(start);
-  const c10::ScalarType wide = out.scalar_type() == c10::kDouble || c10::isIntegralType(out.scalar_type(), false) ? c10::kDouble : c10::kFloat;
-  const at::Tensor position = at::arange(steps, out.options().dtype(wide));
+  const bool direct = out.is_contiguous() && at::isFloatingType(out.scalar_type());
+  const at::Tensor dense = direct ? out : empty_device(out.sizes(), at::isFloatingType(out.scalar_type()) ? out.scalar_type() : c10::kDouble, out.device());
   const double step = (end.toDouble() - start.toDouble()) / static_cast<double>(steps - 1);
-  const at::Tensor up = position.mul(step).add(start.toDouble());
-  const at::Tensor down = position.neg().add(steps - 1).mul(-step).add(end.toDouble());
-  return out.copy_(at::where(position.lt(steps / 2), up, down));
+  launch_kernel(kernel, {dense}, {steps}, {start.toDouble(), end.toDouble(), step});
+  if (!direct) out.copy_(dense);
+  return out;
 }
 
 at::Tensor& eye_out_m(int64_t rows, int64_t columns, at::Tensor& out) {
@@ -70,37 +68,31 @@ at::Tensor& eye_out_m(int64_t rows, int64_t columns, at::Tensor& out) {
 
 at::Tensor& eye_out(int64_t rows, at::Tensor& out) { return eye_out_m(rows, rows, out); }
 
-// The strides of the batch dimensions as one, or a dense copy.
-void triangle(bool upper, int64_t diagonal, const at::Tensor& self, const at::Tensor& out) {
-  static const KernelId kernel("triangle");
+void triangle(const KernelId& kernel, int64_t diagonal, const at::Tensor& self, const at::Tensor& out) {
   if (out.numel() == 0) return;
   const int64_t rows = self.size(-2);
   const int64_t columns = self.size(-1);
   const int64_t batch = self.numel() / (rows * columns);
-  const auto flat = [&](const at::Tensor& tensor) {
-    return tensor.dim() == 2 ? tensor.unsqueeze(0) : tensor.dim() == 3 ? tensor : tensor.reshape({batch, rows, columns});
-  };
-  const at::Tensor source = flat(self);
-  const bool direct = out.dim() <= 3 || out.is_contiguous();
-  const at::Tensor target = direct ? flat(out) : empty_device({batch, rows, columns}, out.scalar_type(), out.device());
-  launch_kernel(kernel, {target, source},
-                {upper, diagonal, batch, rows, columns, source.stride(0), source.stride(1), source.stride(2), target.stride(0), target.stride(1),
-                 target.stride(2)});
-  if (!direct) out.copy_(target.view(out.sizes()));
+  const at::Tensor source = self.reshape({batch, rows, columns});
+  const at::Tensor dense = out.is_contiguous() && !out.is_alias_of(source) ? out : empty_device(out.sizes(), out.scalar_type(), out.device());
+  launch_kernel(kernel, {dense, source}, {batch, rows, columns, diagonal, source.stride(0), source.stride(1), source.stride(2)});
+  if (!dense.is_same(out)) out.copy_(dense);
 }
 
 at::Tensor& tril_out(const at::Tensor& self, int64_t diagonal, at::Tensor& out) {
+  static const KernelId kernel("tril");
   WithOutputs<at::meta::structured_tril> call(out);
   call.meta(self, diagonal);
-  triangle(false, diagonal, self, call.output());
+  triangle(kernel, diagonal, self, call.output());
   call.finish();
   return out;
 }
 
 at::Tensor& triu_out(const at::Tensor& self, int64_t diagonal, at::Tensor& out) {
+  static const KernelId kernel("triu");
   WithOutputs<at::meta::structured_triu> call(out);
   call.meta(self, diagonal);
-  triangle(true, diagonal, self, call.output());
+  triangle(kernel, diagonal, self, call.output());
   call.finish();
   return out;
 }

@@ -1,0 +1,34 @@
+// Dropout: the mask is drawn and applied in one kernel.
+#include <torch/library.h>
+
+#include "torch_backend/generator.h"
+#include "torch_backend/launch.h"
+#include "torch_backend/operators/allocate.h"
+
+namespace mtia::torch_backend {
+namespace {
+
+std::tuple<at::Tensor, at::Tensor> dropout(const at::Tensor& input, double p, std::optional<bool> train) {
+  static const KernelId kernel("dropout_forward");
+  TORCH_CHECK(p >= 0 && p <= 1, "dropout probability has to be between 0 and 1, but got ", p);
+  const at::Tensor x = input.contiguous();
+  const at::Tensor mask = empty_device(x.sizes(), c10::kBool, x.device());
+  if (!train.value_or(true) || p == 0) return {input.clone(), mask.fill_(true)};
+  const at::Tensor out = empty_device(x.sizes(), x.scalar_type(), x.device());
+  if (x.numel() == 0) return {out, mask};
+  if (p == 1) return {out.fill_(0), mask.fill_(false)};
+  const uint64_t counters = (static_cast<uint64_t>(x.numel()) + 2047) / 2048 * 512;
+  const PhiloxState philox = reserve_philox(std::nullopt, x.device().index(), counters);
+  launch_kernel(kernel, {out, mask, x}, {x.numel()}, {p, 1.0 / (1.0 - p), philox.seed, philox.offset});
+  return {out, mask};
+}
+
+at::Tensor dropout_backward(const at::Tensor& grad, const at::Tensor& mask, double scale) { return grad.mul(mask).mul_(scale); }
+
+}  // namespace
+}  // namespace mtia::torch_backend
+
+TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
+  library.impl("native_dropout", mtia::torch_backend::dropout);
+  library.impl("native_dropout_backward", mtia::torch_backend::dropout_backward);
+}

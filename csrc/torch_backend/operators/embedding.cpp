@@ -1,0 +1,33 @@
+// The gradient of an embedding table (the forward is index_select).
+#include <torch/library.h>
+
+#include "torch_backend/launch.h"
+#include "torch_backend/operators/allocate.h"
+
+namespace mtia::torch_backend {
+namespace {
+
+at::Tensor embedding_dense_backward(const at::Tensor& grad_output, const at::Tensor& indices, int64_t rows, int64_t padding_index,
+                                    bool scale_grad_by_freq) {
+  static const KernelId kernel("embedding_backward");
+  TORCH_CHECK(indices.scalar_type() == c10::kLong || indices.scalar_type() == c10::kInt, "embedding: indices must be int32 or int64, got ",
+              indices.scalar_type());
+  const int64_t length = grad_output.size(-1);
+  const at::Tensor grad_weight = empty_device({rows, length}, grad_output.scalar_type(), grad_output.device());
+  if (grad_weight.numel() == 0) return grad_weight;
+  if (indices.numel() == 0) return grad_weight.fill_(0);
+  const at::Tensor flat = indices.contiguous().view({-1});
+  at::Tensor grad = grad_output.reshape({flat.numel(), length});
+  if (scale_grad_by_freq) {
+    const at::Tensor counts = grad.new_zeros({rows}).index_add_(0, flat, grad.new_ones({flat.numel()}));
+    grad = grad.div(counts.index_select(0, flat).unsqueeze(1));
+  }
+  if (length != 1 && grad.stride(1) != 1) grad = grad.contiguous();
+  launch_kernel(kernel, {grad_weight, grad, flat}, {flat.numel(), length, rows, grad.stride(0)}, {padding_index});
+  return grad_weight;
+}
+
+}  // namespace
+}  // namespace mtia::torch_backend
+
+TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) { library.impl("embedding_dense_backward", mtia::torch_backend::embedding_dense_backward); }

@@ -1,0 +1,225 @@
+// Random numbers of the device's Philox generator, and what is drawn with them.
+#include <ATen/ExpandUtils.h>
+#include <torch/library.h>
+
+#include <cmath>
+#include <limits>
+
+#include "kernels/cpp/random.h"
+#include "torch_backend/generator.h"
+#include "torch_backend/launch.h"
+#include "torch_backend/operators/structured.h"
+
+namespace mtia::torch_backend {
+namespace {
+
+using kernels::Distribution;
+using OptionalGenerator = std::optional<at::Generator>;
+
+struct Draw {
+  Distribution distribution;
+  double a = 0;
+  double b = 1;
+  int64_t integer_low = 0;
+  uint64_t integer_range = 0;
+};
+
+// Four elements take one counter; wide numbers take two.
+uint64_t counters_of(const Draw& draw, c10::ScalarType dtype, int64_t count) {
+  const bool wide = draw.distribution == Distribution::integer ? draw.integer_range == 0 || draw.integer_range > (1ULL << 32) : dtype == c10::kDouble;
+  return (static_cast<uint64_t>(count) + 3) / 4 * (wide ? 2 : 1);
+}
+
+at::Tensor& fill_random(at::Tensor& self, const Draw& draw, const OptionalGenerator& generator) {
+  static const emulator::CppKernel& kernel = emulator::cpp_kernel("random");
+  if (self.numel() == 0) return self;
+  const at::Tensor dense = self.is_contiguous() ? self : empty_device(self.sizes(), self.scalar_type(), self.device());
+  const c10::DeviceIndex device = self.device().index();
+  const PhiloxState philox = reserve_philox(generator, device, counters_of(draw, self.scalar_type(), self.numel()));
+  kernels::RandomArguments arguments;
+  arguments.destination = reinterpret_cast<uint64_t>(dense.const_data_ptr());
+  arguments.count = dense.numel();
+  arguments.seed = philox.seed;
+  arguments.offset = philox.offset;
+  arguments.a = draw.a;
+  arguments.b = draw.b;
+  arguments.integer_low = draw.integer_low;
+  arguments.integer_range = draw.integer_range;
+  arguments.dtype = dtype_of(dense.scalar_type());
+  arguments.distribution = draw.distribution;
+  launch_cpp_kernel(kernel, device, arguments);
+  if (!dense.is_same(self)) self.copy_(dense);
+  return self;
+}
+
+void check_floating(const char* name, const at::Tensor& self) {
+  TORCH_CHECK_NOT_IMPLEMENTED(at::isFloatingType(self.scalar_type()), "\"", name, "\" not implemented for '", self.scalar_type(), "'");
+}
+
+at::Tensor& normal_(at::Tensor& self, double mean, double deviation, OptionalGenerator generator) {
+  TORCH_CHECK(deviation >= 0.0, "normal expects std >= 0.0, but found std ", deviation);
+  check_floating("normal_", self);
+  return fill_random(self, {Distribution::normal, mean, deviation}, generator);
+}
+
+at::Tensor& uniform_(at::Tensor& self, double from, double to, OptionalGenerator generator) {
+  TORCH_CHECK(from <= to, "uniform_ expects to return a [from, to) range, but found from=", from, " > to=", to);
+  check_floating("uniform_", self);
+  return fill_random(self, {Distribution::uniform, from, to}, generator);
+}
+
+at::Tensor& exponential_(at::Tensor& self, double rate, OptionalGenerator generator) {
+  TORCH_CHECK(rate > 0.0, "exponential_ expects lambda > 0.0, but found lambda=", rate);
+  check_floating("exponential_", self);
+  return fill_random(self, {Distribution::exponential, rate}, generator);
+}
+
+at::Tensor& log_normal_(at::Tensor& self, double mean, double deviation, OptionalGenerator generator) {
+  TORCH_CHECK(deviation > 0.0, "log_normal_ expects std > 0.0, but found std=", deviation);
+  return normal_(self, mean, deviation, generator).exp_();
+}
+
+at::Tensor& cauchy_(at::Tensor& self, double median, double sigma, OptionalGenerator generator) {
+  TORCH_CHECK(sigma > 0.0, "cauchy_ expects sigma > 0.0, but found sigma=", sigma);
+  return uniform_(self, 0, 1, generator).sub_(0.5).mul_(M_PI).tan_().mul_(sigma).add_(median);
+}
+
+at::Tensor& geometric_(at::Tensor& self, double p, OptionalGenerator generator) {
+  TORCH_CHECK(0 < p && p < 1, "geometric_ expects p to be in (0, 1), but got p=", p);
+  // The number of trials up to the first success is an exponential number of rate -log(1 - p), rounded up.
+  at::Tensor draws = empty_device(self.sizes(), c10::kFloat, self.device());
+  return self.copy_(exponential_(draws, -std::log1p(-p), generator).ceil_().clamp_min_(1));
+}
+
+at::Tensor& bernoulli_float_(at::Tensor& self, double p, OptionalGenerator generator) {
+  TORCH_CHECK(0 <= p && p <= 1, "bernoulli_ expects p to be in [0, 1], but got p=", p);
+  return fill_random(self, {Distribution::bernoulli, p}, generator);
+}
+
+at::Tensor& bernoulli_tensor_(at::Tensor& self, const at::Tensor& p, OptionalGenerator generator) {
+  at::Tensor draws = empty_device(self.sizes(), p.scalar_type() == c10::kDouble ? c10::kDouble : c10::kFloat, self.device());
+  uniform_(draws, 0, 1, generator);
+  return self.copy_(draws.lt(p.to(self.device())));
+}
+
+at::Tensor& bernoulli_out(const at::Tensor& self, OptionalGenerator generator, at::Tensor& out) {
+  at::native::resize_output(out, self.sizes());
+  return bernoulli_tensor_(out, self, generator);
+}
+
+// The integers that a dtype represents without gaps: what random_() without bounds draws from.
+uint64_t whole_range(c10::ScalarType dtype) {
+  switch (dtype) {
+    case c10::kBool: return 2;
+    case c10::kByte: return 256;
+    case c10::kChar: return 128;
+    case c10::kShort: return 1ULL << 15;
+    case c10::kInt: return 1ULL << 31;
+    case c10::kLong: return 1ULL << 63;
+    case c10::kHalf: return (1ULL << 11) + 1;
+    case c10::kBFloat16: return (1ULL << 8) + 1;
+    case c10::kFloat: return (1ULL << 24) + 1;
+    default: return (1ULL << 53) + 1;
+  }
+}
+
+// Floats have no integer draws of their own.
+at::Tensor& fill_integers(at::Tensor& self, int64_t low, uint64_t range, const OptionalGenerator& generator) {
+  const Draw draw{Distribution::integer, 0, 1, low, range};
+  if (at::isIntegralType(self.scalar_type(), /*includeBool=*/true)) return fill_random(self, draw, generator);
+  at::Tensor integers = empty_device(self.sizes(), c10::kLong, self.device());
+  return self.copy_(fill_random(integers, draw, generator));
+}
+
+at::Tensor& random_(at::Tensor& self, OptionalGenerator generator) { return fill_integers(self, 0, whole_range(self.scalar_type()), generator); }
+
+at::Tensor& random_from_(at::Tensor& self, int64_t from, std::optional<int64_t> to, OptionalGenerator generator) {
+  if (!to.has_value()) {
+    // Up to the dtype's largest value; from the least int64 that is all of 64 bits, which range 0 says.
+    const uint64_t range = from == std::numeric_limits<int64_t>::min() ? 0 : whole_range(self.scalar_type()) - static_cast<uint64_t>(from);
+    return fill_integers(self, from, range, generator);
+  }
+  TORCH_CHECK(from < *to, "random_ expects 'from' to be less than 'to', but got from=", from, " >= to=", *to);
+  return fill_integers(self, from, static_cast<uint64_t>(*to) - static_cast<uint64_t>(from), generator);
+}
+
+at::Tensor& random_to_(at::Tensor& self, int64_t to, OptionalGenerator generator) { return random_from_(self, 0, to, generator); }
+
+at::Tensor normal_tensor_float(const at::Tensor& mean, double deviation, OptionalGenerator generator) {
+  at::Tensor out = empty_device(mean.sizes(), mean.scalar_type(), mean.device());
+  return normal_(out, 0, deviation, generator).add_(mean);
+}
+
+at::Tensor normal_float_tensor(double mean, const at::Tensor& deviation, OptionalGenerator generator) {
+  at::Tensor out = empty_device(deviation.sizes(), deviation.scalar_type(), deviation.device());
+  return normal_(out, 0, 1, generator).mul_(deviation).add_(mean);
+}
+
+at::Tensor normal_tensor_tensor(const at::Tensor& mean, const at::Tensor& deviation, OptionalGenerator generator) {
+  const std::vector<int64_t> sizes = at::infer_size(mean.sizes(), deviation.sizes());
+  at::Tensor out = empty_device(sizes, mean.scalar_type(), mean.device());
+  return normal_(out, 0, 1, generator).mul_(deviation).add_(mean);
+}
+
+at::Tensor& randperm_out(int64_t n, OptionalGenerator generator, at::Tensor& out) {
+  TORCH_CHECK(n >= 0, "n must be non-negative, got", n);
+  at::native::resize_output(out, {n});
+  if (n == 0) return out;
+  at::Tensor keys = empty_device({n}, c10::kLong, out.device());
+  fill_integers(keys, 0, 1ULL << 63, generator);
+  return out.copy_(std::get<1>(keys.sort(/*stable=*/true, 0, /*descending=*/false)));
+}
+
+// One draw, or draws without replacement: the largest p / e for exponential e (the "exponential race").
+at::Tensor multinomial(const at::Tensor& self, int64_t samples, bool replacement, OptionalGenerator generator) {
+  TORCH_CHECK(self.dim() == 1 || self.dim() == 2, "prob_dist must be 1 or 2 dim");
+  TORCH_CHECK(at::isFloatingType(self.scalar_type()), "multinomial only supports floating-point dtypes for input, got: ", self.scalar_type());
+  TORCH_CHECK(samples > 0, "cannot sample n_sample <= 0 samples");
+  TORCH_CHECK(replacement || samples <= self.size(-1), "cannot sample n_sample > prob_dist.size(-1) samples without replacement");
+  const at::Tensor weights = self.scalar_type() == c10::kDouble ? self : self.to(c10::kFloat);
+  const at::Tensor is_valid = weights.isfinite().logical_and(weights.ge(0)).all().logical_and(weights.sum(-1).gt(0).all());
+  TORCH_CHECK(is_valid.item().toBool(), "probability tensor contains either `inf`, `nan` or element < 0, or a row whose sum is not positive");
+  if (!replacement || samples == 1) {
+    at::Tensor race = empty_device(weights.sizes(), weights.scalar_type(), weights.device());
+    const at::Tensor keys = weights.div(exponential_(race, 1, generator));
+    return samples == 1 ? keys.argmax(-1, /*keepdim=*/true) : std::get<1>(keys.topk(samples, -1));
+  }
+  // The place of a uniform number in the cumulative distribution.
+  const at::Tensor cumulative = weights.cumsum(-1);
+  std::vector<int64_t> sizes(self.sizes().begin(), self.sizes().end());
+  sizes.back() = samples;
+  at::Tensor draws = empty_device(sizes, weights.scalar_type(), weights.device());
+  uniform_(draws, 0, 1, generator).mul_(cumulative.narrow(-1, self.size(-1) - 1, 1));
+  return cumulative.unsqueeze(-2).le(draws.unsqueeze(-1)).sum(-1).clamp_max(self.size(-1) - 1);
+}
+
+at::Tensor& multinomial_out(const at::Tensor& self, int64_t samples, bool replacement, OptionalGenerator generator, at::Tensor& out) {
+  const at::Tensor drawn = torch_backend::multinomial(self, samples, replacement, std::move(generator));
+  at::native::resize_output(out, drawn.sizes());
+  return out.copy_(drawn);
+}
+
+}  // namespace
+}  // namespace mtia::torch_backend
+
+TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
+  using namespace mtia::torch_backend;
+  library.impl("normal_", normal_);
+  library.impl("uniform_", uniform_);
+  library.impl("exponential_", exponential_);
+  library.impl("log_normal_", log_normal_);
+  library.impl("cauchy_", cauchy_);
+  library.impl("geometric_", geometric_);
+  library.impl("bernoulli_.float", bernoulli_float_);
+  library.impl("bernoulli_.Tensor", bernoulli_tensor_);
+  library.impl("bernoulli.out", bernoulli_out);
+  library.impl("random_", random_);
+  library.impl("random_.from", random_from_);
+  library.impl("random_.to", random_to_);
+  library.impl("normal.Tensor_float", normal_tensor_float);
+  library.impl("normal.float_Tensor", normal_float_tensor);
+  library.impl("normal.Tensor_Tensor", normal_tensor_tensor);
+  library.impl("randperm.generator_out", randperm_out);
+  library.impl("multinomial", mtia::torch_backend::multinomial);
+  library.impl("multinomial.out", multinomial_out);
+}
