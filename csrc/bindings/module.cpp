@@ -1,6 +1,7 @@
 // The extension module mtia_sim._C.
 #include <pybind11/pybind11.h>
 
+#include "bindings/bind_operators.h"
 #include "bindings/bind_runtime.h"
 
 PYBIND11_MODULE(_C, module) {
@@ -10,4 +11,5 @@ PYBIND11_MODULE(_C, module) {
   mtia::bindings::bind_memory(module);
   mtia::bindings::bind_program(module);
   mtia::bindings::bind_launcher(module);
+  mtia::bindings::bind_operators(module);
 }

@@ -300,24 +300,6 @@ void KernelCall::launch() {
 
 void submit(c10::DeviceIndex device, emulator::Launch&& launch) { device_of(device).launch(current_stream_id(device), std::move(launch)); }
 
-DType dtype_of(c10::ScalarType dtype) {
-  switch (dtype) {
-    case c10::kBool: return DType::I1;
-    case c10::kByte:
-    case c10::kChar: return DType::I8;
-    case c10::kShort: return DType::I16;
-    case c10::kInt: return DType::I32;
-    case c10::kLong: return DType::I64;
-    case c10::kHalf: return DType::F16;
-    case c10::kBFloat16: return DType::BF16;
-    case c10::kFloat: return DType::F32;
-    case c10::kDouble: return DType::F64;
-    case c10::kFloat8_e4m3fn: return DType::F8E4M3;
-    case c10::kFloat8_e5m2: return DType::F8E5M2;
-    default: dtype_name(dtype); return DType::F32;  // dtype_name raises
-  }
-}
-
 void launch_kernel(const KernelId& kernel, std::initializer_list<std::reference_wrapper<const at::TensorBase>> tensors, c10::IntArrayRef sizes,
                    std::initializer_list<ScalarArgument> scalars) {
   KernelCall call(kernel, tensors.begin()->get().device().index());

@@ -152,9 +152,6 @@ void launch_cpp_kernel(const emulator::CppKernel& kernel, c10::DeviceIndex devic
   submit(device, std::move(launch));
 }
 
-// The emulator's element type of a torch dtype; raises for a dtype that the chip cannot store (complex, quantised).
-DType dtype_of(c10::ScalarType dtype);
-
 // The chip's name of a torch dtype; raises for a dtype that the chip cannot store (complex, quantised).
 std::string_view dtype_name(c10::ScalarType dtype);
 

@@ -238,7 +238,7 @@ at::Tensor& index_copy_out(const at::Tensor& self, int64_t dim, const at::Tensor
 
 // An index vector along `dim` of `like`, seen through the box of `like` with the vector's length in that dimension.
 at::Tensor along(const at::Tensor& index, c10::IntArrayRef box, int64_t dim) {
-  c10::SmallVector<int64_t, 8> strides(box.size(), 0);
+  std::vector<int64_t> strides(box.size(), 0);
   strides[static_cast<size_t>(dim)] = index.dim() == 0 ? 1 : index.stride(0);
   return index.as_strided(box, strides);
 }

@@ -8,6 +8,7 @@
 #include <torch/library.h>
 
 #include "kernels/cpp/gemm.h"
+#include "torch_backend/dtypes.h"
 #include "torch_backend/launch.h"
 #include "torch_backend/operators/structured.h"
 
@@ -68,10 +69,10 @@ void gemm(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, const
   if (addend.defined() && arguments.beta != 0) {
     check_operand(addend, out);
     arguments.addend = matrix_of(addend);
-    arguments.addend_dtype = dtype_of(addend.scalar_type());
+    arguments.addend_dtype = chip_dtype(addend.scalar_type()).dtype;
   }
-  arguments.dtype = dtype_of(a.scalar_type());
-  arguments.c_dtype = dtype_of(target.scalar_type());
+  arguments.dtype = chip_dtype(a.scalar_type()).dtype;
+  arguments.c_dtype = chip_dtype(target.scalar_type()).dtype;
   launch_cpp_kernel(gemm_kernel(), out.device().index(), arguments);
   if (!direct) out.copy_(target);
 }

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "kernels/cpp/random.h"
+#include "torch_backend/dtypes.h"
 #include "torch_backend/generator.h"
 #include "torch_backend/launch.h"
 #include "torch_backend/operators/structured.h"
@@ -45,7 +46,7 @@ at::Tensor& fill_random(at::Tensor& self, const Draw& draw, const OptionalGenera
   arguments.b = draw.b;
   arguments.integer_low = draw.integer_low;
   arguments.integer_range = draw.integer_range;
-  arguments.dtype = dtype_of(dense.scalar_type());
+  arguments.dtype = chip_dtype(dense.scalar_type()).dtype;
   arguments.distribution = draw.distribution;
   launch_cpp_kernel(kernel, device, arguments);
   if (!dense.is_same(self)) self.copy_(dense);

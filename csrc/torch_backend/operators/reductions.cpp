@@ -127,60 +127,61 @@ std::tuple<at::Tensor&, at::Tensor&> aminmax_out(const at::Tensor& self, std::op
   return {low, high};
 }
 
+// The extreme elements and where they stand; either output may be undefined.
+void with_index(bool largest, const at::Tensor& self, const c10::SmallVector<bool, 8>& mask, const at::Tensor& values, const at::Tensor& indices) {
+  static const KernelId max_kernel("max_with_index");
+  static const KernelId min_kernel("min_with_index");
+  const auto dense = [](const at::Tensor& out) {
+    return !out.defined() || out.is_contiguous() ? out : empty_device(out.sizes(), out.scalar_type(), out.device());
+  };
+  const at::Tensor dense_values = dense(values);
+  const at::Tensor dense_indices = dense(indices);
+  const ReductionView view = reduction_view(self, mask);
+  KernelCall call(largest ? max_kernel : min_kernel, self.device().index());
+  call.tensor(dense_values).tensor(dense_indices).tensor(view.storage).sizes(view.sizes).launch();
+  if (!dense_values.is_same(values)) values.copy_(dense_values);
+  if (!dense_indices.is_same(indices)) indices.copy_(dense_indices);
+}
+
 template <typename Meta>
-at::Tensor& arg_extreme_out(const KernelId& kernel, const at::Tensor& self, std::optional<int64_t> dim, bool keepdim, at::Tensor& out) {
+at::Tensor& arg_extreme_out(bool largest, const at::Tensor& self, std::optional<int64_t> dim, bool keepdim, at::Tensor& out) {
   WithOutputs<Meta> call(out);
   call.meta(self, dim, keepdim);
-  const at::Tensor& result = call.output();
-  if (result.numel() != 0) {
+  if (call.output().numel() != 0) {
     // Without a dimension the index counts the elements in order.
-    const AxisView view = dim ? axis_view(self, *dim) : axis_view(self.contiguous().view({-1}), 0);
-    const at::Tensor dense = result.is_contiguous() ? result : empty_device(result.sizes(), result.scalar_type(), result.device());
-    launch_kernel(kernel, {dense, view.storage}, view.sizes());
-    if (!dense.is_same(result)) result.copy_(dense);
+    const at::Tensor source = dim ? self : self.contiguous();
+    with_index(largest, source, dimension_mask(dim ? Dims(c10::IntArrayRef(*dim)) : Dims(), source.dim()), {}, call.output());
   }
   call.finish();
   return out;
 }
 
 at::Tensor& argmax_out(const at::Tensor& self, std::optional<int64_t> dim, bool keepdim, at::Tensor& out) {
-  static const KernelId kernel("argmax");
-  return arg_extreme_out<at::meta::structured_argmax>(kernel, self, dim, keepdim, out);
+  return arg_extreme_out<at::meta::structured_argmax>(true, self, dim, keepdim, out);
 }
 
 at::Tensor& argmin_out(const at::Tensor& self, std::optional<int64_t> dim, bool keepdim, at::Tensor& out) {
-  static const KernelId kernel("argmin");
-  return arg_extreme_out<at::meta::structured_argmin>(kernel, self, dim, keepdim, out);
+  return arg_extreme_out<at::meta::structured_argmin>(false, self, dim, keepdim, out);
 }
 
-// Values and their positions: the position first, the value is the element there.
 template <typename Meta>
-std::tuple<at::Tensor&, at::Tensor&> extreme_dim_out(const KernelId& kernel, const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& values,
+std::tuple<at::Tensor&, at::Tensor&> extreme_dim_out(bool largest, const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& values,
                                                      at::Tensor& indices) {
   WithOutputs<Meta> call(values, indices);
   call.meta(self, dim, keepdim);
-  const at::Tensor& out_values = call.output(0);
-  const at::Tensor& out_indices = call.output(1);
-  if (out_values.numel() != 0) {
-    const AxisView view = axis_view(self, dim);
-    const at::Tensor dense_values = out_values.is_contiguous() ? out_values : empty_device(out_values.sizes(), out_values.scalar_type(), self.device());
-    const at::Tensor dense_indices = out_indices.is_contiguous() ? out_indices : empty_device(out_indices.sizes(), at::kLong, self.device());
-    launch_kernel(kernel, {dense_values, dense_indices, view.storage}, view.sizes());
-    if (!dense_values.is_same(out_values)) out_values.copy_(dense_values);
-    if (!dense_indices.is_same(out_indices)) out_indices.copy_(dense_indices);
+  if (call.output(0).numel() != 0) {
+    with_index(largest, self, dimension_mask(Dims(c10::IntArrayRef(dim)), self.dim()), call.output(0), call.output(1));
   }
   call.finish();
   return {values, indices};
 }
 
 std::tuple<at::Tensor&, at::Tensor&> max_dim_out(const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& values, at::Tensor& indices) {
-  static const KernelId kernel("max_dim");
-  return extreme_dim_out<at::meta::structured_max_dim>(kernel, self, dim, keepdim, values, indices);
+  return extreme_dim_out<at::meta::structured_max_dim>(true, self, dim, keepdim, values, indices);
 }
 
 std::tuple<at::Tensor&, at::Tensor&> min_dim_out(const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& values, at::Tensor& indices) {
-  static const KernelId kernel("min_dim");
-  return extreme_dim_out<at::meta::structured_min_dim>(kernel, self, dim, keepdim, values, indices);
+  return extreme_dim_out<at::meta::structured_min_dim>(false, self, dim, keepdim, values, indices);
 }
 
 const KernelId& any_kernel() {
@@ -259,46 +260,60 @@ at::Tensor& linalg_vector_norm_out(const at::Tensor& self, const at::Scalar& ord
   return out;
 }
 
-at::Tensor centred_squares(const at::Tensor& self, const at::Tensor& mean) {
-  const at::Tensor centred = self.sub(mean);
-  return centred.mul(centred);
+// [kept] of a reduction over the mask, or with sizes of 1 for the reduced dimensions.
+c10::SmallVector<int64_t, 8> reduced_sizes(const at::Tensor& self, const c10::SmallVector<bool, 8>& mask, bool keepdim) {
+  c10::SmallVector<int64_t, 8> sizes;
+  for (int64_t i = 0; i < self.dim(); ++i) {
+    if (!mask[static_cast<size_t>(i)]) {
+      sizes.push_back(self.size(i));
+    } else if (keepdim) {
+      sizes.push_back(1);
+    }
+  }
+  return sizes;
 }
 
-// Two passes: the mean, then the squares around it.
-std::tuple<at::Tensor, at::Tensor> variance_and_mean(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction, bool keepdim) {
-  TORCH_CHECK(at::isFloatingType(self.scalar_type()), "var and std need a floating point input, got ", self.scalar_type());
+std::tuple<at::Tensor, at::Tensor> moments(bool root, bool with_mean, const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction,
+                                           bool keepdim) {
+  static const KernelId variance_kernel("variance");
+  static const KernelId deviation_kernel("standard_deviation");
+  TORCH_CHECK(at::isFloatingType(self.scalar_type()), "std and var only support floating point dtypes, got ", self.scalar_type());
   const auto mask = dimension_mask(dim, self.dim());
-  c10::SmallVector<int64_t, 8> dims;
-  double count = 1;
-  for (int64_t i = 0; i < self.dim(); ++i) {
-    if (!mask[static_cast<size_t>(i)]) continue;
-    dims.push_back(i);
-    count *= static_cast<double>(self.size(i));
+  const auto sizes = reduced_sizes(self, mask, keepdim);
+  at::Tensor out = empty_device(sizes, self.scalar_type(), self.device());
+  at::Tensor mean = with_mean ? empty_device(sizes, self.scalar_type(), self.device()) : at::Tensor();
+  if (out.numel() == 0) return {out, mean};
+  if (self.numel() == 0) {
+    out.fill_(NAN);
+    if (with_mean) mean.fill_(NAN);
+    return {out, mean};
   }
-  const double degrees = std::max(0.0, count - (correction ? correction->toDouble() : 1.0));
-  const at::ScalarType accumulate = self.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  const at::Tensor mean = self.mean(dims, /*keepdim=*/true, accumulate);
-  at::Tensor variance = centred_squares(self, mean).sum(dims, keepdim).div(degrees);
-  return {variance.to(self.scalar_type()), (keepdim ? mean : mean.sum(dims, false)).to(self.scalar_type())};
+  const ReductionView view = reduction_view(self, mask);
+  launch_kernel(root ? deviation_kernel : variance_kernel, {out, mean, view.storage}, view.sizes, {correction ? correction->toDouble() : 1.0});
+  return {out, mean};
 }
 
 at::Tensor variance_of(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction, bool keepdim) {
-  return std::get<0>(variance_and_mean(self, dim, correction, keepdim));
+  return std::get<0>(moments(false, false, self, dim, correction, keepdim));
+}
+at::Tensor standard_deviation(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction, bool keepdim) {
+  return std::get<0>(moments(true, false, self, dim, correction, keepdim));
 }
 at::Tensor& variance_out(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction, bool keepdim, at::Tensor& out) {
   const at::Tensor variance = variance_of(self, dim, correction, keepdim);
   at::native::resize_output(out, variance.sizes());
   return out.copy_(variance);
 }
-at::Tensor standard_deviation(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction, bool keepdim) {
-  return variance_of(self, dim, correction, keepdim).sqrt();
+at::Tensor& standard_deviation_out(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction, bool keepdim, at::Tensor& out) {
+  const at::Tensor deviation = standard_deviation(self, dim, correction, keepdim);
+  at::native::resize_output(out, deviation.sizes());
+  return out.copy_(deviation);
 }
-at::Tensor& std_out(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction, bool keepdim, at::Tensor& out) {
-  return variance_out(self, dim, correction, keepdim, out).sqrt_();
+std::tuple<at::Tensor, at::Tensor> variance_and_mean(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction, bool keepdim) {
+  return moments(false, true, self, dim, correction, keepdim);
 }
 std::tuple<at::Tensor, at::Tensor> deviation_and_mean(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction, bool keepdim) {
-  auto [variance, mean] = variance_and_mean(self, dim, correction, keepdim);
-  return {variance.sqrt(), mean};
+  return moments(true, true, self, dim, correction, keepdim);
 }
 
 at::Tensor count_nonzero(const at::Tensor& self, c10::IntArrayRef dims) { return self.ne(0).sum(dims); }
@@ -314,9 +329,12 @@ at::Tensor& scan_out(const KernelId& kernel, const at::Tensor& self, int64_t dim
   call.meta(self, dim, dtype);
   const at::Tensor& result = call.output();
   if (result.numel() != 0) {
-    const AxisView view = axis_view(self.contiguous(), dim);
+    const AxisView view = axis_view(self, dim);
     const at::Tensor dense = result.is_contiguous() ? result : empty_device(result.sizes(), result.scalar_type(), result.device());
-    launch_kernel(kernel, {dense, view.storage}, {view.outer, view.axis, view.inner});
+    const AxisView target = axis_view(dense, dim);
+    launch_kernel(kernel, {dense, view.storage},
+                  {view.outer, view.axis, view.inner, view.outer_stride, view.axis_stride, view.inner_stride, target.outer_stride, target.axis_stride,
+                   target.inner_stride});
     if (!dense.is_same(result)) result.copy_(dense);
   }
   call.finish();
@@ -324,12 +342,12 @@ at::Tensor& scan_out(const KernelId& kernel, const at::Tensor& self, int64_t dim
 }
 
 at::Tensor& cumsum_out(const at::Tensor& self, int64_t dim, std::optional<at::ScalarType> dtype, at::Tensor& out) {
-  static const KernelId kernel("cumsum");
+  static const KernelId kernel("cumulative_sum");
   return scan_out<at::meta::structured_cumsum>(kernel, self, dim, dtype, out);
 }
 
 at::Tensor& cumprod_out(const at::Tensor& self, int64_t dim, std::optional<at::ScalarType> dtype, at::Tensor& out) {
-  static const KernelId kernel("cumprod");
+  static const KernelId kernel("cumulative_product");
   return scan_out<at::meta::structured_cumprod>(kernel, self, dim, dtype, out);
 }
 
@@ -361,7 +379,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("var.correction", variance_of);
   library.impl("var.correction_out", variance_out);
   library.impl("std.correction", standard_deviation);
-  library.impl("std.correction_out", std_out);
+  library.impl("std.correction_out", standard_deviation_out);
   library.impl("var_mean.correction", variance_and_mean);
   library.impl("std_mean.correction", deviation_and_mean);
   library.impl("count_nonzero.dim_IntList", count_nonzero);

@@ -5,6 +5,7 @@
 #include <torch/library.h>
 
 #include "kernels/cpp/sort.h"
+#include "torch_backend/dtypes.h"
 #include "torch_backend/launch.h"
 #include "torch_backend/operators/geometry.h"
 #include "torch_backend/operators/structured.h"
@@ -30,7 +31,7 @@ void sort_into(const at::Tensor& self, int64_t dim, int64_t kept, bool descendin
   arguments.length = view.columns;
   arguments.kept = kept;
   arguments.row_stride = view.row_stride;
-  arguments.dtype = dtype_of(self.scalar_type());
+  arguments.dtype = chip_dtype(self.scalar_type()).dtype;
   arguments.is_unsigned = self.scalar_type() == c10::kByte;
   arguments.descending = descending;
   launch_cpp_kernel(kernel, self.device().index(), arguments);
