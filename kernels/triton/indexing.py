@@ -1,7 +1,8 @@
-"""Gather and scatter of single elements by up to four index tensors: index, gather, index_select, index_put, scatter and their kin.
+"""Gather and scatter of single elements by up to four index tensors: index, gather, index_put, scatter and their kin.
 
-All of them are one address rule over a box of at most five dimensions (innermost first): a fixed side with one stride a dimension, and an
-indexed side whose address adds, for each index tensor k, stride_k * index_k[box position]. Negative indices count from the end.
+All of them are one address rule over a box of at most five dimensions (innermost first): a fixed side with one stride
+a dimension, and an indexed side whose address adds, for each index tensor k, stride_k * index_k[box position].
+Negative indices count from the end.
 """
 
 from typing import Any
@@ -9,7 +10,17 @@ from typing import Any
 import triton
 import triton.language as tl
 
-from mtia_sim_kernels.launch_shape import Argument, ChipLimits, Launch, Tensor, block_limit, ceil_div, launch_shape, next_power_of_2, programs_for
+from mtia_sim_kernels.launch_shape import (
+    Argument,
+    ChipLimits,
+    Launch,
+    Tensor,
+    block_limit,
+    ceil_div,
+    launch_shape,
+    next_power_of_2,
+    programs_for,
+)
 
 MAX_DIMS = 5
 MAX_INDICES = 4
@@ -67,13 +78,21 @@ def index_elements(
         linear = tl.where(inside, linear, 0)
         fixed_offset = box_offset(linear, n0, n1, n2, n3, f0, f1, f2, f3, f4, NDIM)
         offset = box_offset(linear, n0, n1, n2, n3, x0, x1, x2, x3, x4, NDIM)
-        offset += indexed_offset(index0, box_offset(linear, n0, n1, n2, n3, a0, a1, a2, a3, a4, NDIM), inside, size_a, stride_a)
+        offset += indexed_offset(
+            index0, box_offset(linear, n0, n1, n2, n3, a0, a1, a2, a3, a4, NDIM), inside, size_a, stride_a
+        )
         if INDICES > 1:
-            offset += indexed_offset(index1, box_offset(linear, n0, n1, n2, n3, b0, b1, b2, b3, b4, NDIM), inside, size_b, stride_b)
+            offset += indexed_offset(
+                index1, box_offset(linear, n0, n1, n2, n3, b0, b1, b2, b3, b4, NDIM), inside, size_b, stride_b
+            )
         if INDICES > 2:
-            offset += indexed_offset(index2, box_offset(linear, n0, n1, n2, n3, c0, c1, c2, c3, c4, NDIM), inside, size_c, stride_c)
+            offset += indexed_offset(
+                index2, box_offset(linear, n0, n1, n2, n3, c0, c1, c2, c3, c4, NDIM), inside, size_c, stride_c
+            )
         if INDICES > 3:
-            offset += indexed_offset(index3, box_offset(linear, n0, n1, n2, n3, d0, d1, d2, d3, d4, NDIM), inside, size_d, stride_d)
+            offset += indexed_offset(
+                index3, box_offset(linear, n0, n1, n2, n3, d0, d1, d2, d3, d4, NDIM), inside, size_d, stride_d
+            )
         if MODE == "take":
             tl.store(fixed + fixed_offset, tl.load(indexed + offset, mask=inside), mask=inside)
         else:
@@ -91,12 +110,14 @@ def index_elements(
 def index_launch(mode: str, dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Launch:
     """tensors (fixed side, indexed side, index tensors ...).
 
-    sizes: (ndim, number of index tensors, shape, strides of the fixed side, strides of the indexed side, then for each index tensor its
-    strides, the size of the dimension that it indexes and that dimension's stride): innermost first, in elements.
+    sizes: (ndim, number of index tensors, shape, strides of the fixed side, strides of the indexed side, then for each
+    index tensor its strides, the size of the dimension that it indexes and that dimension's stride): innermost first.
     """
     ndim, indices = sizes[0], sizes[1]
     if ndim > MAX_DIMS or indices > MAX_INDICES:
-        raise ValueError(f"indexing takes {MAX_DIMS} dimensions and {MAX_INDICES} index tensors at most, got {ndim} and {indices}")
+        raise ValueError(
+            f"indexing takes {MAX_DIMS} dimensions and {MAX_INDICES} index tensors at most, got {ndim} and {indices}"
+        )
     rest = list(sizes[2:])
 
     def take(count: int) -> list[int]:
@@ -186,7 +207,10 @@ def nonzero_coordinates(out, flags, places, count, tiles, n0, n1, n2, n3, NDIM: 
 
 @launch_shape("nonzero")
 def nonzero_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Launch:
-    """tensors (out i64 [hits, ndim], flags bool [count], places i64: inclusive sums of the flags); sizes: the shape, innermost first."""
+    """tensors (out i64 [hits, ndim], flags bool [count], places i64: inclusive sums of the flags).
+
+    sizes: the shape, innermost first.
+    """
     ndim = len(sizes)
     if ndim > MAX_DIMS:
         raise ValueError(f"nonzero takes {MAX_DIMS} dimensions at most, got {ndim}")
@@ -195,6 +219,12 @@ def nonzero_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLim
         count *= size
     block = min(block_limit(chip, 64, 4096), next_power_of_2(max(count, 16)))
     tiles = ceil_div(count, block)
-    arguments: dict[str, Argument] = {"out": Tensor(0), "flags": Tensor(1), "places": Tensor(2), "count": count, "tiles": tiles}
+    arguments: dict[str, Argument] = {
+        "out": Tensor(0),
+        "flags": Tensor(1),
+        "places": Tensor(2),
+        "count": count,
+        "tiles": tiles,
+    }
     arguments |= named("n", list(sizes), MAX_DIMS - 1, 1)
     return Launch(nonzero_coordinates, (programs_for(chip, tiles)[0], 1, 1), arguments, {"NDIM": ndim, "BLOCK": block})

@@ -64,7 +64,9 @@ class LaunchBridge:
             if name in constants:
                 continue
             if name not in launch.arguments:
-                raise TypeError(f"the launch shape of {launch.kernel.fn.__name__} gives no value for its parameter {name!r}")
+                raise TypeError(
+                    f"the launch shape of {launch.kernel.fn.__name__} gives no value for its parameter {name!r}"
+                )
             argument = launch.arguments[name]
             if argument is None:
                 continue  # the compiler takes a parameter that nobody passes as None
@@ -72,7 +74,12 @@ class LaunchBridge:
             if isinstance(argument, Workspace):
                 size = argument.elements * launch_shape.DTYPE_BYTES[argument.dtype]
                 workspaces[argument.index] = max(workspaces.get(argument.index, 0), size)
-        key = (launch.kernel, tuple(signature.items()), tuple(sorted(constants.items())), tuple(sorted(launch.options.items())))
+        key = (
+            launch.kernel,
+            tuple(signature.items()),
+            tuple(sorted(constants.items())),
+            tuple(sorted(launch.options.items())),
+        )
         program = self._programs.get(key)
         if program is None:
             compiled = triton_mtia_sim.compile_launch(launch.kernel, signature, constants, dict(launch.options))

@@ -1,4 +1,4 @@
-// Dropout: the mask is drawn and applied in one kernel.
+// Dropout: the mask is drawn and applied in one kernel (the backward is a row of the element-wise table).
 #include <torch/library.h>
 
 #include "torch_backend/generator.h"
@@ -23,12 +23,9 @@ std::tuple<at::Tensor, at::Tensor> dropout(const at::Tensor& input, double p, st
   return {out, mask};
 }
 
-at::Tensor dropout_backward(const at::Tensor& grad, const at::Tensor& mask, double scale) { return grad.mul(mask).mul_(scale); }
-
 }  // namespace
 }  // namespace mtia::torch_backend
 
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("native_dropout", mtia::torch_backend::dropout);
-  library.impl("native_dropout_backward", mtia::torch_backend::dropout_backward);
 }
