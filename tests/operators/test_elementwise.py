@@ -230,7 +230,8 @@ def test_integers(dtype: torch.dtype) -> None:
     "function",
     [
         F.silu, F.gelu, lambda t: F.gelu(t, approximate="tanh"), F.relu, F.sigmoid, F.tanh, F.softplus, F.elu,
-        F.leaky_relu, F.logsigmoid, F.mish, F.hardswish, F.hardtanh, lambda t: t.exp() * t.cos(), lambda t: (t * t).rsqrt(),
+        F.leaky_relu, F.logsigmoid, F.mish, F.hardswish, F.hardtanh,
+        lambda t: t.exp() * t.cos(), lambda t: (t * t).rsqrt(),
     ],
 )  # fmt: skip
 def test_gradients(function) -> None:  # type: ignore[no-untyped-def]
