@@ -49,8 +49,7 @@ py::dict counters_dict(int device) {
   for (size_t unit = 0; unit < unit_count; ++unit)
     busy[py::str(std::string(name_of(static_cast<Unit>(unit))))] = total.busy_fraction(static_cast<Unit>(unit));
   // Both directions of the link, averaged, as the units are averaged over the PEs.
-  busy["host_link"] =
-      counters.elapsed_seconds > 0 ? counters.host_link_seconds / (2 * counters.elapsed_seconds) : 0.0;
+  busy["host_link"] = counters.elapsed_seconds > 0 ? counters.host_link_seconds / (2 * counters.elapsed_seconds) : 0.0;
   py::dict result;
   result["launches"] = total.launches;
   result["copies"] = counters.copies;

@@ -44,11 +44,13 @@ std::shared_ptr<const LaunchPlan> plan_of(const py::object& encoded) {
 // Called from any thread, without the GIL.
 class PythonPlanCompiler {
  public:
-  explicit PythonPlanCompiler(py::function function) : function_(new py::function(std::move(function))) {}  // lives as long as the process
+  explicit PythonPlanCompiler(py::function function)
+      : function_(new py::function(std::move(function))) {}  // lives as long as the process
 
   std::shared_ptr<const LaunchPlan> operator()(const PlanRequest& request) const {
     const py::gil_scoped_acquire gil;
-    return plan_of((*function_)(request.kernel, py::tuple(py::cast(request.dtypes)), py::tuple(py::cast(request.sizes)), request.device));
+    return plan_of((*function_)(request.kernel, py::tuple(py::cast(request.dtypes)), py::tuple(py::cast(request.sizes)),
+                                request.device));
   }
 
  private:
@@ -56,7 +58,8 @@ class PythonPlanCompiler {
 };
 
 // (name, operands, operators, promote_to_float, result_is_bool, unpromoted)
-using EncodedRow = std::tuple<std::string, std::vector<std::string>, std::vector<std::string>, bool, bool, std::vector<std::string>>;
+using EncodedRow =
+    std::tuple<std::string, std::vector<std::string>, std::vector<std::string>, bool, bool, std::vector<std::string>>;
 
 std::vector<std::string> register_elementwise(const std::vector<EncodedRow>& rows) {
   std::vector<torch_backend::ElementwiseRow> decoded;
@@ -70,8 +73,10 @@ std::vector<std::string> register_elementwise(const std::vector<EncodedRow>& row
 
 void bind_operators(py::module_& module) {
   module.def(
-      "set_plan_compiler", [](py::function function) { torch_backend::set_plan_compiler(PythonPlanCompiler(std::move(function))); },
-      py::arg("function"), "Installs function(kernel, dtypes, sizes, device) -> plan, called for every new kernel, dtypes and sizes.");
+      "set_plan_compiler",
+      [](py::function function) { torch_backend::set_plan_compiler(PythonPlanCompiler(std::move(function))); },
+      py::arg("function"),
+      "Installs function(kernel, dtypes, sizes, device) -> plan, called for every new kernel, dtypes and sizes.");
   module.def("register_elementwise", &register_elementwise, py::arg("rows"),
              "Registers the element-wise table's operators for the device; returns their names.");
   module.def("fallback_counts", &torch_backend::fallback_counts, "Operators that ran on the CPU, and how often.");

@@ -47,15 +47,18 @@ std::string describe_tensors(c10::ArrayRef<c10::IValue> arguments) {
 void fallback(const c10::OperatorHandle& operation, c10::DispatchKeySet, torch::jit::Stack* stack) {
   const std::string name = c10::toString(operation.operator_name());
   const c10::ArrayRef<c10::IValue> arguments = torch::jit::last(*stack, operation.schema().arguments().size());
-  TORCH_CHECK_NOT_IMPLEMENTED(cpu_fallback_allowed(), "Unimplemented: ", name, " has no mtia_sim kernel (called with ", describe_tensors(arguments),
-                              "); compute it on the CPU with tensor.cpu(), set MTIA_SIM_CPU_FALLBACK=1 to let mtia_sim do that for every such "
-                              "operator, or add a kernel (CONTRIBUTING.md, \"how to add an operator\")");
+  TORCH_CHECK_NOT_IMPLEMENTED(
+      cpu_fallback_allowed(), "Unimplemented: ", name, " has no mtia_sim kernel (called with ",
+      describe_tensors(arguments),
+      "); compute it on the CPU with tensor.cpu(), set MTIA_SIM_CPU_FALLBACK=1 to let mtia_sim do that for every such "
+      "operator, or add a kernel (CONTRIBUTING.md, \"how to add an operator\")");
   bool first = false;
   {
     const std::lock_guard lock(counts_mutex());
     first = ++counts()[name] == 1;
   }
-  if (first) TORCH_WARN(name, " runs on the CPU (MTIA_SIM_CPU_FALLBACK=1); torch.mtia_sim.fallbacks() counts such calls");
+  if (first)
+    TORCH_WARN(name, " runs on the CPU (MTIA_SIM_CPU_FALLBACK=1); torch.mtia_sim.fallbacks() counts such calls");
   at::native::cpu_fallback(operation, stack, /*error_on_views=*/true);
 }
 
@@ -73,4 +76,6 @@ void reset_fallback_counts() {
 
 }  // namespace mtia::torch_backend
 
-TORCH_LIBRARY_IMPL(_, PrivateUse1, library) { library.fallback(torch::CppFunction::makeFromBoxedFunction<&mtia::torch_backend::fallback>()); }
+TORCH_LIBRARY_IMPL(_, PrivateUse1, library) {
+  library.fallback(torch::CppFunction::makeFromBoxedFunction<&mtia::torch_backend::fallback>());
+}

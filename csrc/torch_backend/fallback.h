@@ -1,4 +1,5 @@
-// What happens to an operator without a kernel: it raises, or, where the user asked for it, runs on the CPU and is counted.
+// What happens to an operator without a kernel: it raises, or, where the user asked for it, runs on the CPU and is
+// counted.
 #pragma once
 
 #include <cstdint>

@@ -51,7 +51,9 @@ KernelId::KernelId(std::string_view name) : value_(kernel_names().intern(name)) 
 const std::string& KernelId::name() const { return kernel_names().name(value_); }
 
 ScalarArgument::ScalarArgument(const c10::Scalar& value) : is_integer_(!value.isFloatingPoint()), floating_(0) {
-  TORCH_CHECK_TYPE(!value.isComplex(), "mtia_sim has no complex arithmetic, got a complex number; compute with its real and imaginary parts");
+  TORCH_CHECK_TYPE(
+      !value.isComplex(),
+      "mtia_sim has no complex arithmetic, got a complex number; compute with its real and imaginary parts");
   if (is_integer_) {
     integer_ = value.isBoolean() ? static_cast<int64_t>(value.toBool()) : value.toLong();
   } else {
@@ -63,40 +65,65 @@ uint64_t ScalarArgument::bits(DType dtype) const {
   if (!is_float(dtype)) {
     const int64_t integer = is_integer_ ? integer_ : static_cast<int64_t>(floating_);
     switch (dtype) {
-      case DType::I1: return integer != 0 ? 1 : 0;
-      case DType::I8: return static_cast<uint64_t>(static_cast<int64_t>(static_cast<int8_t>(integer)));
-      case DType::I16: return static_cast<uint64_t>(static_cast<int64_t>(static_cast<int16_t>(integer)));
-      case DType::I32: return static_cast<uint64_t>(static_cast<int64_t>(static_cast<int32_t>(integer)));
-      default: return static_cast<uint64_t>(integer);
+      case DType::I1:
+        return integer != 0 ? 1 : 0;
+      case DType::I8:
+        return static_cast<uint64_t>(static_cast<int64_t>(static_cast<int8_t>(integer)));
+      case DType::I16:
+        return static_cast<uint64_t>(static_cast<int64_t>(static_cast<int16_t>(integer)));
+      case DType::I32:
+        return static_cast<uint64_t>(static_cast<int64_t>(static_cast<int32_t>(integer)));
+      default:
+        return static_cast<uint64_t>(integer);
     }
   }
   const double floating = is_integer_ ? static_cast<double>(integer_) : floating_;
   switch (dtype) {
-    case DType::F64: return std::bit_cast<uint64_t>(floating);
-    case DType::F32: return bits_of_float(static_cast<float>(floating));
-    case DType::F16: return f16_from_f32(static_cast<float>(floating));
-    case DType::BF16: return bf16_from_f32(static_cast<float>(floating));
-    case DType::F8E4M3: return f8e4m3_from_f32(static_cast<float>(floating));
-    default: return f8e5m2_from_f32(static_cast<float>(floating));
+    case DType::F64:
+      return std::bit_cast<uint64_t>(floating);
+    case DType::F32:
+      return bits_of_float(static_cast<float>(floating));
+    case DType::F16:
+      return f16_from_f32(static_cast<float>(floating));
+    case DType::BF16:
+      return bf16_from_f32(static_cast<float>(floating));
+    case DType::F8E4M3:
+      return f8e4m3_from_f32(static_cast<float>(floating));
+    default:
+      return f8e5m2_from_f32(static_cast<float>(floating));
   }
 }
 
 std::string_view dtype_name(c10::ScalarType dtype) {
   switch (dtype) {
-    case c10::kBool: return "bool";
-    case c10::kByte: return "u8";
-    case c10::kChar: return "i8";
-    case c10::kShort: return "i16";
-    case c10::kInt: return "i32";
-    case c10::kLong: return "i64";
-    case c10::kHalf: return "fp16";
-    case c10::kBFloat16: return "bf16";
-    case c10::kFloat: return "fp32";
-    case c10::kDouble: return "fp64";
-    case c10::kFloat8_e4m3fn: return "fp8e4m3";
-    case c10::kFloat8_e5m2: return "fp8e5m2";
+    case c10::kBool:
+      return "bool";
+    case c10::kByte:
+      return "u8";
+    case c10::kChar:
+      return "i8";
+    case c10::kShort:
+      return "i16";
+    case c10::kInt:
+      return "i32";
+    case c10::kLong:
+      return "i64";
+    case c10::kHalf:
+      return "fp16";
+    case c10::kBFloat16:
+      return "bf16";
+    case c10::kFloat:
+      return "fp32";
+    case c10::kDouble:
+      return "fp64";
+    case c10::kFloat8_e4m3fn:
+      return "fp8e4m3";
+    case c10::kFloat8_e5m2:
+      return "fp8e5m2";
     default:
-      TORCH_CHECK_TYPE(false, "mtia_sim computes with bool, uint8, int8 to int64, float8_e4m3fn, float8_e5m2, float16, bfloat16, float32 and float64, got ",
+      TORCH_CHECK_TYPE(false,
+                       "mtia_sim computes with bool, uint8, int8 to int64, float8_e4m3fn, float8_e5m2, float16, "
+                       "bfloat16, float32 and float64, got ",
                        dtype, "; convert the tensor first");
   }
 }
@@ -154,8 +181,10 @@ class PlanCache {
   };
 
   static void pack(const KernelCall& call, Key& key) {
-    // Devices of one process have one chip, yet a loaded program belongs to its device's emulator: the device is in the key.
-    key.words[0] = static_cast<uint64_t>(call.kernel_) << 32 | static_cast<uint64_t>(static_cast<uint8_t>(call.device_));
+    // Devices of one process have one chip, yet a loaded program belongs to its device's emulator: the device is in the
+    // key.
+    key.words[0] =
+        static_cast<uint64_t>(call.kernel_) << 32 | static_cast<uint64_t>(static_cast<uint8_t>(call.device_));
     key.words[1] = static_cast<uint64_t>(call.n_dtypes_) << 8 | call.n_sizes_;
     size_t count = 2;
     const size_t words = (call.n_dtypes_ + 7U) / 8U;
@@ -179,7 +208,8 @@ class PlanCache {
     for (size_t slot = hash & (table_.size() - 1);; slot = (slot + 1) & (table_.size() - 1)) {
       const Entry& entry = table_[slot];
       if (entry.plan == nullptr) return nullptr;
-      if (entry.hash == hash && entry.key.size() == key.count && std::memcmp(entry.key.data(), key.words.data(), key.count * 8) == 0) {
+      if (entry.hash == hash && entry.key.size() == key.count &&
+          std::memcmp(entry.key.data(), key.words.data(), key.count * 8) == 0) {
         return &entry;
       }
     }
@@ -197,7 +227,8 @@ class PlanCache {
         if (entry.plan != nullptr) place(std::move(entry));
       }
     }
-    place({hash, std::vector<uint64_t>(key.words.begin(), key.words.begin() + static_cast<ptrdiff_t>(key.count)), std::move(plan)});
+    place({hash, std::vector<uint64_t>(key.words.begin(), key.words.begin() + static_cast<ptrdiff_t>(key.count)),
+           std::move(plan)});
     ++count_;
   }
 
@@ -233,14 +264,16 @@ KernelCall& KernelCall::tensor(const at::TensorBase& tensor) {
     address(nullptr);
     return dtype_code(absent_dtype);
   }
-  TORCH_CHECK(tensor.is_privateuseone() && tensor.get_device() == device_, kernel_names().name(kernel_), ": expected all tensors on mtia_sim:",
-              static_cast<int>(device_), ", found one on ", tensor.device(), "; move it with .to('mtia_sim:", static_cast<int>(device_), "')");
+  TORCH_CHECK(tensor.is_privateuseone() && tensor.get_device() == device_, kernel_names().name(kernel_),
+              ": expected all tensors on mtia_sim:", static_cast<int>(device_), ", found one on ", tensor.device(),
+              "; move it with .to('mtia_sim:", static_cast<int>(device_), "')");
   address(tensor.const_data_ptr());
   return dtype(tensor.scalar_type());
 }
 
 KernelCall& KernelCall::address(const void* address) {
-  TORCH_INTERNAL_ASSERT(n_tensors_ < max_tensors, kernel_names().name(kernel_), " has more than ", max_tensors, " tensors");
+  TORCH_INTERNAL_ASSERT(n_tensors_ < max_tensors, kernel_names().name(kernel_), " has more than ", max_tensors,
+                        " tensors");
   addresses_[n_tensors_++] = reinterpret_cast<uint64_t>(address);
   return *this;
 }
@@ -280,7 +313,8 @@ PlanRequest KernelCall::request() const {
 
 void KernelCall::launch() {
   const std::shared_ptr<const LaunchPlan> plan = plan_cache().find_or_make(*this);
-  c10::SmallVector<c10::DataPtr, 2> workspaces;  // freed after the push: the caching allocator reuses memory in stream order
+  c10::SmallVector<c10::DataPtr, 2>
+      workspaces;  // freed after the push: the caching allocator reuses memory in stream order
   for (const uint64_t bytes : plan->workspace_bytes) workspaces.push_back(allocate_on(device_, bytes));
   for (const PlannedLaunch& planned : plan->launches) {
     emulator::Launch launch;
@@ -288,20 +322,30 @@ void KernelCall::launch() {
     launch.grid = planned.grid;
     for (const ArgumentSlot& slot : planned.slots) {
       switch (slot.source) {
-        case ArgumentSlot::Source::tensor: launch.arguments.push_back(addresses_[slot.index]); break;
-        case ArgumentSlot::Source::scalar: launch.arguments.push_back(scalars_[slot.index].bits(slot.dtype)); break;
-        case ArgumentSlot::Source::constant: launch.arguments.push_back(slot.bits); break;
-        case ArgumentSlot::Source::workspace: launch.arguments.push_back(reinterpret_cast<uint64_t>(workspaces[slot.index].get())); break;
+        case ArgumentSlot::Source::tensor:
+          launch.arguments.push_back(addresses_[slot.index]);
+          break;
+        case ArgumentSlot::Source::scalar:
+          launch.arguments.push_back(scalars_[slot.index].bits(slot.dtype));
+          break;
+        case ArgumentSlot::Source::constant:
+          launch.arguments.push_back(slot.bits);
+          break;
+        case ArgumentSlot::Source::workspace:
+          launch.arguments.push_back(reinterpret_cast<uint64_t>(workspaces[slot.index].get()));
+          break;
       }
     }
     submit(device_, std::move(launch));
   }
 }
 
-void submit(c10::DeviceIndex device, emulator::Launch&& launch) { device_of(device).launch(current_stream_id(device), std::move(launch)); }
+void submit(c10::DeviceIndex device, emulator::Launch&& launch) {
+  device_of(device).launch(current_stream_id(device), std::move(launch));
+}
 
-void launch_kernel(const KernelId& kernel, std::initializer_list<std::reference_wrapper<const at::TensorBase>> tensors, c10::IntArrayRef sizes,
-                   std::initializer_list<ScalarArgument> scalars) {
+void launch_kernel(const KernelId& kernel, std::initializer_list<std::reference_wrapper<const at::TensorBase>> tensors,
+                   c10::IntArrayRef sizes, std::initializer_list<ScalarArgument> scalars) {
   KernelCall call(kernel, tensors.begin()->get().device().index());
   for (const at::TensorBase& tensor : tensors) call.tensor(tensor);
   call.sizes(sizes);

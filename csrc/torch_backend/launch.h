@@ -1,7 +1,9 @@
-// From an ATen operator to the work queue: the plan cache (see docs/architecture.md, rule "Python compiles, C++ launches").
+// From an ATen operator to the work queue: the plan cache (see docs/architecture.md, rule "Python compiles, C++
+// launches").
 //
-// A kernel is called by name with device tensors, sizes and run-time numbers. Name, dtypes and sizes are the key of a plan (programs, grids,
-// argument slots); the first call of a key makes the plan in Python, the next ones only pack arguments and push them to the queue.
+// A kernel is called by name with device tensors, sizes and run-time numbers. Name, dtypes and sizes are the key of a
+// plan (programs, grids, argument slots); the first call of a key makes the plan in Python, the next ones only pack
+// arguments and push them to the queue.
 #pragma once
 
 #include <ATen/core/TensorBase.h>
@@ -136,8 +138,8 @@ class KernelCall {
 };
 
 // launch_kernel(kernel, {out, in}, {rows, columns}, {eps}): the device is that of the first tensor.
-void launch_kernel(const KernelId& kernel, std::initializer_list<std::reference_wrapper<const at::TensorBase>> tensors, c10::IntArrayRef sizes,
-                   std::initializer_list<ScalarArgument> scalars = {});
+void launch_kernel(const KernelId& kernel, std::initializer_list<std::reference_wrapper<const at::TensorBase>> tensors,
+                   c10::IntArrayRef sizes, std::initializer_list<ScalarArgument> scalars = {});
 
 // Puts a launch into the queue of the current stream.
 void submit(c10::DeviceIndex device, emulator::Launch&& launch);

@@ -7,8 +7,9 @@
 
 namespace mtia::kernels {
 
-// values[row][i], indices[row][i] = the i-th of source's row in order and where it stood, for i < kept. Equal elements keep their order; NaN
-// counts as the largest. values [rows, kept] and indices int64 [rows, kept] are contiguous. A row of the source has the element strides below.
+// values[row][i], indices[row][i] = the i-th of source's row in order and where it stood, for i < kept. Equal elements
+// keep their order; NaN counts as the largest. values [rows, kept] and indices int64 [rows, kept] are contiguous. A row
+// of the source has the element strides below.
 struct SortArguments {
   uint64_t values = 0;
   uint64_t indices = 0;

@@ -14,15 +14,20 @@
 namespace mtia::torch_backend {
 namespace {
 
-bool is_flash_dtype(c10::ScalarType dtype) { return dtype == c10::kFloat || dtype == c10::kBFloat16 || dtype == c10::kHalf; }
+bool is_flash_dtype(c10::ScalarType dtype) {
+  return dtype == c10::kFloat || dtype == c10::kBFloat16 || dtype == c10::kHalf;
+}
 
 // The flash kernels take every call but: other dtypes, ragged or fewer dimensions, and a mask that wants a gradient.
-int64_t choose_backend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const std::optional<at::Tensor>& mask, double, bool,
-                       std::optional<double>, bool) {
-  const bool shapes = query.dim() == 4 && key.dim() == 4 && value.dim() == 4 && query.numel() != 0 && key.numel() != 0 && value.numel() != 0;
-  const bool dtypes = is_flash_dtype(query.scalar_type()) && key.scalar_type() == query.scalar_type() && value.scalar_type() == query.scalar_type();
+int64_t choose_backend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                       const std::optional<at::Tensor>& mask, double, bool, std::optional<double>, bool) {
+  const bool shapes = query.dim() == 4 && key.dim() == 4 && value.dim() == 4 && query.numel() != 0 &&
+                      key.numel() != 0 && value.numel() != 0;
+  const bool dtypes = is_flash_dtype(query.scalar_type()) && key.scalar_type() == query.scalar_type() &&
+                      value.scalar_type() == query.scalar_type();
   const bool mask_gradient = mask.has_value() && mask->defined() && mask->requires_grad();
-  const bool flash = shapes && dtypes && !mask_gradient && query.size(1) % key.size(1) == 0 && key.size(1) == value.size(1);
+  const bool flash =
+      shapes && dtypes && !mask_gradient && query.size(1) % key.size(1) == 0 && key.size(1) == value.size(1);
   return static_cast<int64_t>(flash ? at::SDPBackend::overrideable : at::SDPBackend::math);
 }
 
@@ -31,16 +36,19 @@ struct Shape {
 };
 
 Shape shape_of(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value) {
-  const Shape shape{query.size(0), query.size(1), key.size(1), query.size(2), key.size(2), query.size(3), value.size(3)};
-  TORCH_CHECK(key.size(0) == shape.batch && value.size(0) == shape.batch && value.size(1) == shape.kv_heads && value.size(2) == shape.kv_length &&
-                  key.size(3) == shape.head_size && shape.heads % shape.kv_heads == 0,
-              "scaled_dot_product_attention: query ", query.sizes(), ", key ", key.sizes(), " and value ", value.sizes(),
-              " do not fit; expected [batch, heads, length, size] with the batch, key length and head size in common");
+  const Shape shape{query.size(0), query.size(1), key.size(1),  query.size(2),
+                    key.size(2),   query.size(3), value.size(3)};
+  TORCH_CHECK(
+      key.size(0) == shape.batch && value.size(0) == shape.batch && value.size(1) == shape.kv_heads &&
+          value.size(2) == shape.kv_length && key.size(3) == shape.head_size && shape.heads % shape.kv_heads == 0,
+      "scaled_dot_product_attention: query ", query.sizes(), ", key ", key.sizes(), " and value ", value.sizes(),
+      " do not fit; expected [batch, heads, length, size] with the batch, key length and head size in common");
   return shape;
 }
 
 void add_shape(KernelCall& call, const Shape& shape, bool causal, bool dropout) {
-  call.sizes({shape.batch, shape.heads, shape.kv_heads, shape.q_length, shape.kv_length, shape.head_size, shape.value_size, causal, dropout});
+  call.sizes({shape.batch, shape.heads, shape.kv_heads, shape.q_length, shape.kv_length, shape.head_size,
+              shape.value_size, causal, dropout});
 }
 
 // A mask as [batch, heads, queries, keys] by strides of 0; undefined where there is none.
@@ -57,17 +65,22 @@ void add_strides(KernelCall& call, const at::Tensor& tensor) {
   }
 }
 
-double scale_of(std::optional<double> scale, const Shape& shape) { return scale.value_or(1.0 / std::sqrt(static_cast<double>(shape.head_size))); }
+double scale_of(std::optional<double> scale, const Shape& shape) {
+  return scale.value_or(1.0 / std::sqrt(static_cast<double>(shape.head_size)));
+}
 
-using Forward = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, c10::SymInt, c10::SymInt, at::Tensor, at::Tensor, at::Tensor>;
+using Forward = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, c10::SymInt, c10::SymInt, at::Tensor,
+                           at::Tensor, at::Tensor>;
 
-Forward attention_forward(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const std::optional<at::Tensor>& attn_bias,
-                          double dropout_p, bool is_causal, bool, std::optional<double> scale) {
+Forward attention_forward(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                          const std::optional<at::Tensor>& attn_bias, double dropout_p, bool is_causal, bool,
+                          std::optional<double> scale) {
   static const KernelId kernel("flash_attention_forward");
   const Shape shape = shape_of(query, key, value);
   // The layout [batch, length, heads, size] in memory: what follows is a reshape to [batch, length, heads * size].
   const at::Tensor out =
-      empty_device({shape.batch, shape.q_length, shape.heads, shape.value_size}, query.scalar_type(), query.device()).transpose(1, 2);
+      empty_device({shape.batch, shape.q_length, shape.heads, shape.value_size}, query.scalar_type(), query.device())
+          .transpose(1, 2);
   const at::Tensor logsumexp = empty_device({shape.batch, shape.heads, shape.q_length}, c10::kFloat, query.device());
   const at::Tensor mask = expanded_mask(attn_bias, shape);
   PhiloxState philox;
@@ -95,9 +108,10 @@ Forward attention_forward(const at::Tensor& query, const at::Tensor& key, const 
 
 using Gradients = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 
-Gradients attention_backward(const at::Tensor& grad_out, const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                             const at::Tensor& attn_bias, std::array<bool, 4>, const at::Tensor& out, const at::Tensor& logsumexp, const at::Tensor&,
-                             const at::Tensor&, c10::SymInt, c10::SymInt, double dropout_p, bool is_causal, const at::Tensor& philox_seed,
+Gradients attention_backward(const at::Tensor& grad_out, const at::Tensor& query, const at::Tensor& key,
+                             const at::Tensor& value, const at::Tensor& attn_bias, std::array<bool, 4>,
+                             const at::Tensor& out, const at::Tensor& logsumexp, const at::Tensor&, const at::Tensor&,
+                             c10::SymInt, c10::SymInt, double dropout_p, bool is_causal, const at::Tensor& philox_seed,
                              const at::Tensor& philox_offset, std::optional<double> scale) {
   static const KernelId kernel("flash_attention_backward");
   const Shape shape = shape_of(query, key, value);
@@ -109,7 +123,8 @@ Gradients attention_backward(const at::Tensor& grad_out, const at::Tensor& query
   call.tensor(grad_query).tensor(grad_key).tensor(grad_value).tensor(grad_out).tensor(out).tensor(logsumexp);
   call.tensor(query).tensor(key).tensor(value).tensor(mask);
   add_shape(call, shape, is_causal, dropout_p > 0);
-  for (const at::Tensor& tensor : {grad_query, grad_key, grad_value, grad_out, out, query, key, value, mask}) add_strides(call, tensor);
+  for (const at::Tensor& tensor : {grad_query, grad_key, grad_value, grad_out, out, query, key, value, mask})
+    add_strides(call, tensor);
   call.scalar(scale_of(scale, shape)).scalar(dropout_p);
   call.scalar(philox_seed.item().toLong()).scalar(philox_offset.item().toLong());
   call.launch();

@@ -51,7 +51,10 @@ at::Tensor& linspace_out(const at::Scalar& start, const at::Scalar& end, int64_t
   if (steps == 0) return out;
   if (steps == 1) return out.fill_(start);
   const bool direct = out.is_contiguous() && at::isFloatingType(out.scalar_type());
-  const at::Tensor dense = direct ? out : empty_device(out.sizes(), at::isFloatingType(out.scalar_type()) ? out.scalar_type() : c10::kDouble, out.device());
+  const at::Tensor dense =
+      direct ? out
+             : empty_device(out.sizes(), at::isFloatingType(out.scalar_type()) ? out.scalar_type() : c10::kDouble,
+                            out.device());
   const double step = (end.toDouble() - start.toDouble()) / static_cast<double>(steps - 1);
   launch_kernel(kernel, {dense}, {steps}, {start.toDouble(), end.toDouble(), step});
   if (!direct) out.copy_(dense);
@@ -74,8 +77,11 @@ void triangle(const KernelId& kernel, int64_t diagonal, const at::Tensor& self, 
   const int64_t columns = self.size(-1);
   const int64_t batch = self.numel() / (rows * columns);
   const at::Tensor source = self.reshape({batch, rows, columns});
-  const at::Tensor dense = out.is_contiguous() && !out.is_alias_of(source) ? out : empty_device(out.sizes(), out.scalar_type(), out.device());
-  launch_kernel(kernel, {dense, source}, {batch, rows, columns, diagonal, source.stride(0), source.stride(1), source.stride(2)});
+  const at::Tensor dense = out.is_contiguous() && !out.is_alias_of(source)
+                               ? out
+                               : empty_device(out.sizes(), out.scalar_type(), out.device());
+  launch_kernel(kernel, {dense, source},
+                {batch, rows, columns, diagonal, source.stride(0), source.stride(1), source.stride(2)});
   if (!dense.is_same(out)) out.copy_(dense);
 }
 
@@ -97,20 +103,33 @@ at::Tensor& triu_out(const at::Tensor& self, int64_t diagonal, at::Tensor& out) 
   return out;
 }
 
-at::TensorOptions flags_on(std::optional<c10::Device> device) { return at::TensorOptions().dtype(c10::kBool).device(device); }
-
-at::Tensor tril_indices(int64_t rows, int64_t columns, int64_t offset, std::optional<c10::ScalarType> dtype, std::optional<c10::Layout>,
-                        std::optional<c10::Device> device, std::optional<bool>) {
-  return at::ones({rows, columns}, flags_on(device)).tril(offset).nonzero().t().contiguous().to(dtype.value_or(c10::kLong));
+at::TensorOptions flags_on(std::optional<c10::Device> device) {
+  return at::TensorOptions().dtype(c10::kBool).device(device);
 }
 
-at::Tensor triu_indices(int64_t rows, int64_t columns, int64_t offset, std::optional<c10::ScalarType> dtype, std::optional<c10::Layout>,
-                        std::optional<c10::Device> device, std::optional<bool>) {
-  return at::ones({rows, columns}, flags_on(device)).triu(offset).nonzero().t().contiguous().to(dtype.value_or(c10::kLong));
+at::Tensor tril_indices(int64_t rows, int64_t columns, int64_t offset, std::optional<c10::ScalarType> dtype,
+                        std::optional<c10::Layout>, std::optional<c10::Device> device, std::optional<bool>) {
+  return at::ones({rows, columns}, flags_on(device))
+      .tril(offset)
+      .nonzero()
+      .t()
+      .contiguous()
+      .to(dtype.value_or(c10::kLong));
+}
+
+at::Tensor triu_indices(int64_t rows, int64_t columns, int64_t offset, std::optional<c10::ScalarType> dtype,
+                        std::optional<c10::Layout>, std::optional<c10::Device> device, std::optional<bool>) {
+  return at::ones({rows, columns}, flags_on(device))
+      .triu(offset)
+      .nonzero()
+      .t()
+      .contiguous()
+      .to(dtype.value_or(c10::kLong));
 }
 
 at::Tensor& fill_tensor_(at::Tensor& self, const at::Tensor& value) {
-  TORCH_CHECK(value.dim() == 0, "fill_ only supports 0-dimension value tensor but got tensor with ", value.dim(), " dimensions.");
+  TORCH_CHECK(value.dim() == 0, "fill_ only supports 0-dimension value tensor but got tensor with ", value.dim(),
+              " dimensions.");
   return value.is_cpu() ? self.fill_(value.item()) : self.copy_(value.expand_as(self));
 }
 

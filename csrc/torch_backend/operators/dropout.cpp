@@ -26,6 +26,4 @@ std::tuple<at::Tensor, at::Tensor> dropout(const at::Tensor& input, double p, st
 }  // namespace
 }  // namespace mtia::torch_backend
 
-TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
-  library.impl("native_dropout", mtia::torch_backend::dropout);
-}
+TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) { library.impl("native_dropout", mtia::torch_backend::dropout); }

@@ -13,16 +13,17 @@ namespace mtia::torch_backend {
 
 // One row of the table, as Python hands it over.
 struct ElementwiseRow {
-  std::string name;                     // launched as "elementwise.<name>"
-  std::vector<std::string> operands;    // names of ATen schema arguments, in the kernel's order
-  std::vector<std::string> operators;   // ATen overloads in functional form, perhaps narrowed: "gelu[approximate=tanh]"
-  bool promote_to_float = false;        // integers and bool are computed in the default float
+  std::string name;                    // launched as "elementwise.<name>"
+  std::vector<std::string> operands;   // names of ATen schema arguments, in the kernel's order
+  std::vector<std::string> operators;  // ATen overloads in functional form, perhaps narrowed: "gelu[approximate=tanh]"
+  bool promote_to_float = false;       // integers and bool are computed in the default float
   bool result_is_bool = false;
   std::vector<std::string> unpromoted;  // operands that keep their dtype: conditions and masks
 };
 
-// Registers every overload that the rows name (functional, in-place and out= forms) for PrivateUse1. Called once, at import.
-// Returns the names of the operators that were registered. Throws InvalidArgument for an overload that this torch does not have.
+// Registers every overload that the rows name (functional, in-place and out= forms) for PrivateUse1. Called once, at
+// import. Returns the names of the operators that were registered. Throws InvalidArgument for an overload that this
+// torch does not have.
 std::vector<std::string> register_elementwise(std::vector<ElementwiseRow> rows);
 
 // An operand of a call from C++: a device tensor, a 0-dim CPU tensor (becomes a number) or a number.
@@ -33,9 +34,9 @@ struct ElementwiseOperand {
   c10::Scalar number;
 };
 
-// Runs kernel "elementwise.<name>" with broadcasting; `out` is allocated where undefined, else its shape must be the broadcast one.
-// `compute` is the dtype of the arithmetic, `result` that of a new output.
-at::Tensor elementwise(const KernelId& kernel, const at::Tensor& out, c10::ArrayRef<ElementwiseOperand> operands, c10::ScalarType compute,
-                       c10::ScalarType result);
+// Runs kernel "elementwise.<name>" with broadcasting; `out` is allocated where undefined, else its shape must be the
+// broadcast one. `compute` is the dtype of the arithmetic, `result` that of a new output.
+at::Tensor elementwise(const KernelId& kernel, const at::Tensor& out, c10::ArrayRef<ElementwiseOperand> operands,
+                       c10::ScalarType compute, c10::ScalarType result);
 
 }  // namespace mtia::torch_backend

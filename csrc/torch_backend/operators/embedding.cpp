@@ -7,11 +7,11 @@
 namespace mtia::torch_backend {
 namespace {
 
-at::Tensor embedding_dense_backward(const at::Tensor& grad_output, const at::Tensor& indices, int64_t rows, int64_t padding_index,
-                                    bool scale_grad_by_freq) {
+at::Tensor embedding_dense_backward(const at::Tensor& grad_output, const at::Tensor& indices, int64_t rows,
+                                    int64_t padding_index, bool scale_grad_by_freq) {
   static const KernelId kernel("embedding_backward");
-  TORCH_CHECK(indices.scalar_type() == c10::kLong || indices.scalar_type() == c10::kInt, "embedding: indices must be int32 or int64, got ",
-              indices.scalar_type());
+  TORCH_CHECK(indices.scalar_type() == c10::kLong || indices.scalar_type() == c10::kInt,
+              "embedding: indices must be int32 or int64, got ", indices.scalar_type());
   const int64_t length = grad_output.size(-1);
   const at::Tensor grad_weight = empty_device({rows, length}, grad_output.scalar_type(), grad_output.device());
   if (grad_weight.numel() == 0) return grad_weight;
@@ -30,4 +30,6 @@ at::Tensor embedding_dense_backward(const at::Tensor& grad_output, const at::Ten
 }  // namespace
 }  // namespace mtia::torch_backend
 
-TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) { library.impl("embedding_dense_backward", mtia::torch_backend::embedding_dense_backward); }
+TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
+  library.impl("embedding_dense_backward", mtia::torch_backend::embedding_dense_backward);
+}

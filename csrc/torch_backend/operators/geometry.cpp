@@ -51,8 +51,8 @@ ReductionView reduction_view(const at::Tensor& tensor, const c10::SmallVector<bo
     kept_groups.resize(2, {1, 0});
     reduced_groups.resize(2, {1, 0});
     return {tensor,
-            {kept_groups[0].size, kept_groups[1].size, reduced_groups[0].size, reduced_groups[1].size, kept_groups[0].stride, kept_groups[1].stride,
-             reduced_groups[0].stride, reduced_groups[1].stride}};
+            {kept_groups[0].size, kept_groups[1].size, reduced_groups[0].size, reduced_groups[1].size,
+             kept_groups[0].stride, kept_groups[1].stride, reduced_groups[0].stride, reduced_groups[1].stride}};
   }
   c10::SmallVector<int64_t, 8> order;
   for (const bool kind : {false, true}) {
@@ -98,7 +98,8 @@ RowView row_view(const at::Tensor& tensor, int64_t dim) {
   const int64_t columns = last.size(-1);
   const int64_t rows = columns == 0 ? 0 : last.numel() / columns;
   const auto outer = merge_range(last, 0, last.dim() - 1);
-  if (outer && (last.stride(-1) == 1 || columns == 1)) return {last, rows, columns, rows == 1 ? columns : outer->second};
+  if (outer && (last.stride(-1) == 1 || columns == 1))
+    return {last, rows, columns, rows == 1 ? columns : outer->second};
   return {last.contiguous(), rows, columns, columns};
 }
 

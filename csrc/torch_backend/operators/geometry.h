@@ -12,7 +12,8 @@ namespace mtia::torch_backend {
 // Which dimensions an optional list names; none or an empty list names all of them. Checks range and duplicates.
 c10::SmallVector<bool, 8> dimension_mask(c10::OptionalArrayRef<int64_t> dims, int64_t rank);
 
-// A tensor as outer x axis x inner elements with one stride each. `storage` keeps a dense copy alive where the dimensions did not merge.
+// A tensor as outer x axis x inner elements with one stride each. `storage` keeps a dense copy alive where the
+// dimensions did not merge.
 struct AxisView {
   at::Tensor storage;
   int64_t outer = 1;
@@ -28,7 +29,8 @@ struct AxisView {
 // One dimension as the axis: outer is the product of the dimensions before it, inner of those behind.
 AxisView axis_view(const at::Tensor& tensor, int64_t dim);
 
-// A tensor as kept dimensions [k0, k1] and reduced dimensions [r0, r1] with one stride each, in the order of the tensor's dimensions.
+// A tensor as kept dimensions [k0, k1] and reduced dimensions [r0, r1] with one stride each, in the order of the
+// tensor's dimensions.
 struct ReductionView {
   at::Tensor storage;
   std::array<int64_t, 8> sizes;  // k0, k1, r0, r1, then their strides

@@ -1,4 +1,5 @@
-// Operators that read or write where index tensors say. Their shape rules are torch's own; the kernels are kernels/triton/indexing.py.
+// Operators that read or write where index tensors say. Their shape rules are torch's own; the kernels are
+// kernels/triton/indexing.py.
 #include <ATen/TensorIterator.h>
 #include <ATen/WrapDimUtils.h>
 #include <ATen/native/IndexKernel.h>
@@ -44,19 +45,23 @@ void check_atomic(const char* kernel, c10::ScalarType dtype) {
   if (name == "index_take" || name == "index_put") return;
   const bool wide = dtype == c10::kFloat || dtype == c10::kDouble || dtype == c10::kInt || dtype == c10::kLong;
   const bool half = name == "index_add" && (dtype == c10::kHalf || dtype == c10::kBFloat16);
-  TORCH_CHECK_NOT_IMPLEMENTED(wide || half, "mtia_sim accumulates by index in int32, int64, float32 and float64 (sums also in float16 and bfloat16), got ",
-                              dtype, "; convert the tensor first");
+  TORCH_CHECK_NOT_IMPLEMENTED(
+      wide || half,
+      "mtia_sim accumulates by index in int32, int64, float32 and float64 (sums also in float16 and bfloat16), got ",
+      dtype, "; convert the tensor first");
 }
 
-// The iterator's box, its operands `fixed`, `indexed` and the index tensors from `first_index` on; strides of the indexed dimensions in bytes.
-// Where fixed is negative, `value` (one element) is the fixed side.
-void launch_index(const char* kernel, const at::TensorIteratorBase& iterator, int fixed, int indexed, std::initializer_list<int> indices,
-                  c10::IntArrayRef sizes, c10::IntArrayRef strides, const at::Tensor& value = {}) {
+// The iterator's box, its operands `fixed`, `indexed` and the index tensors from `first_index` on; strides of the
+// indexed dimensions in bytes. Where fixed is negative, `value` (one element) is the fixed side.
+void launch_index(const char* kernel, const at::TensorIteratorBase& iterator, int fixed, int indexed,
+                  std::initializer_list<int> indices, c10::IntArrayRef sizes, c10::IntArrayRef strides,
+                  const at::Tensor& value = {}) {
   if (iterator.numel() == 0) return;
   check_atomic(kernel, iterator.dtype(indexed));
   const int dims = iterator.ndim();
-  TORCH_CHECK_NOT_IMPLEMENTED(dims <= max_dims && indices.size() <= max_indices, "mtia_sim indexes ", max_dims, " dimensions by ", max_indices,
-                              " index tensors at most, got ", dims, " and ", indices.size(), "; reshape the tensor or index it in steps");
+  TORCH_CHECK_NOT_IMPLEMENTED(dims <= max_dims && indices.size() <= max_indices, "mtia_sim indexes ", max_dims,
+                              " dimensions by ", max_indices, " index tensors at most, got ", dims, " and ",
+                              indices.size(), "; reshape the tensor or index it in steps");
   KernelCall call(kernel_of(kernel), iterator.device(indexed).index());
   const auto add_strides = [&](int operand) {
     const int64_t bytes = iterator.element_size(operand);
@@ -83,16 +88,20 @@ void launch_index(const char* kernel, const at::TensorIteratorBase& iterator, in
   call.launch();
 }
 
-void launch_index_list(const char* kernel, const at::TensorIteratorBase& iterator, int fixed, int indexed, c10::IntArrayRef sizes,
-                       c10::IntArrayRef strides) {
+void launch_index_list(const char* kernel, const at::TensorIteratorBase& iterator, int fixed, int indexed,
+                       c10::IntArrayRef sizes, c10::IntArrayRef strides) {
   switch (iterator.ntensors() - 2) {
-    case 1: return launch_index(kernel, iterator, fixed, indexed, {2}, sizes, strides);
-    case 2: return launch_index(kernel, iterator, fixed, indexed, {2, 3}, sizes, strides);
-    case 3: return launch_index(kernel, iterator, fixed, indexed, {2, 3, 4}, sizes, strides);
-    case 4: return launch_index(kernel, iterator, fixed, indexed, {2, 3, 4, 5}, sizes, strides);
+    case 1:
+      return launch_index(kernel, iterator, fixed, indexed, {2}, sizes, strides);
+    case 2:
+      return launch_index(kernel, iterator, fixed, indexed, {2, 3}, sizes, strides);
+    case 3:
+      return launch_index(kernel, iterator, fixed, indexed, {2, 3, 4}, sizes, strides);
+    case 4:
+      return launch_index(kernel, iterator, fixed, indexed, {2, 3, 4, 5}, sizes, strides);
     default:
-      TORCH_CHECK_NOT_IMPLEMENTED(false, "mtia_sim indexes by ", max_indices, " index tensors at most, got ", iterator.ntensors() - 2,
-                                  "; index the tensor in steps");
+      TORCH_CHECK_NOT_IMPLEMENTED(false, "mtia_sim indexes by ", max_indices, " index tensors at most, got ",
+                                  iterator.ntensors() - 2, "; index the tensor in steps");
   }
 }
 
@@ -122,16 +131,18 @@ at::Tensor without_dim(const at::Tensor& tensor, c10::IntArrayRef box, int64_t d
 
 at::Tensor at_least_1d(const at::Tensor& tensor) { return tensor.dim() == 0 ? tensor.unsqueeze(0) : tensor; }
 
-// One index tensor along `dim` of `indexed`, of the same rank: torch.gather and torch.scatter. `fixed` undefined: `value` is written.
-void launch_along_dim(const char* kernel, const at::Tensor& fixed, const at::Tensor& indexed, int64_t dim, const at::Tensor& index,
-                      const at::Tensor& value = {}) {
+// One index tensor along `dim` of `indexed`, of the same rank: torch.gather and torch.scatter. `fixed` undefined:
+// `value` is written.
+void launch_along_dim(const char* kernel, const at::Tensor& fixed, const at::Tensor& indexed, int64_t dim,
+                      const at::Tensor& index, const at::Tensor& value = {}) {
   if (index.numel() == 0) return;
   const at::Tensor side = at_least_1d(indexed);
   const at::Tensor positions = at_least_1d(index);
   const int64_t axis = at::maybe_wrap_dim(dim, side.dim());
   const at::Tensor box = without_dim(side, positions.sizes(), axis);
   at::TensorIteratorConfig config;
-  config.set_check_mem_overlap(false).check_all_same_dtype(false).resize_outputs(false).declare_static_shape(positions.sizes());
+  config.set_check_mem_overlap(false).check_all_same_dtype(false).resize_outputs(false).declare_static_shape(
+      positions.sizes());
   config.add_output(box).add_const_input(positions);
   at::Tensor fixed_box;
   if (fixed.defined()) {
@@ -140,7 +151,8 @@ void launch_along_dim(const char* kernel, const at::Tensor& fixed, const at::Ten
     config.add_const_input(fixed_box);
   }
   const at::TensorIterator iterator = config.build();
-  launch_index(kernel, iterator, fixed.defined() ? 2 : -1, 0, {1}, {side.size(axis)}, {side.stride(axis) * iterator.element_size(0)}, value);
+  launch_index(kernel, iterator, fixed.defined() ? 2 : -1, 0, {1}, {side.size(axis)},
+               {side.stride(axis) * iterator.element_size(0)}, value);
 }
 
 void gather_kernel(const at::Tensor& result, const at::Tensor& self, int64_t dim, const at::Tensor& index) {
@@ -163,11 +175,16 @@ const char* kernel_of(at::native::ReductionType reduction) {
   using at::native::ReductionType;
   switch (reduction) {
     case ReductionType::SUM:
-    case ReductionType::MEAN: return "index_add";
-    case ReductionType::MAX: return "index_amax";
-    case ReductionType::MIN: return "index_amin";
+    case ReductionType::MEAN:
+      return "index_add";
+    case ReductionType::MAX:
+      return "index_amax";
+    case ReductionType::MIN:
+      return "index_amin";
     default:
-      TORCH_CHECK_NOT_IMPLEMENTED(false, "mtia_sim scatters with the reductions sum, mean, amax and amin, not with prod; compute it on the CPU: tensor.cpu()");
+      TORCH_CHECK_NOT_IMPLEMENTED(false,
+                                  "mtia_sim scatters with the reductions sum, mean, amax and amin, not with prod; "
+                                  "compute it on the CPU: tensor.cpu()");
   }
 }
 
@@ -187,7 +204,8 @@ at::Tensor& index_out(const at::Tensor& self, const c10::List<std::optional<at::
   return out;
 }
 
-at::Tensor& gather_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, bool sparse_grad, at::Tensor& out) {
+at::Tensor& gather_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, bool sparse_grad,
+                       at::Tensor& out) {
   WithOutputs<at::native::structured_gather_out> call(out);
   call.meta(self, dim, index, sparse_grad);
   call.impl(self, dim, index, sparse_grad, call.output());
@@ -195,7 +213,8 @@ at::Tensor& gather_out(const at::Tensor& self, int64_t dim, const at::Tensor& in
   return out;
 }
 
-at::Tensor& scatter_src_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source, at::Tensor& out) {
+at::Tensor& scatter_src_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source,
+                            at::Tensor& out) {
   WithOutputs<at::native::structured_scatter_src_out> call(out);
   call.meta(self, dim, index, source);
   call.impl(self, dim, index, source, call.output());
@@ -203,7 +222,8 @@ at::Tensor& scatter_src_out(const at::Tensor& self, int64_t dim, const at::Tenso
   return out;
 }
 
-at::Tensor& scatter_value_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Scalar& value, at::Tensor& out) {
+at::Tensor& scatter_value_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Scalar& value,
+                              at::Tensor& out) {
   WithOutputs<at::native::structured_scatter_value_out> call(out);
   call.meta(self, dim, index, value);
   call.impl(self, dim, index, value, call.output());
@@ -211,7 +231,8 @@ at::Tensor& scatter_value_out(const at::Tensor& self, int64_t dim, const at::Ten
   return out;
 }
 
-at::Tensor& scatter_add_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source, at::Tensor& out) {
+at::Tensor& scatter_add_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source,
+                            at::Tensor& out) {
   WithOutputs<at::native::structured_scatter_add> call(out);
   call.meta(self, dim, index, source);
   call.impl(self, dim, index, source, call.output());
@@ -219,8 +240,9 @@ at::Tensor& scatter_add_out(const at::Tensor& self, int64_t dim, const at::Tenso
   return out;
 }
 
-at::Tensor& scatter_reduce_two_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source, c10::string_view reduce,
-                                   bool include_self, at::Tensor& out) {
+at::Tensor& scatter_reduce_two_out(const at::Tensor& self, int64_t dim, const at::Tensor& index,
+                                   const at::Tensor& source, c10::string_view reduce, bool include_self,
+                                   at::Tensor& out) {
   WithOutputs<at::native::structured_scatter_reduce_two> call(out);
   call.meta(self, dim, index, source, reduce, include_self);
   call.impl(self, dim, index, source, reduce, include_self, call.output());
@@ -228,7 +250,8 @@ at::Tensor& scatter_reduce_two_out(const at::Tensor& self, int64_t dim, const at
   return out;
 }
 
-at::Tensor& index_copy_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source, at::Tensor& out) {
+at::Tensor& index_copy_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source,
+                           at::Tensor& out) {
   WithOutputs<at::native::structured_index_copy_out> call(out);
   const auto precomputed = call.meta(self, dim, index, source);
   call.impl(self, precomputed.dim, index, source, call.output());
@@ -243,22 +266,25 @@ at::Tensor along(const at::Tensor& index, c10::IntArrayRef box, int64_t dim) {
   return index.as_strided(box, strides);
 }
 
-at::Tensor& index_add_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source, const at::Scalar& alpha,
-                          at::Tensor& out) {
+at::Tensor& index_add_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source,
+                          const at::Scalar& alpha, at::Tensor& out) {
   WithOutputs<at::meta::structured_index_add> call(out);
   const auto precomputed = call.meta(self, dim, index, source, alpha);
   const at::Tensor& result = call.output();
   if (!result.is_same(self)) result.copy_(self);
   const at::Tensor scaled = at_least_1d(alpha.equal(1) ? source : source.mul(alpha));
-  if (scaled.numel() != 0) launch_along_dim("index_add", scaled, result, precomputed.dim, along(index, scaled.sizes(), precomputed.dim));
+  if (scaled.numel() != 0)
+    launch_along_dim("index_add", scaled, result, precomputed.dim, along(index, scaled.sizes(), precomputed.dim));
   call.finish();
   return out;
 }
 
 at::Tensor& index_select_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, at::Tensor& out) {
   TORCH_CHECK_INDEX(index.dim() <= 1, "index_select(): Index is supposed to be a vector, but got dim: ", index.dim());
-  TORCH_CHECK(index.scalar_type() == c10::kLong || index.scalar_type() == c10::kInt, "index_select(): Expected dtype int32 or int64 for index");
-  TORCH_CHECK(self.scalar_type() == out.scalar_type(), "index_select(): self and result must have the same scalar type");
+  TORCH_CHECK(index.scalar_type() == c10::kLong || index.scalar_type() == c10::kInt,
+              "index_select(): Expected dtype int32 or int64 for index");
+  TORCH_CHECK(self.scalar_type() == out.scalar_type(),
+              "index_select(): self and result must have the same scalar type");
   const int64_t axis = at::maybe_wrap_dim(dim, self.dim());
   const at::Tensor source = at_least_1d(self);
   c10::SmallVector<int64_t, 8> sizes(source.sizes().begin(), source.sizes().end());
@@ -284,7 +310,8 @@ at::Tensor index_select(const at::Tensor& self, int64_t dim, const at::Tensor& i
 
 at::Tensor& nonzero_out(const at::Tensor& self, at::Tensor& out) {
   static const KernelId kernel("nonzero");
-  TORCH_CHECK(out.scalar_type() == c10::kLong, "nonzero: Expected out tensor to have scalar type Long but got ", out.scalar_type());
+  TORCH_CHECK(out.scalar_type() == c10::kLong, "nonzero: Expected out tensor to have scalar type Long but got ",
+              out.scalar_type());
   const int64_t rank = self.dim();
   if (self.numel() == 0) {
     at::native::resize_output(out, {0, rank});
@@ -320,13 +347,16 @@ at::Tensor& masked_select_out(const at::Tensor& self, const at::Tensor& mask, at
 }
 
 at::Tensor& masked_scatter_(at::Tensor& self, const at::Tensor& mask, const at::Tensor& source) {
-  TORCH_CHECK(mask.scalar_type() == c10::kBool, "masked_scatter_ only supports boolean masks, but got mask with dtype ", mask.scalar_type());
-  TORCH_CHECK(self.scalar_type() == source.scalar_type(), "masked_scatter: expected self and source to have same dtypes but got ", self.scalar_type(),
-              " and ", source.scalar_type());
+  TORCH_CHECK(mask.scalar_type() == c10::kBool, "masked_scatter_ only supports boolean masks, but got mask with dtype ",
+              mask.scalar_type());
+  TORCH_CHECK(self.scalar_type() == source.scalar_type(),
+              "masked_scatter: expected self and source to have same dtypes but got ", self.scalar_type(), " and ",
+              source.scalar_type());
   if (self.numel() == 0) return self;
   const at::Tensor full_mask = mask.expand_as(self);
   const at::Tensor places = full_mask.reshape({-1}).cumsum(0).sub(1).clamp_min(0);
-  const at::Tensor values = source.reshape({-1}).index_select(0, places.clamp_max(source.numel() - 1)).view(self.sizes());
+  const at::Tensor values =
+      source.reshape({-1}).index_select(0, places.clamp_max(source.numel() - 1)).view(self.sizes());
   return self.copy_(at::where(full_mask, values, self));
 }
 
@@ -370,8 +400,12 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("scatter_reduce.two_out", scatter_reduce_two_out);
   library.impl("index_copy.out", index_copy_out);
   library.impl("index_add.out", index_add_out);
-  library.impl("index_fill_.int_Scalar", static_cast<at::Tensor& (*)(at::Tensor&, int64_t, const at::Tensor&, const at::Scalar&)>(at::native::index_fill_));
-  library.impl("index_fill_.int_Tensor", static_cast<at::Tensor& (*)(at::Tensor&, int64_t, const at::Tensor&, const at::Tensor&)>(at::native::index_fill_));
+  library.impl("index_fill_.int_Scalar",
+               static_cast<at::Tensor& (*)(at::Tensor&, int64_t, const at::Tensor&, const at::Scalar&)>(
+                   at::native::index_fill_));
+  library.impl("index_fill_.int_Tensor",
+               static_cast<at::Tensor& (*)(at::Tensor&, int64_t, const at::Tensor&, const at::Tensor&)>(
+                   at::native::index_fill_));
   library.impl("index_select", index_select);
   library.impl("index_select.out", index_select_out);
   library.impl("nonzero", nonzero);

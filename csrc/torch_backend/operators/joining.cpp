@@ -33,8 +33,8 @@ at::Tensor roll(const at::Tensor& self, c10::IntArrayRef shifts, c10::IntArrayRe
     const std::array<int64_t, 1> first{0};
     return torch_backend::roll(self.reshape({-1}), shifts, first).view(self.sizes());
   }
-  TORCH_CHECK(!shifts.empty() && shifts.size() == dims.size(), "roll: shifts and dimensions must align. shifts: ", shifts.size(),
-              ", dims:", dims.size());
+  TORCH_CHECK(!shifts.empty() && shifts.size() == dims.size(),
+              "roll: shifts and dimensions must align. shifts: ", shifts.size(), ", dims:", dims.size());
   at::Tensor result = self;
   for (size_t i = 0; i < dims.size(); ++i) {
     const int64_t axis = at::maybe_wrap_dim(dims[i], self.dim());

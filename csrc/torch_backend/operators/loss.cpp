@@ -22,12 +22,18 @@ Scores scores_of(const at::Tensor& self, const at::Tensor& target) {
   return {self.dim() == 1 ? self.unsqueeze(0) : self, target.contiguous().view({-1})};
 }
 
-at::Tensor weight_of(const at::OptionalTensorRef& weight) { return weight.has_value() && weight->defined() ? weight->contiguous() : at::Tensor(); }
+at::Tensor weight_of(const at::OptionalTensorRef& weight) {
+  return weight.has_value() && weight->defined() ? weight->contiguous() : at::Tensor();
+}
 
-std::tuple<at::Tensor&, at::Tensor&> nll_loss_forward_out(const at::Tensor& self, const at::Tensor& target, const std::optional<at::Tensor>& weight_option,
-                                                          int64_t reduction, int64_t ignore_index, at::Tensor& output, at::Tensor& total_weight) {
+std::tuple<at::Tensor&, at::Tensor&> nll_loss_forward_out(const at::Tensor& self, const at::Tensor& target,
+                                                          const std::optional<at::Tensor>& weight_option,
+                                                          int64_t reduction, int64_t ignore_index, at::Tensor& output,
+                                                          at::Tensor& total_weight) {
   static const KernelId kernel("nll_loss_forward");
-  const at::OptionalTensorRef weight_ref = weight_option.has_value() && weight_option->defined() ? at::OptionalTensorRef(*weight_option) : at::OptionalTensorRef();
+  const at::OptionalTensorRef weight_ref = weight_option.has_value() && weight_option->defined()
+                                               ? at::OptionalTensorRef(*weight_option)
+                                               : at::OptionalTensorRef();
   WithOutputs<at::meta::structured_nll_loss_forward> call(output, total_weight);
   call.meta(self, target, weight_ref, reduction, ignore_index);
   const at::Tensor& result = call.output(0);
@@ -37,10 +43,13 @@ std::tuple<at::Tensor&, at::Tensor&> nll_loss_forward_out(const at::Tensor& self
     if (result.numel() != 0) result.fill_(reduction == at::Reduction::Mean ? NAN : 0.0);
     total.fill_(0);
   } else {
-    const at::Tensor dense = result.is_contiguous() ? result : empty_device(result.sizes(), result.scalar_type(), result.device());
+    const at::Tensor dense =
+        result.is_contiguous() ? result : empty_device(result.sizes(), result.scalar_type(), result.device());
     const at::Tensor weight = weight_of(weight_ref);
-    launch_kernel(kernel, {dense, total, scores.matrix, scores.target, weight},
-                  {scores.matrix.size(0), scores.matrix.size(1), scores.matrix.stride(0), scores.matrix.stride(1), reduction}, {ignore_index});
+    launch_kernel(
+        kernel, {dense, total, scores.matrix, scores.target, weight},
+        {scores.matrix.size(0), scores.matrix.size(1), scores.matrix.stride(0), scores.matrix.stride(1), reduction},
+        {ignore_index});
     if (!dense.is_same(result)) result.copy_(dense);
   }
   call.finish();
@@ -48,16 +57,19 @@ std::tuple<at::Tensor&, at::Tensor&> nll_loss_forward_out(const at::Tensor& self
 }
 
 at::Tensor& nll_loss_backward_out(const at::Tensor& grad_output, const at::Tensor& self, const at::Tensor& target,
-                                  const std::optional<at::Tensor>& weight_option, int64_t reduction, int64_t ignore_index, const at::Tensor& total_weight,
-                                  at::Tensor& grad_input) {
+                                  const std::optional<at::Tensor>& weight_option, int64_t reduction,
+                                  int64_t ignore_index, const at::Tensor& total_weight, at::Tensor& grad_input) {
   static const KernelId kernel("nll_loss_backward");
-  const at::OptionalTensorRef weight_ref = weight_option.has_value() && weight_option->defined() ? at::OptionalTensorRef(*weight_option) : at::OptionalTensorRef();
+  const at::OptionalTensorRef weight_ref = weight_option.has_value() && weight_option->defined()
+                                               ? at::OptionalTensorRef(*weight_option)
+                                               : at::OptionalTensorRef();
   WithOutputs<at::meta::structured_nll_loss_backward> call(grad_input);
   call.meta(grad_output, self, target, weight_ref, reduction, ignore_index, total_weight);
   const at::Tensor& result = call.output();
   const Scores scores = scores_of(self, target);
   if (result.numel() != 0) {
-    const at::Tensor dense = result.is_contiguous() ? result : empty_device(result.sizes(), result.scalar_type(), result.device());
+    const at::Tensor dense =
+        result.is_contiguous() ? result : empty_device(result.sizes(), result.scalar_type(), result.device());
     const int64_t grad_row = grad_output.dim() == 0 ? 0 : grad_output.stride(0);
     const at::Tensor weight = weight_of(weight_ref);
     launch_kernel(kernel, {dense, grad_output, scores.target, weight, total_weight},
@@ -71,9 +83,11 @@ at::Tensor& nll_loss_backward_out(const at::Tensor& grad_output, const at::Tenso
 // [N, C, H, W] as [N * H * W, C].
 at::Tensor pixels_as_rows(const at::Tensor& images) { return images.movedim(1, -1).reshape({-1, images.size(1)}); }
 
-std::tuple<at::Tensor, at::Tensor> nll_loss2d_forward(const at::Tensor& self, const at::Tensor& target, const std::optional<at::Tensor>& weight,
-                                                      int64_t reduction, int64_t ignore_index) {
-  TORCH_CHECK(self.dim() == 4 && target.dim() == 3, "only batches of spatial inputs supported (4D tensors), but got input of size ", self.sizes(),
+std::tuple<at::Tensor, at::Tensor> nll_loss2d_forward(const at::Tensor& self, const at::Tensor& target,
+                                                      const std::optional<at::Tensor>& weight, int64_t reduction,
+                                                      int64_t ignore_index) {
+  TORCH_CHECK(self.dim() == 4 && target.dim() == 3,
+              "only batches of spatial inputs supported (4D tensors), but got input of size ", self.sizes(),
               " and targets of size ", target.sizes());
   at::Tensor output;
   at::Tensor total_weight;
@@ -82,8 +96,9 @@ std::tuple<at::Tensor, at::Tensor> nll_loss2d_forward(const at::Tensor& self, co
   return {reduction == at::Reduction::None ? output.view(target.sizes()) : output, total_weight};
 }
 
-at::Tensor nll_loss2d_backward(const at::Tensor& grad_output, const at::Tensor& self, const at::Tensor& target, const std::optional<at::Tensor>& weight,
-                               int64_t reduction, int64_t ignore_index, const at::Tensor& total_weight) {
+at::Tensor nll_loss2d_backward(const at::Tensor& grad_output, const at::Tensor& self, const at::Tensor& target,
+                               const std::optional<at::Tensor>& weight, int64_t reduction, int64_t ignore_index,
+                               const at::Tensor& total_weight) {
   at::Tensor grad_rows;
   const at::Tensor rows = pixels_as_rows(self);
   const at::Tensor grad = grad_output.dim() == 0 ? grad_output : grad_output.reshape({-1});

@@ -31,8 +31,8 @@ kernels::GemmMatrix matrix_of(const at::Tensor& tensor) {
 }
 
 void check_operand(const at::Tensor& tensor, const at::Tensor& out) {
-  TORCH_CHECK(tensor.device() == out.device(), "matmul: expected all tensors on ", out.device(), ", found one on ", tensor.device(),
-              "; move it with .to('", out.device(), "')");
+  TORCH_CHECK(tensor.device() == out.device(), "matmul: expected all tensors on ", out.device(), ", found one on ",
+              tensor.device(), "; move it with .to('", out.device(), "')");
 }
 
 bool has_dense_line(const at::Tensor& tensor) {
@@ -40,11 +40,13 @@ bool has_dense_line(const at::Tensor& tensor) {
 }
 
 // out = alpha * a b + beta * addend, of rank 2 or 3; addend undefined or of out's shape (by strides of 0).
-void gemm(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, const at::Tensor& addend, const at::Scalar& beta, const at::Scalar& alpha) {
+void gemm(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, const at::Tensor& addend,
+          const at::Scalar& beta, const at::Scalar& alpha) {
   if (out.numel() == 0) return;
   if (!at::isFloatingType(out.scalar_type())) {
     // The dot product engine takes floats; float64 holds every sum of products below 2^53 exactly.
-    TORCH_CHECK_NOT_IMPLEMENTED(out.scalar_type() != at::kBool, "mtia_sim multiplies no bool matrices; convert them to float32 first");
+    TORCH_CHECK_NOT_IMPLEMENTED(out.scalar_type() != at::kBool,
+                                "mtia_sim multiplies no bool matrices; convert them to float32 first");
     const at::Tensor wide = empty_device(out.sizes(), at::kDouble, out.device());
     gemm(wide, a.to(at::kDouble), b.to(at::kDouble), addend.defined() ? addend.to(at::kDouble) : addend, beta, alpha);
     out.copy_(wide);
@@ -80,8 +82,8 @@ void gemm(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, const
 at::Tensor& mm_out(const at::Tensor& self, const at::Tensor& mat2, at::Tensor& out) {
   WithOutputs<at::meta::structured_mm> call(out);
   call.meta(self, mat2);
-  TORCH_CHECK(self.scalar_type() == mat2.scalar_type(), "expected m1 and m2 to have the same dtype, but got: ", self.scalar_type(), " != ",
-              mat2.scalar_type());
+  TORCH_CHECK(self.scalar_type() == mat2.scalar_type(),
+              "expected m1 and m2 to have the same dtype, but got: ", self.scalar_type(), " != ", mat2.scalar_type());
   gemm(call.output(), self, mat2, {}, 0, 1);
   call.finish();
   return out;
@@ -91,8 +93,8 @@ at::Tensor mm(const at::Tensor& self, const at::Tensor& mat2) {
   at::Tensor out;
   WithOutputs<at::meta::structured_mm> call(out);
   call.meta(self, mat2);
-  TORCH_CHECK(self.scalar_type() == mat2.scalar_type(), "expected m1 and m2 to have the same dtype, but got: ", self.scalar_type(), " != ",
-              mat2.scalar_type());
+  TORCH_CHECK(self.scalar_type() == mat2.scalar_type(),
+              "expected m1 and m2 to have the same dtype, but got: ", self.scalar_type(), " != ", mat2.scalar_type());
   gemm(call.output(), self, mat2, {}, 0, 1);
   return call.output();
 }
@@ -100,15 +102,16 @@ at::Tensor mm(const at::Tensor& self, const at::Tensor& mat2) {
 at::Tensor& bmm_out(const at::Tensor& self, const at::Tensor& mat2, at::Tensor& out) {
   WithOutputs<at::meta::structured_bmm> call(out);
   call.meta(self, mat2);
-  TORCH_CHECK(self.scalar_type() == mat2.scalar_type(), "expected both batches to have the same dtype, but got: ", self.scalar_type(), " != ",
-              mat2.scalar_type());
+  TORCH_CHECK(self.scalar_type() == mat2.scalar_type(),
+              "expected both batches to have the same dtype, but got: ", self.scalar_type(),
+              " != ", mat2.scalar_type());
   gemm(call.output(), self, mat2, {}, 0, 1);
   call.finish();
   return out;
 }
 
-at::Tensor& addmm_out(const at::Tensor& self, const at::Tensor& mat1, const at::Tensor& mat2, const at::Scalar& beta, const at::Scalar& alpha,
-                      at::Tensor& out) {
+at::Tensor& addmm_out(const at::Tensor& self, const at::Tensor& mat1, const at::Tensor& mat2, const at::Scalar& beta,
+                      const at::Scalar& alpha, at::Tensor& out) {
   WithOutputs<at::meta::structured_addmm> call(out);
   call.meta(self, mat1, mat2, beta, alpha);
   const at::Tensor& result = call.output();
@@ -117,8 +120,8 @@ at::Tensor& addmm_out(const at::Tensor& self, const at::Tensor& mat1, const at::
   return out;
 }
 
-at::Tensor& baddbmm_out(const at::Tensor& self, const at::Tensor& batch1, const at::Tensor& batch2, const at::Scalar& beta, const at::Scalar& alpha,
-                        at::Tensor& out) {
+at::Tensor& baddbmm_out(const at::Tensor& self, const at::Tensor& batch1, const at::Tensor& batch2,
+                        const at::Scalar& beta, const at::Scalar& alpha, at::Tensor& out) {
   WithOutputs<at::meta::structured_baddbmm> call(out);
   call.meta(self, batch1, batch2, beta, alpha);
   const at::Tensor& result = call.output();
@@ -127,8 +130,8 @@ at::Tensor& baddbmm_out(const at::Tensor& self, const at::Tensor& batch1, const 
   return out;
 }
 
-at::Tensor& addmv_out(const at::Tensor& self, const at::Tensor& mat, const at::Tensor& vec, const at::Scalar& beta, const at::Scalar& alpha,
-                      at::Tensor& out) {
+at::Tensor& addmv_out(const at::Tensor& self, const at::Tensor& mat, const at::Tensor& vec, const at::Scalar& beta,
+                      const at::Scalar& alpha, at::Tensor& out) {
   WithOutputs<at::meta::structured_addmv> call(out);
   call.meta(self, mat, vec, beta, alpha);
   const at::Tensor& result = call.output();
@@ -139,17 +142,20 @@ at::Tensor& addmv_out(const at::Tensor& self, const at::Tensor& mat, const at::T
 }
 
 at::Tensor dot(const at::Tensor& self, const at::Tensor& other) {
-  TORCH_CHECK(self.dim() == 1 && other.dim() == 1, "1D tensors expected, but got ", self.dim(), "D and ", other.dim(), "D tensors");
-  TORCH_CHECK(self.scalar_type() == other.scalar_type(), "dot : expected both vectors to have same dtype, but found ", self.scalar_type(), " and ",
-              other.scalar_type());
-  TORCH_CHECK(self.numel() == other.numel(), "inconsistent tensor size, expected tensor [", self.numel(), "] and src [", other.numel(),
-              "] to have the same number of elements, but got ", self.numel(), " and ", other.numel(), " elements respectively");
+  TORCH_CHECK(self.dim() == 1 && other.dim() == 1, "1D tensors expected, but got ", self.dim(), "D and ", other.dim(),
+              "D tensors");
+  TORCH_CHECK(self.scalar_type() == other.scalar_type(), "dot : expected both vectors to have same dtype, but found ",
+              self.scalar_type(), " and ", other.scalar_type());
+  TORCH_CHECK(self.numel() == other.numel(), "inconsistent tensor size, expected tensor [", self.numel(), "] and src [",
+              other.numel(), "] to have the same number of elements, but got ", self.numel(), " and ", other.numel(),
+              " elements respectively");
   const at::Tensor out = empty_device({1, 1}, self.scalar_type(), self.device());
   gemm(out, self.unsqueeze(0), other.unsqueeze(1), {}, 0, 1);
   return out.view({});
 }
 
-at::Tensor addbmm(const at::Tensor& self, const at::Tensor& batch1, const at::Tensor& batch2, const at::Scalar& beta, const at::Scalar& alpha) {
+at::Tensor addbmm(const at::Tensor& self, const at::Tensor& batch1, const at::Tensor& batch2, const at::Scalar& beta,
+                  const at::Scalar& alpha) {
   const at::Tensor product = batch1.bmm(batch2).sum(0);
   return beta.toDouble() == 0 ? product.mul(alpha) : self.mul(beta).add(product, alpha);
 }

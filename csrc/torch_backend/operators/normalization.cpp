@@ -18,8 +18,10 @@ struct Rows {
 
 Rows rows_of(const at::Tensor& input, c10::IntArrayRef normalized_shape) {
   const size_t normalized = normalized_shape.size();
-  TORCH_CHECK(normalized > 0 && normalized <= static_cast<size_t>(input.dim()) && input.sizes().slice(input.sizes().size() - normalized) == normalized_shape,
-              "Given normalized_shape=", normalized_shape, ", expected input with shape [*, ", normalized_shape, "], but got input of size", input.sizes());
+  TORCH_CHECK(normalized > 0 && normalized <= static_cast<size_t>(input.dim()) &&
+                  input.sizes().slice(input.sizes().size() - normalized) == normalized_shape,
+              "Given normalized_shape=", normalized_shape, ", expected input with shape [*, ", normalized_shape,
+              "], but got input of size", input.sizes());
   const size_t leading = static_cast<size_t>(input.dim()) - normalized;
   Rows rows{1, c10::multiply_integers(normalized_shape), {}};
   for (size_t i = 0; i < leading; ++i) {
@@ -31,8 +33,10 @@ Rows rows_of(const at::Tensor& input, c10::IntArrayRef normalized_shape) {
 }
 
 void check_parameter(const at::Tensor& parameter, const char* name, c10::IntArrayRef normalized_shape) {
-  TORCH_CHECK(!parameter.defined() || parameter.sizes() == normalized_shape, "Expected ", name, " to be of same shape as normalized_shape, but got ", name,
-              " of shape ", parameter.defined() ? parameter.sizes() : c10::IntArrayRef(), " and normalized_shape = ", normalized_shape);
+  TORCH_CHECK(!parameter.defined() || parameter.sizes() == normalized_shape, "Expected ", name,
+              " to be of same shape as normalized_shape, but got ", name, " of shape ",
+              parameter.defined() ? parameter.sizes() : c10::IntArrayRef(),
+              " and normalized_shape = ", normalized_shape);
 }
 
 // [rows, length] with contiguous rows: a view where the layout allows it.
@@ -52,16 +56,21 @@ at::Tensor contiguous_or_undefined(const std::optional<at::Tensor>& tensor) {
   return tensor.has_value() && tensor->defined() ? tensor->contiguous() : at::Tensor();
 }
 
-c10::ScalarType statistics_dtype(const at::Tensor& input) { return input.scalar_type() == c10::kDouble ? c10::kDouble : c10::kFloat; }
-
-at::Tensor empty_contiguous(const at::Tensor& like) { return empty_device(like.sizes(), like.scalar_type(), like.device()); }
-
-double default_epsilon(const at::Tensor& input) {
-  return input.scalar_type() == c10::kDouble ? std::numeric_limits<double>::epsilon() : std::numeric_limits<float>::epsilon();
+c10::ScalarType statistics_dtype(const at::Tensor& input) {
+  return input.scalar_type() == c10::kDouble ? c10::kDouble : c10::kFloat;
 }
 
-std::tuple<at::Tensor, at::Tensor> rms_norm(const at::Tensor& input, c10::IntArrayRef normalized_shape, const std::optional<at::Tensor>& weight_option,
-                                            std::optional<double> eps) {
+at::Tensor empty_contiguous(const at::Tensor& like) {
+  return empty_device(like.sizes(), like.scalar_type(), like.device());
+}
+
+double default_epsilon(const at::Tensor& input) {
+  return input.scalar_type() == c10::kDouble ? std::numeric_limits<double>::epsilon()
+                                             : std::numeric_limits<float>::epsilon();
+}
+
+std::tuple<at::Tensor, at::Tensor> rms_norm(const at::Tensor& input, c10::IntArrayRef normalized_shape,
+                                            const std::optional<at::Tensor>& weight_option, std::optional<double> eps) {
   static const KernelId kernel("rms_norm_forward");
   const at::Tensor weight = contiguous_or_undefined(weight_option);
   check_parameter(weight, "weight", normalized_shape);
@@ -70,13 +79,15 @@ std::tuple<at::Tensor, at::Tensor> rms_norm(const at::Tensor& input, c10::IntArr
   const at::Tensor rstd = empty_device(rows.statistics, statistics_dtype(input), input.device());
   if (out.numel() != 0) {
     const Matrix x = matrix_of(input, rows);
-    launch_kernel(kernel, {out, rstd, x.storage, weight}, {rows.count, rows.length, x.row_stride}, {eps.value_or(default_epsilon(input))});
+    launch_kernel(kernel, {out, rstd, x.storage, weight}, {rows.count, rows.length, x.row_stride},
+                  {eps.value_or(default_epsilon(input))});
   }
   return {out, rstd};
 }
 
-std::tuple<at::Tensor, at::Tensor> rms_norm_backward(const at::Tensor& grad_out, const at::Tensor& input, c10::IntArrayRef normalized_shape,
-                                                     const at::Tensor& rstd, const std::optional<at::Tensor>& weight_option,
+std::tuple<at::Tensor, at::Tensor> rms_norm_backward(const at::Tensor& grad_out, const at::Tensor& input,
+                                                     c10::IntArrayRef normalized_shape, const at::Tensor& rstd,
+                                                     const std::optional<at::Tensor>& weight_option,
                                                      std::array<bool, 2> output_mask) {
   static const KernelId kernel("rms_norm_backward");
   const at::Tensor weight = contiguous_or_undefined(weight_option);
@@ -97,8 +108,8 @@ std::tuple<at::Tensor, at::Tensor> rms_norm_backward(const at::Tensor& grad_out,
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor> layer_norm(const at::Tensor& input, c10::IntArrayRef normalized_shape,
-                                                          const std::optional<at::Tensor>& weight_option, const std::optional<at::Tensor>& bias_option,
-                                                          double eps) {
+                                                          const std::optional<at::Tensor>& weight_option,
+                                                          const std::optional<at::Tensor>& bias_option, double eps) {
   static const KernelId kernel("layer_norm_forward");
   const at::Tensor weight = contiguous_or_undefined(weight_option);
   const at::Tensor bias = contiguous_or_undefined(bias_option);
@@ -119,9 +130,11 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> layer_norm(const at::Tensor& inpu
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor> layer_norm_backward(const at::Tensor& grad_out, const at::Tensor& input,
-                                                                   c10::IntArrayRef normalized_shape, const at::Tensor& mean, const at::Tensor& rstd,
+                                                                   c10::IntArrayRef normalized_shape,
+                                                                   const at::Tensor& mean, const at::Tensor& rstd,
                                                                    const std::optional<at::Tensor>& weight_option,
-                                                                   const std::optional<at::Tensor>& bias_option, std::array<bool, 3> output_mask) {
+                                                                   const std::optional<at::Tensor>& bias_option,
+                                                                   std::array<bool, 3> output_mask) {
   static const KernelId kernel("layer_norm_backward");
   const at::Tensor weight = contiguous_or_undefined(weight_option);
   const at::Tensor bias = contiguous_or_undefined(bias_option);
@@ -137,7 +150,14 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> layer_norm_backward(const at::Ten
   const Matrix x = matrix_of(input, rows);
   const Matrix grad = matrix_of(grad_out, rows);
   KernelCall call(kernel, input.device().index());
-  call.tensor(grad_input).tensor(grad_weight).tensor(grad_bias).tensor(grad.storage).tensor(x.storage).tensor(mean).tensor(rstd).tensor(weight);
+  call.tensor(grad_input)
+      .tensor(grad_weight)
+      .tensor(grad_bias)
+      .tensor(grad.storage)
+      .tensor(x.storage)
+      .tensor(mean)
+      .tensor(rstd)
+      .tensor(weight);
   call.sizes({rows.count, rows.length, x.row_stride, grad.row_stride});
   call.launch();
   return {grad_input, grad_weight, grad_bias};

@@ -1,5 +1,6 @@
-// Type promotion of an operator's operands, as torch.result_type defines it: tensors with dimensions outrank 0-dim tensors, these outrank
-// Python numbers, and a lower rank changes the result only when its category (bool, integer, float) is higher.
+// Type promotion of an operator's operands, as torch.result_type defines it: tensors with dimensions outrank 0-dim
+// tensors, these outrank Python numbers, and a lower rank changes the result only when its category (bool, integer,
+// float) is higher.
 #pragma once
 
 #include <ATen/core/Tensor.h>

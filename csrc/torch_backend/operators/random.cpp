@@ -27,7 +27,9 @@ struct Draw {
 
 // Four elements take one counter; wide numbers take two.
 uint64_t counters_of(const Draw& draw, c10::ScalarType dtype, int64_t count) {
-  const bool wide = draw.distribution == Distribution::integer ? draw.integer_range == 0 || draw.integer_range > (1ULL << 32) : dtype == c10::kDouble;
+  const bool wide = draw.distribution == Distribution::integer
+                        ? draw.integer_range == 0 || draw.integer_range > (1ULL << 32)
+                        : dtype == c10::kDouble;
   return (static_cast<uint64_t>(count) + 3) / 4 * (wide ? 2 : 1);
 }
 
@@ -54,7 +56,8 @@ at::Tensor& fill_random(at::Tensor& self, const Draw& draw, const OptionalGenera
 }
 
 void check_floating(const char* name, const at::Tensor& self) {
-  TORCH_CHECK_NOT_IMPLEMENTED(at::isFloatingType(self.scalar_type()), "\"", name, "\" not implemented for '", self.scalar_type(), "'");
+  TORCH_CHECK_NOT_IMPLEMENTED(at::isFloatingType(self.scalar_type()), "\"", name, "\" not implemented for '",
+                              self.scalar_type(), "'");
 }
 
 at::Tensor& normal_(at::Tensor& self, double mean, double deviation, OptionalGenerator generator) {
@@ -98,7 +101,8 @@ at::Tensor& bernoulli_float_(at::Tensor& self, double p, OptionalGenerator gener
 }
 
 at::Tensor& bernoulli_tensor_(at::Tensor& self, const at::Tensor& p, OptionalGenerator generator) {
-  at::Tensor draws = empty_device(self.sizes(), p.scalar_type() == c10::kDouble ? c10::kDouble : c10::kFloat, self.device());
+  at::Tensor draws =
+      empty_device(self.sizes(), p.scalar_type() == c10::kDouble ? c10::kDouble : c10::kFloat, self.device());
   uniform_(draws, 0, 1, generator);
   return self.copy_(draws.lt(p.to(self.device())));
 }
@@ -111,16 +115,26 @@ at::Tensor& bernoulli_out(const at::Tensor& self, OptionalGenerator generator, a
 // The integers that a dtype represents without gaps: what random_() without bounds draws from.
 uint64_t whole_range(c10::ScalarType dtype) {
   switch (dtype) {
-    case c10::kBool: return 2;
-    case c10::kByte: return 256;
-    case c10::kChar: return 128;
-    case c10::kShort: return 1ULL << 15;
-    case c10::kInt: return 1ULL << 31;
-    case c10::kLong: return 1ULL << 63;
-    case c10::kHalf: return (1ULL << 11) + 1;
-    case c10::kBFloat16: return (1ULL << 8) + 1;
-    case c10::kFloat: return (1ULL << 24) + 1;
-    default: return (1ULL << 53) + 1;
+    case c10::kBool:
+      return 2;
+    case c10::kByte:
+      return 256;
+    case c10::kChar:
+      return 128;
+    case c10::kShort:
+      return 1ULL << 15;
+    case c10::kInt:
+      return 1ULL << 31;
+    case c10::kLong:
+      return 1ULL << 63;
+    case c10::kHalf:
+      return (1ULL << 11) + 1;
+    case c10::kBFloat16:
+      return (1ULL << 8) + 1;
+    case c10::kFloat:
+      return (1ULL << 24) + 1;
+    default:
+      return (1ULL << 53) + 1;
   }
 }
 
@@ -132,19 +146,24 @@ at::Tensor& fill_integers(at::Tensor& self, int64_t low, uint64_t range, const O
   return self.copy_(fill_random(integers, draw, generator));
 }
 
-at::Tensor& random_(at::Tensor& self, OptionalGenerator generator) { return fill_integers(self, 0, whole_range(self.scalar_type()), generator); }
+at::Tensor& random_(at::Tensor& self, OptionalGenerator generator) {
+  return fill_integers(self, 0, whole_range(self.scalar_type()), generator);
+}
 
 at::Tensor& random_from_(at::Tensor& self, int64_t from, std::optional<int64_t> to, OptionalGenerator generator) {
   if (!to.has_value()) {
     // Up to the dtype's largest value; from the least int64 that is all of 64 bits, which range 0 says.
-    const uint64_t range = from == std::numeric_limits<int64_t>::min() ? 0 : whole_range(self.scalar_type()) - static_cast<uint64_t>(from);
+    const uint64_t range =
+        from == std::numeric_limits<int64_t>::min() ? 0 : whole_range(self.scalar_type()) - static_cast<uint64_t>(from);
     return fill_integers(self, from, range, generator);
   }
   TORCH_CHECK(from < *to, "random_ expects 'from' to be less than 'to', but got from=", from, " >= to=", *to);
   return fill_integers(self, from, static_cast<uint64_t>(*to) - static_cast<uint64_t>(from), generator);
 }
 
-at::Tensor& random_to_(at::Tensor& self, int64_t to, OptionalGenerator generator) { return random_from_(self, 0, to, generator); }
+at::Tensor& random_to_(at::Tensor& self, int64_t to, OptionalGenerator generator) {
+  return random_from_(self, 0, to, generator);
+}
 
 at::Tensor normal_tensor_float(const at::Tensor& mean, double deviation, OptionalGenerator generator) {
   at::Tensor out = empty_device(mean.sizes(), mean.scalar_type(), mean.device());
@@ -174,12 +193,16 @@ at::Tensor& randperm_out(int64_t n, OptionalGenerator generator, at::Tensor& out
 // One draw, or draws without replacement: the largest p / e for exponential e (the "exponential race").
 at::Tensor multinomial(const at::Tensor& self, int64_t samples, bool replacement, OptionalGenerator generator) {
   TORCH_CHECK(self.dim() == 1 || self.dim() == 2, "prob_dist must be 1 or 2 dim");
-  TORCH_CHECK(at::isFloatingType(self.scalar_type()), "multinomial only supports floating-point dtypes for input, got: ", self.scalar_type());
+  TORCH_CHECK(at::isFloatingType(self.scalar_type()),
+              "multinomial only supports floating-point dtypes for input, got: ", self.scalar_type());
   TORCH_CHECK(samples > 0, "cannot sample n_sample <= 0 samples");
-  TORCH_CHECK(replacement || samples <= self.size(-1), "cannot sample n_sample > prob_dist.size(-1) samples without replacement");
+  TORCH_CHECK(replacement || samples <= self.size(-1),
+              "cannot sample n_sample > prob_dist.size(-1) samples without replacement");
   const at::Tensor weights = self.scalar_type() == c10::kDouble ? self : self.to(c10::kFloat);
-  const at::Tensor is_valid = weights.isfinite().logical_and(weights.ge(0)).all().logical_and(weights.sum(-1).gt(0).all());
-  TORCH_CHECK(is_valid.item().toBool(), "probability tensor contains either `inf`, `nan` or element < 0, or a row whose sum is not positive");
+  const at::Tensor is_valid =
+      weights.isfinite().logical_and(weights.ge(0)).all().logical_and(weights.sum(-1).gt(0).all());
+  TORCH_CHECK(is_valid.item().toBool(),
+              "probability tensor contains either `inf`, `nan` or element < 0, or a row whose sum is not positive");
   if (!replacement || samples == 1) {
     at::Tensor race = empty_device(weights.sizes(), weights.scalar_type(), weights.device());
     const at::Tensor keys = weights.div(exponential_(race, 1, generator));
@@ -194,7 +217,8 @@ at::Tensor multinomial(const at::Tensor& self, int64_t samples, bool replacement
   return cumulative.unsqueeze(-2).le(draws.unsqueeze(-1)).sum(-1).clamp_max(self.size(-1) - 1);
 }
 
-at::Tensor& multinomial_out(const at::Tensor& self, int64_t samples, bool replacement, OptionalGenerator generator, at::Tensor& out) {
+at::Tensor& multinomial_out(const at::Tensor& self, int64_t samples, bool replacement, OptionalGenerator generator,
+                            at::Tensor& out) {
   const at::Tensor drawn = torch_backend::multinomial(self, samples, replacement, std::move(generator));
   at::native::resize_output(out, drawn.sizes());
   return out.copy_(drawn);

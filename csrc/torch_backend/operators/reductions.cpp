@@ -34,11 +34,12 @@ using Dims = at::OptionalIntArrayRef;
 using Identity = std::optional<c10::Scalar>;
 
 // out = self reduced over the masked dimensions; out holds the kept elements in order, in its own dtype.
-void reduce(const KernelId& kernel, const at::Tensor& self, const c10::SmallVector<bool, 8>& mask, const at::Tensor& out, const Identity& identity,
-            std::initializer_list<ScalarArgument> scalars = {}) {
+void reduce(const KernelId& kernel, const at::Tensor& self, const c10::SmallVector<bool, 8>& mask,
+            const at::Tensor& out, const Identity& identity, std::initializer_list<ScalarArgument> scalars = {}) {
   if (out.numel() == 0) return;
   if (self.numel() == 0) {
-    TORCH_CHECK(identity.has_value(), kernel.name(), ": a reduction over no elements has no result; give it a dimension of size > 0");
+    TORCH_CHECK(identity.has_value(), kernel.name(),
+                ": a reduction over no elements has no result; give it a dimension of size > 0");
     out.fill_(*identity);
     return;
   }
@@ -48,11 +49,13 @@ void reduce(const KernelId& kernel, const at::Tensor& self, const c10::SmallVect
   if (!dense.is_same(out)) out.copy_(dense);
 }
 
-void reduce(const KernelId& kernel, const at::Tensor& self, Dims dims, const at::Tensor& out, const Identity& identity) {
+void reduce(const KernelId& kernel, const at::Tensor& self, Dims dims, const at::Tensor& out,
+            const Identity& identity) {
   reduce(kernel, self, dimension_mask(dims, self.dim()), out, identity);
 }
 
-at::Tensor& sum_out(const at::Tensor& self, Dims dim, bool keepdim, std::optional<at::ScalarType> dtype, at::Tensor& out) {
+at::Tensor& sum_out(const at::Tensor& self, Dims dim, bool keepdim, std::optional<at::ScalarType> dtype,
+                    at::Tensor& out) {
   static const KernelId kernel("reduce.sum");
   WithOutputs<at::meta::structured_sum_dim_IntList> call(out);
   call.meta(self, dim, keepdim, dtype);
@@ -61,7 +64,8 @@ at::Tensor& sum_out(const at::Tensor& self, Dims dim, bool keepdim, std::optiona
   return out;
 }
 
-at::Tensor& mean_out(const at::Tensor& self, Dims dim, bool keepdim, std::optional<at::ScalarType> dtype, at::Tensor& out) {
+at::Tensor& mean_out(const at::Tensor& self, Dims dim, bool keepdim, std::optional<at::ScalarType> dtype,
+                     at::Tensor& out) {
   static const KernelId kernel("reduce.mean");
   WithOutputs<at::meta::structured_mean_dim> call(out);
   call.meta(self, dim, keepdim, dtype);
@@ -75,7 +79,8 @@ const KernelId& prod_kernel() {
   return kernel;
 }
 
-at::Tensor& prod_out(const at::Tensor& self, int64_t dim, bool keepdim, std::optional<at::ScalarType> dtype, at::Tensor& out) {
+at::Tensor& prod_out(const at::Tensor& self, int64_t dim, bool keepdim, std::optional<at::ScalarType> dtype,
+                     at::Tensor& out) {
   WithOutputs<at::meta::structured_prod_dim_int> call(out);
   call.meta(self, dim, keepdim, dtype);
   reduce(prod_kernel(), self, c10::IntArrayRef(dim), call.output(), c10::Scalar(1));
@@ -84,7 +89,8 @@ at::Tensor& prod_out(const at::Tensor& self, int64_t dim, bool keepdim, std::opt
 }
 
 at::Tensor prod(const at::Tensor& self, std::optional<at::ScalarType> dtype) {
-  const at::ScalarType result = dtype.value_or(at::isIntegralType(self.scalar_type(), true) ? at::kLong : self.scalar_type());
+  const at::ScalarType result =
+      dtype.value_or(at::isIntegralType(self.scalar_type(), true) ? at::kLong : self.scalar_type());
   at::Tensor out = empty_device({}, result, self.device());
   reduce(prod_kernel(), self, std::nullopt, out, c10::Scalar(1));
   return out;
@@ -108,16 +114,21 @@ at::Tensor& amin_out(const at::Tensor& self, c10::IntArrayRef dim, bool keepdim,
 }
 
 at::Tensor max(const at::Tensor& self) {
-  TORCH_CHECK(self.numel() > 0, "max(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.");
+  TORCH_CHECK(self.numel() > 0,
+              "max(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with "
+              "the 'dim' argument.");
   return at::amax(self);
 }
 
 at::Tensor min(const at::Tensor& self) {
-  TORCH_CHECK(self.numel() > 0, "min(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.");
+  TORCH_CHECK(self.numel() > 0,
+              "min(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with "
+              "the 'dim' argument.");
   return at::amin(self);
 }
 
-std::tuple<at::Tensor&, at::Tensor&> aminmax_out(const at::Tensor& self, std::optional<int64_t> dim, bool keepdim, at::Tensor& low, at::Tensor& high) {
+std::tuple<at::Tensor&, at::Tensor&> aminmax_out(const at::Tensor& self, std::optional<int64_t> dim, bool keepdim,
+                                                 at::Tensor& low, at::Tensor& high) {
   WithOutputs<at::meta::structured_aminmax> call(low, high);
   call.meta(self, dim, keepdim);
   const auto mask = dimension_mask(dim ? Dims(c10::IntArrayRef(*dim)) : Dims(), self.dim());
@@ -128,7 +139,8 @@ std::tuple<at::Tensor&, at::Tensor&> aminmax_out(const at::Tensor& self, std::op
 }
 
 // The extreme elements and where they stand; either output may be undefined.
-void with_index(bool largest, const at::Tensor& self, const c10::SmallVector<bool, 8>& mask, const at::Tensor& values, const at::Tensor& indices) {
+void with_index(bool largest, const at::Tensor& self, const c10::SmallVector<bool, 8>& mask, const at::Tensor& values,
+                const at::Tensor& indices) {
   static const KernelId max_kernel("max_with_index");
   static const KernelId min_kernel("min_with_index");
   const auto dense = [](const at::Tensor& out) {
@@ -144,13 +156,15 @@ void with_index(bool largest, const at::Tensor& self, const c10::SmallVector<boo
 }
 
 template <typename Meta>
-at::Tensor& arg_extreme_out(bool largest, const at::Tensor& self, std::optional<int64_t> dim, bool keepdim, at::Tensor& out) {
+at::Tensor& arg_extreme_out(bool largest, const at::Tensor& self, std::optional<int64_t> dim, bool keepdim,
+                            at::Tensor& out) {
   WithOutputs<Meta> call(out);
   call.meta(self, dim, keepdim);
   if (call.output().numel() != 0) {
     // Without a dimension the index counts the elements in order.
     const at::Tensor source = dim ? self : self.contiguous();
-    with_index(largest, source, dimension_mask(dim ? Dims(c10::IntArrayRef(*dim)) : Dims(), source.dim()), {}, call.output());
+    with_index(largest, source, dimension_mask(dim ? Dims(c10::IntArrayRef(*dim)) : Dims(), source.dim()), {},
+               call.output());
   }
   call.finish();
   return out;
@@ -165,8 +179,8 @@ at::Tensor& argmin_out(const at::Tensor& self, std::optional<int64_t> dim, bool 
 }
 
 template <typename Meta>
-std::tuple<at::Tensor&, at::Tensor&> extreme_dim_out(bool largest, const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& values,
-                                                     at::Tensor& indices) {
+std::tuple<at::Tensor&, at::Tensor&> extreme_dim_out(bool largest, const at::Tensor& self, int64_t dim, bool keepdim,
+                                                     at::Tensor& values, at::Tensor& indices) {
   WithOutputs<Meta> call(values, indices);
   call.meta(self, dim, keepdim);
   if (call.output(0).numel() != 0) {
@@ -176,11 +190,13 @@ std::tuple<at::Tensor&, at::Tensor&> extreme_dim_out(bool largest, const at::Ten
   return {values, indices};
 }
 
-std::tuple<at::Tensor&, at::Tensor&> max_dim_out(const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& values, at::Tensor& indices) {
+std::tuple<at::Tensor&, at::Tensor&> max_dim_out(const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& values,
+                                                 at::Tensor& indices) {
   return extreme_dim_out<at::meta::structured_max_dim>(true, self, dim, keepdim, values, indices);
 }
 
-std::tuple<at::Tensor&, at::Tensor&> min_dim_out(const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& values, at::Tensor& indices) {
+std::tuple<at::Tensor&, at::Tensor&> min_dim_out(const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& values,
+                                                 at::Tensor& indices) {
   return extreme_dim_out<at::meta::structured_min_dim>(false, self, dim, keepdim, values, indices);
 }
 
@@ -195,7 +211,8 @@ const KernelId& all_kernel() {
 }
 
 template <typename Meta>
-at::Tensor& logical_dim_out(const KernelId& kernel, bool identity, const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& out) {
+at::Tensor& logical_dim_out(const KernelId& kernel, bool identity, const at::Tensor& self, int64_t dim, bool keepdim,
+                            at::Tensor& out) {
   WithOutputs<Meta> call(out);
   call.meta(self, dim, keepdim);
   reduce(kernel, self, c10::IntArrayRef(dim), call.output(), c10::Scalar(identity));
@@ -204,12 +221,14 @@ at::Tensor& logical_dim_out(const KernelId& kernel, bool identity, const at::Ten
 }
 
 template <typename Meta>
-at::Tensor& logical_dims_out(const KernelId& kernel, bool identity, const at::Tensor& self, Dims dim, bool keepdim, at::Tensor& out) {
+at::Tensor& logical_dims_out(const KernelId& kernel, bool identity, const at::Tensor& self, Dims dim, bool keepdim,
+                             at::Tensor& out) {
   WithOutputs<Meta> call(out);
   call.meta(self, dim, keepdim);
   // Unlike for sum, an empty list names no dimension here.
   const bool none = dim.has_value() && dim->empty();
-  const auto mask = none ? c10::SmallVector<bool, 8>(static_cast<size_t>(self.dim()), false) : dimension_mask(dim, self.dim());
+  const auto mask =
+      none ? c10::SmallVector<bool, 8>(static_cast<size_t>(self.dim()), false) : dimension_mask(dim, self.dim());
   reduce(kernel, self, mask, call.output(), c10::Scalar(identity));
   call.finish();
   return out;
@@ -230,18 +249,22 @@ at::Tensor& any_dim_out(const at::Tensor& self, int64_t dim, bool keepdim, at::T
 at::Tensor& any_dims_out(const at::Tensor& self, Dims dim, bool keepdim, at::Tensor& out) {
   return logical_dims_out<at::meta::structured_any_dims>(any_kernel(), false, self, dim, keepdim, out);
 }
-at::Tensor& any_all_out(const at::Tensor& self, at::Tensor& out) { return logical_all_out<at::meta::structured_any>(any_kernel(), false, self, out); }
+at::Tensor& any_all_out(const at::Tensor& self, at::Tensor& out) {
+  return logical_all_out<at::meta::structured_any>(any_kernel(), false, self, out);
+}
 at::Tensor& all_dim_out(const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& out) {
   return logical_dim_out<at::meta::structured_all_dim>(all_kernel(), true, self, dim, keepdim, out);
 }
 at::Tensor& all_dims_out(const at::Tensor& self, Dims dim, bool keepdim, at::Tensor& out) {
   return logical_dims_out<at::meta::structured_all_dims>(all_kernel(), true, self, dim, keepdim, out);
 }
-at::Tensor& all_all_out(const at::Tensor& self, at::Tensor& out) { return logical_all_out<at::meta::structured_all>(all_kernel(), true, self, out); }
+at::Tensor& all_all_out(const at::Tensor& self, at::Tensor& out) {
+  return logical_all_out<at::meta::structured_all>(all_kernel(), true, self, out);
+}
 
 // The orders that need no power have kernels of their own.
-at::Tensor& linalg_vector_norm_out(const at::Tensor& self, const at::Scalar& order, Dims dim, bool keepdim, std::optional<at::ScalarType> dtype,
-                                   at::Tensor& out) {
+at::Tensor& linalg_vector_norm_out(const at::Tensor& self, const at::Scalar& order, Dims dim, bool keepdim,
+                                   std::optional<at::ScalarType> dtype, at::Tensor& out) {
   WithOutputs<at::meta::structured_linalg_vector_norm> call(out);
   call.meta(self, order, dim, keepdim, dtype);
   const double p = order.toDouble();
@@ -251,8 +274,11 @@ at::Tensor& linalg_vector_norm_out(const at::Tensor& self, const at::Scalar& ord
   if (p == 2) {
     reduce(norm_2, self, mask, call.output(), identity);
   } else if (p == 0 || p == 1 || std::isinf(p)) {
-    reduce(KernelId(p == 0 ? "reduce.norm_0" : p == 1 ? "reduce.norm_1" : p > 0 ? "reduce.norm_inf" : "reduce.norm_negative_inf"), self, mask,
-           call.output(), identity);
+    reduce(KernelId(p == 0   ? "reduce.norm_0"
+                    : p == 1 ? "reduce.norm_1"
+                    : p > 0  ? "reduce.norm_inf"
+                             : "reduce.norm_negative_inf"),
+           self, mask, call.output(), identity);
   } else {
     reduce(KernelId(p > 0 ? "reduce.norm_p" : "reduce.norm_negative_p"), self, mask, call.output(), identity, {p});
   }
@@ -261,7 +287,8 @@ at::Tensor& linalg_vector_norm_out(const at::Tensor& self, const at::Scalar& ord
 }
 
 // [kept] of a reduction over the mask, or with sizes of 1 for the reduced dimensions.
-c10::SmallVector<int64_t, 8> reduced_sizes(const at::Tensor& self, const c10::SmallVector<bool, 8>& mask, bool keepdim) {
+c10::SmallVector<int64_t, 8> reduced_sizes(const at::Tensor& self, const c10::SmallVector<bool, 8>& mask,
+                                           bool keepdim) {
   c10::SmallVector<int64_t, 8> sizes;
   for (int64_t i = 0; i < self.dim(); ++i) {
     if (!mask[static_cast<size_t>(i)]) {
@@ -273,11 +300,12 @@ c10::SmallVector<int64_t, 8> reduced_sizes(const at::Tensor& self, const c10::Sm
   return sizes;
 }
 
-std::tuple<at::Tensor, at::Tensor> moments(bool root, bool with_mean, const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction,
-                                           bool keepdim) {
+std::tuple<at::Tensor, at::Tensor> moments(bool root, bool with_mean, const at::Tensor& self, Dims dim,
+                                           const std::optional<at::Scalar>& correction, bool keepdim) {
   static const KernelId variance_kernel("variance");
   static const KernelId deviation_kernel("standard_deviation");
-  TORCH_CHECK(at::isFloatingType(self.scalar_type()), "std and var only support floating point dtypes, got ", self.scalar_type());
+  TORCH_CHECK(at::isFloatingType(self.scalar_type()), "std and var only support floating point dtypes, got ",
+              self.scalar_type());
   const auto mask = dimension_mask(dim, self.dim());
   const auto sizes = reduced_sizes(self, mask, keepdim);
   at::Tensor out = empty_device(sizes, self.scalar_type(), self.device());
@@ -289,30 +317,36 @@ std::tuple<at::Tensor, at::Tensor> moments(bool root, bool with_mean, const at::
     return {out, mean};
   }
   const ReductionView view = reduction_view(self, mask);
-  launch_kernel(root ? deviation_kernel : variance_kernel, {out, mean, view.storage}, view.sizes, {correction ? correction->toDouble() : 1.0});
+  launch_kernel(root ? deviation_kernel : variance_kernel, {out, mean, view.storage}, view.sizes,
+                {correction ? correction->toDouble() : 1.0});
   return {out, mean};
 }
 
 at::Tensor variance_of(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction, bool keepdim) {
   return std::get<0>(moments(false, false, self, dim, correction, keepdim));
 }
-at::Tensor standard_deviation(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction, bool keepdim) {
+at::Tensor standard_deviation(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction,
+                              bool keepdim) {
   return std::get<0>(moments(true, false, self, dim, correction, keepdim));
 }
-at::Tensor& variance_out(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction, bool keepdim, at::Tensor& out) {
+at::Tensor& variance_out(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction, bool keepdim,
+                         at::Tensor& out) {
   const at::Tensor variance = variance_of(self, dim, correction, keepdim);
   at::native::resize_output(out, variance.sizes());
   return out.copy_(variance);
 }
-at::Tensor& standard_deviation_out(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction, bool keepdim, at::Tensor& out) {
+at::Tensor& standard_deviation_out(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction,
+                                   bool keepdim, at::Tensor& out) {
   const at::Tensor deviation = standard_deviation(self, dim, correction, keepdim);
   at::native::resize_output(out, deviation.sizes());
   return out.copy_(deviation);
 }
-std::tuple<at::Tensor, at::Tensor> variance_and_mean(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction, bool keepdim) {
+std::tuple<at::Tensor, at::Tensor> variance_and_mean(const at::Tensor& self, Dims dim,
+                                                     const std::optional<at::Scalar>& correction, bool keepdim) {
   return moments(false, true, self, dim, correction, keepdim);
 }
-std::tuple<at::Tensor, at::Tensor> deviation_and_mean(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction, bool keepdim) {
+std::tuple<at::Tensor, at::Tensor> deviation_and_mean(const at::Tensor& self, Dims dim,
+                                                      const std::optional<at::Scalar>& correction, bool keepdim) {
   return moments(true, true, self, dim, correction, keepdim);
 }
 
@@ -324,17 +358,19 @@ at::Tensor nansum(const at::Tensor& self, Dims dim, bool keepdim, std::optional<
 }
 
 template <typename Meta>
-at::Tensor& scan_out(const KernelId& kernel, const at::Tensor& self, int64_t dim, std::optional<at::ScalarType> dtype, at::Tensor& out) {
+at::Tensor& scan_out(const KernelId& kernel, const at::Tensor& self, int64_t dim, std::optional<at::ScalarType> dtype,
+                     at::Tensor& out) {
   WithOutputs<Meta> call(out);
   call.meta(self, dim, dtype);
   const at::Tensor& result = call.output();
   if (result.numel() != 0) {
     const AxisView view = axis_view(self, dim);
-    const at::Tensor dense = result.is_contiguous() ? result : empty_device(result.sizes(), result.scalar_type(), result.device());
+    const at::Tensor dense =
+        result.is_contiguous() ? result : empty_device(result.sizes(), result.scalar_type(), result.device());
     const AxisView target = axis_view(dense, dim);
     launch_kernel(kernel, {dense, view.storage},
-                  {view.outer, view.axis, view.inner, view.outer_stride, view.axis_stride, view.inner_stride, target.outer_stride, target.axis_stride,
-                   target.inner_stride});
+                  {view.outer, view.axis, view.inner, view.outer_stride, view.axis_stride, view.inner_stride,
+                   target.outer_stride, target.axis_stride, target.inner_stride});
     if (!dense.is_same(result)) result.copy_(dense);
   }
   call.finish();

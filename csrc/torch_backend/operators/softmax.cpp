@@ -13,11 +13,13 @@ namespace mtia::torch_backend {
 namespace {
 
 // All tensors have one shape; sizes = (outer, length, inner, then the three strides of each tensor).
-void launch_along(const KernelId& kernel, int64_t dim, const at::Tensor& out, std::initializer_list<std::reference_wrapper<const at::Tensor>> inputs) {
+void launch_along(const KernelId& kernel, int64_t dim, const at::Tensor& out,
+                  std::initializer_list<std::reference_wrapper<const at::Tensor>> inputs) {
   if (out.numel() == 0) return;
   const AxisView target = axis_view(out, dim);  // a copy when the dimensions of `out` do not merge
   KernelCall call(kernel, out.device().index());
-  call.tensor(target.storage).sizes({target.outer, target.axis, target.inner, target.outer_stride, target.axis_stride, target.inner_stride});
+  call.tensor(target.storage)
+      .sizes({target.outer, target.axis, target.inner, target.outer_stride, target.axis_stride, target.inner_stride});
   std::vector<at::Tensor> alive;
   for (const at::Tensor& input : inputs) {
     const AxisView view = axis_view(input, dim);
@@ -46,7 +48,8 @@ at::Tensor& log_softmax_out(const at::Tensor& self, int64_t dim, bool half_to_fl
   return out;
 }
 
-at::Tensor& softmax_backward_out(const at::Tensor& grad, const at::Tensor& output, int64_t dim, at::ScalarType input_dtype, at::Tensor& grad_input) {
+at::Tensor& softmax_backward_out(const at::Tensor& grad, const at::Tensor& output, int64_t dim,
+                                 at::ScalarType input_dtype, at::Tensor& grad_input) {
   static const KernelId kernel("softmax_backward");
   WithOutputs<at::meta::structured__softmax_backward_data> call(grad_input);
   call.meta(grad, output, dim, input_dtype);
@@ -55,7 +58,8 @@ at::Tensor& softmax_backward_out(const at::Tensor& grad, const at::Tensor& outpu
   return grad_input;
 }
 
-at::Tensor& log_softmax_backward_out(const at::Tensor& grad, const at::Tensor& output, int64_t dim, at::ScalarType input_dtype, at::Tensor& out) {
+at::Tensor& log_softmax_backward_out(const at::Tensor& grad, const at::Tensor& output, int64_t dim,
+                                     at::ScalarType input_dtype, at::Tensor& out) {
   static const KernelId kernel("log_softmax_backward");
   WithOutputs<at::meta::structured__log_softmax_backward_data> call(out);
   call.meta(grad, output, dim, input_dtype);

@@ -14,7 +14,8 @@ namespace mtia::torch_backend {
 namespace {
 
 // Sorts `self` along `dim` and keeps the first `kept` into values and indices of that size.
-void sort_into(const at::Tensor& self, int64_t dim, int64_t kept, bool descending, const at::Tensor& values, const at::Tensor& indices) {
+void sort_into(const at::Tensor& self, int64_t dim, int64_t kept, bool descending, const at::Tensor& values,
+               const at::Tensor& indices) {
   static const emulator::CppKernel& kernel = emulator::cpp_kernel("sort");
   if (values.numel() == 0) return;
   const RowView view = row_view(self, dim);
@@ -39,8 +40,8 @@ void sort_into(const at::Tensor& self, int64_t dim, int64_t kept, bool descendin
   indices.copy_(self.dim() == 0 ? row_indices : row_indices.movedim(-1, axis));
 }
 
-std::tuple<at::Tensor&, at::Tensor&> sort_out(const at::Tensor& self, std::optional<bool> stable, int64_t dim, bool descending, at::Tensor& values,
-                                              at::Tensor& indices) {
+std::tuple<at::Tensor&, at::Tensor&> sort_out(const at::Tensor& self, std::optional<bool> stable, int64_t dim,
+                                              bool descending, at::Tensor& values, at::Tensor& indices) {
   WithOutputs<at::meta::structured_sort_stable> call(values, indices);
   call.meta(self, stable, dim, descending);
   sort_into(self, dim, self.dim() == 0 ? 1 : self.size(dim), descending, call.output(0), call.output(1));
@@ -48,8 +49,8 @@ std::tuple<at::Tensor&, at::Tensor&> sort_out(const at::Tensor& self, std::optio
   return {values, indices};
 }
 
-std::tuple<at::Tensor&, at::Tensor&> topk_out(const at::Tensor& self, int64_t k, int64_t dim, bool largest, bool sorted, at::Tensor& values,
-                                              at::Tensor& indices) {
+std::tuple<at::Tensor&, at::Tensor&> topk_out(const at::Tensor& self, int64_t k, int64_t dim, bool largest, bool sorted,
+                                              at::Tensor& values, at::Tensor& indices) {
   WithOutputs<at::meta::structured_topk> call(values, indices);
   call.meta(self, k, dim, largest, sorted);
   sort_into(self, dim, self.dim() == 0 ? 1 : k, largest, call.output(0), call.output(1));
@@ -58,16 +59,19 @@ std::tuple<at::Tensor&, at::Tensor&> topk_out(const at::Tensor& self, int64_t k,
 }
 
 std::tuple<at::Tensor, at::Tensor> kthvalue(const at::Tensor& self, int64_t k, int64_t dim, bool keepdim) {
-  TORCH_CHECK(k >= 1 && (self.dim() == 0 ? k == 1 : k <= self.size(dim)), "selected number k out of range for dimension ", dim);
+  TORCH_CHECK(k >= 1 && (self.dim() == 0 ? k == 1 : k <= self.size(dim)),
+              "selected number k out of range for dimension ", dim);
   if (self.dim() == 0) return {self.clone(), at::Tensor(empty_device({}, c10::kLong, self.device())).fill_(0)};
   const auto [values, indices] = self.topk(k, dim, /*largest=*/false, /*sorted=*/true);
   const at::Tensor value = values.narrow(dim, k - 1, 1);
   const at::Tensor index = indices.narrow(dim, k - 1, 1);
-  return {keepdim ? value.contiguous() : value.squeeze(dim).contiguous(), keepdim ? index.contiguous() : index.squeeze(dim).contiguous()};
+  return {keepdim ? value.contiguous() : value.squeeze(dim).contiguous(),
+          keepdim ? index.contiguous() : index.squeeze(dim).contiguous()};
 }
 
 // The lower median, as torch defines it.
-std::tuple<at::Tensor&, at::Tensor&> median_dim_out(const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& values, at::Tensor& indices) {
+std::tuple<at::Tensor&, at::Tensor&> median_dim_out(const at::Tensor& self, int64_t dim, bool keepdim,
+                                                    at::Tensor& values, at::Tensor& indices) {
   const int64_t length = self.dim() == 0 ? 1 : self.size(dim);
   auto [value, index] = torch_backend::kthvalue(self, (length + 1) / 2, dim, keepdim);
   at::native::resize_output(values, value.sizes());
@@ -99,8 +103,8 @@ at::Tensor& isin_scalar_out(const at::Tensor& elements, const at::Scalar& test, 
 }
 
 // The number of boundaries below (or, with `right`, not above) each value.
-at::Tensor searchsorted(const at::Tensor& sorted, const at::Tensor& values, bool out_int32, bool right, std::optional<c10::string_view> side,
-                        const std::optional<at::Tensor>& sorter) {
+at::Tensor searchsorted(const at::Tensor& sorted, const at::Tensor& values, bool out_int32, bool right,
+                        std::optional<c10::string_view> side, const std::optional<at::Tensor>& sorter) {
   const bool upper = right || (side.has_value() && *side == "right");
   at::Tensor boundaries = sorter.has_value() && sorter->defined() ? sorted.gather(-1, *sorter) : sorted;
   const at::Tensor row = boundaries.dim() == 1 ? boundaries : boundaries.unsqueeze(-2);

@@ -1,4 +1,5 @@
-// Runs the meta function of a structured operator (its shape and dtype checks) on given outputs, as torch's own generated code does.
+// Runs the meta function of a structured operator (its shape and dtype checks) on given outputs, as torch's own
+// generated code does.
 #pragma once
 
 #include <ATen/TensorIterator.h>
@@ -14,23 +15,27 @@
 namespace mtia::torch_backend {
 
 // WithOutputs<at::meta::structured_cat> call(out); call.meta(...); ... write to call.output(0) ...; call.finish();
-// An undefined output is allocated; a defined one is resized, and replaced by a temporary where the meta function demands strides that it lacks.
+// An undefined output is allocated; a defined one is resized, and replaced by a temporary where the meta function
+// demands strides that it lacks.
 template <typename Meta>
 class WithOutputs final : public Meta {
  public:
   template <typename... Tensors>
   explicit WithOutputs(const Tensors&... outputs) : outputs_{outputs...} {}
 
-  void set_output_strided(int64_t index, c10::IntArrayRef sizes, c10::IntArrayRef strides, at::TensorOptions options) override {
+  void set_output_strided(int64_t index, c10::IntArrayRef sizes, c10::IntArrayRef strides,
+                          at::TensorOptions options) override {
     prepare(index, sizes, strides, options);
     at::Tensor& output = outputs_[static_cast<size_t>(index)];
     if (!strides.empty() && output.strides() != strides) {
-      temporaries_[static_cast<size_t>(index)] = empty_device_strided(sizes, strides, output.scalar_type(), output.device());
+      temporaries_[static_cast<size_t>(index)] =
+          empty_device_strided(sizes, strides, output.scalar_type(), output.device());
     }
     tell_iterator(index, sizes, strides, options);
   }
 
-  void set_output_raw_strided(int64_t index, c10::IntArrayRef sizes, c10::IntArrayRef strides, at::TensorOptions options) override {
+  void set_output_raw_strided(int64_t index, c10::IntArrayRef sizes, c10::IntArrayRef strides,
+                              at::TensorOptions options) override {
     prepare(index, sizes, strides, options);
     tell_iterator(index, sizes, strides, options);
   }
@@ -56,15 +61,19 @@ class WithOutputs final : public Meta {
     at::Tensor& output = outputs_[static_cast<size_t>(index)];
     const c10::ScalarType dtype = c10::typeMetaToScalarType(options.dtype());
     if (!output.defined()) {
-      output = strides.empty() ? empty_device(sizes, dtype, options.device()) : empty_device_strided(sizes, strides, dtype, options.device());
+      output = strides.empty() ? empty_device(sizes, dtype, options.device())
+                               : empty_device_strided(sizes, strides, dtype, options.device());
       return;
     }
-    TORCH_CHECK(dtype == output.scalar_type(), "Expected out tensor to have dtype ", dtype, ", but got ", output.scalar_type(), " instead");
-    TORCH_CHECK(options.device() == output.device(), "Expected out tensor to have device ", options.device(), ", but got ", output.device(), " instead");
+    TORCH_CHECK(dtype == output.scalar_type(), "Expected out tensor to have dtype ", dtype, ", but got ",
+                output.scalar_type(), " instead");
+    TORCH_CHECK(options.device() == output.device(), "Expected out tensor to have device ", options.device(),
+                ", but got ", output.device(), " instead");
     if (at::native::resize_output(output, sizes) && !strides.empty()) output.as_strided_(sizes, strides);
   }
 
-  void tell_iterator(int64_t index, c10::IntArrayRef sizes, c10::IntArrayRef strides, const at::TensorOptions& options) {
+  void tell_iterator(int64_t index, c10::IntArrayRef sizes, c10::IntArrayRef strides,
+                     const at::TensorOptions& options) {
     if constexpr (std::is_base_of_v<at::TensorIteratorBase, Meta>) {
       Meta::set_output_raw_strided(index, sizes, strides, options);
     } else {

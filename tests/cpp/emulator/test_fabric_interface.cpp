@@ -83,7 +83,9 @@ void check_descriptor(const std::vector<Side>& sides, uint32_t rows, uint32_t co
   }
   const auto got = machine.get<int32_t>(o, tile.size());
   for (size_t i = 0; i < tile.size(); ++i) {
-    if (got[i] != tile[i]) mtia::test::fail(__FILE__, __LINE__, mtia::concat("stride ", sides[0].stride, " element ", i, ": got ", got[i], ", wants ", tile[i]));
+    if (got[i] != tile[i])
+      mtia::test::fail(__FILE__, __LINE__,
+                       mtia::concat("stride ", sides[0].stride, " element ", i, ": got ", got[i], ", wants ", tile[i]));
   }
   CHECK(machine.get<int32_t>(q, memory) == stored);
 }
