@@ -168,6 +168,13 @@ def forward_blocks(chip: ChipLimits, dtype: str, q_length: int, head_size: int, 
     return blocks | {"BLOCK_M": 16, "STAGES": 1}
 
 
+def enough_programs(chip: ChipLimits, block: int, length: int, batches: int) -> int:
+    """Halves a block of rows of `length` down to 32 until three quarters of the PEs have work."""
+    while block > 32 and ceil_div(length, block) * batches < chip.processing_elements * 3 // 4:
+        block //= 2
+    return block
+
+
 @launch_shape("flash_attention_forward")
 def flash_attention_forward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Launch:
     """tensors (out, logsumexp, q, k, v, mask or none), scalars (scale, dropout probability, seed, offset).
@@ -185,6 +192,7 @@ def flash_attention_forward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...
             f"flash_attention_forward got {len(strides)} strides, wants those of q, k, v, out and mask: 20"
         )
     blocks = forward_blocks(chip, dtypes[2], q_length, head_size, value_size)
+    blocks["BLOCK_M"] = enough_programs(chip, blocks["BLOCK_M"], q_length, batch * heads)
     q_blocks = ceil_div(q_length, blocks["BLOCK_M"])
     arguments = attention_arguments(dtypes[5] != "none", bool(has_dropout), ("q", "k", "v", "out", "mask"), strides)
     arguments |= {"out": Tensor(0), "logsumexp": Tensor(1), "q": Tensor(2), "k": Tensor(3), "v": Tensor(4)}

@@ -21,6 +21,7 @@ from mtia_sim_kernels.triton.flash_attention import (
     attention_arguments,
     attention_index,
     dropout_keep,
+    enough_programs,
     key_block,
     scores,
 )
@@ -275,6 +276,7 @@ def flash_attention_backward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ..
     delta_launch = Launch(flash_attention_delta, (programs, 1, 1), arguments, constexprs)
 
     own, loop, stages = backward_blocks(chip, dtypes[6], kv_length, head_size, value_size)
+    own = enough_programs(chip, own, kv_length, batch * kv_heads)
     kv_blocks = ceil_div(kv_length, own)
     blocks = {"BLOCK_M": loop, "BLOCK_N": own, "STAGES": stages, **widths}
     extra: dict[str, Argument] = {
@@ -287,6 +289,7 @@ def flash_attention_backward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ..
     keys = launch(flash_attention_backward_keys, of_keys, blocks, extra, kv_blocks * batch * kv_heads)
 
     own, loop, stages = backward_blocks(chip, dtypes[6], q_length, head_size, value_size)
+    own = enough_programs(chip, own, q_length, batch * heads)
     q_blocks = ceil_div(q_length, own)
     blocks = {"BLOCK_M": own, "BLOCK_N": loop, "STAGES": stages, **widths}
     of_queries = ("q", "k", "v", "grad", "grad_q", "mask")

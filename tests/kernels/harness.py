@@ -18,7 +18,7 @@ if not ON_DEVICE:
 import torch  # noqa: E402
 
 from mtia_sim_kernels.launch_shape import ChipLimits, Launch, Scalar, Tensor, Workspace, plan  # noqa: E402
-from tests.kernels import interpreter  # noqa: E402
+from tests.kernels import device, interpreter  # noqa: E402
 
 CHIPS = {
     "mtia1": ChipLimits(128 * 1024, 64),
@@ -67,7 +67,7 @@ def execute(
     for launch in launches:
         arguments = {key: _argument(value, tensors, scalars, workspaces) for key, value in launch.arguments.items()}
         if ON_DEVICE:
-            launch.kernel[launch.grid](**arguments, **launch.constexprs, **launch.options)
+            device.run(launch, arguments, chip)
         else:
             with interpreter.libdevice():
                 launch.kernel[launch.grid](**arguments, **launch.constexprs)
