@@ -171,17 +171,18 @@ def test_backward_masks(mask):
 def test_backward_dropout():
     """The gradient of v shows the weights that the forward pass dropped; those of q and k follow finite differences."""
     torch.manual_seed(1)
-    q, k, v = (t.to(harness.DEVICE) for t in random_inputs(1, 1, 1, 20, 20, 16))
-    grad = torch.randn(1, 1, 20, 16).to(harness.DEVICE)
+    host = random_inputs(1, 1, 1, 20, 20, 16)
+    grad = torch.randn(1, 1, 20, 16)
+    q, k, v = (t.to(harness.DEVICE) for t in host)
     out, logsumexp = forward(q, k, v, dropout=0.3)
-    grads = backward(q, k, v, grad, out, logsumexp, dropout=0.3)
-    for position, tensor in enumerate((q, k, v)):
-        direction = torch.randn(tensor.shape).to(harness.DEVICE)
+    grads = backward(q, k, v, grad.to(harness.DEVICE), out, logsumexp, dropout=0.3)
+    for position, tensor in enumerate(host):
+        direction = torch.randn(tensor.shape)
         step = 1e-2
         moved = []
         for sign in (1, -1):
             inputs = [q, k, v]
-            inputs[position] = tensor + sign * step * direction
-            moved.append((forward(*inputs, dropout=0.3)[0] * grad).sum())
+            inputs[position] = (tensor + sign * step * direction).to(harness.DEVICE)
+            moved.append((forward(*inputs, dropout=0.3)[0].cpu() * grad).sum())
         slope = float(moved[0] - moved[1]) / (2 * step)
-        assert slope == pytest.approx(float((grads[position] * direction).sum()), rel=2e-2, abs=2e-2)
+        assert slope == pytest.approx(float((grads[position].cpu() * direction).sum()), rel=2e-2, abs=2e-2)

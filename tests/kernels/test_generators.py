@@ -62,13 +62,14 @@ def test_linspace(steps):
 def test_triangles(shape, diagonal, dtype):
     x = (torch.randn(shape) * 4).to(dtype)
     x[..., 0, 0] = float("nan") if dtype == torch.float32 else 1
-    for tensor in (x, x.transpose(-1, -2)):
+    on_device = x.to(harness.DEVICE)
+    for tensor, source in ((x, on_device), (x.transpose(-1, -2), on_device.transpose(-1, -2))):
         for name, function in (("tril", torch.tril), ("triu", torch.triu)):
             out = harness.poisoned(tensor.shape, dtype)
             strides = tensor.stride() if tensor.dim() == 3 else (0, *tensor.stride())
             batches = tensor.shape[0] if tensor.dim() == 3 else 1
             sizes = [batches, *tensor.shape[-2:], diagonal, *strides]
-            harness.execute(name, [out, tensor.to(harness.DEVICE)], sizes)
+            harness.execute(name, [out, source], sizes)
             expected = function(tensor, diagonal)
             assert torch.equal(
                 out.cpu().nan_to_num(7) if dtype.is_floating_point else out.cpu(), expected.nan_to_num(7)

@@ -56,12 +56,16 @@ def test_rms_norm_is_the_same_on_every_chip():
 
 
 def test_rms_norm_strided_rows_and_one_gradient():
-    x = torch.randn(40, 200)[:, :100]
-    check_rms_norm(x, torch.randn(100))
-    x, grad, rstd = on_device(torch.randn(20, 30), torch.randn(20, 30), torch.rand(20))
+    whole = torch.randn(40, 200)
+    out = harness.poisoned((40, 100), torch.float32)
+    strided = whole.to(harness.DEVICE)[:, :100]
+    harness.execute("rms_norm_forward", [out, None, strided, None], [40, 100, 200], [1e-5])
+    harness.assert_close(out, F.rms_norm(whole[:, :100].double(), (100,), eps=1e-5))
+    x, grad, rstd = torch.randn(20, 30), torch.randn(20, 30), torch.rand(20)
     grad_weight = harness.poisoned((30,), torch.float32)
-    harness.execute("rms_norm_backward", [None, grad_weight, grad, x, rstd, None], [20, 30, 30, 30])
-    harness.assert_close(grad_weight, (grad * x * rstd[:, None]).double().cpu().sum(0))
+    tensors = [None, grad_weight, *on_device(grad, x, rstd), None]
+    harness.execute("rms_norm_backward", tensors, [20, 30, 30, 30])
+    harness.assert_close(grad_weight, (grad * x * rstd[:, None]).double().sum(0))
 
 
 def check_layer_norm(x, weight, bias, chip="mtia300", eps=1e-5):

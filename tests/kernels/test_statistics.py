@@ -109,13 +109,14 @@ def test_cumulative(shape, dim, dtype, name):
     if name == "cumprod" and dtype.is_floating_point:
         x = 1 + (x - 1) * 0.01
     result = torch.int64 if not dtype.is_floating_point else dtype
-    for tensor in (x, x[..., ::2] if dim == 0 else x):
+    on_device = x.to(harness.DEVICE)
+    for tensor, source in ((x, on_device), (x[..., ::2], on_device[..., ::2])):
         outer, inner = tensor.shape[:dim].numel(), tensor.shape[dim + 1 :].numel()
         out = harness.poisoned(tensor.shape, result)
         sizes = [outer, tensor.shape[dim], inner]
-        for t in (tensor, out):
+        for t in (source, out):
             sizes += [t.stride(dim - 1) if dim else 0, t.stride(dim), t.stride(-1) if dim < t.dim() - 1 else 0]
         kernel = "cumulative_sum" if name == "cumsum" else "cumulative_product"
-        harness.execute(kernel, [out, tensor.to(harness.DEVICE) if tensor is x else tensor], sizes)
+        harness.execute(kernel, [out, source], sizes)
         expected = getattr(tensor.double() if dtype.is_floating_point else tensor, name)(dim)
         harness.assert_close(out, expected, 4 * harness.BOUNDS.get(dtype, 0.0))
