@@ -169,6 +169,64 @@ def _hypotenuse(site: Site, a: Sequence[Register], dtype: DType) -> Register:
     return site.elementwise("select", [empty, large, site.elementwise("mul_f", [large, root], dtype)], dtype)
 
 
+@_composed("normcdf")
+def _normal_distribution(site: Site, a: Sequence[Register], dtype: DType) -> Register:
+    """erfc(-x / sqrt 2) / 2."""
+    scaled = site.elementwise("mul_f", [a[0], _number(site, -(0.5**0.5), a[0])], dtype)
+    return site.elementwise("mul_f", [site.elementwise("erfc", [scaled], dtype), _number(site, 0.5, a[0])], dtype)
+
+
+# M. Giles, "Approximating the erfinv function", GPU Computing Gems Jade, 2012: single precision, central and tails.
+_ERFINV_CENTRE = (
+    *(2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087),
+    *(-0.00125372503, -0.00417768164, 0.246640727, 1.50140941),
+)
+_ERFINV_TAIL = (
+    *(-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773),
+    *(-0.0076224613, 0.00943887047, 1.00167406, 2.83297682),
+)
+
+
+@_composed("erfinv")
+def _inverse_error_function(site: Site, a: Sequence[Register], dtype: DType) -> Register:
+    """Giles' polynomials, then two of Newton's steps on erf, which make float64 right too; +-1 gives an infinity."""
+    x = a[0]
+
+    def number(value: float) -> Register:
+        return _number(site, value, x)
+
+    def polynomial(coefficients: Sequence[float], at: Register) -> Register:
+        total = number(coefficients[0])
+        for coefficient in coefficients[1:]:
+            total = site.elementwise("fma_f", [total, at, number(coefficient)], dtype)
+        return total
+
+    square = site.elementwise("mul_f", [x, x], dtype)
+    w = site.elementwise(
+        "neg_f", [site.elementwise("log1p", [site.elementwise("neg_f", [square], dtype)], dtype)], dtype
+    )
+    centre = polynomial(_ERFINV_CENTRE, site.elementwise("sub_f", [w, number(2.5)], dtype))
+    tail = polynomial(
+        _ERFINV_TAIL, site.elementwise("sub_f", [site.elementwise("sqrt", [w], dtype), number(3.0)], dtype)
+    )
+    is_centre = site.elementwise("compare_f", [w, number(5.0)], DType.I1, (4,))
+    y = site.elementwise("mul_f", [site.elementwise("select", [is_centre, centre, tail], dtype), x], dtype)
+    guess = y
+    for _ in range(2 if dtype is DType.F64 else 1):
+        error = site.elementwise("sub_f", [site.elementwise("erf", [y], dtype), x], dtype)
+        growth = site.elementwise("exp", [site.elementwise("mul_f", [y, y], dtype)], dtype)
+        step = site.elementwise("mul_f", [error, growth], dtype)
+        step = site.elementwise("mul_f", [step, number(0.886226925452758)], dtype)
+        y = site.elementwise("sub_f", [y, step], dtype)
+    # In float32's tails erf is 1 to the last bit and the polynomial is better.
+    inside = site.elementwise("compare_f", [w, number(36.0 if dtype is DType.F64 else 5.0)], DType.I1, (4,))
+    y = site.elementwise("select", [inside, y, guess], dtype)
+    size = site.elementwise("abs_f", [x], dtype)
+    edge = site.elementwise("compare_f", [size, number(1.0)], DType.I1, (1,))
+    infinity = site.elementwise("copysign_f", [number(float("inf")), x], dtype)
+    return site.elementwise("select", [edge, infinity, y], dtype)
+
+
 @_composed("fdim")
 def _positive_difference(site: Site, a: Sequence[Register], dtype: DType) -> Register:
     difference = site.elementwise("sub_f", a, dtype)
