@@ -63,7 +63,7 @@ StridedBox matrix_box(const DmaAccess& access, const Tile& tile, bool load) {
 
 void count_load(PeState& pe, const Tile& tile, const DmaAccess& access) {
   Tick tick;
-  pe.costs->fabric(tick, static_cast<uint64_t>(tile.elements()) * size_of(tile.dtype));
+  pe.costs->fabric(tick, static_cast<uint64_t>(tile.elements()) * size_of(tile.dtype), false);
   const TransferCost cost = transfer_cost(pe, access, 2, static_cast<uint32_t>(size_of(tile.dtype)));
   SubCycles latency = 0;
   if (access.elements != 0) {
@@ -171,7 +171,7 @@ void ProcessingElement::dma_store(const DmaDescriptor& destination, const Tile& 
   if (access.elements != 0)
     copy_box(matrix_box(access, source, false), access.host, source.data, size_of(source.dtype));
   Tick tick;
-  state_->costs->fabric(tick, static_cast<uint64_t>(source.elements()) * size_of(source.dtype));
+  state_->costs->fabric(tick, static_cast<uint64_t>(source.elements()) * size_of(source.dtype), true);
   const TransferCost cost = transfer_cost(*state_, access, 2, static_cast<uint32_t>(size_of(source.dtype)));
   if (access.elements != 0) state_->count_write(access.low, access.high, cost.bytes);
   time_call(*state_, tick, cost.duration, 0, no_page, {source.page});
@@ -217,7 +217,7 @@ void ProcessingElement::gather(const Tile& destination, uint64_t base, int64_t r
   for_indexed_rows(*this, "gather", base, row_stride, indices, limit, destination, true, false,
                    [&](int64_t row, const std::byte* host) { std::memcpy(destination.at(row, 0), host, row_bytes); });
   Tick tick;
-  state_->costs->fabric(tick, row_bytes * static_cast<uint64_t>(destination.rows));
+  state_->costs->fabric(tick, row_bytes * static_cast<uint64_t>(destination.rows), false);
   const SubCycles duration =
       state_->costs->indexed_transfer(CostModel::Indexed::gather, row_bytes * static_cast<uint64_t>(destination.rows),
                                       static_cast<uint64_t>(destination.rows));
@@ -232,7 +232,7 @@ void ProcessingElement::scatter(uint64_t base, int64_t row_stride, const Tile& i
   for_indexed_rows(*this, "scatter", base, row_stride, indices, limit, source, false, true,
                    [&](int64_t row, std::byte* host) { std::memcpy(host, source.at(row, 0), row_bytes); });
   Tick tick;
-  state_->costs->fabric(tick, row_bytes * static_cast<uint64_t>(source.rows));
+  state_->costs->fabric(tick, row_bytes * static_cast<uint64_t>(source.rows), true);
   const SubCycles duration = state_->costs->indexed_transfer(
       CostModel::Indexed::scatter, row_bytes * static_cast<uint64_t>(source.rows), static_cast<uint64_t>(source.rows));
   time_call(*state_, tick, duration, 0, no_page, {indices.page, source.page});
@@ -253,7 +253,7 @@ void ProcessingElement::scatter_add(uint64_t base, int64_t row_stride, const Til
                    });
   Tick tick;
   const uint64_t bytes = static_cast<uint64_t>(source.elements()) * size;
-  state_->costs->fabric(tick, bytes);
+  state_->costs->fabric(tick, bytes, false);
   time_call(*state_, tick,
             state_->costs->indexed_transfer(CostModel::Indexed::atomic, 2 * bytes, static_cast<uint64_t>(source.rows)),
             0, no_page, {indices.page, source.page});

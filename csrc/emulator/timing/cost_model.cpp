@@ -199,8 +199,9 @@ void CostModel::layout(Tick& tick, uint64_t bytes_moved) const {
   tick.local_bytes = 2 * bytes_moved;
 }
 
-void CostModel::fabric(Tick& tick, uint64_t local_bytes) const {
+void CostModel::fabric(Tick& tick, uint64_t local_bytes, bool outgoing) const {
   tick.unit = Unit::fabric;
+  tick.queue = outgoing ? 1 : 0;
   tick.femtojoules = femtojoules(chip_.instruction_picojoules, 1);
   tick.local_bytes = local_bytes;
 }

@@ -25,7 +25,7 @@ class CostModel {
   void reduction(Tick& tick, DType dtype, uint64_t elements, uint64_t local_bytes) const;
   void layout(Tick& tick, uint64_t bytes_moved) const;
   // A DMA's fixed part; its duration depends on the address and is transfer()'s.
-  void fabric(Tick& tick, uint64_t local_bytes) const;
+  void fabric(Tick& tick, uint64_t local_bytes, bool outgoing) const;
 
   // Time of the fabric interface for `bytes` in `rows` contiguous pieces, of which `misaligned` are off the alignment.
   SubCycles transfer(uint64_t bytes, uint64_t rows, uint64_t misaligned) const {

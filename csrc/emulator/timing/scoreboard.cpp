@@ -13,7 +13,7 @@ void Scoreboard::reset(const SlotLayout* layout, SubCycles issue_cost, SubCycles
   programs_ = 0;
   slot_base_ = 0;
   buffer_base_ = 0;
-  unit_free_.fill(0);
+  free_.fill(0);
   const size_t slots = layout->buffers.size() * layout->copies;
   ready_.assign(slots, 0);
   last_release_.assign(slots, 0);

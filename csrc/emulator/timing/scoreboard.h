@@ -25,6 +25,7 @@ struct Tick {
   static constexpr size_t max_late = 6;
 
   Unit unit = Unit::scalar;
+  uint8_t queue = 0;  // in which the unit takes it in order: 0, but 1 for what the fabric interface sends out
   uint8_t reads = 0;
   uint8_t writes = 0;
   uint8_t late_reads = 0;             // scalar operands that another unit makes
@@ -72,7 +73,7 @@ class Scoreboard {
   void issue(const Tick& tick) { issue(tick, tick.duration, tick.latency); }
 
   void issue(const Tick& tick, SubCycles duration, SubCycles latency) {
-    SubCycles start = std::max(issue_, unit_free_[static_cast<size_t>(tick.unit)]);
+    SubCycles start = std::max(issue_, free_[queue_of(tick)]);
     for (unsigned i = 0; i < tick.reads; ++i) start = std::max(start, ready_[slot_base_ + tick.read_slots[i]]);
     for (unsigned i = 0; i < tick.late_reads; ++i) start = std::max(start, scalar_ready_[tick.late_scalars[i]]);
     for (unsigned i = 0; i < tick.writes; ++i) {
@@ -91,7 +92,7 @@ class Scoreboard {
     }
     const SubCycles end = start + duration;
     const SubCycles done = end + latency;
-    unit_free_[static_cast<size_t>(tick.unit)] = end;
+    free_[queue_of(tick)] = end;
     counters_.busy[static_cast<size_t>(tick.unit)] += duration;
     for (unsigned i = 0; i < tick.reads; ++i) touch(tick.read_slots[i], end);
     for (unsigned i = 0; i < tick.writes; ++i) {
@@ -111,10 +112,9 @@ class Scoreboard {
   // For C++ kernels, which keep the times of their tiles themselves: starts no earlier than `earliest`; returns when
   // the unit is free again, which is `latency` before the result is ready.
   SubCycles issue_after(SubCycles earliest, const Tick& tick, SubCycles duration, SubCycles latency) {
-    const auto unit = static_cast<size_t>(tick.unit);
-    const SubCycles end = std::max({issue_, unit_free_[unit], earliest}) + duration;
-    unit_free_[unit] = end;
-    counters_.busy[unit] += duration;
+    const SubCycles end = std::max({issue_, free_[queue_of(tick)], earliest}) + duration;
+    free_[queue_of(tick)] = end;
+    counters_.busy[static_cast<size_t>(tick.unit)] += duration;
     finish_ = std::max(finish_, end + latency);
     issue_ += issue_cost_;
     ++counters_.instructions;
@@ -144,8 +144,8 @@ class Scoreboard {
 
   void barrier() { issue_ = std::max(issue_, finish_); }
   SubCycles now() const { return issue_; }
-  // When the last instruction has finished.
-  SubCycles finish() const { return std::max(finish_, issue_); }
+  // When the last instruction has finished. Loads do not wait for stores, but they share the interface's bandwidth.
+  SubCycles finish() const { return std::max({finish_, issue_, counters_.busy[static_cast<size_t>(Unit::fabric)]}); }
   PeCounters counters() const {
     PeCounters all = counters_;
     all.busy[static_cast<size_t>(Unit::scalar)] += scalar_busy_;
@@ -153,6 +153,7 @@ class Scoreboard {
   }
 
  private:
+  static size_t queue_of(const Tick& tick) { return static_cast<size_t>(tick.unit) * 2 + tick.queue; }
   uint32_t next_buffer(uint32_t slot) const {
     const uint32_t count = layout_->buffers[slot];
     if (count == 1) return 0;
@@ -175,7 +176,7 @@ class Scoreboard {
   uint64_t programs_ = 0;
   uint32_t slot_base_ = 0;
   uint32_t buffer_base_ = 0;
-  std::array<SubCycles, unit_count> unit_free_{};
+  std::array<SubCycles, 2 * unit_count> free_{};  // by queue
   std::vector<SubCycles> ready_;         // copies * slots
   std::vector<SubCycles> last_release_;  // copies * slots: last use of any buffer
   std::vector<uint32_t> current_;        // copies * slots: buffer that holds the contents

@@ -112,6 +112,8 @@ void decode_dot(Decoder& decoder, uint32_t index) {
   decoder.costs.dot(tick, a.dtype, static_cast<uint64_t>(detail->batch), static_cast<uint64_t>(detail->m),
                     static_cast<uint64_t>(detail->n), static_cast<uint64_t>(detail->k), instruction.attributes[0],
                     decoder.local_bytes(instruction));
+  // Sums that stay in the engine's accumulators need not leave its pipeline between products.
+  if (detail->accumulate && !detail->copy_c && !detail->fill_c) tick.latency = 0;
   Op& op = decoder.emit(run_dot, index);
   op.detail = detail;
   op.tick = &tick;

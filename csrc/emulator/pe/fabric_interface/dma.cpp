@@ -357,7 +357,7 @@ Tick& make_dma_tick(Decoder& decoder, uint32_t index) {
   addresses.push_back(instruction.operands[0]);
   decoder.emit_waits(addresses);
   Tick& tick = decoder.make_tick(index);
-  decoder.costs.fabric(tick, decoder.bytes_of(store ? instruction.operands[1] : instruction.results[0]));
+  decoder.costs.fabric(tick, decoder.bytes_of(store ? instruction.operands[1] : instruction.results[0]), store);
   return tick;
 }
 

@@ -253,7 +253,8 @@ void set_mask(Decoder& decoder, IndexedDetail& detail, uint32_t mask) {
 
 void finish_decoding(Decoder& decoder, uint32_t index, const IndexedDetail* detail, Handler run) {
   Tick& tick = decoder.make_tick(index);
-  decoder.costs.fabric(tick, decoder.local_bytes(decoder.program.instructions[index]));
+  const Instruction& instruction = decoder.program.instructions[index];
+  decoder.costs.fabric(tick, decoder.local_bytes(instruction), instruction.opcode == Opcode::scatter);
   Op& op = decoder.emit(run, index);
   op.detail = detail;
   op.tick = &tick;
