@@ -8,14 +8,15 @@
 
 namespace mtia::host_math {
 
-#define MTIA_FLOAT_UNARY_OPS(ROW)                                                                                    \
-  ROW(neg_f)                                                                                                         \
-  ROW(abs_f)                                                                                                         \
-  ROW(sqrt)                                                                                                          \
-  ROW(rsqrt)                                                                                                         \
-  ROW(reciprocal) ROW(cbrt) ROW(exp) ROW(exp2) ROW(expm1) ROW(log) ROW(log2) ROW(log10) ROW(log1p) ROW(sin) ROW(cos) \
-      ROW(tan) ROW(asin) ROW(acos) ROW(atan) ROW(sinh) ROW(cosh) ROW(asinh) ROW(acosh) ROW(atanh) ROW(tanh)          \
-          ROW(sigmoid) ROW(gelu) ROW(erf) ROW(erfc) ROW(lgamma) ROW(floor) ROW(ceil) ROW(trunc) ROW(round_even)
+#define MTIA_FLOAT_UNARY_OPS(ROW)                                                                               \
+  ROW(neg_f)                                                                                                    \
+  ROW(abs_f)                                                                                                    \
+  ROW(sqrt)                                                                                                     \
+  ROW(rsqrt)                                                                                                    \
+  ROW(reciprocal)                                                                                               \
+  ROW(cbrt) ROW(exp) ROW(exp2) ROW(expm1) ROW(log) ROW(log2) ROW(log10) ROW(log1p) ROW(sin) ROW(cos) ROW(tan)   \
+      ROW(asin) ROW(acos) ROW(atan) ROW(sinh) ROW(cosh) ROW(asinh) ROW(acosh) ROW(atanh) ROW(tanh) ROW(sigmoid) \
+          ROW(gelu) ROW(erf) ROW(erfc) ROW(lgamma) ROW(floor) ROW(ceil) ROW(trunc) ROW(round_even)
 #define MTIA_FLOAT_TEST_OPS(ROW) ROW(is_nan) ROW(is_inf) ROW(is_finite)
 #define MTIA_INTEGER_UNARY_OPS(ROW) ROW(abs_i) ROW(popcount) ROW(count_leading_zeros)
 #define MTIA_UNARY_OPS(ROW) MTIA_FLOAT_UNARY_OPS(ROW) MTIA_FLOAT_TEST_OPS(ROW) MTIA_INTEGER_UNARY_OPS(ROW)
@@ -25,13 +26,14 @@ namespace mtia::host_math {
   ROW(sub_f)                       \
   ROW(mul_f)                       \
   ROW(div_f) ROW(rem_f) ROW(max_f) ROW(min_f) ROW(maximum_f) ROW(minimum_f) ROW(pow_f) ROW(atan2_f) ROW(copysign_f)
-#define MTIA_INTEGER_BINARY_OPS(ROW)                                                                           \
-  ROW(add_i)                                                                                                   \
-  ROW(sub_i)                                                                                                   \
-  ROW(mul_i)                                                                                                   \
-  ROW(div_s)                                                                                                   \
-  ROW(div_u) ROW(rem_s) ROW(rem_u) ROW(max_s) ROW(max_u) ROW(min_s) ROW(min_u) ROW(and_i) ROW(or_i) ROW(xor_i) \
-      ROW(shl) ROW(shr_s) ROW(shr_u) ROW(mulhi_u) ROW(mulhi_s)
+#define MTIA_INTEGER_BINARY_OPS(ROW)                                                                         \
+  ROW(add_i)                                                                                                 \
+  ROW(sub_i)                                                                                                 \
+  ROW(mul_i)                                                                                                 \
+  ROW(div_s)                                                                                                 \
+  ROW(div_u)                                                                                                 \
+  ROW(rem_s) ROW(rem_u) ROW(max_s) ROW(max_u) ROW(min_s) ROW(min_u) ROW(and_i) ROW(or_i) ROW(xor_i) ROW(shl) \
+      ROW(shr_s) ROW(shr_u) ROW(mulhi_u) ROW(mulhi_s)
 #define MTIA_BINARY_OPS(ROW) MTIA_FLOAT_BINARY_OPS(ROW) MTIA_INTEGER_BINARY_OPS(ROW)
 
 #define MTIA_TERNARY_OPS(ROW) ROW(fma_f) ROW(clamp_f) ROW(clamp_propagate_nan_f)
@@ -47,13 +49,13 @@ namespace mtia::host_math {
   ROW(olt) ROW(ole) ROW(one) ROW(ord) ROW(ueq) ROW(ugt) ROW(uge) ROW(ult) ROW(ule) ROW(une) ROW(uno) ROW(always_true)
 
 // Numbers of the `kind` attribute of the instructions reduce and scan.
-#define MTIA_REDUCE_OPS(ROW)                                                                                  \
-  ROW(sum_f)                                                                                                  \
-  ROW(prod_f)                                                                                                 \
-  ROW(max_f)                                                                                                  \
-  ROW(min_f)                                                                                                  \
-  ROW(maximum_f) ROW(minimum_f) ROW(sum_i) ROW(prod_i) ROW(max_s) ROW(max_u) ROW(min_s) ROW(min_u) ROW(and_i) \
-      ROW(or_i) ROW(xor_i)
+#define MTIA_REDUCE_OPS(ROW) \
+  ROW(sum_f)                 \
+  ROW(prod_f)                \
+  ROW(max_f)                 \
+  ROW(min_f)                 \
+  ROW(maximum_f)             \
+  ROW(minimum_f) ROW(sum_i) ROW(prod_i) ROW(max_s) ROW(max_u) ROW(min_s) ROW(min_u) ROW(and_i) ROW(or_i) ROW(xor_i)
 
 #define MTIA_DEFINE_OPS(Enum, count_name, LIST)                \
   enum class Enum : uint8_t { LIST(MTIA_OP_ENTRY) };           \
