@@ -188,6 +188,7 @@ struct Emulator::State {
     Fault* fault;
     uint64_t programs;
     uint32_t pes;
+    uint64_t number;
   };
 
   // One PE: its programs in order.
@@ -224,6 +225,7 @@ struct Emulator::State {
         return buffers[number].get(bytes);
       };
       pe.host_buffer_owner = &state.arenas[thread];
+      pe.launch_number = job.number;
       pe.board.begin_program(0);
       ProcessingElement element(pe, static_cast<uint32_t>(item), job.pes);
       job.launch->kernel->entry(element, job.launch->arguments.data());
@@ -304,7 +306,8 @@ LaunchAccount Emulator::run(const Launch& launch) {
   State& state = *state_;
   std::lock_guard lock(state.launching);
   Fault fault;
-  State::Job job{&state, &launch, launch.program.get(), &fault, 0, state.chip.pe_count()};
+  static std::atomic<uint64_t> launches{0};
+  State::Job job{&state, &launch, launch.program.get(), &fault, 0, state.chip.pe_count(), ++launches};
   uint32_t used = 0;
   if (launch.kernel != nullptr) {
     const size_t words = (launch.kernel->argument_bytes + 7) / 8;

@@ -14,11 +14,14 @@ namespace mtia::host_math {
 
 namespace {
 
-// Values of k a pass covers: a panel of b then stays in the second-level cache while all rows of a go by. Even, so that
+// Values of k a pass covers: a panel of b then stays in the first-level cache while all rows of a go by. Even, so that
 // pairs are never cut.
-constexpr size_t k_block = 512;
+constexpr size_t k_block = 256;
 // Bytes of packed b a pass covers.
 constexpr size_t n_block_bytes = 384 * 1024;
+
+// Panels of a that are packed at once.
+constexpr size_t panels_of_a_block = 16;
 
 constexpr size_t cache_line = 64;
 
@@ -44,7 +47,7 @@ class Scratch {
   size_t capacity_ = 0;
 };
 
-thread_local Scratch panel_of_a;
+thread_local Scratch panels_of_a;
 thread_local Scratch panels_of_b;
 thread_local Scratch converted_a;
 thread_local Scratch converted_b;
@@ -158,11 +161,31 @@ size_t panel_bytes(const DotKernels& kernels, size_t wide, size_t k) {
   return round_up(k, kernels.k_step) / kernels.k_step * wide * kernels.element_bytes;
 }
 
+// Asks the host's caches for rows that are needed soon: a tile of a larger matrix has short rows far apart, which the
+// host's own prefetchers miss.
+void prefetch_block(const std::byte* data, ptrdiff_t row_stride, size_t rows, size_t row_bytes) {
+  for (size_t row = 0; row < rows; ++row) {
+    const std::byte* line = data + static_cast<ptrdiff_t>(row) * row_stride;
+    for (size_t at = 0; at < row_bytes; at += cache_line) __builtin_prefetch(line + at);
+  }
+}
+
+void prefetch_operand(const Operand& source, size_t count, size_t k, size_t size) {
+  if (source.k_stride == static_cast<ptrdiff_t>(size)) {
+    prefetch_block(source.data, source.i_stride, count, k * size);
+  } else {
+    prefetch_block(source.data, source.k_stride, k, count * size);
+  }
+}
+
 // Packs all panels of b's [0, k) x [0, n), one after the other.
 void pack_panels_of_b(const Plan& plan, std::byte* panels, const Operand& b, size_t k, size_t n) {
   const size_t nr = plan.kernels->nr;
   const size_t bytes = panel_bytes(*plan.kernels, nr, k);
+  const size_t size = size_of(plan.operand);
+  prefetch_operand(b, std::min(nr, n), k, size);
   for (size_t column = 0; column < n; column += nr) {
+    if (column + nr < n) prefetch_operand(advance(b, column + nr, 0), std::min(nr, n - column - nr), k, size);
     pack_panel(plan, false, panels + column / nr * bytes, advance(b, column, 0), std::min(nr, n - column), k);
   }
 }
@@ -174,15 +197,32 @@ void multiply_block(const Plan& plan, DType dtype, std::byte* c, ptrdiff_t c_row
   const auto c_size = static_cast<ptrdiff_t>(size_of(accumulator_of(dtype)));
   const size_t steps = round_up(k, kernels.k_step) / kernels.k_step;
   const size_t b_bytes = panel_bytes(kernels, kernels.nr, k);
-  std::byte* panel = panel_of_a.get(panel_bytes(kernels, kernels.mr, k));
-  for (size_t row = 0; row < m; row += kernels.mr) {
-    const size_t rows = std::min(kernels.mr, m - row);
-    pack_panel(plan, true, panel, converted(plan, dtype, advance(a, row, 0), rows, k, converted_a, isa), rows, k);
-    std::byte* c_row = c + static_cast<ptrdiff_t>(row) * c_row_stride * c_size;
+  const size_t a_bytes = panel_bytes(kernels, kernels.mr, k);
+  for (size_t first = 0; first < m; first += kernels.mr * panels_of_a_block) {
+    const size_t last = std::min(m, first + kernels.mr * panels_of_a_block);
+    std::byte* packed = panels_of_a.get(round_up(last - first, kernels.mr) / kernels.mr * a_bytes);
+    for (size_t row = first; row < last; row += kernels.mr) {
+      const size_t rows = std::min(kernels.mr, last - row);
+      if (row + kernels.mr < m) {
+        prefetch_operand(advance(a, row + kernels.mr, 0), std::min(kernels.mr, m - row - kernels.mr), k,
+                         size_of(dtype));
+      }
+      pack_panel(plan, true, packed + (row - first) / kernels.mr * a_bytes,
+                 converted(plan, dtype, advance(a, row, 0), rows, k, converted_a, isa), rows, k);
+    }
+    // A panel of b stays in the first-level cache while the rows of a go by.
     for (size_t column = 0; column < n; column += kernels.nr) {
-      kernels.multiply(c_row + static_cast<ptrdiff_t>(column) * c_size, c_row_stride, panel,
-                       panels + column / kernels.nr * b_bytes, rows, std::min(kernels.nr, n - column), steps,
-                       accumulate);
+      const size_t columns = std::min(kernels.nr, n - column);
+      for (size_t row = first; row < last; row += kernels.mr) {
+        std::byte* target = c + (static_cast<ptrdiff_t>(row) * c_row_stride + static_cast<ptrdiff_t>(column)) * c_size;
+        if (accumulate && row + kernels.mr < last) {
+          prefetch_block(target + static_cast<ptrdiff_t>(kernels.mr) * c_row_stride * c_size, c_row_stride * c_size,
+                         std::min(kernels.mr, last - row - kernels.mr), columns * static_cast<size_t>(c_size));
+        }
+        kernels.multiply(target, c_row_stride, packed + (row - first) / kernels.mr * a_bytes,
+                         panels + column / kernels.nr * b_bytes, std::min(kernels.mr, last - row), columns, steps,
+                         accumulate);
+      }
     }
   }
 }

@@ -20,6 +20,8 @@ using emulator::DmaDescriptor;
 using emulator::ProcessingElement;
 using emulator::Tile;
 
+constexpr int64_t most_packed_pages = 64;
+
 // PEs of one launch run on a few host threads and all ask for the same tiling: each thread remembers its last answers.
 const GemmTiling& tiling_for(ProcessingElement& pe, const GemmShape& shape) {
   struct Entry {
@@ -136,6 +138,8 @@ class Gemm {
     const bool has_product = arguments_.k > 0 && arguments_.alpha != 0;
     const int64_t steps = has_product ? divide_up(arguments_.k, tiling_.depth) : 0;
     const int64_t tiles = own_tiles();
+    // PEs that follow each other read the same columns of b: the host then packs them once.
+    const bool shares_b = down_ > 1 && steps <= most_packed_pages;
     int64_t loaded = 0;
     for (int64_t tile = 0; tile < tiles; ++tile) {
       const TilePlace place = place_of(tile);
@@ -146,7 +150,11 @@ class Gemm {
         for (; loaded < last; ++loaded) load(place_of(loaded / steps), loaded % steps * tiling_.depth);
         const CircularBuffer::Front a = a_pages_.front();
         const CircularBuffer::Front b = b_pages_.front();
-        pe_.dot(sum, a.tile(), b.tile(), step > 0);
+        if (shares_b) {
+          pe_.dot(sum, a.tile(), pe_.pack(b.tile(), static_cast<uint32_t>(step)), step > 0);
+        } else {
+          pe_.dot(sum, a.tile(), b.tile(), step > 0);
+        }
       }
       finish(place, sum);
     }
@@ -167,8 +175,8 @@ class Gemm {
   TilePlace place_of(int64_t own) const {
     const int64_t tile = pe_.index() + own * pe_.count();
     const int64_t batch = tile / (down_ * across_);
-    const int64_t row = tile / across_ % down_ * tiling_.rows;
-    const int64_t column = tile % across_ * tiling_.columns;
+    const int64_t row = tile % down_ * tiling_.rows;
+    const int64_t column = tile / down_ % across_ * tiling_.columns;
     return {row,
             std::min(tiling_.rows, arguments_.m - row),
             column,

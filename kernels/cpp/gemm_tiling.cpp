@@ -20,11 +20,18 @@ struct Buffers {
 };
 constexpr std::array<Buffers, 5> buffers{{{3, 2}, {2, 2}, {3, 1}, {2, 1}, {1, 1}}};
 
-// Among tilings this close to the best, the one of the largest tiles is taken: fewer instructions, and less work for
-// the host.
-constexpr double tolerance = 1.03;
+// Among tilings this close to the best, the one that reuses operands most is taken: fewer bytes and instructions, and
+// less work for the host.
+constexpr double tolerance = 1.08;
 
 double divide_up(int64_t value, int64_t unit) { return static_cast<double>((value + unit - 1) / unit); }
+
+// Multiply-accumulates an element of a or b, and (up to a point) an instruction.
+double reuse_of(const GemmTiling& tiling) {
+  const double products =
+      static_cast<double>(tiling.rows * tiling.columns) / static_cast<double>(tiling.rows + tiling.columns);
+  return products * static_cast<double>(std::min<int64_t>(tiling.depth, 128) + 128);
+}
 
 uint64_t round_up(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
 
@@ -123,10 +130,10 @@ uint64_t local_bytes_of(const GemmTiling& tiling, const GemmShape& shape) {
 GemmTiling choose_gemm_tiling(const ChipSpec& chip, const GemmShape& shape, uint32_t processing_elements,
                               uint64_t local_bytes) {
   const Estimate estimate(chip, shape, processing_elements);
-  // Two passes: the least time, then the largest tiles within tolerance of it.
+  // Two passes: the least time, then the most reuse within tolerance of it.
   double least = -1;
   GemmTiling best{};
-  int64_t volume = 0;
+  double reuse = 0;
   for (const bool choose : {false, true}) {
     for (const int64_t rows : extents) {
       if (rows > extents.front() && rows / 2 >= shape.m) continue;
@@ -140,16 +147,16 @@ GemmTiling choose_gemm_tiling(const ChipSpec& chip, const GemmShape& shape, uint
             const double cycles = estimate.cycles(tiling);
             if (!choose) {
               least = least < 0 ? cycles : std::min(least, cycles);
-            } else if (cycles <= least * tolerance && rows * columns * depth > volume) {
+            } else if (cycles <= least * tolerance && reuse_of(tiling) > reuse) {
               best = tiling;
-              volume = rows * columns * depth;
+              reuse = reuse_of(tiling);
             }
           }
         }
       }
     }
   }
-  if (volume > 0) return best;
+  if (reuse > 0) return best;
   const GemmTiling smallest{extents.front(), extents.front(), depths.front(), 1, 1};
   throw OutOfLocalMemory(concat("the smallest tiles need ", local_bytes_of(smallest, shape),
                                 " bytes of local memory, a PE of ", chip.name, " has ", local_bytes, " free"),

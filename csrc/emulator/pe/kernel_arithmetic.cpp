@@ -1,5 +1,6 @@
 // The computing units of the C++ kernel API: dot product engine, vector core, SIMD engine, reduction engine.
 #include <cstring>
+#include <vector>
 
 #include "emulator/pe/kernel_timing.h"
 #include "emulator/pe/processing_element.h"
@@ -26,6 +27,19 @@ void check_product(const Tile& d, int64_t a_rows, int64_t a_columns, DType a_dty
                           concat("accumulate in ", name_of(host_math::accumulator_of(a_dtype))));
   }
 }
+
+// What a host buffer of packed operands holds.
+struct PackedContents {
+  uint64_t launch = 0;
+  const std::byte* packed = nullptr;
+  const std::byte* data = nullptr;
+  int64_t row_stride = 0;
+  int64_t column_stride = 0;
+  int64_t rows = 0;
+  int64_t columns = 0;
+
+  bool operator==(const PackedContents&) const = default;
+};
 
 // An operand of an element-wise call: a tile that broadcasts to d's shape, or a scalar's bits.
 struct Source {
@@ -147,7 +161,16 @@ PackedTile ProcessingElement::pack(const Tile& b, uint32_t number) {
   const auto n = static_cast<size_t>(b.columns);
   std::byte* packed =
       state_->host_buffer(state_->host_buffer_owner, number, host_math::packed_b_bytes(b.dtype, k, n) + 64);
-  host_math::pack_b(b.dtype, packed, const_matrix(b), k, n);
+  // PEs of a launch that follow each other on this thread often read the same part of device memory, which does not
+  // change while they read it.
+  thread_local std::vector<PackedContents> contents;
+  if (contents.size() <= number) contents.resize(number + 1);
+  const bool in_local_memory = b.data >= state_->local && b.data < state_->local + state_->chip->local_memory_bytes;
+  const PackedContents wanted{state_->launch_number, packed, b.data, b.row_stride, b.column_stride, b.rows, b.columns};
+  if (in_local_memory || !(contents[number] == wanted)) {
+    host_math::pack_b(b.dtype, packed, const_matrix(b), k, n);
+    contents[number] = in_local_memory ? PackedContents{} : wanted;
+  }
   return {packed, b.dtype, b.page, b.rows, b.columns};
 }
 

@@ -39,6 +39,7 @@ struct PeState {
   // host.
   std::byte* (*host_buffer)(void* owner, uint32_t number, size_t bytes) = nullptr;
   void* host_buffer_owner = nullptr;
+  uint64_t launch_number = 0;  // of all launches of this process, so that host buffers know what they were made for
   std::vector<Window> windows;
   Scoreboard board;
 

@@ -68,7 +68,8 @@ class ProcessingElement {
 
   // b in the host's order of the dot kernels, for products with many a: a convenience of the emulator that costs
   // nothing on the chip. It lives in host buffer `number` (small integers; each kernel's own) until that number is
-  // packed again or the kernel returns.
+  // packed again or the kernel returns. A view of device memory that the previous PE on this host thread packed under
+  // the same number is not packed again.
   PackedTile pack(const Tile& b, uint32_t number);
   void dot(const Tile& d, const Tile& a, const PackedTile& b, bool accumulate, int precision = 0);
 
