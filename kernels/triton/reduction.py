@@ -202,15 +202,15 @@ def reduce(
             values = tl.load(source + offsets, mask=row_mask & (column < length), other=PADDING)
             accumulated = MAP(values.to(COMPUTE), power)
         else:
-            values = tl.full([ROWS, COLUMNS] if AXIS == 1 else [COLUMNS, ROWS], PADDING, COMPUTE)
-            accumulated = MAP(values, power)
+            padding = tl.full([ROWS, COLUMNS] if AXIS == 1 else [COLUMNS, ROWS], PADDING, COMPUTE)
+            accumulated = MAP(padding, power)
             last = tl.minimum((split + 1) * split_steps, steps)
             for step in tl.range(split * split_steps, last, num_stages=2):
                 outer = step // chunks * tl.full([], 1, tl.int64)
                 start = step % chunks * COLUMNS
                 chunk = source + outer * x_outer + start * tl.full([], 1, tl.int64) * x_column
-                values = tl.load(chunk + offsets, mask=row_mask & (column < length - start), other=PADDING)
-                accumulated = combine(accumulated, MAP(values.to(COMPUTE), power), COMBINE)
+                part = tl.load(chunk + offsets, mask=row_mask & (column < length - start), other=PADDING)
+                accumulated = combine(accumulated, MAP(part.to(COMPUTE), power), COMBINE)
         result = reduce_tile(accumulated, AXIS, COMBINE)
         result = FINISH(result, tl.full([], count, tl.int64).to(COMPUTE), power)
         lane = tl.arange(0, ROWS)

@@ -69,6 +69,15 @@ def test_long_reductions_in_two_launches(name, chip):
     harness.assert_close(run(name, x, [0], torch.float32, chip=chip), FUNCTIONS[name](x.double(), 0), 1e-5)
 
 
+@pytest.mark.parametrize("dtype", harness.HALF_DTYPES)
+@pytest.mark.parametrize("name", ["sum", "amax", "norm_2"])
+def test_long_reductions_of_halves(name, dtype):
+    x = torch.randn(3, 9001).to(dtype)
+    harness.assert_close(run(name, x, [1], dtype), FUNCTIONS[name](x.double(), 1))
+    harness.assert_close(run(name, x.t().contiguous(), [0], dtype), FUNCTIONS[name](x.double(), 1))
+    harness.assert_close(run(name, x, [0, 1], dtype), FUNCTIONS[name](x.double(), (0, 1)))
+
+
 def test_long_columns():
     x = torch.randn(2500, 6)
     harness.assert_close(run("sum", x, [0], torch.float32), x.double().sum(0), 1e-5)
