@@ -90,8 +90,9 @@ def fused_adam_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: Chip
     compute = compute_dtype(dtypes[0])
     wide = DTYPE_BYTES[compute]
     moved = [dtypes[i] for i in range(5) if dtypes[i] != "none"]
-    # Each operand twice (double buffers), its value in the compute dtype, and six temporaries.
-    block = block_limit(chip, sum(2 * DTYPE_BYTES[dtype] for dtype in moved) + (len(moved) + 6) * wide, 8192)
+    # Each operand twice (double buffers), its value where that is wider, and two temporaries.
+    block_bytes = sum(2 * DTYPE_BYTES[dtype] + (wide if dtype != compute else 0) for dtype in moved) + 2 * wide
+    block = block_limit(chip, block_bytes, 8192)
     tiles = ceil_div(elements, block)
     programs, _ = programs_for(chip, tiles)
     names = ("parameter", "gradient", "average", "square_average", "max_square_average", "step", "grad_scale")
