@@ -15,9 +15,13 @@ constexpr int max_kernel_dims = 6;
 
 using OperandList = c10::ArrayRef<ElementwiseOperand>;
 
-bool is_number(const ElementwiseOperand& operand) { return operand.tensor == nullptr || (operand.tensor->dim() == 0 && operand.tensor->is_cpu()); }
+bool is_number(const ElementwiseOperand& operand) {
+  return operand.tensor == nullptr || (operand.tensor->dim() == 0 && operand.tensor->is_cpu());
+}
 
-c10::Scalar number_of(const ElementwiseOperand& operand) { return operand.tensor == nullptr ? operand.number : operand.tensor->item(); }
+c10::Scalar number_of(const ElementwiseOperand& operand) {
+  return operand.tensor == nullptr ? operand.number : operand.tensor->item();
+}
 
 const at::Tensor* first_device_tensor(OperandList operands) {
   for (const ElementwiseOperand& operand : operands) {
@@ -51,13 +55,14 @@ bool is_plain(OperandList operands, const at::Tensor& first, const at::Tensor& o
   for (const ElementwiseOperand& operand : operands) {
     if (is_number(operand)) continue;
     const at::Tensor& tensor = *operand.tensor;
-    if (!tensor.is_contiguous() || tensor.device() != first.device() || !tensor.sizes().equals(first.sizes())) return false;
+    if (!tensor.is_contiguous() || tensor.device() != first.device() || !tensor.sizes().equals(first.sizes()))
+      return false;
   }
   return !out.defined() || (out.is_contiguous() && out.device() == first.device() && out.sizes().equals(first.sizes()));
 }
 
-at::Tensor run_plain(const KernelId& kernel, const at::Tensor& out, OperandList operands, const at::Tensor& first, c10::ScalarType compute,
-                     c10::ScalarType result) {
+at::Tensor run_plain(const KernelId& kernel, const at::Tensor& out, OperandList operands, const at::Tensor& first,
+                     c10::ScalarType compute, c10::ScalarType result) {
   if (out.defined()) {
     for (const ElementwiseOperand& operand : operands) {
       if (!is_number(operand) && !operand.tensor->is_same(out)) at::assert_no_partial_overlap(out, *operand.tensor);
@@ -92,9 +97,11 @@ void add_geometry(KernelCall& call, const at::TensorIteratorBase& iterator) {
 
 }  // namespace
 
-at::Tensor elementwise(const KernelId& kernel, const at::Tensor& out, OperandList operands, c10::ScalarType compute, c10::ScalarType result) {
+at::Tensor elementwise(const KernelId& kernel, const at::Tensor& out, OperandList operands, c10::ScalarType compute,
+                       c10::ScalarType result) {
   const at::Tensor* first = first_device_tensor(operands);
-  if (first != nullptr && is_plain(operands, *first, out)) return run_plain(kernel, out, operands, *first, compute, result);
+  const at::Tensor& like = first != nullptr ? *first : out;
+  if (is_plain(operands, like, out)) return run_plain(kernel, out, operands, like, compute, result);
 
   at::TensorIteratorConfig config;
   config.check_all_same_dtype(false).add_output(out);
@@ -102,7 +109,7 @@ at::Tensor elementwise(const KernelId& kernel, const at::Tensor& out, OperandLis
   for (const ElementwiseOperand& operand : operands) {
     if (!is_number(operand)) config.add_const_input(*operand.tensor);
   }
-  if (first == nullptr) config.declare_static_shape(out.sizes());
+  if (first == nullptr) config.resize_outputs(false).declare_static_shape(out.sizes());
   at::TensorIterator iterator = config.build();
   const at::Tensor output = iterator.output();
   if (iterator.numel() == 0) return output;

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -49,7 +50,46 @@ struct Operand {
   static constexpr int mean_norm = -1;  // the table's `norm`: 1 / numel for the mean of a loss, else 1
   int position = 0;                     // argument of the schema
   bool promotes = true;                 // counts in type promotion
+  enum class Absent : uint8_t {
+    one,
+    zero,
+    largest,
+    smallest
+  } absent = Absent::one;  // what None stands for: a weight is 1
 };
+
+double largest_of(c10::ScalarType dtype) {
+  switch (dtype) {
+    case c10::kHalf:
+      return 65504.0;
+    case c10::kBFloat16:
+      return 3.3895313892515355e38;
+    case c10::kDouble:
+      return std::numeric_limits<double>::max();
+    default:
+      return std::numeric_limits<float>::max();
+  }
+}
+
+c10::Scalar default_of(const Operand& operand, c10::ScalarType dtype) {
+  switch (operand.absent) {
+    case Operand::Absent::zero:
+      return 0.0;
+    case Operand::Absent::largest:
+      return largest_of(dtype);
+    case Operand::Absent::smallest:
+      return -largest_of(dtype);
+    default:
+      return 1.0;
+  }
+}
+
+// nan_to_num's defaults; every other operand that may be absent is a weight.
+Operand::Absent absent_of(const std::string& operand) {
+  if (operand == "nan") return Operand::Absent::zero;
+  if (operand == "posinf") return Operand::Absent::largest;
+  return operand == "neginf" ? Operand::Absent::smallest : Operand::Absent::one;
+}
 
 struct Alternative {
   KernelId kernel;
@@ -84,8 +124,9 @@ enum class Form : uint8_t { functional, in_place, out };
 // The kernel of one overload: chooses the alternative whose conditions hold and runs it.
 class ElementwiseOperator final : public c10::OperatorKernel {
  public:
-  ElementwiseOperator(std::string name, Form form, size_t returns, std::optional<size_t> output, std::optional<size_t> reduction,
-                      std::optional<size_t> alpha, std::vector<Alternative> alternatives)
+  ElementwiseOperator(std::string name, Form form, size_t returns, std::optional<size_t> output,
+                      std::optional<size_t> reduction, std::optional<size_t> alpha,
+                      std::vector<Alternative> alternatives)
       : name_(std::move(name)),
         form_(form),
         returns_(returns),
@@ -115,31 +156,37 @@ class ElementwiseOperator final : public c10::OperatorKernel {
     Promotion promotion;
     for (const Operand& operand : alternative.operands) {
       if (operand.position == Operand::mean_norm) {
-        operands.emplace_back(c10::Scalar(reduction == reduction_mean ? 1.0 / static_cast<double>(arguments[1].toTensor().numel()) : 1.0));
+        operands.emplace_back(c10::Scalar(
+            reduction == reduction_mean ? 1.0 / static_cast<double>(arguments[1].toTensor().numel()) : 1.0));
         continue;
       }
       const c10::IValue& argument = arguments[static_cast<size_t>(operand.position)];
-      if (argument.isTensor()) {
+      if (argument.isTensor() && argument.toTensor().defined()) {
         const at::Tensor& tensor = argument.toTensor();
         operands.emplace_back(tensor);
         if (operand.promotes) promotion.add(tensor);
-      } else if (argument.isNone()) {
-        operands.emplace_back(c10::Scalar(1.0));  // an absent weight
+      } else if (argument.isNone() || argument.isTensor()) {
+        operands.emplace_back(default_of(operand, promotion.result()));
       } else {
         operands.emplace_back(argument.toScalar());
         if (operand.promotes) promotion.add(operands.back().number);
       }
     }
     c10::ScalarType compute = promotion.result();
-    if (alternative.promote_to_float && c10::isIntegralType(compute, /*includeBool=*/true)) compute = c10::get_default_dtype_as_scalartype();
+    if (compute == c10::ScalarType::Undefined)
+      compute = arguments[*output_].toTensor().scalar_type();  // fill_: nothing but a number
+    if (alternative.promote_to_float && c10::isIntegralType(compute, /*includeBool=*/true))
+      compute = c10::get_default_dtype_as_scalartype();
     check_numbers(alternative, arguments, operands, compute);
 
     const at::Tensor undefined;
-    const bool reduce_after = reduction != 0 && !alternative.conditions.empty() && alternative.conditions.front().argument == "reduction";
+    const bool reduce_after =
+        reduction != 0 && !alternative.conditions.empty() && alternative.conditions.front().argument == "reduction";
     const at::Tensor& out = output_ && !reduce_after ? arguments[*output_].toTensor() : undefined;
     const c10::ScalarType result = alternative.result_is_bool ? c10::kBool : compute;
     if (out.defined() && !alternative.result_is_bool) {
-      TORCH_CHECK(c10::canCast(result, out.scalar_type()), "result type ", result, " can't be cast to the desired output type ", out.scalar_type());
+      TORCH_CHECK(c10::canCast(result, out.scalar_type()), "result type ", result,
+                  " can't be cast to the desired output type ", out.scalar_type());
     }
     at::Tensor computed = elementwise(alternative.kernel, out, operands, compute, result);
     if (!reduce_after) return computed;
@@ -152,24 +199,29 @@ class ElementwiseOperator final : public c10::OperatorKernel {
 
   const Alternative& choose(c10::ArrayRef<c10::IValue> arguments, int64_t reduction) const {
     for (const Alternative& alternative : alternatives_) {
-      const bool holds = std::all_of(alternative.conditions.begin(), alternative.conditions.end(), [&](const Condition& condition) {
-        return (condition.argument == "reduction" && reduction != 0) || condition.holds(arguments[condition.position]);
-      });
+      const bool holds =
+          std::all_of(alternative.conditions.begin(), alternative.conditions.end(), [&](const Condition& condition) {
+            return (condition.argument == "reduction" && reduction != 0) ||
+                   condition.holds(arguments[condition.position]);
+          });
       if (holds) return alternative;
     }
-    TORCH_CHECK_NOT_IMPLEMENTED(false, name_, " has no kernel for these argument values on mtia_sim; add a row to kernels/triton/elementwise_table.py, ",
-                                "or compute it on the CPU: tensor.cpu()");
+    TORCH_CHECK_NOT_IMPLEMENTED(
+        false, name_,
+        " has no kernel for these argument values on mtia_sim; add a row to kernels/triton/elementwise_table.py, ",
+        "or compute it on the CPU: tensor.cpu()");
   }
 
-  void check_numbers(const Alternative& alternative, c10::ArrayRef<c10::IValue> arguments, c10::ArrayRef<ElementwiseOperand> operands,
-                     c10::ScalarType compute) const {
+  void check_numbers(const Alternative& alternative, c10::ArrayRef<c10::IValue> arguments,
+                     c10::ArrayRef<ElementwiseOperand> operands, c10::ScalarType compute) const {
     if (alpha_) {
       const c10::Scalar alpha = arguments[*alpha_].toScalar();
       TORCH_CHECK(!alpha.isBoolean() || compute == c10::kBool, "Boolean alpha only supported for Boolean results.");
       TORCH_CHECK(c10::isFloatingType(compute) || alpha.isIntegral(true),
                   "For integral input tensors, argument alpha must not be a floating point number.");
     }
-    if (alternative.is_power && operands.size() == 2 && operands[1].tensor == nullptr && c10::isIntegralType(compute, true)) {
+    if (alternative.is_power && operands.size() == 2 && operands[1].tensor == nullptr &&
+        c10::isIntegralType(compute, true)) {
       TORCH_CHECK(operands[1].number.toLong() >= 0, "Integers to negative integer powers are not allowed.");
     }
   }
@@ -191,10 +243,16 @@ std::optional<size_t> position_of(const c10::FunctionSchema& schema, const std::
 // The row's operands as argument positions of one schema.
 Alternative bind(const ElementwiseRow& row, std::vector<Condition> conditions, const c10::FunctionSchema& schema) {
   const auto missing = [&](const std::string& argument) {
-    return InvalidArgument(concat("row '", row.name, "' names the argument '", argument, "', which ", schema.operator_name(), " does not have"),
+    return InvalidArgument(concat("row '", row.name, "' names the argument '", argument, "', which ",
+                                  schema.operator_name(), " does not have"),
                            "elementwise_table.py", "use the schema's argument names");
   };
-  Alternative alternative{KernelId("elementwise." + row.name), row.promote_to_float, row.result_is_bool, row.name == "pow", std::move(conditions), {}};
+  Alternative alternative{KernelId("elementwise." + row.name),
+                          row.promote_to_float,
+                          row.result_is_bool,
+                          row.name == "pow",
+                          std::move(conditions),
+                          {}};
   for (Condition& condition : alternative.conditions) {
     const auto position = position_of(schema, condition.argument);
     if (!position) throw missing(condition.argument);
@@ -209,7 +267,9 @@ Alternative bind(const ElementwiseRow& row, std::vector<Condition> conditions, c
     if (!position) throw missing(name);
     const bool is_number = !schema.arguments()[*position].type()->isSubtypeOf(*c10::OptionalType::ofTensor());
     const bool unpromoted = std::find(row.unpromoted.begin(), row.unpromoted.end(), name) != row.unpromoted.end();
-    alternative.operands.push_back({static_cast<int>(*position), !unpromoted && (!is_number || promoting_numbers().contains(name))});
+    alternative.operands.push_back({static_cast<int>(*position),
+                                    !unpromoted && (!is_number || promoting_numbers().contains(name)),
+                                    absent_of(name)});
   }
   return alternative;
 }
@@ -248,12 +308,13 @@ class Registrar {
     const std::string suffix = dot == std::string::npos ? "" : overload.substr(dot + 1);
     const auto functional = c10::Dispatcher::singleton().findSchema({base, suffix});
     if (!functional) {
-      throw InvalidArgument(concat("the element-wise table serves ", overload, ", which torch does not have"), "elementwise_table.py",
-                            "correct the overload's name");
+      throw InvalidArgument(concat("the element-wise table serves ", overload, ", which torch does not have"),
+                            "elementwise_table.py", "correct the overload's name");
     }
     const std::vector<std::string> inputs = inputs_of(functional->schema());
     if (serves_a_tensor(uses, functional->schema())) add_form(*functional, Form::functional, uses, std::nullopt);
-    if (const auto in_place = c10::Dispatcher::singleton().findSchema({base + "_", suffix})) add_form(*in_place, Form::in_place, uses, 0);
+    if (const auto in_place = c10::Dispatcher::singleton().findSchema({base + "_", suffix}))
+      add_form(*in_place, Form::in_place, uses, 0);
     for (const c10::OperatorName& name : overloads_[base]) {
       const auto handle = c10::Dispatcher::singleton().findSchema(name);
       if (!handle) continue;
@@ -272,22 +333,30 @@ class Registrar {
   static bool serves_a_tensor(const std::vector<RowUse>& uses, const c10::FunctionSchema& schema) {
     const Alternative alternative = bind(*uses.front().row, {}, schema);
     return std::any_of(alternative.operands.begin(), alternative.operands.end(), [&](const Operand& operand) {
-      return operand.position >= 0 && schema.arguments()[static_cast<size_t>(operand.position)].type()->kind() == c10::TypeKind::TensorType;
+      return operand.position >= 0 &&
+             schema.arguments()[static_cast<size_t>(operand.position)].type()->kind() == c10::TypeKind::TensorType;
     });
   }
 
-  void add_form(const c10::OperatorHandle& handle, Form form, const std::vector<RowUse>& uses, std::optional<size_t> output) {
+  void add_form(const c10::OperatorHandle& handle, Form form, const std::vector<RowUse>& uses,
+                std::optional<size_t> output) {
     // A composite operator has no gradient of its own: a kernel would cut it off.
     if (handle.hasKernelForDispatchKey(c10::DispatchKey::CompositeImplicitAutograd)) return;
+    if (handle.hasKernelForDispatchKey(c10::DispatchKey::PrivateUse1)) {
+      throw InvalidArgument(concat(handle.schema().operator_name(),
+                                   " has a kernel in csrc/torch_backend and a row in the element-wise table"),
+                            "elementwise_table.py", "keep one of the two");
+    }
     const c10::FunctionSchema& schema = handle.schema();
     std::vector<Alternative> alternatives;
     for (const RowUse& use : uses) alternatives.push_back(bind(*use.row, use.conditions, schema));
-    std::stable_sort(alternatives.begin(), alternatives.end(),
-                     [](const Alternative& a, const Alternative& b) { return a.conditions.size() > b.conditions.size(); });
+    std::stable_sort(alternatives.begin(), alternatives.end(), [](const Alternative& a, const Alternative& b) {
+      return a.conditions.size() > b.conditions.size();
+    });
     const std::string name = c10::toString(schema.operator_name());
     library_.impl(name.c_str(), torch::CppFunction::makeFromBoxedFunctor(std::make_unique<ElementwiseOperator>(
-                                    name, form, schema.returns().size(), output, position_of(schema, "reduction"), position_of(schema, "alpha"),
-                                    std::move(alternatives))));
+                                    name, form, schema.returns().size(), output, position_of(schema, "reduction"),
+                                    position_of(schema, "alpha"), std::move(alternatives))));
     registered_.push_back(name);
   }
 

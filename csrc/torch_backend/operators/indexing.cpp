@@ -1,8 +1,10 @@
 // Operators that read or write where index tensors say. Their shape rules are torch's own; the kernels are
 // kernels/triton/indexing.py.
+#include <ATen/ExpandUtils.h>
 #include <ATen/TensorIterator.h>
 #include <ATen/WrapDimUtils.h>
 #include <ATen/native/IndexKernel.h>
+#include <ATen/native/IndexingUtils.h>
 #include <ATen/native/TensorAdvancedIndexing.h>
 #include <ATen/ops/_index_put_impl_native.h>
 #include <ATen/ops/arange.h>
@@ -111,6 +113,72 @@ void index_kernel(at::TensorIteratorBase& iterator, c10::IntArrayRef sizes, c10:
 
 void index_put_kernel(at::TensorIterator& iterator, c10::IntArrayRef sizes, c10::IntArrayRef strides, bool accumulate) {
   launch_index_list(accumulate ? "index_add" : "index_put", iterator, 1, 0, sizes, strides);
+}
+
+// The box of an accumulating index_put: self with its indexed dimensions replaced by those of the index tensors, which
+// are broadcast over the rest.
+struct IndexBox {
+  at::Tensor self;
+  std::vector<at::Tensor> indices;
+  std::vector<int64_t> sizes;    // of the indexed dimensions
+  std::vector<int64_t> strides;  // bytes
+};
+
+IndexBox index_box(at::Tensor self, const c10::List<std::optional<at::Tensor>>& given) {
+  std::vector<at::Tensor> list =
+      at::native::expandTensors(self, at::IOptTensorListRef(given), /*ensure_same_device=*/true);
+  list = at::expand_outplace(list);
+  list.resize(static_cast<size_t>(self.dim()));
+  if (!at::native::hasContiguousSubspace(list)) std::tie(self, list) = at::native::transposeToFront(self, list);
+  IndexBox box;
+  std::vector<int64_t> shape;
+  std::vector<int64_t> strides;
+  c10::IntArrayRef replacement;
+  int64_t after = 0;
+  size_t before = 0;
+  for (size_t i = 0; i < list.size(); ++i) {
+    const auto dim = static_cast<int64_t>(i);
+    if (!list[i].defined()) {
+      shape.push_back(self.size(dim));
+      strides.push_back(self.stride(dim));
+      after += box.sizes.empty() ? 0 : 1;
+      continue;
+    }
+    if (box.sizes.empty()) {
+      before = shape.size();
+      replacement = list[i].sizes();
+      shape.insert(shape.end(), replacement.begin(), replacement.end());
+      strides.insert(strides.end(), replacement.size(), 0);
+    }
+    box.sizes.push_back(self.size(dim));
+    box.strides.push_back(self.stride(dim) * self.element_size());
+  }
+  for (const at::Tensor& index : list) {
+    if (!index.defined()) continue;
+    std::vector<int64_t> index_shape(before, 1);
+    index_shape.insert(index_shape.end(), index.sizes().begin(), index.sizes().end());
+    index_shape.insert(index_shape.end(), static_cast<size_t>(after), 1);
+    box.indices.push_back(index.reshape(index_shape));
+  }
+  box.self = self.as_strided(shape, strides);
+  return box;
+}
+
+// What torch calls for an accumulating index_put, whose sums must not depend on an order of threads: the kernel adds in
+// order.
+void index_put_accumulate_kernel(at::Tensor& self, const c10::List<std::optional<at::Tensor>>& indices,
+                                 const at::Tensor& value, bool accumulate, bool) {
+  const IndexBox box = index_box(self, indices);
+  const at::Tensor values = value.to(self.device());
+  at::TensorIteratorConfig config;
+  config.set_check_mem_overlap(false)
+      .resize_outputs(false)
+      .check_all_same_dtype(false)
+      .add_output(box.self)
+      .add_const_input(values);
+  for (const at::Tensor& index : box.indices) config.add_const_input(index);
+  at::TensorIterator iterator = config.build();
+  index_put_kernel(iterator, box.sizes, box.strides, accumulate);
 }
 
 void index_copy_kernel(at::TensorIterator& iterator, int64_t, int64_t size, int64_t stride) {
@@ -380,6 +448,7 @@ at::Tensor flip(const at::Tensor& self, c10::IntArrayRef dims) {
 namespace at::native {
 REGISTER_PRIVATEUSE1_DISPATCH(index_stub, &mtia::torch_backend::index_kernel)
 REGISTER_PRIVATEUSE1_DISPATCH(index_put_stub, &mtia::torch_backend::index_put_kernel)
+REGISTER_PRIVATEUSE1_DISPATCH(index_put_with_sort_stub, &mtia::torch_backend::index_put_accumulate_kernel)
 REGISTER_PRIVATEUSE1_DISPATCH(index_copy_stub, &mtia::torch_backend::index_copy_kernel)
 REGISTER_PRIVATEUSE1_DISPATCH(index_fill_stub, &mtia::torch_backend::index_fill_kernel)
 REGISTER_PRIVATEUSE1_DISPATCH(gather_stub, &mtia::torch_backend::gather_kernel)

@@ -1,6 +1,8 @@
 // Negative log likelihood, what cross_entropy ends in: of rows, and of images by way of rows.
 #include <ATen/core/Reduction.h>
+#include <ATen/ops/nll_loss_backward.h>
 #include <ATen/ops/nll_loss_backward_meta.h>
+#include <ATen/ops/nll_loss_forward.h>
 #include <ATen/ops/nll_loss_forward_meta.h>
 #include <torch/library.h>
 
@@ -89,20 +91,17 @@ std::tuple<at::Tensor, at::Tensor> nll_loss2d_forward(const at::Tensor& self, co
   TORCH_CHECK(self.dim() == 4 && target.dim() == 3,
               "only batches of spatial inputs supported (4D tensors), but got input of size ", self.sizes(),
               " and targets of size ", target.sizes());
-  at::Tensor output;
-  at::Tensor total_weight;
-  const at::Tensor rows = pixels_as_rows(self);
-  nll_loss_forward_out(rows, target.reshape({-1}), weight, reduction, ignore_index, output, total_weight);
+  const auto [output, total_weight] =
+      at::nll_loss_forward(pixels_as_rows(self), target.reshape({-1}), weight, reduction, ignore_index);
   return {reduction == at::Reduction::None ? output.view(target.sizes()) : output, total_weight};
 }
 
 at::Tensor nll_loss2d_backward(const at::Tensor& grad_output, const at::Tensor& self, const at::Tensor& target,
                                const std::optional<at::Tensor>& weight, int64_t reduction, int64_t ignore_index,
                                const at::Tensor& total_weight) {
-  at::Tensor grad_rows;
-  const at::Tensor rows = pixels_as_rows(self);
   const at::Tensor grad = grad_output.dim() == 0 ? grad_output : grad_output.reshape({-1});
-  nll_loss_backward_out(grad, rows, target.reshape({-1}), weight, reduction, ignore_index, total_weight, grad_rows);
+  const at::Tensor grad_rows = at::nll_loss_backward(grad, pixels_as_rows(self), target.reshape({-1}), weight,
+                                                     reduction, ignore_index, total_weight);
   return grad_rows.view({self.size(0), self.size(2), self.size(3), self.size(1)}).movedim(-1, 1).contiguous();
 }
 

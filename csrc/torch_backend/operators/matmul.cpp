@@ -151,7 +151,7 @@ at::Tensor dot(const at::Tensor& self, const at::Tensor& other) {
               " elements respectively");
   const at::Tensor out = empty_device({1, 1}, self.scalar_type(), self.device());
   gemm(out, self.unsqueeze(0), other.unsqueeze(1), {}, 0, 1);
-  return out.view({});
+  return out.view(c10::IntArrayRef());
 }
 
 at::Tensor addbmm(const at::Tensor& self, const at::Tensor& batch1, const at::Tensor& batch2, const at::Scalar& beta,

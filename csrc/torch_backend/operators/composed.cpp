@@ -1,0 +1,108 @@
+// Operators made of other operators of the device: no kernels of their own.
+#include <ATen/WrapDimUtils.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/cos.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/glu_meta.h>
+#include <ATen/ops/sin.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/view_as_complex.h>
+#include <ATen/ops/zeros.h>
+#include <torch/library.h>
+
+#include "torch_backend/operators/structured.h"
+
+namespace mtia::torch_backend {
+namespace {
+
+bool equal(const at::Tensor& self, const at::Tensor& other) {
+  TORCH_CHECK(self.device() == other.device(),
+              "Expected all tensors to be on the same device, but found at least two devices, ", self.device(), " and ",
+              other.device(), "!");
+  TORCH_CHECK(self.scalar_type() == other.scalar_type(), "Expected object of data type ", self.scalar_type(),
+              " but got data type ", other.scalar_type(), " for argument 'other' in call to equal");
+  if (!self.sizes().equals(other.sizes())) return false;
+  return self.numel() == 0 || self.eq(other).all().item().toBool();
+}
+
+at::Tensor& glu_out(const at::Tensor& self, int64_t dim, at::Tensor& out) {
+  WithOutputs<at::meta::structured_glu> call(out);
+  call.meta(self, dim);
+  const int64_t axis = at::maybe_wrap_dim(dim, self.dim());
+  const int64_t half = self.size(axis) / 2;
+  const at::Tensor gated = self.narrow(axis, 0, half).mul(self.narrow(axis, half, half).sigmoid());
+  at::native::resize_output(out, gated.sizes());
+  return out.copy_(gated);
+}
+
+at::Tensor glu_backward(const at::Tensor& grad, const at::Tensor& self, int64_t dim) {
+  const int64_t axis = at::maybe_wrap_dim(dim, self.dim());
+  const int64_t half = self.size(axis) / 2;
+  const at::Tensor value = self.narrow(axis, 0, half);
+  const at::Tensor gate = self.narrow(axis, half, half).sigmoid();
+  const at::Tensor grad_value = grad.mul(gate);
+  return at::cat({grad_value, grad_value.mul(value).mul(gate.neg().add(1))}, axis);
+}
+
+at::Tensor trace(const at::Tensor& self) {
+  TORCH_CHECK(self.dim() == 2, "trace: expected a matrix, but got tensor with dim ", self.dim());
+  return self.diagonal().sum();
+}
+
+at::Tensor bincount(const at::Tensor& self, const std::optional<at::Tensor>& weights, int64_t minlength) {
+  TORCH_CHECK(self.dim() == 1 && at::isIntegralType(self.scalar_type(), false),
+              "bincount only supports 1-d non-negative integral inputs.");
+  TORCH_CHECK(minlength >= 0, "minlength should be >= 0");
+  const bool weighted = weights.has_value() && weights->defined();
+  const c10::ScalarType dtype = !weighted                               ? c10::kLong
+                                : weights->scalar_type() == c10::kFloat ? c10::kFloat
+                                                                        : c10::kDouble;
+  if (self.numel() == 0) return at::zeros({minlength}, self.options().dtype(c10::kLong));
+  TORCH_CHECK(self.min().item().toLong() >= 0, "bincount only supports 1-d non-negative integral inputs.");
+  const int64_t bins = std::max(minlength, self.max().item().toLong() + 1);
+  const at::Tensor amounts =
+      weighted ? weights->to(dtype) : at::zeros({self.numel()}, self.options().dtype(dtype)).fill_(1);
+  return at::zeros({bins}, self.options().dtype(dtype)).index_add_(0, self.to(c10::kLong), amounts);
+}
+
+// Sorted, an element that differs from the one before it starts a new value.
+std::tuple<at::Tensor, at::Tensor, at::Tensor> unique(const at::Tensor& self, bool, bool return_inverse,
+                                                      bool return_counts) {
+  const at::TensorOptions longs = self.options().dtype(c10::kLong);
+  if (self.numel() == 0) return {at::empty({0}, self.options()), at::empty(self.sizes(), longs), at::empty({0}, longs)};
+  const auto [sorted, order] = self.reshape({-1}).sort(/*stable=*/true, 0, /*descending=*/false);
+  const int64_t count = sorted.numel();
+  at::Tensor starts = at::zeros({count}, self.options().dtype(c10::kBool)).fill_(true);
+  if (count > 1)
+    starts.narrow(0, 1, count - 1).copy_(sorted.narrow(0, 1, count - 1).ne(sorted.narrow(0, 0, count - 1)));
+  const at::Tensor first = starts.nonzero().select(1, 0);
+  at::Tensor inverse = at::empty({0}, longs);
+  if (return_inverse)
+    inverse = at::empty({count}, longs).scatter_(0, order, starts.cumsum(0).sub(1)).view(self.sizes());
+  at::Tensor counts = at::empty({0}, longs);
+  if (return_counts)
+    counts = at::cat({first.narrow(0, 1, first.numel() - 1), at::zeros({1}, longs).fill_(count)}).sub(first);
+  return {sorted.index_select(0, first), inverse, counts};
+}
+
+at::Tensor& polar_out(const at::Tensor& magnitude, const at::Tensor& angle, at::Tensor& out) {
+  const at::Tensor parts = at::stack({magnitude.mul(at::cos(angle)), magnitude.mul(at::sin(angle))}, -1);
+  const at::Tensor complex = at::view_as_complex(parts);
+  at::native::resize_output(out, complex.sizes());
+  return out.copy_(complex);
+}
+
+}  // namespace
+}  // namespace mtia::torch_backend
+
+TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
+  using namespace mtia::torch_backend;
+  library.impl("equal", mtia::torch_backend::equal);
+  library.impl("glu.out", glu_out);
+  library.impl("glu_backward", mtia::torch_backend::glu_backward);
+  library.impl("trace", mtia::torch_backend::trace);
+  library.impl("bincount", mtia::torch_backend::bincount);
+  library.impl("_unique2", mtia::torch_backend::unique);
+  library.impl("polar.out", polar_out);
+}
