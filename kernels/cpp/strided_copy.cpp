@@ -165,7 +165,13 @@ void copy_straight(ProcessingElement& pe, const StridedCopyArguments& arguments,
   for_each_piece(pe, layout, page.rows, page.columns, [&](const Piece& piece) {
     {
       CircularBuffer::Reserved window = loaded.reserve();
-      window.set(pe.dma_view(shaped(window.tile(), piece.rows, piece.columns), addresses.source(piece)));
+      const Tile tile = shaped(window.tile(), piece.rows, piece.columns);
+      if (addresses.columns.source == 1) {
+        window.set(pe.dma_view(tile, addresses.source(piece)));
+      } else {  // the vector core reads adjacent elements only
+        pe.dma_load(tile, addresses.source(piece));
+        window.set(tile);
+      }
     }
     {
       const CircularBuffer::Front source = loaded.front();

@@ -109,6 +109,36 @@ TEST("numbers convert as in torch") {
                                   {std::numeric_limits<float>::infinity(), 0.1F});
 }
 
+TEST("copies that convert and rearrange at once") {
+  const std::vector<std::vector<int64_t>> source_strides{{40, 1}, {1, 30}, {0, 1}, {1, 0}, {3, 100}};
+  for (const ChipSpec& chip : kernel_chips()) {
+    for (const auto& strides : source_strides) {
+      Machine machine(2, chip);
+      StridedCopyArguments arguments;
+      arguments.rank = 2;
+      arguments.shape[0] = 30;
+      arguments.shape[1] = 40;
+      arguments.destination_strides[0] = 40;
+      arguments.destination_strides[1] = 1;
+      arguments.source_strides[0] = strides[0];
+      arguments.source_strides[1] = strides[1];
+      arguments.destination_dtype = DType::BF16;
+      std::vector<float> values(4000);
+      std::iota(values.begin(), values.end(), 0.5F);
+      arguments.source = machine.put(values);
+      arguments.destination = machine.put(std::vector<uint16_t>(30 * 40, 0x7F7F));
+      run_kernel(machine, "strided_copy", arguments);
+      const std::vector<uint16_t> got = machine.get<uint16_t>(arguments.destination, 30 * 40);
+      for (int64_t i = 0; i < 30; ++i) {
+        for (int64_t j = 0; j < 40; ++j) {
+          const float exact = values[static_cast<size_t>(i * strides[0] + j * strides[1])];
+          CHECK_EQ(got[static_cast<size_t>(i * 40 + j)], bf16_from_f32(exact));
+        }
+      }
+    }
+  }
+}
+
 TEST("fills leave the gaps alone") {
   for (const ChipSpec& chip : kernel_chips()) {
     Machine machine(2, chip);
