@@ -20,6 +20,7 @@ from triton.backends.driver import DriverBase
 import triton_mtia_sim
 
 _NO_THREAD_LIMIT = 1 << 30
+_REGISTERS = 32  # a PE has none to run out of; kernels divide by the number
 
 
 class Runtime(Protocol):
@@ -82,7 +83,7 @@ class MtiaUtils:
     def load_binary(self, name: str, kernel: bytes, shared: int, device: int) -> tuple[Any, Any, int, int, int]:
         """Module, function, registers, spills, most threads."""
         handle = runtime().load_program(kernel)
-        return handle, handle, 0, 0, _NO_THREAD_LIMIT
+        return handle, handle, _REGISTERS, 0, _NO_THREAD_LIMIT
 
     def unload_module(self, module: Any) -> None:
         """A program goes with its last reference."""
