@@ -149,21 +149,8 @@ class TileProgram:
     @staticmethod
     def decode(data: bytes) -> "TileProgram":
         """Reads a serialised program; raises InvalidProgram for anything that encode does not write."""
-        if data[:8] != MAGIC or len(data) < 24:
-            raise InvalidProgram(
-                f"{len(data)} bytes that do not start with {MAGIC.decode()} are no tile program",
-                remedy="compile the kernel again",
-            )
-        version, fingerprint, size, checksum = struct.unpack_from("<IIII", data, 8)
+        check(data)
         payload = data[24:]
-        if version != FORMAT_VERSION:
-            raise InvalidProgram(
-                f"format version {version}, this build reads {FORMAT_VERSION}; compile the kernel again"
-            )
-        if fingerprint != isa.fingerprint():
-            raise InvalidProgram("made for another instruction set; compile the kernel again")
-        if len(payload) != size or zlib.crc32(payload) != checksum:
-            raise InvalidProgram(f"payload of {len(payload)} bytes does not match its header ({size} bytes and a CRC)")
         try:
             return _Reader(payload).program()
         except (struct.error, IndexError, ValueError, UnicodeDecodeError) as error:
@@ -212,6 +199,23 @@ class TileProgram:
             location = self.locations[instruction.location]
             text += f"  ; {location.file}:{location.line}"
         return text
+
+
+def check(data: bytes) -> None:
+    """Raises InvalidProgram unless the bytes are a whole program for this instruction set."""
+    if data[:8] != MAGIC or len(data) < 24:
+        raise InvalidProgram(
+            f"{len(data)} bytes that do not start with {MAGIC.decode()} are no tile program",
+            remedy="compile the kernel again",
+        )
+    version, fingerprint, size, checksum = struct.unpack_from("<IIII", data, 8)
+    payload = data[24:]
+    if version != FORMAT_VERSION:
+        raise InvalidProgram(f"format version {version}, this build reads {FORMAT_VERSION}; compile the kernel again")
+    if fingerprint != isa.fingerprint():
+        raise InvalidProgram("made for another instruction set; compile the kernel again")
+    if len(payload) != size or zlib.crc32(payload) != checksum:
+        raise InvalidProgram(f"payload of {len(payload)} bytes does not match its header ({size} bytes and a CRC)")
 
 
 def constant_text(bits: int, dtype: DType) -> str:

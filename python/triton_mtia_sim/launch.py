@@ -10,7 +10,8 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from mtia_core import chips
-from triton_mtia_sim.compiler import BINARY_EXTENSION
+from triton_mtia_sim import launch_cache
+from triton_mtia_sim.compiler import BINARY_EXTENSION, MtiaBackend
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ def compile_launch(
     options: Mapping[str, Any] | None = None,
     chip: str | None = None,
 ) -> CompiledLaunch:
-    """Compiles a @triton.jit function through Triton and its disk cache, without a driver.
+    """Compiles a @triton.jit function through Triton, without a driver; launch_cache remembers it on disk.
 
     `signature` gives the types ("*fp32", "i64", "fp32") of the parameters passed at launch; every other parameter is
     a constexpr: its value in `constexprs`, None where it has none. `chip` is a name or path, the default chip without.
@@ -39,8 +40,15 @@ def compile_launch(
         raise ValueError(f"{kernel.__name__} has no parameters {unknown}; it has {kernel.arg_names}")
     types = {name: signature.get(name, "constexpr") for name in kernel.arg_names}
     constants = {name: constexprs.get(name) for name in kernel.arg_names if name not in signature}
-    source = ASTSource(kernel, types, constants, None)
     target = GPUTarget("mtia_sim", chip or os.environ.get(chips.VARIABLE) or chips.DEFAULT, 1)
-    compiled = triton.compile(source, target=target, options=dict(options or {}))
+    backend = MtiaBackend(target)
+    key = launch_cache.launch_key(kernel, types, constants, backend.parse_options(dict(options or {})), backend)
     passed = tuple(name for name in kernel.arg_names if name in signature)
-    return CompiledLaunch(compiled.asm[BINARY_EXTENSION], passed, compiled.metadata.shared)
+    known = launch_cache.read(key)
+    if known is not None:
+        return CompiledLaunch(known[0], passed, known[1])
+    source = ASTSource(kernel, types, constants, None)
+    compiled = triton.compile(source, target=target, options=dict(options or {}))
+    program: bytes = compiled.asm[BINARY_EXTENSION]
+    launch_cache.write(key, program, compiled.metadata.shared)
+    return CompiledLaunch(program, passed, compiled.metadata.shared)

@@ -5,7 +5,9 @@ import subprocess
 import sys
 
 import pytest
+import triton
 import triton.backends
+import triton.language as tl
 from triton.backends.compiler import GPUTarget
 
 from mtia_core import isa
@@ -14,6 +16,7 @@ from mtia_core.program import TileProgram
 from triton_mtia_sim.compiler import MtiaBackend, chip_fingerprint, makes_pointers
 from triton_mtia_sim.driver import MtiaDriver, MtiaUtils
 from triton_mtia_sim.errors import OutOfLocalMemory, UnsupportedOperation
+from triton_mtia_sim.launch import compile_launch
 from triton_mtia_sim.launch_codes import launch_codes
 
 TARGET = GPUTarget("mtia_sim", "mtia300", 1)
@@ -107,6 +110,28 @@ def test_a_corrupted_program_is_refused():
     for broken in (b"", b"MTIAPROG", data[:-1], data[:30] + b"\x01" + data[31:], b"X" + data[1:]):
         with pytest.raises(InvalidProgram):
             TileProgram.decode(broken)
+
+
+@triton.jit
+def double_kernel(x, n, BLOCK: tl.constexpr):
+    offsets = tl.arange(0, BLOCK)
+    tl.store(x + offsets, tl.load(x + offsets, mask=offsets < n) * 2, mask=offsets < n)
+
+
+def test_programs_of_launches_are_kept_on_disk_and_damage_is_mended(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    signature = {"x": "*fp32", "n": "i32"}
+    first = compile_launch(double_kernel, signature, {"BLOCK": 64}, chip="mtia300")
+    (file,) = (tmp_path / "mtia_sim").iterdir()
+    monkeypatch.setattr(triton, "compile", None)  # a known program needs no compiler
+    assert compile_launch(double_kernel, signature, {"BLOCK": 64}, chip="mtia300") == first
+    monkeypatch.undo()
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    file.write_bytes(file.read_bytes()[:-3] + b"abc")
+    assert compile_launch(double_kernel, signature, {"BLOCK": 64}, chip="mtia300") == first
+    assert compile_launch(double_kernel, signature, {"BLOCK": 128}, chip="mtia300") != first
+    assert compile_launch(double_kernel, signature, {"BLOCK": 64}, chip="mtia1").program == first.program
+    assert len(list((tmp_path / "mtia_sim").iterdir())) == 3
 
 
 def test_the_instruction_table_is_read_whole():
