@@ -1,7 +1,10 @@
-// Launches of C++ kernels on a test machine, over a few chips that differ in what a kernel must adapt to.
+// Launches of C++ kernels on a test machine, for every chip that mtia_sim comes with.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <fstream>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -10,18 +13,34 @@
 
 namespace mtia::test {
 
-// The small chip; one with little local memory and many PEs; one with coarse alignment and without 8-bit products.
-inline std::vector<ChipSpec> kernel_chips() {
-  std::vector<ChipSpec> chips{small_chip(), small_chip(), small_chip()};
-  chips[1].name = "narrow";
-  chips[1].pe_rows = 3;
-  chips[1].pe_columns = 5;
-  chips[1].local_memory_bytes = 40 * 1024;
-  chips[2].name = "aligned";
-  chips[2].local_memory_bytes = 256 * 1024;
-  chips[2].fabric_alignment_bytes = 32;
-  chips[2].fabric_misaligned_row_cycles = 8;
-  chips[2].dot_f8_macs_per_cycle = 0;
+// A chip of python/mtia_core/chips: the `field = { value = number, ... }` lines of its file.
+inline ChipSpec chip_of_file(const std::string& name) {
+  const std::string path = std::string(MTIA_SOURCE_DIRECTORY) + "/python/mtia_core/chips/" + name + ".toml";
+  std::ifstream file(path);
+  std::string text = "name=" + name + "\n";
+  std::string line;
+  while (std::getline(file, line)) {
+    const std::string separator = " = { value = ";
+    const size_t at = line.find(separator);
+    if (at == std::string::npos || line[0] == '#') continue;
+    std::string number = line.substr(at + separator.size());
+    number = number.substr(0, number.find_first_of(", }"));
+    number.erase(std::remove(number.begin(), number.end(), '_'), number.end());
+    text += line.substr(0, at) + "=" + number + "\n";
+  }
+  return ChipSpec::parse(text, path);
+}
+
+// The chips that mtia_sim comes with, and a small one of little local memory whose PEs outnumber most tests' tiles.
+inline const std::vector<ChipSpec>& kernel_chips() {
+  static const std::vector<ChipSpec> chips = [] {
+    ChipSpec narrow = small_chip();
+    narrow.name = "narrow";
+    narrow.pe_rows = 3;
+    narrow.pe_columns = 5;
+    narrow.local_memory_bytes = 40 * 1024;
+    return std::vector<ChipSpec>{chip_of_file("mtia1"), chip_of_file("mtia2i"), chip_of_file("mtia300"), narrow};
+  }();
   return chips;
 }
 
