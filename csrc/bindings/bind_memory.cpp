@@ -40,11 +40,34 @@ py::list memory_segments(int device) {
   return segments;
 }
 
+py::list memory_history(int device) {
+  py::list events;
+  for (const torch_backend::AllocatorEvent& event :
+       torch_backend::caching_allocator(static_cast<c10::DeviceIndex>(device)).history()) {
+    py::dict entry;
+    entry["action"] = event.action;
+    entry["addr"] = event.address;
+    entry["size"] = event.bytes;
+    entry["stream"] = event.stream;
+    entry["time_us"] = event.nanoseconds / 1000;
+    entry["frames"] = py::list();
+    events.append(entry);
+  }
+  return events;
+}
+
 }  // namespace
 
 void bind_memory(py::module_& module) {
   module.def("memory_segments", &memory_segments, py::arg("index"),
              "The segments of a device's caching allocator and their blocks.");
+  module.def(
+      "record_memory_history",
+      [](int device, size_t capacity) {
+        torch_backend::caching_allocator(static_cast<c10::DeviceIndex>(device)).record_history(capacity);
+      },
+      py::arg("index"), py::arg("capacity"), "Keeps the last allocations and releases; 0 stops and forgets them.");
+  module.def("memory_history", &memory_history, py::arg("index"));
   module.def(
       "attach_out_of_memory_observer",
       [](py::function observer) {

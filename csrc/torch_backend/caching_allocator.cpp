@@ -4,6 +4,7 @@
 #include <c10/util/Exception.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "base/error.h"
 
@@ -41,6 +42,25 @@ void CachingAllocator::for_pools(bool is_small, Function&& function) {
   function(static_cast<size_t>(is_small ? StatType::SMALL_POOL : StatType::LARGE_POOL));
 }
 
+void CachingAllocator::note(const char* action, uint64_t address, size_t bytes, int stream) {
+  if (history_capacity_ == 0) return;
+  if (history_.size() == history_capacity_) history_.pop_front();
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  history_.push_back(
+      {action, address, bytes, stream, std::chrono::duration_cast<std::chrono::nanoseconds>(now).count()});
+}
+
+void CachingAllocator::record_history(size_t capacity) {
+  const std::lock_guard lock(mutex_);
+  history_capacity_ = capacity;
+  history_.clear();
+}
+
+std::vector<AllocatorEvent> CachingAllocator::history() {
+  const std::lock_guard lock(mutex_);
+  return {history_.begin(), history_.end()};
+}
+
 uint64_t CachingAllocator::allocate(size_t bytes, int stream) {
   const size_t rounded = BlockSizes::rounded(bytes);
   std::unique_lock lock(mutex_);
@@ -70,6 +90,7 @@ uint64_t CachingAllocator::allocate(size_t bytes, int stream) {
   block->is_allocated = true;
   block->requested = bytes;
   allocated_.emplace(block->address, block);
+  note("alloc", block->address, block->bytes, stream);
   for_pools(block->is_small, [&](size_t kind) {
     stats_.allocation[kind].increase(1);
     stats_.allocated_bytes[kind].increase(block->bytes);
@@ -94,6 +115,7 @@ Block* CachingAllocator::take_new_segment(size_t bytes, int stream) {
   }
   Block* block = pool_.add_segment(address, segment_bytes, bytes, stream);
   stats_.num_device_alloc += 1;
+  note("segment_alloc", address, segment_bytes, stream);
   for_pools(block->is_small, [&](size_t kind) {
     stats_.segment[kind].increase(1);
     stats_.reserved_bytes[kind].increase(segment_bytes);
@@ -108,6 +130,7 @@ void CachingAllocator::free(uint64_t address) {
   Block* block = found->second;
   allocated_.erase(found);
   block->is_allocated = false;
+  note("free_requested", address, block->bytes, block->stream);
   for_pools(block->is_small, [&](size_t kind) {
     stats_.allocation[kind].decrease(1);
     stats_.allocated_bytes[kind].decrease(block->bytes);
@@ -132,6 +155,7 @@ void CachingAllocator::free(uint64_t address) {
 
 void CachingAllocator::release_block(Block* block) {
   block->is_pending = false;
+  note("free_completed", block->address, block->bytes, block->stream);
   const bool is_small = block->is_small;
   for_pools(is_small, [&](size_t kind) {
     stats_.active[kind].decrease(1);
@@ -173,6 +197,7 @@ void CachingAllocator::release_segments() {
   for (const auto& [address, bytes] : pool_.remove_free_segments()) {
     device_.memory().free(address);
     stats_.num_device_free += 1;
+    note("segment_free", address, bytes, 0);
     for_pools(bytes == BlockSizes::small_segment, [&](size_t kind) {
       stats_.segment[kind].decrease(1);
       stats_.reserved_bytes[kind].decrease(bytes);
@@ -188,6 +213,7 @@ void CachingAllocator::empty_cache() {
 
 void CachingAllocator::throw_out_of_memory(size_t bytes, std::unique_lock<std::mutex>& lock) {
   stats_.num_ooms += 1;
+  note("oom", device_.memory().capacity() - device_.memory().bytes_in_use(), bytes, 0);
   const uint64_t capacity = device_.memory().capacity();
   const uint64_t free = capacity - device_.memory().bytes_in_use();
   const auto allocated = static_cast<size_t>(stats_.allocated_bytes[0].current);

@@ -4,6 +4,7 @@
 
 #include <c10/core/CachingDeviceAllocator.h>
 
+#include <deque>
 #include <functional>
 #include <mutex>
 #include <unordered_map>
@@ -17,6 +18,15 @@ namespace mtia::torch_backend {
 
 // allocated bytes, bytes asked for, capacity, free bytes of the device
 using OutOfMemoryObserver = std::function<void(int64_t device, int64_t requested, int64_t capacity, int64_t free)>;
+
+// One line of an allocator's history; `action` as torch.cuda.memory._snapshot names it.
+struct AllocatorEvent {
+  const char* action;
+  uint64_t address;
+  size_t bytes;
+  int stream;
+  int64_t nanoseconds;  // of the host's steady clock
+};
 
 class CachingAllocator {
  public:
@@ -36,6 +46,10 @@ class CachingAllocator {
   std::pair<size_t, size_t> memory_info();
   std::vector<c10::CachingDeviceAllocator::SegmentInfo> snapshot();
 
+  // Keeps the last `capacity` allocations and releases for traces(); 0 stops and forgets them.
+  void record_history(size_t capacity);
+  std::vector<AllocatorEvent> history();
+
   // Called with the lock released, before OutOfMemoryError is thrown.
   static void add_out_of_memory_observer(OutOfMemoryObserver observer);
 
@@ -52,6 +66,8 @@ class CachingAllocator {
   void release_segments();
   [[noreturn]] void throw_out_of_memory(size_t bytes, std::unique_lock<std::mutex>& lock);
 
+  void note(const char* action, uint64_t address, size_t bytes, int stream);
+
   template <typename Function>
   void for_pools(bool is_small, Function&& function);
 
@@ -61,6 +77,8 @@ class CachingAllocator {
   std::unordered_map<uint64_t, Block*> allocated_;
   std::vector<PendingFree> pending_;
   Stats stats_;
+  size_t history_capacity_ = 0;
+  std::deque<AllocatorEvent> history_;
 };
 
 }  // namespace mtia::torch_backend

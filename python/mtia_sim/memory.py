@@ -76,11 +76,26 @@ def mem_get_info(device: Any = None) -> tuple[int, int]:
 
 
 def snapshot(device: Any = None) -> dict[str, Any]:
-    """The segments of the caching allocator and their blocks, in the form of torch.cuda.memory._snapshot."""
+    """Segments of the caching allocator with their blocks, and what record_memory_history kept.
+
+    In the form of torch.cuda.memory._snapshot: keys segments, device_traces (a list a device).
+    """
     if not is_initialized():
         return {"segments": [], "device_traces": []}
     indices = range(_C.device_count()) if device is None else [_get_device_index(device)]
-    return {"segments": [segment for index in indices for segment in _C.memory_segments(index)], "device_traces": []}
+    return {
+        "segments": [segment for index in indices for segment in _C.memory_segments(index)],
+        "device_traces": [_C.memory_history(index) for index in indices],
+    }
+
+
+def record_memory_history(enabled: str | None = "all", stacks: str = "python", max_entries: int = 100_000) -> None:
+    """Keeps the last `max_entries` allocations and releases of each device for snapshot(); None stops and forgets them.
+
+    Stacks are not recorded: `frames` of every entry is empty.
+    """
+    for index in range(_C.device_count()):
+        _C.record_memory_history(index, max_entries if enabled else 0)
 
 
 def attach_out_of_memory_observer(observer: Callable[[int, int, int, int], None]) -> None:

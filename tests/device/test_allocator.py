@@ -114,6 +114,21 @@ def test_snapshot_lists_every_byte_of_every_segment() -> None:
     assert sum(segment["total_size"] for segment in segments) >= torch.mtia_sim.memory_reserved()
 
 
+def test_history_records_allocations_and_releases() -> None:
+    torch.mtia_sim.record_memory_history(max_entries=5)
+    try:
+        address = empty(3 * MIB).data_ptr()
+        trace = torch.mtia_sim.snapshot()["device_traces"][0]
+        assert [entry["action"] for entry in trace] == ["segment_alloc", "alloc", "free_requested", "free_completed"]
+        assert {entry["addr"] for entry in trace} == {address}
+        for _ in range(5):
+            empty(100)
+        assert len(torch.mtia_sim.snapshot()["device_traces"][0]) == 5
+    finally:
+        torch.mtia_sim.record_memory_history(None)
+    assert torch.mtia_sim.snapshot()["device_traces"][0] == []
+
+
 def test_memory_summary_is_a_table_of_the_statistics() -> None:
     keep = empty(3 * MIB)
     summary = torch.mtia_sim.memory_summary()

@@ -24,9 +24,9 @@ DTYPES = [
 
 def random_values(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """Random numbers that every dtype but bool holds without overflow."""
-    values = torch.randn(*shape, dtype=torch.float64) * 5
+    values = torch.randn(shape, dtype=torch.float64) * 5
     if dtype.is_complex:
-        return torch.complex(values, torch.randn(*shape, dtype=torch.float64)).to(dtype)
+        return torch.complex(values, torch.randn(shape, dtype=torch.float64)).to(dtype)
     return (values.abs() if dtype == torch.uint8 else values).to(dtype)
 
 

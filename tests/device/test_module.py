@@ -5,7 +5,7 @@ import torch
 
 from tests.device.subprocesses import run, run_successfully
 
-# torch.mtia's names that have a meaning for an emulated device; graphs and memory history are not among them yet.
+# torch.mtia's names that have a meaning for an emulated device; graphs are not among them yet.
 MIRRORED = [
     "init",
     "is_available",
@@ -30,6 +30,7 @@ MIRRORED = [
     "get_device_properties",
     "is_bf16_supported",
     "snapshot",
+    "record_memory_history",
     "attach_out_of_memory_observer",
     "get_rng_state",
     "get_rng_state_all",
