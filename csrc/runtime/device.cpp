@@ -25,7 +25,7 @@ int checked_stream(StreamId stream) {
 }  // namespace
 
 Device::Device(int index, const ChipSpec& chip, emulator::WorkerPool& pool)
-    : index_(index), pool_(pool), emulator_(chip, pool), queue_(queue_capacity), dispatcher_([this] { dispatch(); }) {}
+    : index_(index), emulator_(chip, pool), queue_(queue_capacity), dispatcher_([this] { dispatch(); }) {}
 
 Device::~Device() { stop(); }
 

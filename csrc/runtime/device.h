@@ -84,7 +84,6 @@ class Device {
   void charge_memory(int stream, const emulator::LaunchAccount& account);
 
   const int index_;
-  emulator::WorkerPool& pool_;
   emulator::Emulator emulator_;
   WorkQueue queue_;
   std::array<std::atomic<Ticket>, stream_count> last_tickets_{};

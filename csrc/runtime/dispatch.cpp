@@ -35,13 +35,13 @@ void copy_piece(void* context, uint64_t piece, unsigned) {
 }
 
 // memmove on the worker threads.
-void copy_bytes(emulator::WorkerPool& pool, void* destination, const void* source, uint64_t bytes) {
+void copy_bytes(void* destination, const void* source, uint64_t bytes) {
   CopyJob job{static_cast<std::byte*>(destination), static_cast<const std::byte*>(source), bytes};
   const bool overlap = job.destination < job.source + bytes && job.source < job.destination + bytes;
   if (overlap || bytes < parallel_copy_bytes) {
     std::memmove(destination, source, bytes);
   } else {
-    pool.run((bytes + copy_piece_bytes - 1) / copy_piece_bytes, &copy_piece, &job);
+    emulator::WorkerPool::shared().run((bytes + copy_piece_bytes - 1) / copy_piece_bytes, &copy_piece, &job);
   }
 }
 
@@ -89,26 +89,26 @@ void Device::execute_transfer(Command& command) {
   switch (command.kind) {
     case CommandKind::copy_to_device: {
       const void* source = command.is_inline ? command.inline_bytes.data() : command.host;
-      copy_bytes(pool_, memory.host_span(address, bytes, Access::write), source, bytes);
+      copy_bytes(memory.host_span(address, bytes, Access::write), source, bytes);
       return charge_link(command, Engine::host_to_device, chip().host_link_bytes_per_second, true);
     }
     case CommandKind::copy_from_device:
-      copy_bytes(pool_, command.host, memory.host_span(address, bytes, Access::read), bytes);
+      copy_bytes(command.host, memory.host_span(address, bytes, Access::read), bytes);
       return charge_link(command, Engine::device_to_host, chip().host_link_bytes_per_second, false);
     case CommandKind::copy_on_device: {
       const void* source = memory.host_span(command.source_address, bytes, Access::read);
-      copy_bytes(pool_, memory.host_span(address, bytes, Access::write), source, bytes);
+      copy_bytes(memory.host_span(address, bytes, Access::write), source, bytes);
       emulator::LaunchAccount account = emulator_.account_transfer(command.source_address, bytes, false);
       account += emulator_.account_transfer(address, bytes, true);
       return charge_memory(command.stream, account);
     }
     case CommandKind::stage_peer:
-      copy_bytes(pool_, command.staged.get(), memory.host_span(address, bytes, Access::read), bytes);
+      copy_bytes(command.staged.get(), memory.host_span(address, bytes, Access::read), bytes);
       return charge_link(command, Engine::device_to_host, peer_bytes_per_second(chip()), false);
     case CommandKind::receive_peer:
       command.event->device->wait(command.event->ticket);
       timeline_.wait(command.stream, command.event->chip_seconds);
-      copy_bytes(pool_, memory.host_span(address, bytes, Access::write), command.staged.get(), bytes);
+      copy_bytes(memory.host_span(address, bytes, Access::write), command.staged.get(), bytes);
       return charge_link(command, Engine::host_to_device, peer_bytes_per_second(chip()), true);
     case CommandKind::fill:
       std::memset(memory.host_span(address, bytes, Access::write), command.fill_value, bytes);
