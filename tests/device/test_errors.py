@@ -90,7 +90,7 @@ def test_a_wrong_dtype(device: torch.device, dtype: torch.dtype) -> None:
 def test_mixed_devices(device: torch.device) -> None:
     on_device, on_host = torch.randn(4).to(device), torch.randn(4)
     for operation in (torch.add, torch.matmul, torch.maximum):
-        with pytest.raises((RuntimeError, ValueError), match=r"(?i)device.*cpu|cpu.*device"):
+        with pytest.raises((RuntimeError, ValueError), match=r"cpu"):
             operation(on_device, on_host)
     with pytest.raises((RuntimeError, ValueError), match=r"mtia_sim:1"):
         torch.matmul(on_device, torch.randn(4).to("mtia_sim:1"))
