@@ -47,6 +47,7 @@ if is_built():
         reset_peak_memory_stats,
         snapshot,
     )
+    from mtia_sim.module_conversion import install as keep_parameters_when_modules_move
     from mtia_sim.random import (
         default_generators,
         get_rng_state,
@@ -131,3 +132,4 @@ if is_built():
     ]
 
     register(torch, __name__)
+    keep_parameters_when_modules_move()
