@@ -72,6 +72,25 @@ GemmArguments with_adjacent_columns(const GemmArguments& arguments) {
   return other;
 }
 
+int64_t divide_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit; }
+
+GemmShape shape_of(const GemmArguments& arguments) {
+  const bool has_addend = arguments.addend.base != 0 && arguments.beta != 0;
+  return {.m = arguments.m,
+          .n = arguments.n,
+          .k = arguments.k,
+          .batches = arguments.batch[0] * arguments.batch[1],
+          .operands = arguments.dtype,
+          .result = arguments.c_dtype,
+          .has_addend = has_addend,
+          .addend = has_addend ? arguments.addend_dtype : DType::F32};
+}
+
+int64_t tiles_of(const GemmArguments& arguments, const GemmTiling& tiling) {
+  return divide_up(arguments.m, tiling.rows) * divide_up(arguments.n, tiling.columns) * arguments.batch[0] *
+         arguments.batch[1];
+}
+
 // Loads the part [row, row + rows) x [column, column + columns) of an operand into a page. A matrix whose columns lie
 // apart is loaded as its transpose, in long rows, and the engine reads the page transposed.
 void load_operand(ProcessingElement& pe, CircularBuffer& pages, const GemmMatrix& matrix, DType dtype, int64_t row,
@@ -106,14 +125,11 @@ struct TilePlace {
 
 class Gemm {
  public:
-  Gemm(ProcessingElement& pe, const GemmArguments& arguments)
+  Gemm(ProcessingElement& pe, const GemmArguments& arguments, const GemmTiling& tiling)
       : pe_(pe),
-        arguments_(with_adjacent_columns(arguments)),
-        shape_{arguments_.m,           arguments_.n,
-               arguments_.k,           arguments_.batch[0] * arguments_.batch[1],
-               arguments_.dtype,       arguments_.c_dtype,
-               has_addend(arguments_), has_addend(arguments_) ? arguments_.addend_dtype : DType::F32},
-        tiling_(tiling_for(pe, shape_)),
+        arguments_(arguments),
+        shape_(shape_of(arguments)),
+        tiling_(tiling),
         sum_dtype_(arguments_.dtype == DType::F64 ? DType::F64 : DType::F32),
         down_(divide_up(arguments_.m, tiling_.rows)),
         across_(divide_up(arguments_.n, tiling_.columns)),
@@ -161,9 +177,6 @@ class Gemm {
   }
 
  private:
-  static bool has_addend(const GemmArguments& arguments) { return arguments.addend.base != 0 && arguments.beta != 0; }
-  static int64_t divide_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit; }
-
   static Tile corner(const Tile& tile, int64_t rows, int64_t columns) { return tile.slice(0, rows, 0, columns); }
 
   // Tiles of the result are dealt to the PEs in turn.
@@ -254,7 +267,12 @@ class Gemm {
   Tile wide_addend_;
 };
 
-void gemm(ProcessingElement& pe, const GemmArguments& arguments) { Gemm(pe, arguments).run(); }
+void gemm(ProcessingElement& pe, const GemmArguments& given) {
+  const GemmArguments arguments = with_adjacent_columns(given);
+  const GemmTiling& tiling = tiling_for(pe, shape_of(arguments));
+  // Small products leave most PEs idle.
+  if (tiles_of(arguments, tiling) > pe.index()) Gemm(pe, arguments, tiling).run();
+}
 
 MTIA_CPP_KERNEL("gemm", gemm, GemmArguments);
 
