@@ -95,7 +95,7 @@ class TileProgram:
         return self.strings.index(text)
 
     def encode(self) -> bytes:
-        """The serialised program (format in docs/tile-program.md)."""
+        """The serialised program, in the format that csrc/program/serialise.h describes."""
         body = bytearray()
         u32 = struct.Struct("<I")
 

@@ -5,6 +5,7 @@ import sys
 from mtia_core.chips import Chip
 from mtia_core.program import TileProgram
 from triton_mtia_sim.assemble import assemble
+from triton_mtia_sim.ir.inlining import inline_calls
 from triton_mtia_sim.ir.parser import parse_module
 from triton_mtia_sim.lowering import families
 from triton_mtia_sim.lowering.kernel import KernelLowering, LoweringOptions
@@ -24,8 +25,16 @@ def translate(text: str, chip: Chip, num_stages: int = 2, enable_scatter_stores:
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, _RECURSION_LIMIT))
     try:
-        function = parse_module(text).kernel
-        kernel = KernelLowering(function, LoweringOptions(num_stages=num_stages))
+        module = parse_module(text)
+        function = module.kernel
+        if len(module.functions) > 1:
+            inline_calls(module, function)
+        options = LoweringOptions(
+            num_stages=num_stages,
+            has_i8_products=chip.dot_i8_macs_per_cycle > 0,
+            has_f8_products=chip.dot_f8_macs_per_cycle > 0,
+        )
+        kernel = KernelLowering(function, options)
         kernel.run()
         return assemble(kernel, function.attributes["sym_name"], chip.local_memory_bytes, chip.name)
     finally:

@@ -167,6 +167,53 @@ def test_dot_with_a_transposed_operand(dtype, wide):
     np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-4)
 
 
+def test_products_that_a_chip_lacks_go_through_half_precision():
+    a, b = (RANDOM.integers(-128, 128, shape).astype(np.int8) for shape in ((16, 2048), (16, 2048)))
+    arguments = {"a": a, "b": b, "c": np.full((16, 16), 5, np.int32), "out": np.zeros((16, 16), np.int32)}
+    constants = {"M": 16, "N": 16, "K": 2048}
+    expected = a.astype(np.int64) @ b.astype(np.int64).T + 5
+    np.testing.assert_array_equal(run(dot_kernel, arguments, constants)["out"], expected)
+    for chip, count in (("mtia300", 2), ("mtia2i", 1)):
+        program = build(dot_kernel, arguments, constants, chip=chip)
+        assert sum(item.mnemonic == "dot" for item in program.instructions) == count
+
+
+@triton.jit
+def smaller_or_double(a, b):
+    if a < b:
+        return a
+    return b * 2
+
+
+@triton.jit
+def cross(a0, a1, b0, b1):
+    return a0 + b1, a1 * b0
+
+
+@triton.jit(noinline=True)
+def sum_and_product(a, b):
+    return a + b, a * b
+
+
+@triton.jit
+def mapped_kernel(x, y, out, BLOCK: tl.constexpr):
+    offsets = tl.arange(0, BLOCK)
+    a, b = tl.load(x + offsets), tl.load(y + offsets)
+    tl.store(out + offsets, tl.map_elementwise(smaller_or_double, a, b))
+    tl.store(out + BLOCK + offsets, tl.map_elementwise(cross, a, b, pack=2)[0])
+    total, product = sum_and_product(tl.load(x), tl.load(y))
+    tl.store(out + 2 * BLOCK, total)
+    tl.store(out + 2 * BLOCK + 1, product)
+
+
+def test_mapped_functions_with_branches_and_calls_that_stay_calls():
+    x, y = (RANDOM.standard_normal(16).astype(np.float32) for _ in range(2))
+    out = run(mapped_kernel, {"x": x, "y": y, "out": np.zeros((3, 16), np.float32)}, {"BLOCK": 16})["out"]
+    crossed = np.stack([x[::2] + y[1::2], x[1::2] * y[::2]], -1).reshape(-1)
+    np.testing.assert_array_equal(out[:2], np.stack([np.where(x < y, x, y * 2), crossed]))
+    assert out[2, :2].tolist() == [x[0] + y[0], x[0] * y[0]]
+
+
 @triton.jit
 def libdevice_kernel(x, y, out, BLOCK: tl.constexpr):
     offsets = tl.arange(0, BLOCK)

@@ -10,6 +10,7 @@ from triton_mtia_sim.lowering import (
     memory,
     products,
     reductions,
+    regions,
     shapes,
 )
 
@@ -23,5 +24,6 @@ FAMILIES = (
     memory,
     products,
     reductions,
+    regions,
     shapes,
 )

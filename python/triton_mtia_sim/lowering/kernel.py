@@ -30,6 +30,8 @@ class LoweringOptions:
 
     num_stages: int = 2
     enable_assertions: bool = True
+    has_i8_products: bool = True
+    has_f8_products: bool = True
 
 
 class KernelLowering:

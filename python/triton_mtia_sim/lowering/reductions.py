@@ -3,6 +3,7 @@
 from mtia_core.dtypes import DType
 from triton_mtia_sim.ir.operations import Block, Operation, Value
 from triton_mtia_sim.lowering.machine import Register, Shape
+from triton_mtia_sim.lowering.regions import RegionRun
 from triton_mtia_sim.lowering.registry import lowers
 from triton_mtia_sim.lowering.site import Site
 
@@ -104,7 +105,8 @@ def _dropped(shape: Shape, axis: int) -> Shape:
 @lowers("tt.reduce")
 def reduce(site: Site) -> list[Register]:
     """One or more tiles along an axis."""
-    axis, block = site.attribute("axis"), site.operation.regions[0].block
+    axis, region = site.attribute("axis"), site.operation.regions[0]
+    block = region.blocks[0]
     tiles = [site.full(index) for index in range(site.operand_count)]
     shape = _dropped(tiles[0].shape, axis)
     if len(tiles) == 1:
@@ -121,7 +123,7 @@ def reduce(site: Site) -> list[Register]:
         half = size // 2
         lower = [_slice(site, tile, axis, 0, half) for tile in tiles]
         upper = [_slice(site, tile, axis, half, half) for tile in tiles]
-        combined = [_widened(site, tile, lower[0].shape) for tile in site.evaluate(block, [*lower, *upper])]
+        combined = [_widened(site, tile, lower[0].shape) for tile in RegionRun(site, region).run([*lower, *upper])]
         if size % 2:
             last = [_slice(site, tile, axis, size - 1, 1) for tile in tiles]
             combined = [_join(site, tile, end, axis) for tile, end in zip(combined, last, strict=True)]
@@ -148,7 +150,8 @@ def _join(site: Site, a: Register, b: Register, axis: int) -> Register:
 def scan(site: Site) -> list[Register]:
     """Inclusive scan along an axis; a general combiner runs in log2(size) steps."""
     axis, reverse = site.attribute("axis"), bool(site.attribute("reverse"))
-    block = site.operation.regions[0].block
+    region = site.operation.regions[0]
+    block = region.blocks[0]
     tiles = [site.full(index) for index in range(site.operand_count)]
     if len(tiles) == 1:
         kind = simple_kind(block, tiles[0].dtype)
@@ -166,7 +169,7 @@ def scan(site: Site) -> list[Register]:
             left = [_slice(site, tile, axis, 0, rest) for tile in tiles]
             right = [_slice(site, tile, axis, distance, rest) for tile in tiles]
             kept = [_slice(site, tile, axis, 0, distance) for tile in tiles]
-        moved = [_widened(site, tile, left[0].shape) for tile in site.evaluate(block, [*left, *right])]
+        moved = [_widened(site, tile, left[0].shape) for tile in RegionRun(site, region).run([*left, *right])]
         pairs = zip(moved, kept, strict=True) if reverse else zip(kept, moved, strict=True)
         tiles = [_join(site, first, second, axis) for first, second in pairs]
         distance *= 2

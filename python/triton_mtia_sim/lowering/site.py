@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from mtia_core.dtypes import DType
 from triton_mtia_sim.errors import UnsupportedOperation
-from triton_mtia_sim.ir.operations import Block, Operation, Value
+from triton_mtia_sim.ir.operations import Operation, Value
 from triton_mtia_sim.ir.types import PointerType, ScalarType, Type, element_of, shape_of
 from triton_mtia_sim.lowering.builder import Builder
 from triton_mtia_sim.lowering.machine import Bucket, Code, Register, Shape
-from triton_mtia_sim.lowering.registry import PURE
 
 if TYPE_CHECKING:
     from triton_mtia_sim.lowering.kernel import KernelLowering
@@ -144,26 +143,6 @@ class Site:
             return self.elementwise("convert_s_to_f" if signed else "convert_u_to_f", [register], dtype)
         signed = signed and register.dtype is not DType.I1
         return self.elementwise("extend_s" if signed else "extend_u", [register], dtype)
-
-    # ---- regions
-    def evaluate(self, block: Block, arguments: Sequence[Register]) -> list[Register]:
-        """Runs a combiner region on tiles; returns what its terminator returns."""
-        environment: Environment = dict(zip(block.arguments, arguments, strict=True))
-        for operation in block.operations[:-1]:
-            if not operation.results:
-                continue  # an assertion inside a combiner
-            lowering = PURE.get(operation.name)
-            if lowering is None:
-                raise UnsupportedOperation(
-                    operation.name, operation.location, f"inside the region of {self.name}", "use arithmetic there"
-                )
-            results = lowering(Site(self.kernel, operation, self.bucket, environment))
-            results = [results] if isinstance(results, Register) else results
-            environment.update(zip(operation.results, results, strict=True))
-        return [
-            environment[value] if value in environment else self.kernel.data(value)
-            for value in block.terminator.operands
-        ]
 
 
 def element_dtype(type_: Type) -> DType | None:
