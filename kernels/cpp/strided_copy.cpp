@@ -32,6 +32,13 @@ struct Piece {
   int64_t columns;
 };
 
+int64_t piece_count(const StridedLayout& layout, int64_t page_rows, int64_t page_columns) {
+  int64_t pieces =
+      divide_up(layout[layout.rank() - 2].size, page_rows) * divide_up(layout[layout.rank() - 1].size, page_columns);
+  for (uint32_t i = 0; i + 2 < layout.rank(); ++i) pieces *= layout[i].size;
+  return pieces;
+}
+
 // Calls body(piece) for every piece of this PE. The last two dimensions are rows and columns.
 template <typename Body>
 void for_each_piece(const ProcessingElement& pe, const StridedLayout& layout, int64_t page_rows, int64_t page_columns,
@@ -40,8 +47,7 @@ void for_each_piece(const ProcessingElement& pe, const StridedLayout& layout, in
   const StridedDimension& columns = layout[layout.rank() - 1];
   const int64_t down = divide_up(rows.size, page_rows);
   const int64_t across = divide_up(columns.size, page_columns);
-  int64_t pieces = down * across;
-  for (uint32_t i = 0; i + 2 < layout.rank(); ++i) pieces *= layout[i].size;
+  const int64_t pieces = piece_count(layout, page_rows, page_columns);
   for (int64_t number = pe.index(); number < pieces; number += pe.count()) {
     const int64_t row = number / across % down * page_rows;
     const int64_t column = number % across * page_columns;
@@ -146,6 +152,7 @@ void copy_straight(ProcessingElement& pe, const StridedCopyArguments& arguments,
   const size_t size = std::max(size_of(arguments.source_dtype), size_of(arguments.destination_dtype));
   const bool converts = arguments.source_dtype != arguments.destination_dtype;
   const PageShape page = page_shape(pe, layout, page_bytes(pe, converts ? 8 : 4), size);
+  if (piece_count(layout, page.rows, page.columns) <= pe.index()) return;
   const int64_t elements = page.rows * page.columns;
   const Addresses addresses{arguments, layout[layout.rank() - 2], layout[layout.rank() - 1]};
   CircularBuffer loaded(pe, arguments.source_dtype, 1, elements, 2);
@@ -188,6 +195,7 @@ void copy_straight(ProcessingElement& pe, const StridedCopyArguments& arguments,
 void copy_transposed(ProcessingElement& pe, const StridedCopyArguments& arguments, const StridedLayout& layout) {
   const uint64_t element = 4 * size_of(arguments.source_dtype) + size_of(arguments.destination_dtype) + sizeof(float);
   const int64_t edge = 64 * 64 * element <= pe.local_bytes_free() ? 64 : 32;
+  if (piece_count(layout, edge, edge) <= pe.index()) return;
   const Addresses addresses{arguments, layout[layout.rank() - 2], layout[layout.rank() - 1]};
   CircularBuffer loaded(pe, arguments.source_dtype, edge, edge, 2);
   CircularBuffer turned(pe, arguments.source_dtype, edge, edge, 2);
@@ -237,11 +245,10 @@ void strided_fill(ProcessingElement& pe, const StridedFillArguments& arguments) 
   const StridedDimension& rows = layout[layout.rank() - 2];
   const StridedDimension& columns = layout[layout.rank() - 1];
   const PageShape page = page_shape(pe, layout, page_bytes(pe, 2), size_of(arguments.dtype));
+  if (piece_count(layout, page.rows, page.columns) <= pe.index()) return;
   const Tile tile = pe.allocate(arguments.dtype, 1, page.rows * page.columns);
-  bool filled = false;
+  pe.fill_bits(tile, arguments.bits);
   for_each_piece(pe, layout, page.rows, page.columns, [&](const Piece& piece) {
-    if (!filled) pe.fill_bits(tile, arguments.bits);
-    filled = true;
     pe.dma_store({.base = arguments.destination + static_cast<uint64_t>(piece.destination) * size_of(arguments.dtype),
                   .dtype = arguments.dtype,
                   .row_stride = rows.destination,
