@@ -15,6 +15,7 @@ from mtia_sim_kernels.launch_shape import (
     Workspace,
     ceil_div,
     compute_dtype,
+    floor_power_of_2,
     launch_shape,
     next_power_of_2,
     plan,
@@ -44,7 +45,7 @@ def embedding_backward(
     grad_weight, grad_out, indices, padding, count, length, grad_row, programs,
     COMPUTE: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """Adds the rows of grad_out to the zeroed table; a program owns the table's rows that are its id modulo `programs`.
+    """Adds the rows of grad_out to the zeroed table; a program owns the rows of its id modulo `programs`, a power of 2.
 
     Every program reads all indices, so each of the table's rows is summed by one program, in the order of the indices.
     """
@@ -55,7 +56,7 @@ def embedding_backward(
     for start in tl.range(0, count, BLOCK, num_stages=2):
         wide = start * tl.full([], 1, tl.int64)
         index = tl.load(indices + wide + lane, mask=lane < count - start, other=-1).to(tl.int64)
-        owned = (index >= 0) & (index % programs == program) & (index != pad)
+        owned = (index >= 0) & ((index & (programs - 1)) == program) & (index != pad)
         hits = tl.sum(owned.to(tl.int32), axis=0)
         waiting = tl.where(owned, lane, BLOCK)
         for _ in range(hits):
@@ -99,13 +100,13 @@ def embedding_backward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], ch
     elements = rows * length
     (clear,) = plan("elementwise.fill", (compute, "scalar", compute), (1, elements, 1), chip)
     clear = Launch(clear.kernel, clear.grid, {**clear.arguments, "out": summed, "scalar0": 0.0}, clear.constexprs)
-    programs = min(chip.processing_elements, rows)
+    programs = floor_power_of_2(min(chip.processing_elements, rows))
     arguments: dict[str, Argument] = {"grad_weight": summed, "grad_out": Tensor(1), "indices": Tensor(2)}
     arguments |= {"padding": Scalar(0, "i64"), "count": count, "length": length, "grad_row": grad_row}
     arguments |= {"programs": programs}
     constexprs = {
         "COMPUTE": TRITON_DTYPES[compute],
-        "BLOCK": min(1024, max(16, next_power_of_2(count))),
+        "BLOCK": min(256, max(16, next_power_of_2(count))),
         "COLUMNS": min(next_power_of_2(length), 4096),
     }
     launches = [clear, Launch(embedding_backward, (programs, 1, 1), arguments, constexprs)]

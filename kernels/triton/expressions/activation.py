@@ -66,7 +66,7 @@ def silu(x):
 @triton.jit
 def silu_backward(grad, x):
     gate = tl.sigmoid(x)
-    return grad * gate * (1.0 + x * (1.0 - gate))
+    return grad * tl.fma(x * gate, 1.0 - gate, gate)
 
 
 @triton.jit
