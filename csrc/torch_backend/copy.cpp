@@ -120,7 +120,10 @@ at::Tensor copy_from(const at::Tensor& self, const at::Tensor& destination, bool
     throw_for_python(Unimplemented(concat("a copy from ", self.toString(), " to ", destination.toString()), "copy_",
                                    "convert to a dense tensor first"));
   }
-  if (destination.numel() == 0) return destination;
+  if (destination.numel() == 0) {
+    (void)self.expand(destination.sizes());  // throws where the shapes do not fit
+    return destination;
+  }
   if (destination.is_conj()) {
     copy_from(self.conj(), destination.conj(), non_blocking);
     return destination;

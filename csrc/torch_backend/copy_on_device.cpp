@@ -118,6 +118,7 @@ bool have_same_dense_layout(const at::Tensor& a, const at::Tensor& b) {
 void copy_on_device(const at::Tensor& destination, const at::Tensor& source) {
   if (destination.numel() == 0 || destination.is_same(source)) return;
   at::assert_no_internal_overlap(destination);
+  at::assert_no_partial_overlap(destination, source);
   if (destination.scalar_type() == source.scalar_type() && have_same_dense_layout(destination, source)) {
     if (address_of(destination) == address_of(source)) return;
     const c10::DeviceIndex index = destination.device().index();
@@ -127,7 +128,6 @@ void copy_on_device(const at::Tensor& destination, const at::Tensor& source) {
     });
     return;
   }
-  at::assert_no_partial_overlap(destination, source);
   if (destination.is_complex() || source.is_complex()) return copy_complex(destination, source);
   launch_copy(destination, source, 0, 0, merged_dimensions(destination, source));
 }
