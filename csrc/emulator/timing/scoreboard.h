@@ -177,10 +177,10 @@ class Scoreboard {
   uint32_t slot_base_ = 0;
   uint32_t buffer_base_ = 0;
   std::array<SubCycles, 2 * unit_count> free_{};  // by queue
-  std::vector<SubCycles> ready_;         // copies * slots
-  std::vector<SubCycles> last_release_;  // copies * slots: last use of any buffer
-  std::vector<uint32_t> current_;        // copies * slots: buffer that holds the contents
-  std::vector<SubCycles> release_;       // copies * buffers: last use of each
+  std::vector<SubCycles> ready_;                  // copies * slots
+  std::vector<SubCycles> last_release_;           // copies * slots: last use of any buffer
+  std::vector<uint32_t> current_;                 // copies * slots: buffer that holds the contents
+  std::vector<SubCycles> release_;                // copies * buffers: last use of each
   std::vector<SubCycles> scalar_ready_;
   PeCounters counters_;
 };
