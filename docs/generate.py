@@ -88,7 +88,40 @@ def operand(field: isa.Field) -> str:
     return field.name + ("?" if field.optional else "*" if field.repeats else "")
 
 
-GENERATED: dict[str, Callable[[], str]] = {"chips.md": chips_document, "isa.md": isa_document}
+TRITON_HEAD = """\
+# Triton operations
+
+Made by `docs/generate.py` from the registry of `python/triton_mtia_sim/lowering`. What stands in no table is refused at
+compile time with its name, the kernel's line and a remedy. Control flow (`scf.for`, `scf.while`, `scf.if`, `cf.br`,
+`cf.cond_br`, `tt.call`, `tt.return`) is in `lowering/control_flow.py`, `lowering/linear.py` and `ir/inlining.py`.
+"""
+
+
+def triton_document() -> str:
+    """One table a family file, one row a lowering."""
+    # Imported here: triton is not needed for the other documents.
+    from triton_mtia_sim.lowering import families
+    from triton_mtia_sim.lowering.registry import EFFECTS, PURE
+
+    lines = TRITON_HEAD.splitlines()
+    for family in families.FAMILIES:
+        rows: dict[str, list[str]] = {}
+        for name, function in {**PURE, **EFFECTS}.items():
+            if function.__module__ == family.__name__:
+                summary = " ".join((function.__doc__ or "").split("\n\n")[0].split())
+                rows.setdefault(summary, []).append(f"`{name}`")
+        assert family.__doc__ is not None
+        lines += ["", f"## {family.__name__.rsplit('.', 1)[-1]}", "", " ".join(family.__doc__.split()), ""]
+        lines += ["| Operations | Lowering |", "|---|---|"]
+        lines += [f"| {' '.join(names)} | {summary.replace('|', chr(92) + '|')} |" for summary, names in rows.items()]
+    return "\n".join(lines) + "\n"
+
+
+GENERATED: dict[str, Callable[[], str]] = {
+    "chips.md": chips_document,
+    "isa.md": isa_document,
+    "triton.md": triton_document,
+}
 
 
 if __name__ == "__main__":
