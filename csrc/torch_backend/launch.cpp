@@ -261,17 +261,29 @@ void clear_plan_cache() { plan_cache().clear(); }
 
 KernelCall& KernelCall::tensor(const at::TensorBase& tensor) {
   if (!tensor.defined()) {
-    address(nullptr);
+    add_address(nullptr);
     return dtype_code(absent_dtype);
   }
   TORCH_CHECK(tensor.is_privateuseone() && tensor.get_device() == device_, kernel_names().name(kernel_),
               ": expected all tensors on mtia_sim:", static_cast<int>(device_), ", found one on ", tensor.device(),
               "; move it with .to('mtia_sim:", static_cast<int>(device_), "')");
-  address(tensor.const_data_ptr());
+  operand(tensor, tensor.const_data_ptr());
   return dtype(tensor.scalar_type());
 }
 
+KernelCall& KernelCall::operand(const at::TensorBase& tensor, const void* address) {
+  const c10::StorageImpl& storage = *tensor.unsafeGetTensorImpl()->unsafe_storage().unsafeGetStorageImpl();
+  const auto begin = reinterpret_cast<uint64_t>(storage.data());
+  extents_.push_back({begin, begin + storage.nbytes()});
+  return add_address(address);
+}
+
 KernelCall& KernelCall::address(const void* address) {
+  confined_ = false;
+  return add_address(address);
+}
+
+KernelCall& KernelCall::add_address(const void* address) {
   TORCH_INTERNAL_ASSERT(n_tensors_ < max_tensors, kernel_names().name(kernel_), " has more than ", max_tensors,
                         " tensors");
   addresses_[n_tensors_++] = reinterpret_cast<uint64_t>(address);
@@ -320,6 +332,13 @@ void KernelCall::launch() {
     emulator::Launch launch;
     launch.program = planned.program;
     launch.grid = planned.grid;
+    if (confined_) {
+      launch.extents = extents_;
+      for (size_t i = 0; i < workspaces.size(); ++i) {
+        const auto begin = reinterpret_cast<uint64_t>(workspaces[i].get());
+        launch.extents.push_back({begin, begin + plan->workspace_bytes[i]});
+      }
+    }
     for (const ArgumentSlot& slot : planned.slots) {
       switch (slot.source) {
         case ArgumentSlot::Source::tensor:

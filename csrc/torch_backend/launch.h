@@ -113,7 +113,11 @@ class KernelCall {
 
   // A tensor with its dtype; an undefined one is absent. Raises when it lies on another device than the call.
   KernelCall& tensor(const at::TensorBase& tensor);
-  KernelCall& address(const void* address);  // a tensor whose dtype is added by dtype()
+  // A tensor whose dtype is added by dtype(). The launch may touch its whole storage.
+  KernelCall& operand(const at::TensorBase& tensor) { return operand(tensor, tensor.const_data_ptr()); }
+  KernelCall& operand(const at::TensorBase& tensor, const void* address);
+  // Memory of unknown extent: the launch may then touch every live allocation.
+  KernelCall& address(const void* address);
   KernelCall& dtype(c10::ScalarType dtype) { return dtype_code(static_cast<uint8_t>(dtype)); }
   KernelCall& dtype_code(uint8_t code);
   KernelCall& size(int64_t value);
@@ -124,6 +128,7 @@ class KernelCall {
 
  private:
   friend class PlanCache;
+  KernelCall& add_address(const void* address);
   PlanRequest request() const;
 
   uint32_t kernel_;
@@ -131,9 +136,11 @@ class KernelCall {
   uint8_t n_dtypes_ = 0;
   uint8_t n_tensors_ = 0;
   uint8_t n_sizes_ = 0;
+  bool confined_ = true;  // every tensor's storage is known, so that the launch may touch nothing else
   alignas(8) std::array<uint8_t, max_dtypes> dtypes_;
   std::array<uint64_t, max_tensors> addresses_;
   std::array<int64_t, max_sizes> sizes_;
+  emulator::SmallArray<emulator::AddressRange, 8> extents_;
   c10::SmallVector<ScalarArgument, 8> scalars_;
 };
 

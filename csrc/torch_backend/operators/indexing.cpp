@@ -71,18 +71,18 @@ void launch_index(const char* kernel, const at::TensorIteratorBase& iterator, in
   };
   call.size(dims).size(static_cast<int64_t>(indices.size())).sizes(iterator.shape());
   if (fixed >= 0) {
-    call.address(iterator.data_ptr(fixed)).dtype(iterator.dtype(fixed));
+    call.operand(iterator.tensor_base(fixed), iterator.data_ptr(fixed)).dtype(iterator.dtype(fixed));
     add_strides(fixed);
   } else {
     call.tensor(value);
     for (int i = 0; i < dims; ++i) call.size(0);
   }
-  call.address(iterator.data_ptr(indexed)).dtype(iterator.dtype(indexed));
+  call.operand(iterator.tensor_base(indexed), iterator.data_ptr(indexed)).dtype(iterator.dtype(indexed));
   add_strides(indexed);
   const int64_t bytes = iterator.element_size(indexed);
   size_t k = 0;
   for (const int index : indices) {
-    call.address(iterator.data_ptr(index)).dtype(iterator.dtype(index));
+    call.operand(iterator.tensor_base(index), iterator.data_ptr(index)).dtype(iterator.dtype(index));
     add_strides(index);
     call.size(sizes[k]).size(strides[k] / bytes);
     ++k;
