@@ -244,7 +244,7 @@ class Machine:
             inside = (index >= (0 if low is None else low)) & (index < (size if high is None else high))
             coordinate = index + (start or 0)
             if wrap is not None:
-                coordinate = np.fmod(coordinate, wrap)
+                coordinate = np.mod(coordinate, wrap)
             place = tuple(size if d == dimension else 1 for d in range(len(shape)))
             offset = offset + ((stride or 0) * coordinate).reshape(place)
             valid = valid & inside.reshape(place)

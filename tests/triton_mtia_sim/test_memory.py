@@ -104,6 +104,21 @@ def test_several_modulos_wrap_in_the_descriptor():
 
 
 @triton.jit
+def rolled_kernel(x, out, shift, n, BLOCK: tl.constexpr):
+    offsets = tl.arange(0, BLOCK)
+    tl.store(out + offsets, tl.load(x + (offsets + shift) % n))
+
+
+def test_the_remainder_of_a_negative_index_is_refused_not_wrapped():
+    x = RANDOM.standard_normal(16).astype(np.float32)
+    arguments = {"x": x, "out": np.zeros(16, np.float32), "n": 16}
+    rolled = run(rolled_kernel, {**arguments, "shift": 5}, {"BLOCK": 16})["out"]
+    np.testing.assert_array_equal(rolled, np.roll(x, -5))
+    with pytest.raises(Fault, match="add the divisor"):
+        run(rolled_kernel, {**arguments, "shift": -5}, {"BLOCK": 16})
+
+
+@triton.jit
 def chosen_pointer_kernel(x, y, out, BLOCK: tl.constexpr):
     offsets = tl.arange(0, BLOCK)
     pointers = tl.where(offsets % 3 == 0, x + offsets, y + 2 * offsets)

@@ -222,7 +222,7 @@ def _remainder(analysis: AddressAnalysis, operation: Operation) -> Affine | None
     left, divisor = analysis.affine(operation.operands[0]), analysis.uniform_scalar(operation.operands[1])
     if left is None or divisor is None:
         return None
-    # A descriptor wraps as remsi does: towards zero, with the sign of the coordinate.
+    # remsi of a negative index is negative and no wrap: the access guards against it (lowering/memory.py).
     if operation.name == "arith.remui" and not (is_non_negative(left.offset) and is_non_negative(divisor)):
         return None
     return algebra.remainder(analysis.builder, left, divisor)

@@ -4,19 +4,12 @@ from triton_mtia_sim.lowering.registry import lowers_effect
 from triton_mtia_sim.lowering.site import Site
 
 
-def _string(site: Site, text: str) -> int:
-    strings = site.kernel.strings
-    if text not in strings:
-        strings.append(text)
-    return strings.index(text)
-
-
 @lowers_effect("tt.assert")
 def assertion(site: Site) -> None:
     """Faults with the message where the condition is false."""
     condition = site.operand(0)
     if site.kernel.options.enable_assertions and not (condition.is_constant and condition.integer):
-        site.emit("assert_", [], [condition, None], (_string(site, site.attribute("message", "")),))
+        site.emit("assert_", [], [condition, None], (site.kernel.string(site.attribute("message", "")),))
 
 
 @lowers_effect("tt.print")
@@ -24,7 +17,7 @@ def print_values(site: Site) -> None:
     """Prints program id and values."""
     prefix = site.attribute("prefix", "")
     values = [site.full(index) for index in range(site.operand_count)]
-    site.emit("print", [], values, (_string(site, prefix), int(bool(site.attribute("hex", False)))))
+    site.emit("print", [], values, (site.kernel.string(prefix), int(bool(site.attribute("hex", False)))))
 
 
 @lowers_effect("ttg.barrier", "gpu.barrier", "ttg.local_barrier")

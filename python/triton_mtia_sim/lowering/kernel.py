@@ -48,6 +48,7 @@ class KernelLowering:
         self.pending: list[Callable[[], None]] = []
         self.effects: dict[Operation, Sequence[Register]] = {}
         self.strings: list[str] = []
+        self.guarded: set[Register] = set()  # starts of wraps that an assertion holds to be >= 0
         self.arguments: list[KernelArgument] = []
         self.padding: dict[Value, Register] = {}
         self.control = ControlFlow(self)
@@ -70,6 +71,12 @@ class KernelLowering:
     def later(self, action: Callable[[], None]) -> None:
         """Defers work whose place is already decided, which keeps recursion shallow and cycles finite."""
         self.pending.append(action)
+
+    def string(self, text: str) -> int:
+        """Number of a string of the program."""
+        if text not in self.strings:
+            self.strings.append(text)
+        return self.strings.index(text)
 
     def dtype_of(self, type_: Type, operation: Operation | None = None) -> DType:
         """Element type as data; pointers are I64."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from mtia_core.dtypes import DType
 from triton_mtia_sim.analysis.forms import Bound, Mask, Pointer, Term
+from triton_mtia_sim.analysis.sign import is_non_negative
 from triton_mtia_sim.ir.operations import Value
 from triton_mtia_sim.ir.types import PointerType, element_of, shape_of
 from triton_mtia_sim.lowering.machine import Register, Shape
@@ -76,12 +77,26 @@ def access(site: Site, pointer_value: Value, mask_value: Value | None) -> Access
         if mask_value is not None:
             form = analysis.masks.mask(mask_value)
             bounds, mask = form.bounds, mask_register(site, form)
+        guard_wraps(site, pointer.index.terms)
         return Access(analysis.address(pointer), None, pointer.index.terms, bounds, mask)
     mask = full_mask(site, mask_value)
     if pointer is not None:
         base, offset = indexed(site, pointer, shape)
         return Access(base, offset, (), (), mask)
     return Access(None, site.kernel.data(pointer_value), (), (), mask)
+
+
+_NEGATIVE_WRAP = "the remainder of a negative index addresses memory; add the divisor to the index first"
+
+
+def guard_wraps(site: Site, terms: Sequence[Term]) -> None:
+    """A descriptor wraps to 0 <= coordinate < wrap; remsi of a negative number is negative: a fault, no wrong wrap."""
+    for term in terms:
+        if term.start is None or term.start in site.kernel.guarded or is_non_negative(term.start):
+            continue
+        site.kernel.guarded.add(term.start)
+        holds = site.builder.scalar("compare_i", DType.I1, (term.start, site.builder.integer(0)), (5,))
+        site.builder.emit(holds.home, "assert_", [], [holds, None], (site.kernel.string(_NEGATIVE_WRAP),))
 
 
 def indexed(site: Site, pointer: Pointer, shape: Shape) -> tuple[Register, Register]:
