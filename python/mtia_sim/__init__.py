@@ -70,6 +70,12 @@ if is_built():
         stream,
     )
 
+    def __getattr__(name: str) -> object:
+        """`_initialized`, as torch.cuda has it: activation checkpointing saves the generators only where it is true."""
+        if name == "_initialized":
+            return is_initialized()
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
     _exchange_device = exchange_device
     _maybe_exchange_device = maybe_exchange_device
 
