@@ -7,6 +7,8 @@ from triton_mtia_sim.analysis.structure import Construct
 from triton_mtia_sim.lowering.machine import Code, Register
 
 ALIGNMENT = 64
+_STEP = 256  # points
+_MOST_BUFFERS = 64  # of a slot, as the verifier has it
 
 
 @dataclass
@@ -124,7 +126,7 @@ class Sharing:
             if (group.live | group.written) & ~inside or self._crosses(group, loop):
                 continue
             group.loop = loop
-            group.buffers = max(1, self.code[loop.begin].attributes[0])
+            group.buffers = min(max(1, self.code[loop.begin].attributes[0]), _MOST_BUFFERS)
             if group.buffers > 1:
                 found.append(group)
         return found
@@ -178,18 +180,21 @@ def _taken(group: Group) -> int:
 
 
 def _pack_in_order(order: list[Group]) -> int:
-    placed: list[tuple[int, int, int]] = []
+    # By time, in steps of points: a straight line of thousands of tiles meets few others at each step.
+    placed: dict[int, list[tuple[int, int, int]]] = {}
     used = 0
     for group in order:
         taken = _taken(group)
         size = -(-group.bytes * group.buffers // ALIGNMENT) * ALIGNMENT
+        steps = range(_first(taken) // _STEP, taken.bit_length() // _STEP + 1)
+        met = {entry[:2] for step in steps for entry in placed.get(step, ()) if entry[2] & taken}
         offset = 0
-        for start, stop, other in sorted((p for p in placed if p[2] & taken), key=lambda p: p[0]):
-            del other
+        for start, stop in sorted(met):
             if start - offset >= size:
                 break
             offset = max(offset, stop)
         group.offset = offset
-        placed.append((offset, offset + size, taken))
+        for step in steps:
+            placed.setdefault(step, []).append((offset, offset + size, taken))
         used = max(used, offset + size)
     return used
