@@ -51,7 +51,7 @@ KernelId::KernelId(std::string_view name) : value_(kernel_names().intern(name)) 
 const std::string& KernelId::name() const { return kernel_names().name(value_); }
 
 ScalarArgument::ScalarArgument(const c10::Scalar& value) : is_integer_(!value.isFloatingPoint()), floating_(0) {
-  TORCH_CHECK_TYPE(
+  TORCH_CHECK_NOT_IMPLEMENTED(
       !value.isComplex(),
       "mtia_sim has no complex arithmetic, got a complex number; compute with its real and imaginary parts");
   if (is_integer_) {
@@ -121,10 +121,11 @@ std::string_view dtype_name(c10::ScalarType dtype) {
     case c10::kFloat8_e5m2:
       return "fp8e5m2";
     default:
-      TORCH_CHECK_TYPE(false,
-                       "mtia_sim computes with bool, uint8, int8 to int64, float8_e4m3fn, float8_e5m2, float16, "
-                       "bfloat16, float32 and float64, got ",
-                       dtype, "; convert the tensor first");
+      TORCH_CHECK_NOT_IMPLEMENTED(
+          false,
+          "mtia_sim computes with bool, uint8, int8 to int64, float8_e4m3fn, float8_e5m2, float16, "
+          "bfloat16, float32 and float64, got ",
+          dtype, "; convert the tensor first");
   }
 }
 

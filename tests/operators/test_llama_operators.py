@@ -109,6 +109,7 @@ GENERATION = [
 ]
 
 RECOMMENDATION = [
+    "_fused_adagrad_",
     "addmm.out",
     "binary_cross_entropy",
     "binary_cross_entropy_backward",

@@ -148,6 +148,7 @@ OPTIMISERS = [
     (torch.optim.AdamW, {"lr": 0.01, "weight_decay": 0.1}),
     (torch.optim.AdamW, {"lr": 0.01, "weight_decay": 0.1, "fused": True}),
     (torch.optim.Adam, {"lr": 0.01, "amsgrad": True, "fused": True}),
+    (torch.optim.Adagrad, {"lr": 0.1, "lr_decay": 0.1, "foreach": False}),
 ]
 
 
@@ -168,6 +169,16 @@ def test_optimisers(optimiser: type[torch.optim.Optimizer], options: dict[str, o
 
     for got, expected in zip(train(DEVICE, torch.float32), train("cpu", torch.float64), strict=True):
         assert_matches(got, expected, 2e-5)
+
+
+def test_fused_adagrad() -> None:
+    state = [random_tensor(40), random_tensor(40), random_tensor(40, low=0.1), torch.tensor(3.0)]
+    options = {"lr": 0.1, "lr_decay": 0.2, "weight_decay": 0.01, "eps": 1e-10, "maximize": False}
+    moved = [tensor.to(DEVICE) for tensor in state]
+    torch._fused_adagrad_(*([tensor] for tensor in moved), **options)
+    torch._fused_adagrad_(*([tensor] for tensor in state), **options)
+    assert_matches(moved[0], state[0])
+    assert_matches(moved[2], state[2])
 
 
 def test_gradient_scaler() -> None:

@@ -104,6 +104,21 @@ void sgd_tensor_lr_(at::TensorList parameters, at::TensorList gradients, at::Ten
             maximize, is_first_step, grad_scale, found_inf);
 }
 
+void adagrad_(at::TensorList parameters, at::TensorList gradients, at::TensorList sums, at::TensorList steps, double lr,
+              double lr_decay, double weight_decay, double eps, bool maximize,
+              const std::optional<at::Tensor>& grad_scale, const std::optional<at::Tensor>& found_inf) {
+  static const KernelId kernel("fused_adagrad");
+  const at::Tensor scale = value_or_undefined(grad_scale);
+  const at::Tensor found = value_or_undefined(found_inf);
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    const at::Tensor& parameter = parameters[i];
+    check_same_layout("_fused_adagrad_", parameter, {gradients[i], sums[i]});
+    if (parameter.numel() == 0) continue;
+    launch_kernel(kernel, {parameter, gradients[i], sums[i], steps[i], scale, found}, {parameter.numel(), maximize},
+                  {lr, lr_decay, weight_decay, eps});
+  }
+}
+
 // ---- GradScaler
 
 void non_finite_check_and_unscale_(at::TensorList gradients, at::Tensor& found_inf, const at::Tensor& inverse_scale) {
@@ -134,6 +149,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("_fused_adamw_.tensor_lr", adam_tensor_lr_<true>);
   library.impl("_fused_sgd_", sgd_);
   library.impl("_fused_sgd_.tensor_lr", sgd_tensor_lr_);
+  library.impl("_fused_adagrad_", adagrad_);
   library.impl("_amp_foreach_non_finite_check_and_unscale_", non_finite_check_and_unscale_);
   library.impl("_amp_update_scale_", update_scale_);
 }
