@@ -48,7 +48,7 @@ Mask mask_of(const IndexedDetail& detail, Frame& frame) {
 struct Addressing {
   uint64_t base = 0;
   uint64_t scale = 1;
-  std::byte* host = nullptr;  // backing of base, where the whole range may be touched
+  bool reachable = false;  // the whole range may be touched
   uint64_t active = 0;
   uint64_t low = 0;
   uint64_t high = 0;
@@ -74,12 +74,12 @@ Addressing address_range(const IndexedDetail& detail, Frame& frame, const Offset
   range.low = range.address(least);
   range.high = range.address(most) + detail.size;
   if ((detail.base != absent && (least < -limit || most > limit)) || range.high < range.low) return range;
-  if (frame.pe->reachable(range.low, range.high)) range.host = frame.pe->memory->backing_of(range.base);
+  if (frame.pe->reachable(range.low, range.high)) range.reachable = true;
   return range;
 }
 
 std::byte* element(const IndexedDetail& detail, Frame& frame, const Addressing& range, int64_t offset, Access access) {
-  if (range.host != nullptr) return range.host + static_cast<int64_t>(range.scale) * offset;
+  if (range.reachable) return frame.pe->memory->backing_of(range.address(offset));
   const uint64_t address = range.address(offset);
   std::byte* host = frame.pe->span(address, address + detail.size, access);
   const uint64_t bytes = frame.pe->costs->access_bytes();
@@ -92,7 +92,7 @@ void finish(const IndexedDetail& detail, const Op* op, Frame& frame, const Addre
   const CostModel& costs = *frame.pe->costs;
   const uint64_t bytes = range.active * detail.size;
   SubCycles latency = 0;
-  if (range.host != nullptr && range.active != 0) {
+  if (range.reachable && range.active != 0) {
     frame.pe->span(range.low, range.high, Access::read);
     // Elements next to each other share DRAM accesses: no more bytes are fetched than the accesses that cover the
     // range.
