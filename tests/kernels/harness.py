@@ -49,6 +49,7 @@ BOUNDS = {torch.float64: 1e-12, torch.float32: 2e-6, torch.float16: 1e-3, torch.
 HALF_DTYPES = [torch.float16, torch.bfloat16] if ON_DEVICE else [torch.float16]
 FLOAT_DTYPES = [torch.float32, *HALF_DTYPES]
 DEVICE = "mtia_sim" if ON_DEVICE else "cpu"
+OWN_CHIP = os.environ.get("MTIA_SIM_CHIP", "mtia300")
 
 
 def execute(
@@ -62,6 +63,9 @@ def execute(
     """Runs kernel `name` on `tensors` (on DEVICE; the kernel writes its outputs into them). Returns its launches."""
     if dtypes is None:
         dtypes = [DTYPE_NAMES[tensor.dtype] if tensor is not None else "none" for tensor in tensors]
+    # Programs of a chip with larger local memory do not run on the device at hand.
+    if OWN_CHIP in CHIPS and CHIPS[chip].local_memory_bytes > CHIPS[OWN_CHIP].local_memory_bytes:
+        chip = OWN_CHIP
     launches = plan(name, tuple(dtypes), tuple(int(size) for size in sizes), CHIPS[chip])
     workspaces: dict[int, torch.Tensor] = {}
     for launch in launches:
