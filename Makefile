@@ -26,7 +26,7 @@ build: .venv/environment
 	@$(MAKE) --no-print-directory .venv/installed
 
 train: build
-	$(PYTHON) examples/train_llama.py --model tiny --steps 1000 --out runs/train
+	$(PYTHON) examples/train_llama.py --model tiny --steps 1800 --out runs/train
 
 bench: build
 	$(PYTHON) benchmarks/run.py

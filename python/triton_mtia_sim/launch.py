@@ -1,5 +1,6 @@
 """Compiles one launch ahead of time for callers that launch from C++: the bridge of ATen operators."""
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,13 @@ class CompiledLaunch:
     program: bytes
     arguments: tuple[str, ...]
     local_memory_bytes: int
+
+
+class _LocatedSource(ASTSource):  # type: ignore[misc]
+    """A source whose place in Triton's cache depends on its file as well: equal kernels of two checkouts differ."""
+
+    def hash(self) -> str:
+        return hashlib.sha256(f"{super().hash()}\n{launch_cache.source_file(self.fn)}".encode()).hexdigest()
 
 
 def compile_launch(
@@ -47,7 +55,7 @@ def compile_launch(
     known = launch_cache.read(key)
     if known is not None:
         return CompiledLaunch(known[0], passed, known[1])
-    source = ASTSource(kernel, types, constants, None)
+    source = _LocatedSource(kernel, types, constants, None)
     compiled = triton.compile(source, target=target, options=dict(options or {}))
     program: bytes = compiled.asm[BINARY_EXTENSION]
     launch_cache.write(key, program, compiled.metadata.shared)

@@ -29,6 +29,7 @@ def launch_key(kernel: Any, types: Mapping[str, str], constants: Mapping[str, An
         str(_VERSION),
         _triton_fingerprint(),
         kernel.cache_key,
+        source_file(kernel),
         repr(sorted(types.items())),
         repr(sorted(described.items())),
         options.hash(),
@@ -36,6 +37,11 @@ def launch_key(kernel: Any, types: Mapping[str, str], constants: Mapping[str, An
         repr(sorted(libtriton.get_cache_invalidating_env_vars().items())),
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def source_file(kernel: Any) -> str:
+    """The file of a @triton.jit function: programs carry it for their messages, which Triton's cache key leaves out."""
+    return str(kernel.fn.__code__.co_filename)
 
 
 @functools.cache

@@ -1,5 +1,6 @@
 """Disassemblies of small kernels, one idea each, held against files; MTIA_SIM_REFRESH_GOLDEN=1 writes them anew."""
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -117,3 +118,17 @@ def test_decode_is_the_inverse_of_encode(name):
     kernel, signature, constants = CASES[name]
     data = compile_launch(kernel, signature, constants, chip="mtia300").program
     assert TileProgram.decode(data).encode() == data
+
+
+def test_equal_kernels_of_two_files_keep_their_own_source_lines(tmp_path):
+    """Triton's cache key leaves the file out; a fault has to name the file whose kernel was launched."""
+    text = "import triton\nimport triton.language as tl\n\n\n@triton.jit\ndef one(x):\n    tl.store(x, 1.0)\n"
+    for folder in ("first", "second"):
+        path = tmp_path / folder / "kernel.py"
+        path.parent.mkdir()
+        path.write_text(text)
+        specification = importlib.util.spec_from_file_location(f"{folder}_kernel", path)
+        module = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(module)
+        program = compile_launch(module.one, {"x": P}, {}, chip="mtia300").program
+        assert str(path).encode() in program
