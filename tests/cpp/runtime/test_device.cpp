@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "emulator/grid/worker_pool.h"
-#include "runtime/small_chip.h"
+#include "runtime/copy_chip.h"
 #include "test.h"
 
 namespace {
@@ -31,8 +31,8 @@ std::vector<uint8_t> random_bytes(size_t count) {
 
 struct Fixture {
   mtia::emulator::WorkerPool pool{1};
-  Device device{0, mtia::test::small_chip(), pool};
-  Device other{1, mtia::test::small_chip(), pool};
+  Device device{0, mtia::test::copy_chip(), pool};
+  Device other{1, mtia::test::copy_chip(), pool};
 };
 
 TEST(copies_of_every_size_class_arrive) {

@@ -7,7 +7,7 @@
 
 namespace mtia::test {
 
-inline ChipSpec small_chip() {
+inline ChipSpec copy_chip() {
   ChipSpec chip;
   chip.name = "small";
 #define CHIP_FIELD(group, field, type, unit, minimum, maximum, summary) \
