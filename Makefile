@@ -49,8 +49,11 @@ sanitize: .venv/environment
 
 comma := ,
 
+# The whole suite on the default chip, the kernels on the smaller ones too.
 test: build cpp-test
 	$(PYTHON) -m pytest -q -n 2 -m "not slow"
+	MTIA_SIM_CHIP=mtia1 $(PYTHON) -m pytest -q -n 2 -m "not slow" tests/kernels
+	MTIA_SIM_CHIP=mtia2i $(PYTHON) -m pytest -q -n 2 -m "not slow" tests/kernels
 
 test-all: build cpp-test sanitize
 	$(PYTHON) -m pytest -q -n 2
