@@ -8,11 +8,12 @@ from triton_mtia_sim.ir.operations import UNKNOWN_LOCATION, SourceLocation
 from triton_mtia_sim.lowering.kernel import KernelLowering
 from triton_mtia_sim.lowering.linear import linearise
 from triton_mtia_sim.lowering.machine import Code, Register
+from triton_mtia_sim.lowering.ranks import legal_ranks
 
 
 def assemble(kernel: KernelLowering, name: str, local_memory_bytes: int, chip: str) -> TileProgram:
     """Makes the program; raises OutOfLocalMemory where its tiles do not fit."""
-    sharing = Sharing(remove_dead(linearise(kernel)), [argument.register for argument in kernel.arguments])
+    sharing = Sharing(legal_ranks(remove_dead(linearise(kernel))), [argument.register for argument in kernel.arguments])
     groups = _place(sharing, name, local_memory_bytes, chip)
     return _Writer(kernel, sharing, groups, name).program
 

@@ -97,6 +97,8 @@ class MtiaBackend(BaseBackend):
         }
         known.setdefault("arch", str(self.target.arch))
         chosen = MtiaOptions(**known)
+        if chosen.num_warps < 1 or chosen.num_warps & (chosen.num_warps - 1):
+            raise AssertionError(f"num_warps is {chosen.num_warps}; it must be a power of 2")
         if chosen.num_stages < 1:
             raise ValueError(f"num_stages is {chosen.num_stages}; give 1 or more")
         return chosen

@@ -58,6 +58,8 @@ _SCALARS = {
     "f64": DType.F64,
     "f8E4M3FN": DType.F8E4M3,
     "f8E5M2": DType.F8E5M2,
+    # Signed and unsigned ones stand in the blocks of tensor descriptors only; signedness is an operation's.
+    **{f"{sign}{dtype.bits}": dtype for sign in ("si", "ui") for dtype in (DType.I8, DType.I16, DType.I32, DType.I64)},
 }
 _SHAPE = re.compile(r"((?:\d+x)*)(.*)", re.DOTALL)
 

@@ -9,6 +9,7 @@ from triton_mtia_sim.analysis.sign import is_non_negative
 from triton_mtia_sim.ir.operations import Value
 from triton_mtia_sim.ir.types import PointerType, element_of, shape_of
 from triton_mtia_sim.lowering.machine import Register, Shape
+from triton_mtia_sim.lowering.ranks import HIGHEST_RANK
 from triton_mtia_sim.lowering.registry import lowers, lowers_effect
 from triton_mtia_sim.lowering.site import Site
 
@@ -71,7 +72,7 @@ def access(site: Site, pointer_value: Value, mask_value: Value | None) -> Access
     analysis = site.kernel.addresses
     shape = shape_of(pointer_value.type)
     pointer = analysis.pointer(pointer_value)
-    if pointer is not None and pointer.is_structured:
+    if pointer is not None and pointer.is_structured and len(shape) <= HIGHEST_RANK:
         bounds: tuple[Bound, ...] = (Bound(),) * len(shape)
         mask = None
         if mask_value is not None:
