@@ -1,0 +1,126 @@
+"""Command line of the conformance runner: ``python -m tests.conformance SUITE --src DIR``."""
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.conformance import report
+from tests.conformance.reasons import Result
+from tests.conformance.runner import Run
+from tests.conformance.suites import SUITES, Suite
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
+    parser.add_argument("suite", choices=sorted(SUITES))
+    parser.add_argument("--src", type=Path, help="source tree of the suite, outside this repository; never written to")
+    parser.add_argument("--select", default="", metavar="EXPR", help="cases that pytest's -k selects")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="every N-th case of each file")
+    parser.add_argument("--files", nargs="*", default=[], metavar="NAME", help="only these files")
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
+    parser.add_argument("--timeout", type=int, default=0, metavar="S", help="seconds a case may take")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write results; results in it are kept and not run again"
+    )
+    parser.add_argument(
+        "--failed", type=Path, metavar="FILE", help="run only what failed in these results, and mend them"
+    )
+    parser.add_argument("--report", type=Path, metavar="FILE", help="run nothing: tables of these results")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables into this document")
+    return parser.parse_args()
+
+
+def _version(package: str) -> str:
+    try:
+        return f"{package} {importlib.metadata.version(package)}"
+    except importlib.metadata.PackageNotFoundError:
+        return f"{package} absent"
+
+
+def _commit() -> str:
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=10"]
+    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+
+
+def _facts(suite: Suite, options: argparse.Namespace) -> dict[str, str]:
+    changes = [
+        *([" ".join(suite.options)] if suite.options else []),
+        *(f"{name}() -> mtia_sim" for name in suite.returns),
+    ]
+    changes += [f'device "{name}" in torch calls -> mtia_sim' for name in suite.redirect]
+    words = [word for word in sys.argv[1:] if word]
+    return {
+        "Command": f"`python -m tests.conformance {shlex.join(words)}`",
+        "Date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "Versions": f"mtia_sim {_commit()}, "
+        + ", ".join(map(_version, ("torch", "triton", "liger-kernel", "transformers"))),
+        "Chip": os.environ.get("MTIA_SIM_CHIP", "mtia300"),
+        "Changed in the suite": "; ".join(changes) or "nothing",
+    }
+
+
+def _load(path: Path | None) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path is not None and path.is_file() else {"cases": {}}
+
+
+def main() -> int:
+    options = _arguments()
+    suite = SUITES[options.suite]
+    old = _load(options.report or options.failed or options.json)
+    source = options.src or (Path(old["source"]) if "source" in old else None)
+    if source is None:
+        raise SystemExit(f"suite {suite.name}: --src is to name the folder of its source tree")
+    run = Run(
+        suite=suite,
+        source=source.resolve(),
+        select=options.select,
+        every=options.every,
+        files=tuple(options.files),
+        jobs=options.jobs,
+        timeout_s=options.timeout,
+        report=lambda line: print(line, flush=True),
+    )
+    results = {
+        "suite": suite.name,
+        "title": suite.title,
+        "source": str(run.source),
+        "facts": old["facts"] if options.report else _facts(suite, options),
+        "cases": old["cases"],
+    }
+    target = options.json or options.failed
+
+    def keep(cases: dict[str, Result]) -> None:
+        results["cases"].update(cases)
+        if target is not None:
+            part = target.with_suffix(".part")
+            part.write_text(json.dumps(results, indent=0))
+            part.replace(target)
+
+    if not options.report:
+        if options.failed:
+            chosen: dict[str, list[str]] = {}
+            for case, result in old["cases"].items():
+                if result["outcome"] == "failed" and result.get("stage") != "collection":
+                    if not run.files or Path(result["file"]).name in run.files:
+                        chosen.setdefault(result["file"], []).append(case)
+        else:
+            chosen, broken = run.collect()
+            keep(broken)
+            chosen = {name: [case for case in cases if case not in results["cases"]] for name, cases in chosen.items()}
+        run.run(chosen, keep)
+    tables = report.tabulate(results["cases"], run.root)
+    print("\n".join([*report.file_table(tables), "", *report.reason_table(tables)]))
+    if options.markdown:
+        report.write_section(options.markdown, suite.name, report.section(results, tables))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

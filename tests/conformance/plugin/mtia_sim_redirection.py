@@ -1,0 +1,32 @@
+"""Literal device names in somebody else's torch calls come to mean another device."""
+
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+
+class Redirection(TorchFunctionMode):
+    """Every torch call that names one of the devices ``redirect`` gets the suite's device instead."""
+
+    def __init__(self, redirect: list[str], device: str) -> None:
+        super().__init__()
+        self.redirect = set(redirect)
+        self.device = device
+
+    def _changed(self, value: Any) -> Any:
+        if isinstance(value, torch.device):
+            return torch.device(self.device, value.index) if value.type in self.redirect else value
+        if isinstance(value, str) and value.split(":")[0] in self.redirect:
+            return ":".join([self.device, *value.split(":")[1:]])
+        return value
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if "cuda" in self.redirect and function is torch.Tensor.cuda:
+            return args[0].to(self.device)
+        if "device" in kwargs:
+            kwargs = {**kwargs, "device": self._changed(kwargs["device"])}
+        if function is torch.Tensor.to:
+            args = tuple(self._changed(value) for value in args)
+        return function(*args, **kwargs)

@@ -1,0 +1,121 @@
+"""Why a case did not pass: one table of reason classes and one of rules that give a failure or a skip its class."""
+
+import ast
+import functools
+import re
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+Result = dict[str, Any]
+
+
+class Counts(Enum):
+    """What a class of cases means for the pass rate, passed / (cases - vendor - void)."""
+
+    VENDOR = "vendor"  # about one vendor's hardware, API or intermediate code: left out of the rate
+    VOID = "void"  # the suite itself excludes the combination on every device: there is no case to pass
+    OURS = "ours"  # counts against the device
+
+
+@dataclass(frozen=True)
+class Rule:
+    """``reason`` holds for a case of that outcome whose message, test source and statement contain the expressions."""
+
+    reason: str
+    message: str
+    counts: Counts
+    outcome: str = "failed"
+    source: str = ""  # of the test function, its decorators included
+    statement: str = ""  # the line of the test that failed or skipped
+
+
+def _skip(reason: str, message: str, counts: Counts, source: str = "") -> Rule:
+    return Rule(reason, message, counts, "skipped", source)
+
+
+_V, _N, _O = Counts.VENDOR, Counts.VOID, Counts.OURS
+VOID = "the test excludes the combination on every device"
+GPU_CODE = r"asm\[.(ptx|amdgcn|ttgir|llir|sass)"
+
+# The first rule that holds gives the class.
+RULES: tuple[Rule, ...] = (
+    # Skips. First the combinations that a test leaves out on every device, whatever else it is about.
+    _skip(VOID, r"Padding with NaN|uint cannot be negative|Invalid last dim|Only IEEE precision", _N),
+    _skip(
+        VOID, r"linear_recurrence scan on bfloat16|[Dd]uplicated|forward computation twice|Backward pass with FP8", _N
+    ),
+    _skip("vendor: clusters of SMs (num_ctas)", r"CTAs is unsupported|Multi-CTA|compute capability >= 9", _V),
+    _skip("vendor: inline assembly of a GPU", r"inline_asm is only", _V),
+    _skip("vendor: registers of a GPU (maxnreg)", r"maxnreg", _V),
+    _skip("vendor: GPU architectures by name (override_arch)", r"arch only for", _V),
+    _skip("vendor: matrix units of AMD", r"CDNA|RDNA|WMMA|MFMA|mfma|kpack|HIP", _V, source=r"is_hip|hip"),
+    _skip(
+        "vendor: clock, SM number and threads of a GPU",
+        r"Only for cuda or HIP",
+        _V,
+        source=r"globaltimer|smid|num_threads",
+    ),
+    _skip("vendor: inspects ptx, amdgcn, llir or ttgir", "", _V, source=GPU_CODE),
+    _skip("CUDA-only API", r"(Requires|requires|[Oo]nly (supported )?(for|on|works on)) (cuda|CUDA)|CUDA required", _V),
+    _skip("missing package", r"could not import|not installed|No module named|not available", _V),
+    _skip("upstream skip: only for device 'cuda'", r"^Skipped$", _O, source=r"device != .cuda"),
+    _skip(VOID, r"^Skipped$", _N),
+    _skip("upstream skip: {0}", r"^([^\n]{0,80})", _O),
+    # Failures of a process and of what a test asks of another vendor.
+    Rule("crash of the process", r"^(killed by|exit )", _O),
+    Rule("hang", r"^hang", _O),
+    Rule("vendor: inspects ptx, amdgcn, llir or ttgir", r"KeyError: .*'(ptx|amdgcn|ttgir|llir|sass|cubin)'", _V),
+    Rule(
+        "vendor: float8 formats of AMD (e4b8, e5b16) and old NVIDIA (e4b15)",
+        r"type fp8e(4b15|4b8|5b16) not supported",
+        _V,
+    ),
+    Rule("missing package", r"ModuleNotFoundError|ImportError", _V),
+    Rule("CUDA-only API", r"Torch not compiled with CUDA|no NVIDIA driver|CUDA driver", _V),
+    # Failures that are ours.
+    Rule("refused: local memory", r"OutOfLocalMemory|OutOfResources", _O),
+    Rule("refused: {0}", r"(Unsupported: [^\n]{0,60})", _O),
+    Rule("not implemented: {0}", r"Unimplemented: (\S+)", _O),
+    Rule("not implemented: dtype {0}", r"NotImplementedError: mtia_sim computes with .* got (\w+)", _O),
+    Rule("wrong result", r"Not equal to tolerance|Tensor-likes are not|Arrays are not|Mismatched elements", _O),
+    Rule("assertion of the test", r"^AssertionError", _O, statement=r"^assert"),
+    Rule("error: {0}", r"^(\w+)", _O),
+)
+
+
+def classify(result: Result, root: Path) -> tuple[str, Counts]:
+    """Class of a case that failed or was skipped."""
+    message = result.get("message") or ""
+    source = test_source(root / result["file"], result.get("case", ""))
+    for rule in RULES:
+        if rule.outcome != result["outcome"]:
+            continue
+        found = re.search(rule.message, message)
+        if found is None or not re.search(rule.source, source):
+            continue
+        if not re.search(rule.statement, result.get("statement") or ""):
+            continue
+        return rule.reason.format(*found.groups()), rule.counts
+    return "unclassed", Counts.OURS
+
+
+@functools.cache
+def _functions(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    text = path.read_text()
+    lines = text.splitlines()
+    found = {}
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            found[node.name] = "\n".join(lines[first - 1 : node.end_lineno])
+    return found
+
+
+def test_source(path: Path, case: str) -> str:
+    """Source text of the test function of a case id, empty where it has none."""
+    name = case.split("::")[-1].split("[")[0]
+    return _functions(path).get(name, "")

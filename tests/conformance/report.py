@@ -1,0 +1,124 @@
+"""Tables of a run: by file, and every failure and skip by its reason class."""
+
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.conformance.reasons import Counts, Result, classify
+
+
+@dataclass
+class Row:
+    """The cases of a file."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    vendor: int = 0
+    void: int = 0
+
+    @property
+    def counted(self) -> int:
+        return self.passed + self.failed + self.skipped - self.vendor - self.void
+
+    def cells(self) -> list[str]:
+        rate = f"{100 * self.passed / self.counted:.1f} %" if self.counted else "-"
+        return [str(count) for count in (self.passed, self.failed, self.skipped, self.vendor, self.void)] + [rate]
+
+
+@dataclass
+class Reason:
+    """The cases of a reason class."""
+
+    counts: Counts
+    cases: list[str] = field(default_factory=list)
+    files: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class Tables:
+    """What a run's results come to."""
+
+    rows: dict[str, Row]
+    total: Row
+    reasons: dict[str, Reason]
+
+
+def tabulate(cases: dict[str, Result], root: Path) -> Tables:
+    """Counts the results by file and by reason class."""
+    rows: dict[str, Row] = defaultdict(Row)
+    reasons: dict[str, Reason] = {}
+    total = Row()
+    for case, result in cases.items():
+        outcome = result["outcome"]
+        if outcome != "passed":
+            name, counts = classify({**result, "case": case}, root)
+            reason = reasons.setdefault(name, Reason(counts))
+            reason.cases.append(case)
+            reason.files[result["file"]] += 1
+            reason.outcomes[outcome] += 1
+        for row in (rows[result["file"]], total):
+            setattr(row, outcome, getattr(row, outcome) + 1)
+            if outcome != "passed" and counts is not Counts.OURS:
+                setattr(row, counts.value, getattr(row, counts.value) + 1)
+    order = {Counts.OURS: 0, Counts.VENDOR: 1, Counts.VOID: 2}
+    ranked = sorted(reasons.items(), key=lambda item: (order[item[1].counts], -len(item[1].cases), item[0]))
+    return Tables(dict(rows), total, dict(ranked))
+
+
+_FILE_HEAD = ["file", "passed", "failed", "skipped", "vendor-tied", "void", "pass rate"]
+_REASON_HEAD = ["reason class", "counts as", "failed", "skipped", "where", "for example"]
+
+
+def _lines(head: list[str], rows: list[list[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in [head, *rows]]
+    rule = ["-" * width for width in widths]
+    return ["| " + " | ".join(row) + " |" for row in [padded[0], rule, *padded[1:]]]
+
+
+def _short(name: str) -> str:
+    return Path(name).name
+
+
+def file_table(tables: Tables) -> list[str]:
+    """One line a file."""
+    rows = [[_short(name), *row.cells()] for name, row in tables.rows.items()]
+    return _lines(_FILE_HEAD, [*rows, ["all", *tables.total.cells()]])
+
+
+def reason_table(tables: Tables) -> list[str]:
+    """One line a reason class."""
+    rows = []
+    for name, reason in tables.reasons.items():
+        where = ", ".join(f"{_short(file).removesuffix('.py')} {count}" for file, count in reason.files.most_common(3))
+        example = "::".join(reason.cases[0].split("::")[1:]) or reason.cases[0]
+        outcomes = [str(reason.outcomes[outcome]) for outcome in ("failed", "skipped")]
+        rows.append([_cell(name), reason.counts.value, *outcomes, where, f"`{_cell(example[:70])}`"])
+    return _lines(_REASON_HEAD, rows)
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"\s+", " ", text).replace("|", "/")
+
+
+def section(run: dict[str, Any], tables: Tables) -> str:
+    """The part of docs/conformance.md that a run writes."""
+    lines = [f"<!-- begin {run['suite']} -->", f"## {run['suite']}: {run['title']}", ""]
+    lines += [f"{key}: {value}  " for key, value in run["facts"].items()]
+    lines += ["", *file_table(tables), "", *reason_table(tables), f"<!-- end {run['suite']} -->"]
+    return "\n".join(lines) + "\n"
+
+
+def write_section(path: Path, name: str, text: str) -> None:
+    """Puts the section of suite ``name`` into the document, in place of an older one or at its end."""
+    document = path.read_text() if path.is_file() else "# Conformance\n"
+    pattern = re.compile(f"<!-- begin {name} -->.*?<!-- end {name} -->\n", re.DOTALL)
+    if pattern.search(document):
+        document = pattern.sub(lambda _: text, document)
+    else:
+        document += "\n" + text
+    path.write_text(document)

@@ -1,0 +1,209 @@
+"""Runs the cases of a suite in processes of their own, so that a crash or a hang costs one case and not the run."""
+
+import ast
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.conformance.suites import DEVICE, Suite
+
+Result = dict[str, Any]
+PLUGIN_FOLDER = Path(__file__).parent / "plugin"
+_COLLECTION_S = 600  # to import and collect a file
+_POLL_S = 0.05
+_GRACE_S = 5  # for the dump of a hanging case's stack
+
+
+@dataclass
+class Run:
+    """One invocation: a suite in a source tree, with the choice of its cases."""
+
+    suite: Suite
+    source: Path
+    select: str = ""  # pytest's -k
+    every: int = 1  # every n-th case of a file
+    files: tuple[str, ...] = ()  # names of files, empty for all of the suite
+    jobs: int = 1
+    timeout_s: int = 0  # of a case, 0 for the suite's
+    report: Callable[[str], None] = print
+    _started: float = field(default_factory=time.monotonic)
+
+    @property
+    def root(self) -> Path:
+        return self.source / self.suite.folder
+
+    def paths(self) -> list[Path]:
+        """The files of the suite, in the order of its patterns."""
+        if not self.root.is_dir():
+            raise SystemExit(f"{self.root} is no folder: --src is to name the source tree of suite {self.suite.name}")
+        found = [path for pattern in self.suite.files for path in sorted(self.root.glob(pattern))]
+        found = [path for path in dict.fromkeys(found) if path.name not in ("__init__.py", "conftest.py")]
+        chosen = [path for path in found if not self.files or path.name in self.files]
+        if not chosen:
+            raise SystemExit(
+                f"no file of suite {self.suite.name} in {self.root}: looked for {', '.join(self.suite.files)}"
+            )
+        return chosen
+
+    def collect(self) -> tuple[dict[str, list[str]], dict[str, Result]]:
+        """Case ids by file (relative to the root), and results of files that cannot be collected."""
+        cases: dict[str, list[str]] = {}
+        broken: dict[str, Result] = {}
+        for path in self.paths():
+            name = str(path.relative_to(self.root))
+            journal, exit_text = self._process(name, None, ("--collect-only",))
+            cases[name] = [case for event in journal if event["event"] == "collected" for case in event["cases"]]
+            uncollected = [event for event in journal if event["event"] == "uncollected"]
+            for event in uncollected:
+                broken[event["case"]] = {**event, "file": name, "stage": "collection", "seconds": 0.0}
+            if not cases[name] and not uncollected and "exit 5" not in exit_text and "exit 0" not in exit_text:
+                broken[name] = {
+                    "file": name,
+                    "outcome": "failed",
+                    "stage": "collection",
+                    "message": exit_text,
+                    "seconds": 0.0,
+                }
+            cases[name] = cases[name][:: self.every]
+            self.report(f"{name}: {len(cases[name])} cases")
+        return cases, broken
+
+    def run(self, cases: dict[str, list[str]], keep: Callable[[dict[str, Result]], None]) -> None:
+        """Runs the cases, chunk by chunk; ``keep`` gets the results of each chunk as it ends."""
+        size = self.suite.chunk
+        if self.jobs > 1:
+            size = max(1, min(size, sum(map(len, cases.values())) // (4 * self.jobs)))
+        chunks = [
+            (name, some[start : start + size]) for name, some in cases.items() for start in range(0, len(some), size)
+        ]
+        with ThreadPoolExecutor(self.jobs) as pool:
+            for results in pool.map(lambda chunk: self._chunk(*chunk), chunks):
+                keep(results)
+
+    def _chunk(self, name: str, cases: list[str]) -> dict[str, Result]:
+        results: dict[str, Result] = {}
+        rest = list(cases)
+        while rest:
+            journal, exit_text = self._process(name, rest, ())
+            started = None
+            for event in journal:
+                if event["event"] == "start":
+                    started = event["case"]
+                elif event["event"] == "end":
+                    results[event["case"]] = {**event, "file": name}
+                    started = None
+            if started is None:  # nothing was running: the process ended well, or cannot run what is left
+                started = next((case for case in rest if case not in results), None)
+                if started is not None and any(case in results for case in rest):
+                    rest = [case for case in rest if case not in results]
+                    continue
+            if started is not None:
+                results[started] = {
+                    "file": name,
+                    "outcome": "failed",
+                    "stage": "process",
+                    "exception": "Hang" if exit_text.startswith("hang") else "Crash",
+                    "message": exit_text,
+                    "seconds": 0.0,
+                }
+            rest = [case for case in rest if case not in results]
+        counts = {outcome: sum(result["outcome"] == outcome for result in results.values()) for outcome in OUTCOMES}
+        elapsed = time.monotonic() - self._started
+        self.report(
+            f"[{elapsed:6.0f} s] {name}: " + ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+        )
+        return results
+
+    def _process(self, name: str, cases: list[str] | None, more: Iterable[str]) -> tuple[list[Result], str]:
+        """Journal of one pytest process over one file, and how the process ended (with the end of what it printed)."""
+        timeout_s = self.timeout_s or self.suite.timeout_s
+        with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
+            journal, output = Path(folder) / "journal", Path(folder) / "output"
+            journal.touch()
+            settings = {
+                "journal": str(journal),
+                "cases": cases,
+                "device": DEVICE,
+                "returns": self.suite.returns,
+                "redirect": self.suite.redirect,
+                "scripts": [Path(name).name] if self.suite.scripts and is_script(self.root / name) else [],
+                "benchmark_points": self.suite.benchmark_points,
+                "timeout_s": timeout_s,
+            }
+            command = [sys.executable, "-m", "pytest", "-q", "-p", "mtia_sim_conformance", "-p", "no:cacheprovider"]
+            command += ["--rootdir", str(self.root), "--tb=no", "--no-header", "-W", "ignore", *more]
+            command += [*self.suite.options, *self.suite.arguments, *(["-k", self.select] if self.select else []), name]
+            with output.open("wb") as stream:
+                process = subprocess.Popen(
+                    command,
+                    cwd=self.root,
+                    env=self._environment(settings),
+                    stdin=subprocess.DEVNULL,
+                    stdout=stream,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+                ending = _wait(process, journal, timeout_s)
+            events = [json.loads(line) for line in journal.read_text().splitlines() if line.endswith("}")]
+            text = output.read_bytes().decode(errors="replace")
+            return events, f"{ending}\n{text[-1500:]}"
+
+    def _environment(self, settings: dict[str, Any]) -> dict[str, str]:
+        path = [PLUGIN_FOLDER, *(self.source / entry for entry in self.suite.python_path)]
+        inherited = os.environ.get("PYTHONPATH")
+        return {
+            "MTIA_SIM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // self.jobs)),
+            "OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // self.jobs)),
+            "MPLBACKEND": "Agg",
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([*map(str, path), *([inherited] if inherited else [])]),
+            "PYTHONDONTWRITEBYTECODE": "1",  # the source tree is not ours to write to
+            "MTIA_SIM_CONFORMANCE": json.dumps(settings),
+        }
+
+
+OUTCOMES = ("passed", "failed", "skipped")
+
+
+def is_script(path: Path) -> bool:
+    """A program rather than a file of tests: it is not named like one and does not import pytest."""
+    if path.name.startswith("test_") or path.name.endswith("_test.py"):
+        return False
+    imported = {
+        alias.name
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    return "pytest" not in imported
+
+
+def _wait(process: subprocess.Popen[bytes], journal: Path, timeout_s: int) -> str:
+    """Waits for the process; kills it when nothing is written to its journal for longer than a case may take."""
+    while process.poll() is None:
+        idle = time.time() - journal.stat().st_mtime
+        collecting = journal.stat().st_size == 0
+        limit = _COLLECTION_S if collecting else timeout_s + _GRACE_S
+        if idle > limit:
+            _kill(process)
+            return f"hang: nothing for {limit} s while {'collecting' if collecting else 'a case ran'}"
+        time.sleep(_POLL_S)
+    _kill(process)  # what it left behind
+    code = process.returncode
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit {code}"
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

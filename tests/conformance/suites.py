@@ -1,0 +1,87 @@
+"""The suites and how the device of each is changed: one row a suite."""
+
+from dataclasses import dataclass
+
+DEVICE = "mtia_sim"
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Somebody else's tests: ``folder`` of the source tree (--src) is pytest's root, ``files`` are patterns in it."""
+
+    name: str
+    title: str
+    folder: str
+    files: tuple[str, ...]
+    # What changes the device: options of the tests' own conftest, functions that shall return the device's name, and
+    # devices that torch calls of the tests name as a literal and that are to mean ours.
+    options: tuple[str, ...] = ()
+    returns: tuple[str, ...] = ()
+    redirect: tuple[str, ...] = ()
+    python_path: tuple[str, ...] = ()  # folders of the source tree
+    arguments: tuple[str, ...] = ()  # further arguments of pytest that do not concern the device
+    scripts: bool = False  # files without test functions run as programs; one case a file
+    benchmark_points: int = 0  # sizes kept of each triton.testing.Benchmark, 0 for all
+    timeout_s: int = 120  # of a case
+    chunk: int = 1500  # cases a process
+
+
+SUITES = {
+    suite.name: suite
+    for suite in (
+        Suite(
+            name="triton",
+            title="Triton's own language tests",
+            folder="python/test",
+            files=tuple(
+                f"unit/language/test_{name}.py"
+                for name in (
+                    "core",
+                    "standard",
+                    "random",
+                    "block_pointer",
+                    "conversions",
+                    "tensor_descriptor",
+                    "tuple",
+                    "mxfp",
+                )
+            ),
+            options=("--device", DEVICE),
+            redirect=("cuda",),  # Triton's default_alloc_fn allocates on "cuda" whatever the device
+            arguments=("--max-cases-per-test", "0"),
+        ),
+        Suite(
+            name="tutorials",
+            title="Triton's tutorials",
+            folder="python/tutorials",
+            files=("0[1-6]-*.py", "08-*.py"),
+            redirect=("cuda",),  # their allocators allocate on "cuda"; all else asks the active driver for its device
+            scripts=True,
+            benchmark_points=1,
+            timeout_s=900,
+            chunk=50,
+        ),
+        Suite(
+            name="liger",
+            title="Liger-Kernel's own tests",
+            folder="",
+            files=("test/**/test_*.py",),
+            returns=("liger_kernel.utils.infer_device",),
+            redirect=("cuda",),
+            python_path=("src", "."),
+            timeout_s=300,
+            chunk=400,
+        ),
+        Suite(
+            name="files",
+            title="a folder of kernels",
+            folder="",
+            files=("**/*.py",),
+            redirect=("cuda",),
+            python_path=(".",),
+            scripts=True,
+            timeout_s=300,
+            chunk=400,
+        ),
+    )
+}

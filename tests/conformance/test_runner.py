@@ -1,0 +1,120 @@
+"""The runner on a small suite that passes, fails, skips, crashes and hangs."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conformance import report
+from tests.conformance.reasons import Counts, Result
+from tests.conformance.runner import Run
+from tests.conformance.suites import Suite
+
+FAKE = """
+import os, time, unittest
+import pytest
+
+def test_passes():
+    pass
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_fails_for_one(n):
+    wanted = 0
+    assert n == wanted, "Mismatched elements"
+
+def test_skips():
+    pytest.skip("uint cannot be negative")
+
+def test_vendor():
+    kernel = {}
+    kernel["ptx"]
+
+@pytest.mark.xfail(reason="known")
+def test_expected():
+    assert False
+
+def test_crashes():
+    os.abort()
+
+def test_after_the_crash():
+    pass
+
+def test_hangs():
+    time.sleep(60)
+
+def test_after_the_hang():
+    pass
+
+def test_broken_teardown(request):
+    request.addfinalizer(lambda: 1 / 0)
+"""
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Result]]:
+    root = tmp_path_factory.mktemp("fake")
+    (root / "pytest.ini").write_text("[pytest]\n")
+    (root / "test_fake.py").write_text(FAKE)
+    (root / "test_broken.py").write_text("import no_such_package_at_all\n")
+    (root / "program.py").write_text("if __name__ == '__main__':\n    raise ValueError('an odd one')\n")
+    suite = Suite("fake", "a fake", "", ("*.py",), scripts=True, timeout_s=1, chunk=100)
+    run = Run(suite, root, report=lambda line: None)
+    chosen, broken = run.collect()
+    found = dict(broken)
+    run.run(chosen, found.update)
+    return root, found
+
+
+def test_every_case_has_its_outcome(results: tuple[Path, dict[str, Result]]) -> None:
+    outcomes = {case.split("::")[-1]: result["outcome"] for case, result in results[1].items()}
+    assert outcomes == {
+        "test_passes": "passed",
+        "test_fails_for_one[0]": "passed",
+        "test_fails_for_one[1]": "failed",
+        "test_skips": "skipped",
+        "test_vendor": "failed",
+        "test_expected": "skipped",
+        "test_crashes": "failed",
+        "test_after_the_crash": "passed",
+        "test_hangs": "failed",
+        "test_after_the_hang": "passed",
+        "test_broken_teardown": "failed",
+        "test_broken.py": "failed",
+        "script": "failed",
+    }
+
+
+def test_a_failure_names_its_statement(results: tuple[Path, dict[str, Result]]) -> None:
+    found = results[1]["test_fake.py::test_fails_for_one[1]"]
+    assert found["statement"] == 'assert n == wanted, "Mismatched elements"'
+    assert found["exception"] == "AssertionError"
+
+
+def test_tables(results: tuple[Path, dict[str, Result]]) -> None:
+    root, found = results
+    tables = report.tabulate(found, root)
+    row = tables.rows["test_fake.py"]
+    assert (row.passed, row.failed, row.skipped, row.vendor, row.void) == (4, 5, 2, 1, 1)
+    assert row.counted == 9
+    classes = {name: (reason.counts, len(reason.cases)) for name, reason in tables.reasons.items()}
+    assert classes["crash of the process"] == (Counts.OURS, 1)
+    assert classes["hang"] == (Counts.OURS, 1)
+    assert classes["wrong result"] == (Counts.OURS, 1)
+    assert classes["vendor: inspects ptx, amdgcn, llir or ttgir"] == (Counts.VENDOR, 1)
+    assert "unclassed" not in classes
+
+
+def test_a_document_keeps_one_section_a_suite(results: tuple[Path, dict[str, Result]], tmp_path: Path) -> None:
+    root, found = results
+    run = {"suite": "fake", "title": "a fake", "facts": {"Date": "today"}}
+    document = tmp_path / "conformance.md"
+    document.write_text("# Conformance\n\nBefore.\n")
+    for _ in range(2):
+        report.write_section(document, "fake", report.section(run, report.tabulate(found, root)))
+    text = document.read_text()
+    assert text.count("## fake") == 1 and "Before." in text
+    assert "test_fake.py" in text and "44.4 %" in text
+
+
+def test_results_are_plain_json(results: tuple[Path, dict[str, Result]]) -> None:
+    assert json.loads(json.dumps(results[1])) == results[1]
