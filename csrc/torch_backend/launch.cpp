@@ -14,6 +14,7 @@
 #include "runtime/device.h"
 #include "torch_backend/allocator.h"
 #include "torch_backend/device.h"
+#include "torch_backend/errors.h"
 #include "torch_backend/stream.h"
 
 namespace mtia::torch_backend {
@@ -361,7 +362,7 @@ void KernelCall::launch() {
 }
 
 void submit(c10::DeviceIndex device, emulator::Launch&& launch) {
-  device_of(device).launch(current_stream_id(device), std::move(launch));
+  surfacing_errors([&] { device_of(device).launch(current_stream_id(device), std::move(launch)); });
 }
 
 void launch_kernel(const KernelId& kernel, std::initializer_list<std::reference_wrapper<const at::TensorBase>> tensors,

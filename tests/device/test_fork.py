@@ -43,6 +43,17 @@ def test_inherited_tensors_are_refused_but_can_be_dropped() -> None:
     assert "forked" in out
 
 
+def test_a_launch_in_the_child_is_refused_as_everything_else() -> None:
+    out = run_successfully(
+        program(
+            "x = torch.ones(3).to('mtia_sim'); x.add_(1)",  # compiled before the fork: the child goes straight to the launch
+            "x.add_(1)",
+            "assert x.cpu().sum() == 6",
+        )
+    )
+    assert out.startswith("InvalidArgument") and "forked" in out
+
+
 def test_a_child_of_a_process_that_never_used_the_device_may() -> None:
     out = run_successfully(program("pass", "print(torch.ones(3).to('mtia_sim').cpu().sum().item())"))
     assert out.split() == ["3.0"]
