@@ -31,9 +31,10 @@ class TensorType:
 
 @dataclass(frozen=True)
 class DescriptorType:
-    """A tensor descriptor that is read and written in blocks of `block`."""
+    """A tensor descriptor that is read and written in blocks of `block`; `unsigned` decides what min and max mean."""
 
     block: TensorType
+    unsigned: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ _SCALARS = {
     # Signed and unsigned ones stand in the blocks of tensor descriptors only; signedness is an operation's.
     **{f"{sign}{dtype.bits}": dtype for sign in ("si", "ui") for dtype in (DType.I8, DType.I16, DType.I32, DType.I64)},
 }
+_SIGNEDNESS = re.compile(r"x[su](?=i\d)")
 _SHAPE = re.compile(r"((?:\d+x)*)(.*)", re.DOTALL)
 
 
@@ -75,9 +77,10 @@ def parse_type(text: str) -> Type:
     if text.startswith("!tt.ptr<"):
         return PointerType(parse_type(_without_encoding(_inside(text))))
     if text.startswith("!tt.tensordesc<"):
-        block = parse_type(_without_encoding(_inside(text)))
+        inside = _without_encoding(_inside(text))
+        block = parse_type(_SIGNEDNESS.sub("x", inside))
         if isinstance(block, TensorType):
-            return DescriptorType(block)
+            return DescriptorType(block, unsigned="xui" in inside)
     return OtherType(text)
 
 

@@ -1,6 +1,7 @@
 """Loops, branches and early returns: carried registers on demand, then one linear list with structure markers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mtia_core.dtypes import DType
@@ -24,6 +25,20 @@ class Carried:
         self.sources: list[Register | None] = [None] * ways
 
 
+@dataclass(frozen=True)
+class Ways:
+    """The ways into a carried value: the value that each brings, and the point where it is ready."""
+
+    owner: Operation | Block
+    index: int
+    home: Bucket
+    sources: tuple[tuple[Value, Bucket], ...]
+
+    @property
+    def operation(self) -> Operation:
+        return self.owner if isinstance(self.owner, Operation) else self.owner.owner
+
+
 class ControlFlow:
     """Carried registers of every structured operation and block of a kernel."""
 
@@ -36,40 +51,61 @@ class ControlFlow:
     # ---- registers on demand
     def argument(self, value: Value) -> Register:
         """Register of a block argument."""
-        block = value.block
-        assert block is not None
-        owner = block.owner
-        if owner.name == "scf.for":
-            if value.index == 0:
-                return self.loop_index(owner)
-            carried = self._loop(owner, value.index - 1, value)
-        elif owner.name == "scf.while" and block is owner.regions[0].block:
-            carried = self._while_before(owner, value.index, value)
-        elif owner.name == "scf.while":
-            carried = self._while_after(owner, value.index)
-        elif owner.name == "tt.func":
-            carried = self._block_argument(block, value)
-        else:
-            raise UnsupportedOperation(owner.name, owner.location, "its region cannot be read", "use for, while or if")
-        self.kernel.registers[value] = carried.register
-        return carried.register
+        assert value.block is not None
+        if value.block.owner.name == "scf.for" and value.index == 0:
+            return self.loop_index(value.block.owner)
+        register = self.carried_data(value).register
+        self.kernel.registers[value] = register
+        return register
 
     def result(self, value: Value) -> Register:
         """Register of a result of for, while or if."""
-        operation = value.operation
-        assert operation is not None
-        if operation.name == "scf.for":
-            inner = operation.regions[0].block.arguments[value.index + 1]
-            self.kernel.data(inner)
-            carried = self._loop(operation, value.index, inner)
-        elif operation.name == "scf.while":
-            carried = self._while_after(operation, value.index)
-        elif operation.name == "scf.if":
-            carried = self._branch(operation, value.index)
-        else:
-            raise UnsupportedOperation(operation.name, operation.location, "has no result", "report this kernel")
-        self.kernel.registers[value] = carried.final
-        return carried.final
+        final = self.carried_data(value).final
+        self.kernel.registers[value] = final
+        return final
+
+    def carried_data(self, value: Value) -> Carried:
+        """What carries a value as data."""
+        way = self.ways(value)
+        dtype = self.kernel.dtype_of(value.type, way.operation)
+        return self._carry(way, way.index, dtype, shape_of(value.type), self.kernel.data)
+
+    def carried_part(self, value: Value, part: int, dtype: DType, read: Callable[[Value], Register]) -> Register:
+        """A scalar that is part of a value which is no data itself; `read` finds the part in what comes in."""
+        way = self.ways(value)
+        carried = self._carry(way, (way.index, part), dtype, (), read)
+        return carried.register if value.operation is None else carried.final
+
+    def ways(self, value: Value) -> "Ways":
+        """How control brings in an argument of a block, or a result of for, while or if."""
+        kernel = self.kernel
+        block, operation = value.block, value.operation
+        owner = block.owner if block is not None else operation
+        assert owner is not None
+        index = value.index
+        if owner.name == "scf.for":
+            index -= block is not None
+            body = owner.regions[0].block
+            last = body.terminator
+            initial = (owner.operands[3 + index], kernel.before[owner])
+            return Ways(owner, index, kernel.start[body], (initial, (last.operands[index], kernel.before[last])))
+        if owner.name == "scf.while":
+            before, after = owner.regions[0].block, owner.regions[1].block
+            if block is before:
+                last = after.terminator
+                initial = (owner.operands[index], kernel.before[owner])
+                return Ways(before, index, kernel.start[before], (initial, (last.operands[index], kernel.before[last])))
+            # Written before the test, read behind it and after the loop.
+            test = before.terminator
+            return Ways(owner, index, kernel.start[after], ((test.operands[1 + index], kernel.before[test]),))
+        if owner.name == "scf.if":
+            ends = [region.block.terminator for region in owner.regions]
+            sources = tuple((end.operands[index], kernel.before[end]) for end in ends)
+            return Ways(owner, index, kernel.after[owner], sources)
+        if owner.name == "tt.func" and block is not None:
+            edges = tuple((operands[index], kernel.before[branch]) for branch, operands in edges_into(block))
+            return Ways(block, index, kernel.start[block], edges)
+        raise UnsupportedOperation(owner.name, owner.location, "its region cannot be read", "use for, while or if")
 
     def demand_condition(self, operation: Operation) -> None:
         """Makes sure that what decides the way of control is computed, whatever else is wanted."""
@@ -109,9 +145,21 @@ class ControlFlow:
         self.carried.setdefault(owner, {})[key] = carried
         return carried
 
-    def _fill(self, carried: Carried, way: int, value: Value, bucket: Bucket) -> None:
+    def _carry(
+        self, way: "Ways", key: object, dtype: DType, shape: Shape, read: Callable[[Value], Register]
+    ) -> Carried:
+        known = self.carried.get(way.owner, {}).get(key)
+        if known is None:
+            known = self._carried(way.owner, key, dtype, shape, way.home, len(way.sources))
+            for number, (value, bucket) in enumerate(way.sources):
+                self._fill(known, number, value, bucket, read)
+        return known
+
+    def _fill(
+        self, carried: Carried, way: int, value: Value, bucket: Bucket, read: Callable[[Value], Register]
+    ) -> None:
         def fill() -> None:
-            source = self.kernel.data(value)
+            source = read(value)
             if source.shape != carried.register.shape and not source.is_scalar:
                 wide = Register(source.dtype, carried.register.shape, bucket)
                 self.kernel.builder.emit(bucket, "copy", [wide], [source])
@@ -119,56 +167,6 @@ class ControlFlow:
             carried.sources[way] = source
 
         self.kernel.later(fill)
-
-    def _typed(self, owner: Operation | Block, key: int, value: Value, home: Bucket, ways: int) -> Carried:
-        operation = owner if isinstance(owner, Operation) else owner.owner
-        return self._carried(owner, key, self.kernel.dtype_of(value.type, operation), shape_of(value.type), home, ways)
-
-    def _loop(self, loop: Operation, index: int, value: Value) -> Carried:
-        known = self.carried.get(loop, {}).get(index)
-        if known is None:
-            block = loop.regions[0].block
-            known = self._typed(loop, index, value, self.kernel.start[block], 2)
-            self._fill(known, 0, loop.operands[3 + index], self.kernel.before[loop])
-            self._fill(known, 1, block.terminator.operands[index], self.kernel.before[block.terminator])
-        return known
-
-    def _while_before(self, loop: Operation, index: int, value: Value) -> Carried:
-        known = self.carried.get(loop.regions[0].block, {}).get(index)
-        if known is None:
-            before, after = loop.regions[0].block, loop.regions[1].block
-            known = self._typed(before, index, value, self.kernel.start[before], 2)
-            self._fill(known, 0, loop.operands[index], self.kernel.before[loop])
-            self._fill(known, 1, after.terminator.operands[index], self.kernel.before[after.terminator])
-        return known
-
-    def _while_after(self, loop: Operation, index: int) -> Carried:
-        known = self.carried.get(loop, {}).get(index)
-        if known is None:
-            before, after = loop.regions[0].block, loop.regions[1].block
-            source = before.terminator.operands[1 + index]
-            # Written before the test, read behind it and after the loop.
-            known = self._typed(loop, index, source, self.kernel.start[after], 1)
-            self._fill(known, 0, source, self.kernel.before[before.terminator])
-        return known
-
-    def _branch(self, operation: Operation, index: int) -> Carried:
-        known = self.carried.get(operation, {}).get(index)
-        if known is None:
-            known = self._typed(operation, index, operation.results[index], self.kernel.after[operation], 2)
-            for way, region in enumerate(operation.regions):
-                terminator = region.block.terminator
-                self._fill(known, way, terminator.operands[index], self.kernel.before[terminator])
-        return known
-
-    def _block_argument(self, block: Block, value: Value) -> Carried:
-        known = self.carried.get(block, {}).get(value.index)
-        if known is None:
-            edges = list(edges_into(block))
-            known = self._typed(block, value.index, value, self.kernel.start[block], len(edges))
-            for way, (branch, operands) in enumerate(edges):
-                self._fill(known, way, operands[value.index], self.kernel.before[branch])
-        return known
 
     def of(self, owner: Operation | Block) -> list[Carried]:
         """Carried registers of an operation or block."""

@@ -1,17 +1,24 @@
 """Tensor descriptors, made by the host or in the kernel: each load and store of a block is one DMA descriptor."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mtia_core.dtypes import DType
 from triton_mtia_sim.ir.operations import Operation, Value
-from triton_mtia_sim.ir.types import DescriptorType, ScalarType
+from triton_mtia_sim.ir.types import DescriptorType
 from triton_mtia_sim.lowering.machine import Register, Shape
 from triton_mtia_sim.lowering.registry import lowers, lowers_effect
 from triton_mtia_sim.lowering.site import Site
 
+if TYPE_CHECKING:
+    from triton_mtia_sim.lowering.kernel import KernelLowering
+
 _PAD_NAN = 2
 _REDUCE_KINDS = {1: 4, 2: 7, 3: 6, 6: 1, 7: 2, 8: 3}  # DescriptorReduceKind -> atomic_rmw's
+
+
+_UNSIGNED_KINDS = {6: 8, 7: 9}
 
 
 @dataclass(frozen=True)
@@ -29,41 +36,51 @@ class Descriptor:
 def describe(site: Site, value: Value) -> Descriptor:
     """The descriptor that a value stands for."""
     type_ = value.type
-    assert isinstance(type_, DescriptorType) and isinstance(type_.block.element, ScalarType)
+    assert isinstance(type_, DescriptorType)
+    dtype = site.kernel.dtype_of(type_.block, site.operation)
     rank = len(type_.block.shape)
-    kernel, builder = site.kernel, site.builder
-    operation = value.operation
-    if operation is not None and operation.name == "tt.make_tensor_descriptor":
-        base, sizes = operation.operands[0], operation.operands[1 : 1 + rank]
-        strides = operation.operands[1 + rank : 1 + 2 * rank]
-        padding = builder.integer(int(operation.attributes.get("padding") == _PAD_NAN), DType.I1)
-    elif value in kernel.padding:
+    base, *rest, padding = _parts(site.kernel, value)
+    return Descriptor(base, tuple(rest[:rank]), tuple(rest[rank:]), type_.block.shape, dtype, padding)
+
+
+def _parts(kernel: "KernelLowering", value: Value) -> list[Register]:
+    """Base, sizes, strides and padding: scalars, so that a loop or a branch carries a descriptor as so many of them."""
+    assert isinstance(value.type, DescriptorType)
+    rank = len(value.type.block.shape)
+    builder, operation = kernel.builder, value.operation
+    if value in kernel.padding:
         arguments = kernel.function.regions[0].blocks[0].arguments
-        base, first = value, value.index + 1
-        sizes, strides = arguments[first : first + rank], arguments[first + rank : first + 2 * rank]
-        padding = kernel.padding[value]
-    else:
-        carried = _invariant(value)
-        if carried is not None:
-            return describe(site, carried)
-        site.refuse("a descriptor that control flow chooses", "make it where it is used")
-    return Descriptor(
-        kernel.data(base),
-        tuple(builder.widen(kernel.data(size)) for size in sizes),
-        tuple(builder.widen(kernel.data(stride)) for stride in strides),
-        type_.block.shape,
-        type_.block.element.dtype,
-        padding,
-    )
+        first = value.index + 1
+        numbers = [builder.widen(kernel.data(item)) for item in arguments[first : first + 2 * rank]]
+        return [kernel.data(value), *numbers, kernel.padding[value]]
+    if operation is not None and operation.name == "tt.make_tensor_descriptor":
+        numbers = [builder.widen(kernel.data(item)) for item in operation.operands[1 : 1 + 2 * rank]]
+        padding = builder.integer(int(operation.attributes.get("padding") == _PAD_NAN), DType.I1)
+        return [kernel.data(operation.operands[0]), *numbers, padding]
+    if operation is not None and operation.name == "arith.select":
+        condition = kernel.data(operation.operands[0])
+        pairs = zip(*(_parts(kernel, item) for item in operation.operands[1:]), strict=True)
+        return [a if a is b else builder.scalar("select", a.dtype, [condition, a, b]) for a, b in pairs]
+    unchanged = _invariant(value)
+    if unchanged is not None:
+        return _parts(kernel, unchanged)
+    return [
+        kernel.control.carried_part(value, part, DType.I64 if part <= 2 * rank else DType.I1, _reader(kernel, part))
+        for part in range(2 * rank + 2)
+    ]
+
+
+def _reader(kernel: "KernelLowering", part: int) -> Callable[[Value], Register]:
+    return lambda value: _parts(kernel, value)[part]
 
 
 def _invariant(value: Value) -> Value | None:
-    """What a loop carries unchanged: its initial value."""
+    """What a for loop carries unchanged: its initial value."""
     operation: Operation | None = value.operation
     if operation is not None and operation.name == "scf.for":
         value = operation.regions[0].block.arguments[value.index + 1]
     block = value.block
-    if block is None or block.owner.name != "scf.for" or value.index == 0:
+    if block is None or block.owner.name != "scf.for":
         return None
     unchanged = block.terminator.operands[value.index - 1] is value
     return block.owner.operands[2 + value.index] if unchanged else None
@@ -129,6 +146,9 @@ def descriptor_reduce(site: Site) -> None:
         site.refuse(f"reduction kind {site.attribute('kind')}", "use add, min, max, and, or, xor")
     if descriptor.dtype.is_float and kind == 4:
         kind = 5
+    type_ = site.operand_type(0)
+    if isinstance(type_, DescriptorType) and type_.unsigned:
+        kind = _UNSIGNED_KINDS.get(kind, kind)
     base, operands = dimensions(site, descriptor, _indices(site, 2))
     offset, mask = site.builder.integer(0), None
     for axis, size in enumerate(descriptor.block):
