@@ -54,7 +54,7 @@ def remainder(builder: Builder, a: Affine, divisor: Register) -> Affine | None:
 def reshape(builder: Builder, a: Affine, old: Shape, new: Shape) -> Affine | None:
     """The same elements in row-major order under another shape: dimensions split, merge or have size 1."""
     zero = Term(builder.integer(0))
-    if a.is_uniform:
+    if a.is_uniform or all(size == 1 for size in new):
         return Affine(a.offset, (zero,) * len(new))
     sources = [(size, term) for size, term in zip(old, a.terms, strict=True) if size > 1]
     position = 0

@@ -1,0 +1,82 @@
+"""python -m tests.fuzz --cases N --seed S: random kernels on the device against numpy; prints and minimises failures."""
+
+import argparse
+import copy
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from pathlib import Path
+
+from tests.fuzz.checking import Checker, Difference, defined, minimise
+from tests.fuzz.kernel import effects, ttir
+from tests.fuzz.statements import make_kernel
+
+
+def case_seed(seed: int, case: int) -> str:
+    """What decides everything about a case."""
+    return f"{seed}:{case}"
+
+
+def run_case(checker: Checker, seed: int, case: int) -> tuple[Difference | None, bool]:
+    """How a case disagrees, and whether it went through Triton's passes."""
+    kernel = make_kernel(case_seed(seed, case))
+    passes = case % 2 == 1
+    if defined(kernel) is None or not effects(kernel):
+        return None, passes
+    return checker.check(kernel, passes, case), passes
+
+
+def report(checker: Checker, seed: int, case: int, difference: Difference, passes: bool) -> None:
+    """Prints a failing case, made small."""
+    print(f"\ncase {case} of seed {seed}{' through Triton' if passes else ''}: {difference.kind}: {difference.text}")
+    kernel = make_kernel(case_seed(seed, case))
+    defined(kernel)
+    smaller = minimise(checker, copy.deepcopy(kernel), passes, case, difference.kind)
+    again = checker.check(smaller, passes, case)
+    print(ttir(smaller))
+    print("arguments:", list(smaller.numbers.values()), "programs:", smaller.grid)
+    print("made small:", again.text if again else "agrees", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--cases", type=int, default=300, help="how many (default 300)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="number of the first case")
+    parser.add_argument("--chip", default=None, help="name or file of a chip (default: MTIA_SIM_CHIP's)")
+    parser.add_argument("--stop-after", type=int, default=5, help="failures after which to stop (default 5)")
+    parser.add_argument("--show", action="store_true", help="print the kernel of the first case, do not run it")
+    options = parser.parse_args()
+    if options.show:
+        kernel = make_kernel(case_seed(options.seed, options.first))
+        defined(kernel)
+        print(ttir(kernel))
+        return 0
+    failed: Counter[str] = Counter()
+    began = time.perf_counter()
+    ran = 0
+    with tempfile.TemporaryDirectory() as folder:
+        checker = Checker(Path(folder), options.chip)
+        for case in range(options.first, options.first + options.cases):
+            ran += 1
+            try:
+                difference, passes = run_case(checker, options.seed, case)
+            except Exception:
+                print(f"\ncase {case} of seed {options.seed}: the fuzzer itself fails\n{traceback.format_exc()}")
+                failed["fuzzer"] += 1
+                difference = None
+            if difference is not None:
+                failed[difference.kind] += 1
+                report(checker, options.seed, case, difference, passes)
+            if sum(failed.values()) >= options.stop_after:
+                break
+    seconds = time.perf_counter() - began
+    print(f"{ran} cases of seed {options.seed} in {seconds:.1f} s ({ran / seconds:.0f} a second): ", end="")
+    print(f"{sum(failed.values())} failed {dict(failed)}" if failed else "all agree")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
