@@ -75,6 +75,9 @@ TRITON_DTYPES: dict[str, tl.dtype] = {
     "i32": tl.int32,
     "i64": tl.int64,
     "u8": tl.uint8,
+    "u16": tl.uint16,
+    "u32": tl.uint32,
+    "u64": tl.uint64,
     "fp16": tl.float16,
     "bf16": tl.bfloat16,
     "fp32": tl.float32,
@@ -90,6 +93,9 @@ DTYPE_BYTES: dict[str, int] = {
     "i32": 4,
     "i64": 8,
     "u8": 1,
+    "u16": 2,
+    "u32": 4,
+    "u64": 8,
     "fp16": 2,
     "bf16": 2,
     "fp32": 4,
@@ -98,6 +104,7 @@ DTYPE_BYTES: dict[str, int] = {
     "fp8e5m2": 1,
 }
 
+UNSIGNED = frozenset({"u8", "u16", "u32", "u64"})
 FLOATS = frozenset({"fp16", "bf16", "fp32", "fp64", "fp8e4m3", "fp8e5m2"})
 
 

@@ -101,6 +101,12 @@ std::string_view dtype_name(c10::ScalarType dtype) {
       return "bool";
     case c10::kByte:
       return "u8";
+    case c10::ScalarType::UInt16:
+      return "u16";
+    case c10::ScalarType::UInt32:
+      return "u32";
+    case c10::ScalarType::UInt64:
+      return "u64";
     case c10::kChar:
       return "i8";
     case c10::kShort:
@@ -124,7 +130,7 @@ std::string_view dtype_name(c10::ScalarType dtype) {
     default:
       TORCH_CHECK_NOT_IMPLEMENTED(
           false,
-          "mtia_sim computes with bool, uint8, int8 to int64, float8_e4m3fn, float8_e5m2, float16, "
+          "mtia_sim computes with bool, uint8 to uint64, int8 to int64, float8_e4m3fn, float8_e5m2, float16, "
           "bfloat16, float32 and float64, got ",
           dtype, "; convert the tensor first");
   }

@@ -42,11 +42,11 @@ int64_t key_of(const Tile& tile, int64_t i, bool is_unsigned) {
     case DType::I8:
       return is_unsigned ? element<uint8_t>(tile, i) : element<int8_t>(tile, i);
     case DType::I16:
-      return element<int16_t>(tile, i);
+      return is_unsigned ? element<uint16_t>(tile, i) : element<int16_t>(tile, i);
     case DType::I32:
-      return element<int32_t>(tile, i);
-    case DType::I64:
-      return element<int64_t>(tile, i);
+      return is_unsigned ? int64_t{element<uint32_t>(tile, i)} : element<int32_t>(tile, i);
+    case DType::I64:  // without its top bit an unsigned number orders as a signed one
+      return element<int64_t>(tile, i) ^ (is_unsigned ? std::numeric_limits<int64_t>::min() : 0);
     case DType::F16:
       return key_of_float(f32_from_f16(element<uint16_t>(tile, i)));
     case DType::BF16:

@@ -10,6 +10,7 @@ from mtia_sim_kernels.launch_shape import (
     FLOATS,
     REDUCED_BLOCK,
     TRITON_DTYPES,
+    UNSIGNED,
     Argument,
     ChipLimits,
     Launch,
@@ -101,8 +102,10 @@ def arg_reduce(
 def padding_of(largest: bool, dtype: str) -> int | float:
     if dtype in FLOATS:
         return float("-inf") if largest else float("inf")
-    if dtype in ("bool", "u8"):
-        return 0 if largest else (1 if dtype == "bool" else 255)
+    if dtype == "bool":
+        return 0 if largest else 1
+    if dtype in UNSIGNED:
+        return 0 if largest else (1 << (8 * DTYPE_BYTES[dtype])) - 1
     half = 1 << (8 * DTYPE_BYTES[dtype] - 1)
     return -half if largest else half - 1
 

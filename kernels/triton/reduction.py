@@ -14,6 +14,7 @@ from mtia_sim_kernels.launch_shape import (
     FLOATS,
     REDUCED_BLOCK,
     TRITON_DTYPES,
+    UNSIGNED,
     Argument,
     ChipLimits,
     Launch,
@@ -229,8 +230,10 @@ def padding_of(row: Reduction, dtype: str) -> int | float:
         return row.padding
     if dtype in FLOATS:
         return float("-inf") if row.padding == "least" else float("inf")
-    if dtype in ("bool", "u8"):
-        return 0 if row.padding == "least" else (1 if dtype == "bool" else 255)
+    if dtype == "bool":
+        return 0 if row.padding == "least" else 1
+    if dtype in UNSIGNED:
+        return 0 if row.padding == "least" else (1 << (8 * DTYPE_BYTES[dtype])) - 1
     half = 1 << (8 * DTYPE_BYTES[dtype] - 1)
     return -half if row.padding == "least" else half - 1
 

@@ -11,6 +11,8 @@
 #include <ATen/ops/zeros.h>
 #include <torch/library.h>
 
+#include <cmath>
+
 #include "torch_backend/operators/structured.h"
 
 namespace mtia::torch_backend {
@@ -65,6 +67,39 @@ at::Tensor bincount(const at::Tensor& self, const std::optional<at::Tensor>& wei
   return at::zeros({bins}, self.options().dtype(dtype)).index_add_(0, self.to(c10::kLong), amounts);
 }
 
+// Elements outside of [low, high], NaN among them, are in no bin; `high` itself is in the last one.
+at::Tensor histc(const at::Tensor& self, int64_t bins, const at::Scalar& min, const at::Scalar& max) {
+  TORCH_CHECK(bins > 0, "histc: bins must be > 0, got ", bins);
+  const at::TensorOptions options = self.options();
+  if (self.numel() == 0) return at::zeros({bins}, options);
+  const c10::ScalarType wide =
+      at::isIntegralType(self.scalar_type(), true) || self.scalar_type() == c10::kDouble ? c10::kDouble : c10::kFloat;
+  const at::Tensor values = self.reshape({-1}).to(wide);
+  double low = min.toDouble(), high = max.toDouble();
+  if (low == high) {
+    low = values.min().item().toDouble();
+    high = values.max().item().toDouble();
+  }
+  if (low == high) {
+    low -= 1;
+    high += 1;
+  }
+  TORCH_CHECK(std::isfinite(low) && std::isfinite(high), "histc: range of [", low, ", ", high, "] is not finite");
+  TORCH_CHECK(low < high, "histc: max must be larger than min, got [", low, ", ", high, "]");
+  const at::Tensor inside = values.ge(low).logical_and(values.le(high));
+  const at::Tensor bin = values.sub(low).mul(static_cast<double>(bins)).div(high - low).to(c10::kLong);
+  return at::zeros({bins}, options.dtype(wide))
+      .index_add_(0, bin.clamp(0, bins - 1), inside.to(wide))
+      .to(self.scalar_type());
+}
+
+at::Tensor& histc_out(const at::Tensor& self, int64_t bins, const at::Scalar& min, const at::Scalar& max,
+                      at::Tensor& out) {
+  const at::Tensor counts = histc(self, bins, min, max);
+  at::native::resize_output(out, counts.sizes());
+  return out.copy_(counts);
+}
+
 // Sorted, an element that differs from the one before it starts a new value.
 std::tuple<at::Tensor, at::Tensor, at::Tensor> unique(const at::Tensor& self, bool, bool return_inverse,
                                                       bool return_counts) {
@@ -102,6 +137,8 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("glu_backward", mtia::torch_backend::glu_backward);
   library.impl("trace", mtia::torch_backend::trace);
   library.impl("bincount", mtia::torch_backend::bincount);
+  library.impl("histc", mtia::torch_backend::histc);
+  library.impl("histc.out", histc_out);
   library.impl("_unique2", mtia::torch_backend::unique);
   library.impl("polar.out", polar_out);
 }

@@ -33,7 +33,7 @@ void sort_into(const at::Tensor& self, int64_t dim, int64_t kept, bool descendin
   arguments.kept = kept;
   arguments.row_stride = view.row_stride;
   arguments.dtype = chip_dtype(self.scalar_type()).dtype;
-  arguments.is_unsigned = self.scalar_type() == c10::kByte;
+  arguments.is_unsigned = chip_dtype(self.scalar_type()).is_unsigned;
   arguments.descending = descending;
   launch_cpp_kernel(kernel, self.device().index(), arguments);
   values.copy_(self.dim() == 0 ? row_values : row_values.movedim(-1, axis));

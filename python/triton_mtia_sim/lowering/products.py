@@ -54,7 +54,8 @@ def _integer_dot(site: Site, a: Register, b: Register) -> Register:
 
 @lowers("tt.dot_scaled")
 def dot_scaled(site: Site) -> Register:
-    """a b + c with one power-of-two scale a group of 32 along K (OCP MX), in float32."""
+    """a b + c with one power-of-two scale a group of 32 along K (OCP MX), in bfloat16, which holds the scaled
+    operands exactly, or in float32 where one of them is float16."""
     sizes = site.attribute("operandSegmentSizes")
     present = iter(range(site.operand_count))
     a_at, b_at, c_at, a_scale_at, b_scale_at = (next(present) if size else None for size in sizes)
@@ -62,15 +63,17 @@ def dot_scaled(site: Site) -> Register:
     kinds = (site.attribute("a_elem_type"), site.attribute("b_elem_type"))
     if not site.attribute("lhs_k_pack", True) or not site.attribute("rhs_k_pack", True):
         site.refuse("operands packed along M or N", "pack them along K")
-    a = _scaled(site, a_at, a_scale_at, kinds[0], axis=1)
-    b = _scaled(site, b_at, b_scale_at, kinds[1], axis=0)
+    common = DType.F32 if _FLOAT16 in kinds else DType.BF16
+    a = site.convert(_scaled(site, a_at, a_scale_at, kinds[0], axis=1), common)
+    b = site.convert(_scaled(site, b_at, b_scale_at, kinds[1], axis=0), common)
     accumulator = site.operand(c_at)
     start = None if accumulator.bits == 0 else site.expand(site.convert(accumulator, DType.F32), site.result_shape())
     result = site.make("dot", DType.F32, site.result_shape(), [a, b, start], (0,))
     return site.convert(result, site.result_dtype())
 
 
-_E2M1 = 4  # two numbers a byte
+_E2M1 = 4  # ScaleDotElemType: two numbers a byte
+_FLOAT16 = 6
 
 
 def _scaled(site: Site, operand: int, scale: int | None, kind: int, axis: int) -> Register:
