@@ -35,7 +35,7 @@ class MtiaOptions:
     sanitize_overflow: bool = False
     allowed_dot_input_precisions: tuple[str, ...] = ("ieee", "tf32", "tf32x3", "bf16x3", "bf16x6")
     default_dot_input_precision: str = "ieee"
-    supported_fp8_dtypes: tuple[str, ...] = ("fp8e4nv", "fp8e5")
+    supported_fp8_dtypes: tuple[str, ...] = ("fp8e4nv", "fp8e5", "fp8e4b15", "fp8e4b8", "fp8e5b16")
     deprecated_fp8_dot_operand_dtypes: tuple[str, ...] = ()
     max_num_imprecise_acc_default: int = 0
     enable_fp_fusion: bool = False
@@ -113,7 +113,9 @@ class MtiaBackend(BaseBackend):
         """TTIR's own dialects are all there is."""
 
     def get_codegen_implementation(self, options: MtiaOptions) -> dict[str, Callable[..., Any]]:
-        return {"convert_custom_types": refuse_conversion, "min_dot_size": lambda lhs, rhs: (1, 1, 1)}
+        from triton_mtia_sim.custom_types import convert_custom_types
+
+        return {"convert_custom_types": convert_custom_types, "min_dot_size": lambda lhs, rhs: (1, 1, 1)}
 
     def get_module_map(self) -> dict[str, ModuleType]:
         from triton_mtia_sim import libdevice
@@ -122,11 +124,6 @@ class MtiaBackend(BaseBackend):
 
     def pack_metadata(self, metadata: Any) -> tuple[int, int]:
         return (metadata.num_warps, metadata.shared)
-
-
-def refuse_conversion(value: Any, dtype: Any, *_: Any, **__: Any) -> Any:
-    """tl.cast to a float8 that the chip does not have."""
-    raise ValueError(f"{value.dtype} to {dtype}: the chip's float8 types are float8e4nv and float8e5; use one of them")
 
 
 def optimise(module: Any) -> Any:

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from functools import cache
 
 from mtia_core.dtypes import DType
+from triton_mtia_sim.ir.number_formats import FORMATS
 
 
 @dataclass(frozen=True)
 class ScalarType:
-    """A number."""
+    """A number; `format` names what its bytes hold where the chip cannot compute with it (number_formats.py)."""
 
     dtype: DType
+    format: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ def parse_type(text: str) -> Type:
     """Reads one MLIR type."""
     if text in _SCALARS:
         return ScalarType(_SCALARS[text])
+    if text in FORMATS:
+        return ScalarType(DType.I8, text)
     if text.startswith("tensor<"):
         shape, element = _SHAPE.fullmatch(_inside(text)).groups()  # type: ignore[union-attr]
         return TensorType(tuple(int(size) for size in shape.split("x")[:-1]), parse_type(_without_encoding(element)))

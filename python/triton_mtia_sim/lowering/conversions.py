@@ -5,8 +5,10 @@ from triton_mtia_sim.ir.types import is_pointer
 from triton_mtia_sim.lowering.machine import Register
 from triton_mtia_sim.lowering.registry import lowers
 from triton_mtia_sim.lowering.site import Site
+from triton_mtia_sim.lowering.software_floats import decoded, encoded, format_of
 
 ROUNDING = {0: 1, 1: 0}  # Triton's RTZ, RTNE -> the instruction's
+_LARGEST_E5M2 = 57344.0
 
 
 @lowers("arith.extsi", "arith.extui", "arith.trunci", "arith.index_cast", "arith.index_castui", elementwise=True)
@@ -26,9 +28,21 @@ def integer_to_integer(site: Site) -> Register:
 
 @lowers("arith.extf", "arith.truncf", "tt.fp_to_fp", elementwise=True)
 def float_to_float(site: Site) -> Register:
-    """Nearest even unless fp_to_fp says towards zero."""
+    """Nearest even unless fp_to_fp says towards zero; float8 saturates, and those the chip lacks are bit arithmetic."""
     rounding = ROUNDING.get(site.attribute("rounding", 1), 0)
-    return site.elementwise("convert_f", [site.operand(0)], site.result_dtype(), (rounding,))
+    source, dtype = site.operand(0), site.result_dtype()
+    form = format_of(site.operand_type(0))
+    result_form = format_of(site.operation.results[0].type)
+    if form is not None:
+        source = decoded(site, source, form, DType.F32 if result_form is not None else dtype)
+    if result_form is not None:
+        return encoded(site, source, result_form, rounding)
+    if form is not None:
+        return source
+    if dtype is DType.F8E5M2:  # the instruction would make infinity of what is too large; e4m3 has none
+        most, least = (site.builder.floating(sign * _LARGEST_E5M2, source.dtype) for sign in (1, -1))
+        source = site.elementwise("clamp_f", [source, least, most], source.dtype, (1,))
+    return site.elementwise("convert_f", [source], dtype, (rounding,))
 
 
 @lowers("arith.sitofp", "arith.uitofp", elementwise=True)

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Sequence
 
 from mtia_core.dtypes import DType
+from triton_mtia_sim.ir.number_formats import FORMATS
 from triton_mtia_sim.lowering.machine import Register
 from triton_mtia_sim.lowering.registry import lowers
 from triton_mtia_sim.lowering.site import Site
+from triton_mtia_sim.lowering.software_floats import TOWARDS_ZERO, decoded, encoded
 
 Function = Callable[[Site, Sequence[Register], DType], Register]
 
@@ -296,6 +298,10 @@ def external(site: Site) -> Register:
     """By symbol; the library's name and path do not matter."""
     symbol = site.attribute("symbol", "")
     operands, dtype = site.operands(), site.result_dtype()
+    if symbol.startswith("mtia_fp8e4b15_encoded_"):
+        return encoded(site, operands[0], FORMATS["fp8e4b15"], TOWARDS_ZERO if symbol.endswith("rtz") else 0)
+    if symbol == "mtia_fp8e4b15_decoded":
+        return decoded(site, operands[0], FORMATS["fp8e4b15"], dtype)
     name = base_name(symbol, operands[0].dtype)
     if name in _DIRECT:
         result = site.elementwise(_DIRECT[name], operands, operands[0].dtype)

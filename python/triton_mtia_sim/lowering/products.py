@@ -5,6 +5,7 @@ from triton_mtia_sim.ir.types import shape_of
 from triton_mtia_sim.lowering.machine import Register
 from triton_mtia_sim.lowering.registry import lowers
 from triton_mtia_sim.lowering.site import Site
+from triton_mtia_sim.lowering.software_floats import decoded, format_of
 
 # Triton's InputPrecision (tf32, tf32x3, ieee, bf16x3, bf16x6) -> the instruction's.
 PRECISION = {0: 1, 1: 2, 2: 0, 3: 3, 4: 4}
@@ -17,7 +18,7 @@ ACCUMULATORS = (DType.F32, DType.I32, DType.F64)
 def dot(site: Site) -> Register:
     """a b + c, accumulated in c's type; a narrow float accumulator goes through float32."""
     dtype, shape = site.result_dtype(), site.result_shape()
-    a, b = site.full(0), site.full(1)
+    a, b = (_product_operand(site, index) for index in (0, 1))
     options = site.kernel.options
     narrow = a.dtype in _FLOAT8 and (a.dtype is not b.dtype or not options.has_f8_products)
     if narrow:  # half precision holds both float8 types exactly
@@ -32,6 +33,12 @@ def dot(site: Site) -> Register:
     start = None if zero else site.expand(site.convert(accumulator, wide), shape)
     result = site.make("dot", wide, shape, [a, b, start], (precision,))
     return site.convert(result, dtype)
+
+
+def _product_operand(site: Site, index: int) -> Register:
+    """An operand; half precision holds the numbers of every float8 format that the chip lacks."""
+    form = format_of(site.operand_type(index))
+    return site.full(index) if form is None else decoded(site, site.full(index), form, DType.F16)
 
 
 def _integer_dot(site: Site, a: Register, b: Register) -> Register:

@@ -8,6 +8,7 @@ from triton_mtia_sim.ir.types import shape_of
 from triton_mtia_sim.lowering.machine import Register, Shape
 from triton_mtia_sim.lowering.registry import lowers
 from triton_mtia_sim.lowering.site import Site
+from triton_mtia_sim.lowering.software_floats import format_of
 
 _LARGEST_TABLE = 64
 _UNPACK = {
@@ -32,6 +33,12 @@ def _constant(site: Site, value: object, dtype: DType) -> Register:
 def constant(site: Site) -> Register:
     """Numbers and splats are constants; a short list of numbers is put together by selection."""
     value, dtype = site.attribute("value"), site.result_dtype()
+    form = format_of(site.operation.results[0].type)
+    if form is not None:
+        number = value.elements if isinstance(value, Dense) and value.is_splat else value
+        if not isinstance(number, Hex | bool | int | float):
+            site.refuse("a table of software float8", "compute it or pass it as a tensor")
+        return site.builder.integer(number.bits if isinstance(number, Hex) else form.encode(number), dtype)
     if not isinstance(value, Dense):
         return _constant(site, value, dtype)
     if value.is_splat:
