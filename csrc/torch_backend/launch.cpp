@@ -56,7 +56,10 @@ ScalarArgument::ScalarArgument(const c10::Scalar& value) : is_integer_(!value.is
       !value.isComplex(),
       "mtia_sim has no complex arithmetic, got a complex number; compute with its real and imaginary parts");
   if (is_integer_) {
-    integer_ = value.isBoolean() ? static_cast<int64_t>(value.toBool()) : value.toLong();
+    if (value.isBoolean())
+      integer_ = static_cast<int64_t>(value.toBool());
+    else
+      integer_ = value.type() == c10::kUInt64 ? static_cast<int64_t>(value.toUInt64()) : value.toLong();
   } else {
     floating_ = value.toDouble();
   }

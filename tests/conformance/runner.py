@@ -128,7 +128,7 @@ class Run:
         """Journal of one pytest process over one file, and how the process ended (with the end of what it printed)."""
         timeout_s = self.timeout_s or self.suite.timeout_s
         with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
-            journal, output = Path(folder) / "journal", Path(folder) / "output"
+            journal, output, orders = (Path(folder) / name for name in ("journal", "output", "settings.json"))
             journal.touch()
             settings = {
                 "journal": str(journal),
@@ -140,6 +140,7 @@ class Run:
                 "benchmark_points": self.suite.benchmark_points,
                 "timeout_s": timeout_s,
             }
+            orders.write_text(json.dumps(settings))
             command = [sys.executable, "-m", "pytest", "-q", "-p", "mtia_sim_conformance", "-p", "no:cacheprovider"]
             command += ["--rootdir", str(self.root), "--tb=no", "--no-header", "-W", "ignore", *more]
             command += [*self.suite.options, *self.suite.arguments, *(["-k", self.select] if self.select else []), name]
@@ -147,7 +148,7 @@ class Run:
                 process = subprocess.Popen(
                     command,
                     cwd=self.root,
-                    env=self._environment(settings),
+                    env=self._environment(orders),
                     stdin=subprocess.DEVNULL,
                     stdout=stream,
                     stderr=subprocess.STDOUT,
@@ -158,7 +159,7 @@ class Run:
             text = output.read_bytes().decode(errors="replace")
             return events, f"{ending}\n{text[-1500:]}"
 
-    def _environment(self, settings: dict[str, Any]) -> dict[str, str]:
+    def _environment(self, settings: Path) -> dict[str, str]:
         path = [PLUGIN_FOLDER, *(self.source / entry for entry in self.suite.python_path)]
         inherited = os.environ.get("PYTHONPATH")
         return {
@@ -168,7 +169,7 @@ class Run:
             **os.environ,
             "PYTHONPATH": os.pathsep.join([*map(str, path), *([inherited] if inherited else [])]),
             "PYTHONDONTWRITEBYTECODE": "1",  # the source tree is not ours to write to
-            "MTIA_SIM_CONFORMANCE": json.dumps(settings),
+            "MTIA_SIM_CONFORMANCE": str(settings),
         }
 
 

@@ -118,3 +118,16 @@ def test_a_document_keeps_one_section_a_suite(results: tuple[Path, dict[str, Res
 
 def test_results_are_plain_json(results: tuple[Path, dict[str, Result]]) -> None:
     assert json.loads(json.dumps(results[1])) == results[1]
+
+
+def test_a_list_of_cases_longer_than_a_process_takes_as_an_argument(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    name = "test_" + "long_" * 40
+    (tmp_path / "test_many.py").write_text(
+        f"import pytest\n@pytest.mark.parametrize('n', range(700))\ndef {name}(n):\n    pass\n"
+    )
+    run = Run(Suite("many", "many cases", "", ("*.py",)), tmp_path, report=lambda line: None)
+    chosen, broken = run.collect()
+    found = dict(broken)
+    run.run(chosen, found.update)
+    assert len(found) == 700 and {result["outcome"] for result in found.values()} == {"passed"}

@@ -29,3 +29,11 @@ def test_histc(bins: int, low: float, high: float) -> None:
     x[0, 5] = float("nan")
     if low != high:
         compare(lambda t: torch.histc(t, bins, low, high), x)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint16, torch.uint32, torch.uint64])
+def test_filled_with_the_largest(dtype: torch.dtype) -> None:
+    largest = 2 ** (8 * dtype.itemsize) - 1
+    x = torch.full((3,), largest, dtype=dtype, device="mtia_sim")
+    x[1] = 5
+    assert x.cpu().tolist() == [largest, 5, largest]

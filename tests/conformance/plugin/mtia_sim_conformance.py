@@ -1,9 +1,9 @@
 """The pytest plugin of a conformance run: changes the device of a suite as its row says and journals every case.
 
 It is loaded with ``-p`` into a process that runs somebody else's tests, so it stands alone in its folder. What it is to
-do is JSON in the environment variable MTIA_SIM_CONFORMANCE: ``journal`` (file of JSON lines, written as cases start and
-end), ``cases`` (node ids to run, or null for all), ``device``, ``returns``, ``redirect``, ``scripts``,
-``benchmark_points``, ``timeout_s``.
+do is in the JSON file that the environment variable MTIA_SIM_CONFORMANCE names: ``journal`` (file of JSON lines,
+written as cases start and end), ``cases`` (node ids to run, or null for all), ``device``, ``returns``, ``redirect``,
+``scripts``, ``benchmark_points``, ``timeout_s``.
 """
 
 import faulthandler
@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-SETTINGS: dict[str, Any] = json.loads(os.environ["MTIA_SIM_CONFORMANCE"])
+SETTINGS: dict[str, Any] = json.loads(Path(os.environ["MTIA_SIM_CONFORMANCE"]).read_text())
 _MESSAGE = 2000  # characters kept of an exception's text
 _journal = Path(SETTINGS["journal"]).open("a", buffering=1, encoding="utf-8")  # noqa: SIM115
 
