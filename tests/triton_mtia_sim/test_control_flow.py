@@ -165,3 +165,50 @@ def test_a_loop_that_does_not_run_keeps_its_initial_value():
     x = RANDOM.standard_normal(16).astype(np.float32)
     result = run(zero_trip_kernel, {"x": x, "out": np.zeros(16, np.float32), "n": 0}, {"BLOCK": 16})["out"]
     np.testing.assert_array_equal(result, x)
+
+
+@triton.jit
+def classify(value, n):
+    if value > 1.0:
+        if n > 5:
+            return value * 2, 1
+        value += 10.0
+    elif value < -1.0:
+        return -value, 2
+    if n == 3:
+        return value - 0.5, 3
+    return value + n, 4
+
+
+@triton.jit(noinline=True)
+def classify_apart(value, n):
+    return classify(value, n)
+
+
+@triton.jit
+def called_in_a_loop_kernel(x, out, kinds, n, BLOCK: tl.constexpr):
+    for i in range(BLOCK):
+        value, kind = classify(tl.load(x + i), n)
+        again, other = classify_apart(value, n)
+        tl.store(out + i, again)
+        tl.store(kinds + i, kind * 10 + other)
+
+
+def test_early_returns_of_functions_called_in_a_loop():
+    def expected(value, n):
+        if value > 1:
+            if n > 5:
+                return value * 2, 1
+            value += 10
+        elif value < -1:
+            return -value, 2
+        return (value - 0.5, 3) if n == 3 else (value + n, 4)
+
+    x = (RANDOM.standard_normal(16) * 2).astype(np.float32)
+    for n in (3, 4, 9):
+        arrays = {"x": x, "out": np.full(16, 99, np.float32), "kinds": np.full(16, 99, np.int32), "n": n}
+        result = run(called_in_a_loop_kernel, arrays, {"BLOCK": 16})
+        first = [expected(float(value), n) for value in x]
+        second = [expected(value, n) for value, _ in first]
+        np.testing.assert_allclose(result["out"], [value for value, _ in second], rtol=1e-5)
+        np.testing.assert_array_equal(result["kinds"], [a[1] * 10 + b[1] for a, b in zip(first, second, strict=True)])

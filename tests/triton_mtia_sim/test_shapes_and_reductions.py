@@ -277,3 +277,52 @@ def assembly_kernel(x):
 def test_an_unknown_operation_is_refused_with_its_line():
     with pytest.raises(Unimplemented, match=r"test_shapes_and_reductions.py:\d+: tt.elementwise_inline_asm: .*; "):
         build(assembly_kernel, {"x": np.zeros(1, np.int32)}, {})
+
+
+@triton.jit
+def checked_add(a, b):
+    if a > 0:
+        tl.device_assert(b < 100, "too large")
+    return a + b
+
+
+@triton.jit(debug=True)
+def checked_reduction_kernel(x, out, scanned, BLOCK: tl.constexpr):
+    offsets = tl.arange(0, BLOCK)
+    tile = tl.load(x + offsets)
+    tl.store(out, tl.reduce(tile, 0, checked_add))
+    tl.store(scanned + offsets, tl.associative_scan(tile, 0, checked_add))
+
+
+def test_assertions_of_combiners():
+    for x, fails in ((np.full(8, -200), False), (np.arange(8), False), (np.array([1, 1, 1, 1, 1, 1, 1, 100]), True)):
+        x = x.astype(np.int32)
+        arrays = {"x": x, "out": np.full(1, 7, np.int32), "scanned": np.full(8, 7, np.int32)}
+        if fails:
+            with pytest.raises(Exception, match="too large"):
+                run(checked_reduction_kernel, arrays, {"BLOCK": 8}, options={"debug": True})
+        else:
+            result = run(checked_reduction_kernel, arrays, {"BLOCK": 8}, options={"debug": True})
+            assert result["out"][0] == x.sum()
+            np.testing.assert_array_equal(result["scanned"], x.cumsum())
+
+
+@triton.jit(debug=True)
+def overflow_kernel(x, out):
+    tl.store(out, tl.load(x) + tl.load(x + 1))
+    tl.store(out + 1, tl.load(x) * tl.load(x + 1))
+    tl.store(out + 2, tl.load(x) - tl.load(x + 1))
+
+
+def test_overflow_is_an_assertion_under_debug():
+    for a, b, fails in ((5, -7, False), (2**31 - 1, 1, True), (1 << 20, 1 << 12, True), (-(2**31), 1, True)):
+        arrays = {"x": np.array([a, b], np.int32), "out": np.full(3, 7, np.int32)}
+        assert run(overflow_kernel, arrays, {}, options={"debug": False})["out"][0] == np.int32(
+            (a + b + 2**31) % 2**32 - 2**31
+        )
+        if fails:
+            with pytest.raises(Exception, match="overflow"):
+                run(overflow_kernel, arrays, {}, options={"debug": True})
+        else:
+            result = run(overflow_kernel, arrays, {}, options={"debug": True})["out"]
+            assert result.tolist() == [a + b, a * b, a - b]

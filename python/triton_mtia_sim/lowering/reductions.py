@@ -29,8 +29,10 @@ _BOOLEAN = {6: 14, 7: 12, 9: 13, 11: 12}
 _BETTER = {(True, 2): 2, (True, 4): 3, (False, 4): 8, (False, 8): 9, (False, 2): 10, (False, 6): 11}
 
 
-def _without_assertions(block: Block) -> list[Operation]:
-    """A combiner's operations that its result depends on."""
+def _needed(block: Block) -> list[Operation]:
+    """A combiner's operations that its result depends on; none of a combiner with effects, which runs as it stands."""
+    if any(not operation.results for operation in block.operations[:-1]):
+        return []
     wanted: set[Value] = set(block.terminator.operands)
     result = []
     for operation in reversed(block.operations[:-1]):
@@ -42,7 +44,7 @@ def _without_assertions(block: Block) -> list[Operation]:
 
 def simple_kind(block: Block, dtype: DType) -> int | None:
     """Kind of a combiner of one operation on its two arguments."""
-    operations = _without_assertions(block)
+    operations = _needed(block)
     if len(operations) != 1 or len(block.arguments) != 2 or operations[0].name not in KINDS:
         return None
     if set(operations[0].operands) != set(block.arguments) or block.terminator.operands != operations[0].results:
@@ -53,7 +55,7 @@ def simple_kind(block: Block, dtype: DType) -> int | None:
 
 def index_kind(block: Block) -> tuple[int, int] | None:
     """(kind, ties go to the lower index) of an argmax or argmin combiner as triton.language writes it."""
-    operations = _without_assertions(block)
+    operations = _needed(block)
     if len(block.arguments) != 4 or len(block.terminator.operands) != 2:
         return None
     value, index, other_value, other_index = block.arguments

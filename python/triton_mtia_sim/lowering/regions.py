@@ -15,17 +15,18 @@ from triton_mtia_sim.lowering.site import Environment, Site
 class RegionRun:
     """One evaluation of a region at a site."""
 
-    def __init__(self, site: Site, region: Region) -> None:
+    def __init__(self, site: Site, region: Region, condition: Register | None = None) -> None:
         self.site = site
         self.region = region
         self.environment: Environment = dict(site.environment or {})
         self.results: list[Register] | None = None
+        self.condition = condition  # where the region runs at all
         # Way into a block: (condition or None for always, operands).
         self.ways: dict[Block, list[tuple[Register | None, list[Register]]]] = {}
 
     def run(self, arguments: Sequence[Register]) -> list[Register]:
         """Results of the region; every block runs, and where ways meet the one that was taken is selected."""
-        self.ways[self.region.blocks[0]] = [(None, list(arguments))]
+        self.ways[self.region.blocks[0]] = [(self.condition, list(arguments))]
         for block in self.region.blocks:
             self.block(block)
         assert self.results is not None
@@ -38,15 +39,14 @@ class RegionRun:
             values = [self.select(other, b, a) for a, b in zip(values, others, strict=True)]
             condition = self.either(condition, other)
         self.environment.update(zip(block.arguments, values, strict=True))
-        self.operations(block)
+        self.operations(block, condition)
         terminator = block.terminator
         if terminator.name == "cf.br":
             self.enter(terminator, 0, condition)
         elif terminator.name == "cf.cond_br":
             test = self.value(terminator, 0)
-            inverse = self.site.elementwise("xor_i", [test, self.site.builder.integer(1, DType.I1)], DType.I1)
             self.enter(terminator, 0, self.both(condition, test))
-            self.enter(terminator, 1, self.both(condition, inverse))
+            self.enter(terminator, 1, self.both(condition, self.inverse(test)))
         else:
             made = [self.value(terminator, index) for index in range(len(terminator.operands))]
             if self.results is not None:
@@ -58,12 +58,13 @@ class RegionRun:
         values = [self.lookup(operand) for operand in operands]
         self.ways.setdefault(target, []).append((condition, values))
 
-    def operations(self, block: Block) -> None:
+    def operations(self, block: Block, condition: Register | None) -> None:
         for operation in block.operations[:-1]:
-            if not operation.results:
-                continue  # an assertion inside a combiner
+            if operation.name == "tt.assert":
+                self.assertion(operation, condition)
+                continue
             if operation.name == "scf.if":
-                results: Sequence[Register] = self.branch(operation)
+                results: Sequence[Register] = self.branch(operation, condition)
             else:
                 lowering = PURE.get(operation.name)
                 if lowering is None:
@@ -73,11 +74,25 @@ class RegionRun:
                 results = [made] if isinstance(made, Register) else made
             self.environment.update(zip(operation.results, results, strict=True))
 
-    def branch(self, operation: Operation) -> list[Register]:
+    def branch(self, operation: Operation, outer: Register | None) -> list[Register]:
         condition = self.value(operation, 0)
         inner = Site(self.site.kernel, operation, self.site.bucket, self.environment)
-        then, other = (RegionRun(inner, region).run(()) for region in operation.regions)
-        return [self.select(condition, a, b) for a, b in zip(then, other, strict=True)]
+        ways = [self.both(outer, condition), self.both(outer, self.inverse(condition))]
+        made = [
+            RegionRun(inner, region, way).run(())
+            for region, way in zip(operation.regions, ways, strict=True)
+            if region.blocks
+        ]
+        return [self.select(condition, a, b) for a, b in zip(*made, strict=True)] if operation.results else []
+
+    def assertion(self, operation: Operation, condition: Register | None) -> None:
+        """Holds wherever control would come by; elsewhere it says nothing."""
+        if self.site.kernel.options.enable_assertions:
+            holds = self.value(operation, 0)
+            if condition is not None:
+                holds = self.site.elementwise("or_i", [holds, self.inverse(condition)], DType.I1)
+            message = self.site.kernel.string(operation.attributes.get("message", ""))
+            self.site.emit("assert_", [], [holds, None], (message,))
 
     def value(self, operation: Operation, index: int) -> Register:
         return self.lookup(operation.operands[index])
@@ -93,6 +108,9 @@ class RegionRun:
 
     def both(self, a: Register | None, b: Register) -> Register:
         return b if a is None else self.site.elementwise("and_i", [a, b], DType.I1)
+
+    def inverse(self, a: Register) -> Register:
+        return self.site.elementwise("xor_i", [a, self.site.builder.integer(1, DType.I1)], DType.I1)
 
     def either(self, a: Register | None, b: Register | None) -> Register | None:
         return None if a is None or b is None else self.site.elementwise("or_i", [a, b], DType.I1)
