@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Benchmarks of a torch device against CPU torch with as many threads: results checked, then timed in turn.
 
-python benchmarks/run.py [--suite llama|kernels|launch] [--json FILE]
+python benchmarks/run.py [--suite llama|kernels|launch|triton] [--json FILE]
 """
 
 import argparse
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from suites.report import Row
 
-SUITES = ("llama", "kernels", "launch")
+SUITES = ("llama", "kernels", "launch", "triton")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -30,20 +30,28 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of the device and of CPU torch")
     parser.add_argument("--seconds", type=float, default=20.0, help="longest time for the samples of a case")
     parser.add_argument(
+        "--tutorials", type=Path, metavar="DIR", help="suite triton: Triton's python/tutorials, to measure theirs too"
+    )
+    parser.add_argument(
         "--clock", default="wall", choices=("wall", "processor"), help="processor: CPU time, for a busy machine"
     )
     return parser.parse_args()
 
 
-def rows_of(
-    suite: str, device: "torch.device", only: str, seconds: float, clock: str
-) -> Iterator[tuple["Row | str", str]]:
+def rows_of(suite: str, device: "torch.device", arguments: argparse.Namespace) -> Iterator[tuple["Row | str", str]]:
     """Rows of a suite as they are measured; a case that fails gives its name and what went wrong."""
     from suites import kernels, launch, training
     from suites.measure import measure
 
-    if suite == "launch":
-        for name, measurements in launch.measurements(device):
+    only, seconds, clock = arguments.only, arguments.seconds, arguments.clock
+    if suite in ("launch", "triton"):
+        if suite == "launch":
+            listed = launch.measurements(device)
+        else:
+            from suites import triton_suite
+
+            listed = triton_suite.measurements(device, arguments.tutorials, seconds, clock)
+        for name, measurements in listed:
             if only in name:
                 try:
                     yield from measurements()
@@ -72,7 +80,7 @@ def main() -> int:
     rows, failures = [], []
     print(f"{device}, CPU torch {torch.__version__}, {arguments.threads} threads each\n{TABLE_HEADER}", flush=True)
     for suite in SUITES if arguments.suite is None else (arguments.suite,):
-        for row, note in rows_of(suite, device, arguments.only, arguments.seconds, arguments.clock):
+        for row, note in rows_of(suite, device, arguments):
             if isinstance(row, str):
                 failures.append(row)
                 print(f"{row} FAILED: {note}", flush=True)

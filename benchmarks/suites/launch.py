@@ -65,7 +65,7 @@ def add_one(device: torch.device) -> tuple[Row, str]:
 
 def triton_launch(device: torch.device) -> tuple[Row, str]:
     """A @triton.jit kernel of a user, launched from Python; the CPU has no counterpart."""
-    from .triton_kernel import add_vectors
+    from .triton_kernels import add_vectors
 
     first, second = (torch.randn(1024, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
     inputs, out = (first.to(device), second.to(device)), torch.full((1024,), float("nan"), device=device)

@@ -10,7 +10,7 @@ class Row:
     """One measurement; what was not measured is None.
 
     Times are medians for one call: `host_ms` of the device as the host's clock sees it, `cpu_ms` of CPU torch,
-    `chip_us` in the chip's account. `roofline` is the least chip time that FLOPs and DRAM bytes of the case allow
+    `chip_us` in the chip's account, `interpreter_ms` of the same kernel under Triton's interpreter. `roofline` is the least chip time that FLOPs and DRAM bytes of the case allow
     over the chip time.
     """
 
@@ -24,6 +24,7 @@ class Row:
     chip_us: float | None = None
     roofline: float | None = None
     joules: float | None = None
+    interpreter_ms: float | None = None
 
 
 def write_rows(path: Path, rows: list[Row]) -> None:

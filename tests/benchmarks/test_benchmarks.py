@@ -17,6 +17,7 @@ from suites.measure import Case, Sample, WrongResultError, check, measure, undis
 from suites.report import Row  # noqa: E402
 
 KEYS = {"suite", "name", "dtype", "shape", "host_ms", "cpu_ms", "host_ratio", "chip_us", "roofline", "joules"}
+KEYS |= {"interpreter_ms"}
 
 
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
