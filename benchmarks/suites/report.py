@@ -10,8 +10,8 @@ class Row:
     """One measurement; what was not measured is None.
 
     Times are medians for one call: `host_ms` of the device as the host's clock sees it, `cpu_ms` of CPU torch,
-    `chip_us` in the chip's account, `interpreter_ms` of the same kernel under Triton's interpreter. `roofline` is the least chip time that FLOPs and DRAM bytes of the case allow
-    over the chip time.
+    `interpreter_ms` of the same kernel under Triton's interpreter, `chip_us` in the chip's account. `roofline` is the
+    least chip time that FLOPs and DRAM bytes of the case allow over the chip time.
     """
 
     suite: str
