@@ -1,4 +1,4 @@
-// resize_ and set_ of device tensors.
+// resize_ and set_ of device tensors, and which tensors may take each other's place (x.data = y, Module.to).
 #include "torch_backend/storage.h"
 
 #include <ATen/EmptyTensor.h>
@@ -92,6 +92,15 @@ at::Tensor& set_empty(at::Tensor& result) {
   return set_storage_offset(result, std::move(storage), 0, {0}, {});
 }
 
+// TensorImpl lists the backends that share its plain implementation with the CPU; PrivateUse1 does too but is not
+// listed.
+bool may_replace(const at::Tensor& self, const at::Tensor& from) {
+  const auto plain = [](const at::Tensor& tensor) {
+    return tensor.layout() == at::kStrided && (tensor.is_cpu() || tensor.is_privateuseone());
+  };
+  return plain(self) && plain(from);
+}
+
 }  // namespace
 
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
@@ -100,6 +109,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("set_.source_Storage_storage_offset", TORCH_FN(set_storage_offset));
   library.impl("set_.source_Tensor", TORCH_FN(set_tensor));
   library.impl("set_", TORCH_FN(set_empty));
+  library.impl("_has_compatible_shallow_copy_type", TORCH_FN(may_replace));
 }
 
 }  // namespace mtia::torch_backend

@@ -6,6 +6,8 @@ def _autoload() -> None:
     """Called at the end of ``import torch``; everything happens when the package is imported."""
 
 
+import importlib  # noqa: E402
+
 import torch  # noqa: E402
 
 from mtia_sim._registration import is_built  # noqa: E402
@@ -47,7 +49,6 @@ if is_built():
         reset_peak_memory_stats,
         snapshot,
     )
-    from mtia_sim.module_conversion import install as keep_parameters_when_modules_move
     from mtia_sim.random import (
         default_generators,
         get_rng_state,
@@ -71,9 +72,12 @@ if is_built():
     )
 
     def __getattr__(name: str) -> object:
-        """`_initialized`, as torch.cuda has it: activation checkpointing saves the generators only where it is true."""
+        """Computed attributes: `_initialized`, as torch.cuda has it (activation checkpointing saves the generators only
+        where it is true), and what Inductor asks for when it compiles its first graph."""
         if name == "_initialized":
             return is_initialized()
+        if name in ("Scheduling", "PythonWrapperCodegen", "CppWrapperCodegen", "WrapperFxCodegen"):
+            return getattr(importlib.import_module("mtia_sim.compilation"), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     _exchange_device = exchange_device
@@ -138,4 +142,3 @@ if is_built():
     ]
 
     register(torch, __name__)
-    keep_parameters_when_modules_move()

@@ -1,4 +1,5 @@
-"""Module.to between CPU and device: parameters stay the same objects, tied ones tied, even where someone holds one."""
+"""Module.to between CPU and device: parameters stay the same objects, tied ones tied, even where someone holds one.
+And what carries it: assignments to .data across devices."""
 
 import weakref
 
@@ -65,3 +66,20 @@ def test_conversions_on_the_cpu_are_left_alone() -> None:
 def test_meta_modules_are_materialised() -> None:
     model = nn.Linear(2, 3, device="meta").to_empty(device="mtia_sim")
     assert model.weight.device.type == "mtia_sim"
+
+
+def test_data_of_a_parameter_is_replaced_across_devices() -> None:
+    values = torch.arange(6.0).reshape(2, 3)
+    parameter = nn.Parameter(torch.zeros(4))
+    for place in ("mtia_sim", "cpu"):
+        parameter.data = values.to(place)
+        parameter.grad = None
+        (parameter * parameter).sum().backward()
+        assert parameter.grad is not None and parameter.grad.device.type == place
+        assert torch.equal(parameter.grad.cpu(), 2 * values)
+
+
+def test_a_tensor_of_another_layout_is_no_replacement() -> None:
+    parameter = nn.Parameter(torch.zeros(2, device="mtia_sim"))
+    with pytest.raises(RuntimeError, match="incompatible tensor type"):
+        parameter.data = torch.zeros(2).to_sparse()

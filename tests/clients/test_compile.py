@@ -1,0 +1,96 @@
+"""torch.compile on device tensors: Inductor's kernels for a Llama's forward and backward, against eager CPU torch."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+
+from examples.llama.model import Llama
+from examples.llama.sizes import Size
+
+VOCABULARY = 97
+TINY = Size(hidden=64, layers=1, heads=4, key_value_heads=2, intermediate=176, tied_head=True, learning_rate=1e-3)
+
+
+@pytest.fixture(autouse=True)
+def compiled_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No graph of another test or run, and no pool of processes, which would import torch again."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    with torch._inductor.config.patch(compile_threads=1):
+        yield
+    torch._dynamo.reset()
+
+
+def tokens(batch: int, length: int, seed: int = 0) -> Tensor:
+    return torch.randint(VOCABULARY, (batch, length), generator=torch.Generator().manual_seed(seed))
+
+
+def loss_of(model: Llama, inputs: Tensor, targets: Tensor) -> Tensor:
+    return functional.cross_entropy(model(inputs).float().flatten(0, 1), targets.flatten())
+
+
+def relative_error(got: Tensor, wanted: Tensor) -> float:
+    return float((got.detach().cpu().double() - wanted.double()).norm() / wanted.double().norm())
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 2e-6), (torch.bfloat16, 2e-2)])
+def test_llama_forward_and_backward(device: torch.device, dtype: torch.dtype, bound: float) -> None:
+    torch.manual_seed(3)
+    reference = Llama(TINY, VOCABULARY, 64)
+    model = Llama(TINY, VOCABULARY, 64)
+    model.load_state_dict(reference.state_dict())
+    model.to(device, dtype)
+    inputs, targets = tokens(3, 37), tokens(3, 37, seed=1)
+    wanted = loss_of(reference, inputs, targets)
+    wanted.backward()
+    got = torch.compile(loss_of, fullgraph=True)(model, inputs.to(device), targets.to(device))
+    got.backward()
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+    assert relative_error(got, wanted.detach()) < bound
+    gradients = dict(model.named_parameters())
+    for name, parameter in reference.named_parameters():
+        assert relative_error(gradients[name].grad, parameter.grad) < bound, name
+    assert not torch.mtia_sim.fallbacks()
+
+
+def test_shapes_that_change_compile_once(device: torch.device) -> None:
+    model = Llama(TINY, VOCABULARY, 64)
+    on_device = Llama(TINY, VOCABULARY, 64)
+    on_device.load_state_dict(model.state_dict())
+    compiled = torch.compile(on_device.to(device).forward, dynamic=True)
+    for batch, length in ((2, 19), (3, 33), (5, 8)):
+        inputs = tokens(batch, length)
+        with torch.no_grad():
+            assert relative_error(compiled(inputs.to(device)), model(inputs)) < 2e-6
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+
+
+def test_what_llama_lacks(device: torch.device) -> None:
+    """Scans, argmax, scatter with atomics, random numbers, several outputs, integers, a scalar of the host."""
+
+    def function(x: Tensor, indices: Tensor, factor: Tensor) -> tuple[Tensor, ...]:
+        kept = functional.dropout(x, 0.5, training=True)
+        return (
+            torch.cumsum(x.sigmoid(), 1),
+            x.argmax(1),
+            torch.zeros(11, x.shape[1], device=x.device).index_add(0, indices, x),
+            torch.var_mean(x, 0)[0],
+            (indices // 3) % 5 - (indices >> 1),
+            x * factor,
+            torch.where(kept == 0, 0.5, x / kept).mean(),
+        )
+
+    x = torch.randn(70, 130, generator=torch.Generator().manual_seed(1))
+    indices = torch.randint(11, (70,), generator=torch.Generator().manual_seed(2))
+    factor = torch.tensor(1.5)
+    got = torch.compile(function)(x.to(device), indices.to(device), factor)
+    wanted = function(x, indices, factor)
+    for index, (one, other) in enumerate(zip(got[:-1], wanted[:-1], strict=True)):
+        torch.testing.assert_close(one.cpu(), other, rtol=1e-5, atol=1e-5, msg=lambda text, i=index: f"{i}: {text}")
+    # A value kept is doubled, x / kept is then 1/2 as well; other seeds, the same numbers.
+    torch.testing.assert_close(got[-1].cpu(), torch.tensor(0.5))

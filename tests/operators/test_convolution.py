@@ -1,0 +1,38 @@
+"""Convolutions, transposed ones too, with their gradients."""
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests.operators.comparison import compare, random_tensor
+
+CASES: list[tuple[tuple[int, ...], int, dict[str, Any]]] = [
+    ((2, 3, 11), 4, {"kernel": (3,)}),
+    ((2, 3, 9, 7), 5, {"kernel": (1, 1)}),
+    ((3, 4, 9, 7), 6, {"kernel": (3, 2), "stride": (2, 1), "padding": (1, 2)}),
+    ((1, 6, 10, 12), 9, {"kernel": (3, 3), "dilation": (2, 3), "padding": 2, "groups": 3}),
+    ((2, 4, 5, 6, 7), 2, {"kernel": (2, 3, 2), "stride": 2, "padding": 1}),
+]
+
+
+@pytest.mark.parametrize(("shape", "channels", "options"), CASES)
+@pytest.mark.parametrize("transposed", [False, True], ids=["forward", "transposed"])
+def test_convolution(shape: tuple[int, ...], channels: int, options: dict[str, Any], transposed: bool) -> None:
+    more = dict(options)
+    kernel, groups = more.pop("kernel"), more.get("groups", 1)
+    name = f"conv{'_transpose' if transposed else ''}{len(kernel)}d"
+    shapes = (shape[1], channels // groups) if transposed else (channels, shape[1] // groups)
+    weight, bias = random_tensor(*shapes, *kernel), random_tensor(channels)
+    if transposed and more.get("stride", 1) != 1:
+        stride = more["stride"]
+        more["output_padding"] = int(stride > 1) if isinstance(stride, int) else tuple(int(each > 1) for each in stride)
+    compare(lambda x, w, b: getattr(F, name)(x, w, b, **more), random_tensor(*shape), weight, bias, gradients=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_dtypes_without_bias_and_a_strided_input(dtype: torch.dtype) -> None:
+    weight = random_tensor(4, 3, 3, 3, dtype=dtype)
+    x = random_tensor(8, 7, 3, 2, dtype=dtype)
+    compare(lambda t, w: F.conv2d(t.permute(3, 2, 0, 1), w, padding=1), x, weight, gradients=True)
