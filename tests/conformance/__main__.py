@@ -8,6 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -49,18 +50,22 @@ def _commit() -> str:
     return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
-def _facts(suite: Suite, options: argparse.Namespace) -> dict[str, str]:
+def _facts(suite: Suite, source: Path, options: argparse.Namespace) -> dict[str, str]:
     changes = [
         *([" ".join(suite.options)] if suite.options else []),
         *(f"{name}() -> mtia_sim" for name in suite.returns),
     ]
     changes += [f'device "{name}" in torch calls -> mtia_sim' for name in suite.redirect]
-    words = [word for word in sys.argv[1:] if word]
+    changes += [f"{name} -> {other}" for name, other in suite.replace]
+    words = [suite.name, "--src", str(source)]
+    for name, chosen in (("select", options.select), ("timeout", options.timeout)):
+        words += [f"--{name}", str(chosen)] if chosen else []
+    words += ["--every", str(options.every)] if options.every > 1 else []
+    words += ["--files", *options.files] if options.files else []
     return {
         "Command": f"`python -m tests.conformance {shlex.join(words)}`",
         "Date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "Versions": f"mtia_sim {_commit()}, "
-        + ", ".join(map(_version, ("torch", "triton", "liger-kernel", "transformers"))),
+        "Versions": ", ".join(map(_version, ("torch", "triton", "liger-kernel", "transformers"))),
         "Chip": os.environ.get("MTIA_SIM_CHIP", "mtia300"),
         "Changed in the suite": "; ".join(changes) or "nothing",
     }
@@ -91,13 +96,15 @@ def main() -> int:
         "suite": suite.name,
         "title": suite.title,
         "source": str(run.source),
-        "facts": old["facts"] if options.report else _facts(suite, options),
+        "facts": old["facts"] if options.report else _facts(suite, run.source, options),
         "cases": old["cases"],
     }
     target = options.json or options.failed
 
+    commit = _commit()
+
     def keep(cases: dict[str, Result]) -> None:
-        results["cases"].update(cases)
+        results["cases"].update({case: {**result, "commit": commit} for case, result in cases.items()})
         if target is not None:
             part = target.with_suffix(".part")
             part.write_text(json.dumps(results, indent=0))
@@ -115,6 +122,8 @@ def main() -> int:
             keep(broken)
             chosen = {name: [case for case in cases if case not in results["cases"]] for name, cases in chosen.items()}
         run.run(chosen, keep)
+    commits = Counter(result.get("commit", "unknown") for result in results["cases"].values())
+    results["facts"]["Run at"] = ", ".join(f"{name} ({count} cases)" for name, count in commits.most_common())
     tables = report.tabulate(results["cases"], run.root)
     print("\n".join([*report.file_table(tables), "", *report.reason_table(tables)]))
     if options.markdown:

@@ -136,6 +136,7 @@ class Run:
                 "device": DEVICE,
                 "returns": self.suite.returns,
                 "redirect": self.suite.redirect,
+                "replace": self.suite.replace,
                 "scripts": [Path(name).name] if self.suite.scripts and is_script(self.root / name) else [],
                 "benchmark_points": self.suite.benchmark_points,
                 "timeout_s": timeout_s,

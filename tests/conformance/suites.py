@@ -13,11 +13,12 @@ class Suite:
     title: str
     folder: str
     files: tuple[str, ...]
-    # What changes the device: options of the tests' own conftest, functions that shall return the device's name, and
-    # devices that torch calls of the tests name as a literal and that are to mean ours.
+    # What changes the device: options of the tests' own conftest, functions that shall return the device's name,
+    # devices that torch calls of the tests name as a literal and that are to mean ours, and what stands for what.
     options: tuple[str, ...] = ()
     returns: tuple[str, ...] = ()
     redirect: tuple[str, ...] = ()
+    replace: tuple[tuple[str, str], ...] = ()
     python_path: tuple[str, ...] = ()  # folders of the source tree
     arguments: tuple[str, ...] = ()  # further arguments of pytest that do not concern the device
     scripts: bool = False  # files without test functions run as programs; one case a file
@@ -48,6 +49,9 @@ SUITES = {
             ),
             options=("--device", DEVICE),
             redirect=("cuda",),  # Triton's default_alloc_fn allocates on "cuda" whatever the device
+            replace=(
+                ("torch.cuda.device", "torch.mtia_sim.device"),
+            ),  # test_zero_strided_tensors selects its device so
             arguments=("--max-cases-per-test", "0"),
         ),
         Suite(

@@ -98,7 +98,7 @@ def test_tables(results: tuple[Path, dict[str, Result]]) -> None:
     assert row.counted == 9
     classes = {name: (reason.counts, len(reason.cases)) for name, reason in tables.reasons.items()}
     assert classes["crash of the process"] == (Counts.OURS, 1)
-    assert classes["hang"] == (Counts.OURS, 1)
+    assert classes["time limit of a case"] == (Counts.OURS, 1)
     assert classes["wrong result"] == (Counts.OURS, 1)
     assert classes["vendor: inspects ptx, amdgcn, llir or ttgir"] == (Counts.VENDOR, 1)
     assert "unclassed" not in classes

@@ -3,13 +3,14 @@
 It is loaded with ``-p`` into a process that runs somebody else's tests, so it stands alone in its folder. What it is to
 do is in the JSON file that the environment variable MTIA_SIM_CONFORMANCE names: ``journal`` (file of JSON lines,
 written as cases start and end), ``cases`` (node ids to run, or null for all), ``device``, ``returns``, ``redirect``,
-``scripts``, ``benchmark_points``, ``timeout_s``.
+``replace``, ``scripts``, ``benchmark_points``, ``timeout_s``.
 """
 
 import faulthandler
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import sys
 import time
@@ -67,6 +68,9 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in SETTINGS["returns"]:
         module, attribute = name.rsplit(".", 1)
         setattr(importlib.import_module(module), attribute, lambda *args, **kwargs: device)
+    for name, other in SETTINGS["replace"]:
+        module, attribute = name.rsplit(".", 1)
+        setattr(pkgutil.resolve_name(module), attribute, pkgutil.resolve_name(other))
     if SETTINGS["benchmark_points"]:
         _shorten_benchmarks(SETTINGS["benchmark_points"])
 
