@@ -1,4 +1,4 @@
-"""python -m tests.fuzz --cases N --seed S: random kernels on the device against numpy; prints and minimises failures."""
+"""python -m tests.fuzz --cases N --seed S: random kernels on the device against numpy; failures are made small."""
 
 import argparse
 import copy

@@ -19,7 +19,7 @@ from triton_mtia_sim.translate import translate
 
 GUARD = 256  # bytes around each buffer
 _ALIGNMENT = 64
-_NEGATIVE = "the remainder of a negative index"
+_NEGATIVE = "of a negative index addresses memory"
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Difference:
 
 
 def defined(kernel: Kernel) -> Outcome | None:
-    """Takes out what has no defined result, operation after operation, until the kernel runs; None where it never does."""
+    """Takes out what has no defined result, one operation at a time; None where the kernel never runs."""
     for _ in range(60):
         try:
             return interpret(kernel)

@@ -1,14 +1,16 @@
 """Closed forms of index, pointer and mask tensors: what a DMA descriptor can say."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from triton_mtia_sim.lowering.machine import Register
 
 
 @dataclass(frozen=True)
-class Term:
-    """Contribution of one dimension: stride * coordinate, where coordinate is i, or (start + i) mod wrap."""
+class Piece:
+    """`size` consecutive steps i of a dimension: adds stride * i, or stride * ((start + i) mod wrap)."""
 
+    size: int
     stride: Register
     start: Register | None = None
     wrap: Register | None = None
@@ -18,20 +20,47 @@ class Term:
         return self.stride.bits == 0
 
 
+Dimension = tuple[Piece, ...]  # outermost first; the sizes multiply to the dimension's
+
+
+@dataclass(frozen=True)
+class Check:
+    """What has to hold for a form to be right: low <= form <= high where the access is active; None is known to hold.
+
+    An index that `may_wrap` is one that a tensor's own bounds keep from wrapping; other checks have to be made.
+    """
+
+    form: "Affine"
+    low: int | None
+    high: int | None
+    may_wrap: bool = False
+
+
 @dataclass(frozen=True)
 class Affine:
-    """An integer tensor: offset + the sum of its terms; all registers are I64 scalars."""
+    """An integer tensor: offset + the sum of its pieces; all registers are I64 scalars."""
 
     offset: Register
-    terms: tuple[Term, ...]
+    dimensions: tuple[Dimension, ...]
+    checks: tuple[Check, ...] = ()
 
     @property
     def is_uniform(self) -> bool:
         """Whether all elements are equal."""
-        return all(term.is_zero for term in self.terms)
+        return all(piece.is_zero for dimension in self.dimensions for piece in dimension)
 
-    def with_terms(self, terms: tuple[Term, ...]) -> "Affine":
-        return replace(self, terms=terms)
+    def mapped(self, change: Callable[[tuple[Dimension, ...]], "tuple[Dimension, ...] | None"]) -> "Affine | None":
+        """The same numbers in another order or shape, the checks with them; None where `change` cannot."""
+        dimensions = change(self.dimensions)
+        if dimensions is None:
+            return None
+        checks = []
+        for check in self.checks:
+            form = check.form.mapped(change)
+            if form is None:
+                return None
+            checks.append(replace(check, form=form))
+        return Affine(self.offset, dimensions, tuple(checks))
 
 
 @dataclass(frozen=True)
@@ -61,8 +90,12 @@ class Bound:
 
 @dataclass(frozen=True)
 class Mask:
-    """A boolean tensor: all bounds hold, and all conditions (scalars), and all residuals (compact I1 tiles)."""
+    """A boolean tensor: all bounds hold, and all conditions (scalars), and all residuals (compact I1 tiles).
+
+    guards are scalars that have to hold for this form to be right, whatever the mask says.
+    """
 
     bounds: tuple[Bound, ...]
     conditions: tuple[Register, ...] = ()
     residuals: tuple[Register, ...] = field(default=())
+    guards: tuple[Register, ...] = field(default=())

@@ -3,9 +3,7 @@
 from typing import TYPE_CHECKING
 
 from mtia_core.dtypes import DType
-from triton_mtia_sim.analysis import index_algebra as algebra
-from triton_mtia_sim.analysis.forms import Affine, Bound, Mask
-from triton_mtia_sim.analysis.sign import is_non_negative
+from triton_mtia_sim.analysis.forms import Affine, Bound, Check, Mask
 from triton_mtia_sim.ir.operations import Operation, Value
 from triton_mtia_sim.ir.types import shape_of
 from triton_mtia_sim.lowering.machine import Register
@@ -14,6 +12,7 @@ if TYPE_CHECKING:
     from triton_mtia_sim.analysis.address import AddressAnalysis
 
 _SIGNED_OF = {6: 2, 7: 3, 8: 4, 9: 5}  # ult ule ugt uge
+_FAR = 1 << 60  # beyond any index of a tile
 _SWAPPED = {0: 0, 2: 4, 3: 5, 4: 2, 5: 3}
 
 
@@ -55,7 +54,8 @@ class MaskAnalysis:
     def both(self, a: Mask, b: Mask) -> Mask:
         """Conjunction."""
         bounds = tuple(self._intersect(x, y) for x, y in zip(a.bounds, b.bounds, strict=True))
-        return Mask(bounds, (*a.conditions, *b.conditions), (*a.residuals, *b.residuals))
+        guards = (*a.guards, *(guard for guard in b.guards if guard not in a.guards))
+        return Mask(bounds, (*a.conditions, *b.conditions), (*a.residuals, *b.residuals), guards)
 
     def _intersect(self, a: Bound, b: Bound) -> Bound:
         low = self.builder.maximum(a.low, b.low) if a.low and b.low else a.low or b.low
@@ -81,51 +81,99 @@ class MaskAnalysis:
                     conditions.append(
                         self.builder.scalar("compare_i", DType.I1, (bound.high, self.builder.integer(0)), (4,))
                     )
-            return Mask(tuple(moved), tuple(conditions), residuals)
+            return Mask(tuple(moved), tuple(conditions), residuals, source.guards)
         if operation.name == "tt.expand_dims":
             axis = operation.attributes["axis"]
             residuals = tuple(
                 self.builder.view(tile, (*tile.shape[:axis], 1, *tile.shape[axis:])) for tile in residuals
             )
-            return Mask((*bounds[:axis], Bound(), *bounds[axis:]), source.conditions, residuals)
+            return Mask((*bounds[:axis], Bound(), *bounds[axis:]), source.conditions, residuals, source.guards)
         if residuals:
             return None
         order = operation.attributes["order"]
-        return Mask(tuple(bounds[dimension] for dimension in order), source.conditions)
+        return Mask(tuple(bounds[dimension] for dimension in order), source.conditions, (), source.guards)
 
     def _comparison(self, operation: Operation) -> Mask | None:
-        left, right = (self.addresses.affine(operand) for operand in operation.operands)
+        left, right = (self.addresses.exact(operand) for operand in operation.operands)
         predicate = operation.attributes["predicate"]
         if left is None or right is None or predicate == 1:
             return None
         shape = shape_of(operation.operands[0].type)
+        algebra = self.addresses.algebra
         if predicate in _SIGNED_OF:
-            if not (self._never_negative(left) and self._never_negative(right)):
+            if algebra.span(left)[0] < 0 or algebra.span(right)[0] < 0:
                 return None
             predicate = _SIGNED_OF[predicate]
-        zero = self.builder.integer(0)
-        # Only the terms are subtracted here: the offsets meet in `edge`, in one instruction.
-        difference = algebra.add(
-            self.builder, Affine(zero, left.terms), algebra.negate(self.builder, Affine(zero, right.terms))
-        )
+        # Only the pieces are subtracted here: the offsets meet in `edge`, in one instruction.
+        zero = algebra.zero
+        difference = algebra.add(Affine(zero, left.dimensions), algebra.negate(Affine(zero, right.dimensions)))
         if difference is None:
             return None
-        moving = [dimension for dimension, term in enumerate(difference.terms) if not term.is_zero]
-        if len(moving) != 1:
+        moving = [
+            number for number, pieces in enumerate(difference.dimensions) if any(not piece.is_zero for piece in pieces)
+        ]
+        if len(moving) != 1 or len(difference.dimensions[moving[0]]) != 1:
             return None
-        term = difference.terms[moving[0]]
-        if term.wrap is not None or term.stride.bits not in (1, -1):
+        (piece,) = difference.dimensions[moving[0]]
+        if piece.wrap is not None or piece.stride.bits not in (1, -1):
             return None
-        if term.stride.bits == 1:  # i + left < right
-            edge = self.builder.subtract(right.offset, left.offset)
+        if piece.stride.bits == 1:  # i + left < right
+            edge = self._difference(right.offset, left.offset)
         else:  # left - i < right
             predicate = _SWAPPED[predicate]
-            edge = self.builder.subtract(left.offset, right.offset)
+            edge = self._difference(left.offset, right.offset)
+        guards = []
+        for check in (*left.checks, *right.checks):
+            guard = self.holds(check)
+            if guard is None:
+                return None
+            guards.append(guard)
         bound = self._bound(predicate, edge, shape[moving[0]])
-        return Mask(tuple(bound if dimension == moving[0] else Bound() for dimension in range(len(shape))))
+        bounds = tuple(bound if dimension == moving[0] else Bound() for dimension in range(len(shape)))
+        return Mask(bounds, (), (), tuple(guards))
 
-    def _never_negative(self, form: Affine) -> bool:
-        return is_non_negative(form.offset) and all(is_non_negative(term.stride) for term in form.terms)
+    def _difference(self, a: Register, b: Register) -> Register:
+        """a - b, kept well inside 64 bits: no index of a tile reaches the clamp."""
+        ranges = self.addresses.ranges
+        (low, high), (least, most) = ranges.interval(a), ranges.interval(b)
+        if low - most > -_FAR and high - least < _FAR:
+            return self.builder.subtract(a, b)
+        builder = self.builder
+        near = builder.subtract(a, b)
+        # It has overflowed where a and b differ in sign and the difference has not a's.
+        flipped = builder.scalar(
+            "and_i",
+            DType.I64,
+            (builder.scalar("xor_i", DType.I64, (a, b)), builder.scalar("xor_i", DType.I64, (a, near))),
+        )
+        overflows = builder.scalar("compare_i", DType.I1, (flipped, builder.integer(0)), (2,))
+        negative = builder.scalar("compare_i", DType.I1, (a, builder.integer(0)), (2,))
+        far = builder.scalar("select", DType.I64, (negative, builder.integer(-_FAR), builder.integer(_FAR)))
+        saturated = builder.scalar("select", DType.I64, (overflows, far, near))
+        return builder.maximum(builder.minimum(saturated, builder.integer(_FAR)), builder.integer(-_FAR))
+
+    def holds(self, check: Check) -> Register | None:
+        """Whether a check holds for every element, as a scalar; None where its form has a wrap."""
+        builder, ranges = self.builder, self.addresses.ranges
+        low = high = check.form.offset
+        for dimension in check.form.dimensions:
+            for piece in dimension:
+                if piece.is_zero:
+                    continue
+                if piece.wrap is not None:
+                    return None
+                last = builder.multiply(piece.stride, builder.integer(piece.size - 1))
+                least, most = ranges.interval(last)
+                zero = builder.integer(0)
+                low = builder.add(low, last if most <= 0 else zero if least >= 0 else builder.minimum(last, zero))
+                high = builder.add(high, last if least >= 0 else zero if most <= 0 else builder.maximum(last, zero))
+        result = builder.integer(1, DType.I1)
+        if check.low is not None and ranges.interval(low)[0] < check.low:
+            result = builder.scalar("compare_i", DType.I1, (low, builder.integer(check.low)), (5,))
+        if check.high is not None and ranges.interval(high)[1] > check.high:
+            below = builder.scalar("compare_i", DType.I1, (high, builder.integer(check.high)), (3,))
+            result = builder.both(result, below)
+        return result
 
     def _bound(self, predicate: int, edge: Register, size: int) -> Bound:
         """Bounds of i where `i predicate edge`."""

@@ -127,13 +127,13 @@ class ControlFlow:
             kernel.registers[value] = register
         return self.indices[loop]
 
-    def carry_scalar(self, loop: Operation, key: object) -> Carried:
-        """A carried I64 scalar that the address analysis adds to a for loop; the caller fills its sources."""
-        return self._carried(loop, key, DType.I64, (), self.kernel.start[loop.regions[0].block], 2)
+    def carry_scalar(self, way: "Ways", key: object) -> Carried:
+        """A carried I64 scalar that the address analysis adds; the caller fills its sources."""
+        return self._carried(way.owner, key, DType.I64, (), way.home, len(way.sources))
 
-    def forget(self, loop: Operation, key: object) -> None:
+    def forget(self, way: "Ways", key: object) -> None:
         """Takes a carried scalar back."""
-        del self.carried[loop][key]
+        self.carried[way.owner].pop(key, None)
 
     def _carried(
         self, owner: Operation | Block, key: object, dtype: DType, shape: Shape, home: Bucket, ways: int

@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mtia_core.dtypes import DType
-from triton_mtia_sim.analysis.address import AddressAnalysis
+from triton_mtia_sim.analysis.address import AddressAnalysis, EffectInSpeculation
 from triton_mtia_sim.errors import UnsupportedOperation
 from triton_mtia_sim.ir.operations import Block, Operation, Value
 from triton_mtia_sim.ir.types import DescriptorType, PointerType, ScalarType, Type, element_of, shape_of
 from triton_mtia_sim.lowering.builder import Builder
 from triton_mtia_sim.lowering.control_flow import ControlFlow
-from triton_mtia_sim.lowering.machine import Bucket, Register
+from triton_mtia_sim.lowering.machine import Bucket, Code, Register
 from triton_mtia_sim.lowering.registry import CONTROL_FLOW, EFFECTS, PURE
 from triton_mtia_sim.lowering.site import Site, element_dtype
 
@@ -48,7 +48,9 @@ class KernelLowering:
         self.pending: list[Callable[[], None]] = []
         self.effects: dict[Operation, Sequence[Register]] = {}
         self.strings: list[str] = []
-        self.guarded: set[Register] = set()  # starts of wraps that an assertion holds to be >= 0
+        self.asserted: list[tuple[Bucket, Code]] = []  # checks of accesses, in the order in which they were written
+        self.checked: set[tuple[Block | None, Register]] = set()
+        self.speculations = 0  # attempts of the address analysis that may still be undone
         self.arguments: list[KernelArgument] = []
         self.padding: dict[Value, Register] = {}
         self.control = ControlFlow(self)
@@ -141,11 +143,20 @@ class KernelLowering:
     def _effect(self, operation: Operation) -> None:
         """Lowers an effect once, even where an analysis that is later undone asked for its result first."""
         if operation not in self.effects:
+            if self.speculations:
+                raise EffectInSpeculation
             location, self.builder.location = self.builder.location, operation.location
             results = EFFECTS[operation.name](Site(self, operation, self.before[operation]))
             self.builder.location = location
             self.effects[operation] = results or ()
         self.bind(operation, self.effects[operation])
+
+    def _promise(self, number: int, register: Register) -> None:
+        """Takes down what the launch promises of an argument."""
+        promises = self.function.attributes.get("arg_attrs", [])
+        divisor = promises[number].get("tt.divisibility", 1) if number < len(promises) else 1
+        if isinstance(divisor, int) and divisor > 1 and register.dtype.is_integer:
+            self.addresses.ranges.divisors[register] = divisor
 
     def _declare_arguments(self, block: Block) -> None:
         for number, value in enumerate(block.arguments):
@@ -159,6 +170,7 @@ class KernelLowering:
                 self.registers[value], self.padding[value] = base, padding
             elif isinstance(element, ScalarType | PointerType) and not shape_of(value.type):
                 register = Register(self.dtype_of(value.type), (), self.builder.entry)
+                self._promise(number, register)
                 self.arguments.append(KernelArgument(name, isinstance(element, PointerType), register))
                 self.registers[value] = register
             else:
