@@ -177,7 +177,7 @@ class _Program:
         mask = operands[2].data if len(operands) > 2 and not swap else None
         _, memory, index, active = self.places(operation, mask)
         self.note(operation, memory, index[active], True, True)
-        old = np.zeros(index.shape, memory.contents.dtype)
+        old = np.zeros(index.shape, semantics.HOLDERS[operation.result.type.dtype])
         value = np.broadcast_to(operands[1].data, index.shape)
         desired = np.broadcast_to(operands[2].data, index.shape) if swap else value
         for place in np.ndindex(index.shape):
