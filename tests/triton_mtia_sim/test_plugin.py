@@ -148,3 +148,14 @@ def test_a_device_without_runtime_says_what_to_do(monkeypatch):
     monkeypatch.setattr(module, "_runtime", None)
     with pytest.raises(RuntimeError, match="import torch"):
         MtiaUtils().get_device_properties(0)
+
+
+@triton.jit
+def assembly_kernel(x, out):
+    value = tl.load(x)
+    tl.store(out, tl.inline_asm_elementwise("abs.s32 $0, $1;", "=r,r", [value], dtype=tl.int32, is_pure=True, pack=1))
+
+
+def test_inline_assembly_is_refused_with_its_line():
+    with pytest.raises(UnsupportedOperation, match=r"test_plugin.py:\d+: .*abs.s32 \$0, \$1;.*triton.language"):
+        compile_launch(assembly_kernel, {"x": "*i32", "out": "*i32"}, {})

@@ -1,4 +1,4 @@
-"""Assertions, prints and barriers."""
+"""Assertions, prints, barriers, and what is refused by name."""
 
 from triton_mtia_sim.lowering.registry import lowers_effect
 from triton_mtia_sim.lowering.site import Site
@@ -29,3 +29,13 @@ def barrier(site: Site) -> None:
 @lowers_effect("llvm.intr.assume")
 def assume(site: Site) -> None:
     """A promise that this compiler has no use for."""
+
+
+@lowers_effect("tt.elementwise_inline_asm")
+def inline_assembly(site: Site) -> None:
+    """Refused: it is written in one vendor's instruction set."""
+    text = str(site.attribute("asm_string", "")).strip().splitlines()
+    site.refuse(
+        f"inline assembly of another chip, `{text[0] if text else ''}`",
+        "write it in triton.language, and keep the assembly for the targets that triton.language.target_info names",
+    )
