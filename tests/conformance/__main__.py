@@ -53,7 +53,7 @@ def _commit() -> str:
 def _facts(suite: Suite, source: Path, options: argparse.Namespace) -> dict[str, str]:
     changes = [
         *([" ".join(suite.options)] if suite.options else []),
-        *(f"{name}() -> mtia_sim" for name in suite.returns),
+        *(f"{name}() -> {value}" for name, value in suite.returns),
     ]
     changes += [f'device "{name}" in torch calls -> mtia_sim' for name in suite.redirect]
     changes += [f"{name} -> {other}" for name, other in suite.replace]

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from mtia_core import chips
+
 DEVICE = "mtia_sim"
 
 
@@ -13,10 +15,11 @@ class Suite:
     title: str
     folder: str
     files: tuple[str, ...]
-    # What changes the device: options of the tests' own conftest, functions that shall return the device's name,
-    # devices that torch calls of the tests name as a literal and that are to mean ours, and what stands for what.
+    # What changes the device: options of the tests' own conftest, functions and what they shall return (the device's
+    # name, or what the device can do where they only know vendors), devices that torch calls of the tests name as a
+    # literal and that are to mean ours, and what stands for what.
     options: tuple[str, ...] = ()
-    returns: tuple[str, ...] = ()
+    returns: tuple[tuple[str, str | int | bool], ...] = ()
     redirect: tuple[str, ...] = ()
     replace: tuple[tuple[str, str], ...] = ()
     python_path: tuple[str, ...] = ()  # folders of the source tree
@@ -70,8 +73,11 @@ SUITES = {
             title="Liger-Kernel's own tests",
             folder="",
             files=("test/**/test_*.py",),
-            returns=("liger_kernel.utils.infer_device",),
-            redirect=("cuda",),
+            returns=(
+                ("liger_kernel.utils.infer_device", DEVICE),
+                ("liger_kernel.utils.get_total_gpu_memory", chips.load().dram_bytes >> 30),
+                ("test.utils.supports_bfloat16", True),
+            ),
             python_path=("src", "."),
             timeout_s=300,
             chunk=400,

@@ -59,15 +59,19 @@ def _shorten_benchmarks(points: int) -> None:
     triton.testing.Benchmark.__init__ = shortened
 
 
+def pytest_load_initial_conftests() -> None:
+    """Before the tests' own conftest, which may already copy the answers."""
+    for name, value in SETTINGS["returns"]:
+        module, attribute = name.rsplit(".", 1)
+        setattr(importlib.import_module(module), attribute, lambda *args, _value=value, **kwargs: _value)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     device = SETTINGS["device"]
     if SETTINGS["redirect"]:
         from mtia_sim_redirection import Redirection  # imports torch, which not every suite needs
 
         Redirection(SETTINGS["redirect"], device).__enter__()
-    for name in SETTINGS["returns"]:
-        module, attribute = name.rsplit(".", 1)
-        setattr(importlib.import_module(module), attribute, lambda *args, **kwargs: device)
     for name, other in SETTINGS["replace"]:
         module, attribute = name.rsplit(".", 1)
         setattr(pkgutil.resolve_name(module), attribute, pkgutil.resolve_name(other))
