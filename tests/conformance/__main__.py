@@ -112,15 +112,16 @@ def main() -> int:
 
     if not options.report:
         if options.failed:
-            chosen: dict[str, list[str]] = {}
-            for case, result in old["cases"].items():
-                if result["outcome"] == "failed" and result.get("stage") != "collection":
-                    if not run.files or Path(result["file"]).name in run.files:
-                        chosen.setdefault(result["file"], []).append(case)
+            chosen = [
+                case
+                for case, result in old["cases"].items()
+                if result["outcome"] == "failed" and result.get("stage") != "collection"
+                if not run.files or Path(result["file"]).name in run.files
+            ]
         else:
             chosen, broken = run.collect()
             keep(broken)
-            chosen = {name: [case for case in cases if case not in results["cases"]] for name, cases in chosen.items()}
+            chosen = [case for case in chosen if case not in results["cases"]]
         run.run(chosen, keep)
     commits = Counter(result.get("commit", "unknown") for result in results["cases"].values())
     results["facts"]["Run at"] = ", ".join(f"{name} ({count} cases)" for name, count in commits.most_common())

@@ -67,7 +67,11 @@ RULES: tuple[Rule, ...] = (
     # Failures of a process and of what a test asks of another vendor.
     Rule("crash of the process", r"^(killed by|exit )", _O),
     Rule("time limit of a case", r"^hang", _O),
-    Rule("test of a Triton front end that the installed Triton has not", r"topk\(\) got an unexpected keyword", _N),
+    Rule(
+        "test of a Triton front end that the installed Triton has not",
+        r"tl\.topk\([\s\S]*unexpected keyword argument .descending",
+        _N,
+    ),
     Rule("vendor: inspects ptx, amdgcn, llir or ttgir", r"KeyError: .*'(ptx|amdgcn|ttgir|llir|sass|cubin)'", _V),
     Rule(
         "vendor: float8 formats of AMD (e4b8, e5b16) and old NVIDIA (e4b15)",

@@ -1,5 +1,6 @@
 """Tables of a run: by file, and every failure and skip by its reason class."""
 
+import os
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -86,7 +87,8 @@ def _short(name: str) -> str:
 
 def file_table(tables: Tables) -> list[str]:
     """One line a file."""
-    rows = [[_short(name), *row.cells()] for name, row in tables.rows.items()]
+    folder = os.path.commonpath([str(Path(name).parent) for name in tables.rows]) if tables.rows else ""
+    rows = [[os.path.relpath(name, folder or "."), *row.cells()] for name, row in tables.rows.items()]
     return _lines(_FILE_HEAD, [*rows, ["all", *tables.total.cells()]])
 
 

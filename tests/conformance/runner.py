@@ -47,7 +47,8 @@ class Run:
         if not self.root.is_dir():
             raise SystemExit(f"{self.root} is no folder: --src is to name the source tree of suite {self.suite.name}")
         found = [path for pattern in self.suite.files for path in sorted(self.root.glob(pattern))]
-        found = [path for path in dict.fromkeys(found) if path.name not in ("__init__.py", "conftest.py")]
+        excluded = {path for pattern in self.suite.excluded for path in self.root.glob(pattern)}
+        found = [path for path in dict.fromkeys(found) if path not in excluded]
         chosen = [path for path in found if not self.files or path.name in self.files]
         if not chosen:
             raise SystemExit(
@@ -55,52 +56,55 @@ class Run:
             )
         return chosen
 
-    def collect(self) -> tuple[dict[str, list[str]], dict[str, Result]]:
-        """Case ids by file (relative to the root), and results of files that cannot be collected."""
-        cases: dict[str, list[str]] = {}
-        broken: dict[str, Result] = {}
-        for path in self.paths():
-            name = str(path.relative_to(self.root))
-            journal, exit_text = self._process(name, None, ("--collect-only",))
-            cases[name] = [case for event in journal if event["event"] == "collected" for case in event["cases"]]
-            uncollected = [event for event in journal if event["event"] == "uncollected"]
-            for event in uncollected:
-                broken[event["case"]] = {**event, "file": name, "stage": "collection", "seconds": 0.0}
-            if not cases[name] and not uncollected and "exit 5" not in exit_text and "exit 0" not in exit_text:
-                broken[name] = {
-                    "file": name,
-                    "outcome": "failed",
-                    "stage": "collection",
-                    "message": exit_text,
-                    "seconds": 0.0,
-                }
-            cases[name] = cases[name][:: self.every]
-            self.report(f"{name}: {len(cases[name])} cases")
+    def collect(self) -> tuple[list[str], dict[str, Result]]:
+        """Case ids, and results of files that cannot be collected."""
+        names = [str(path.relative_to(self.root)) for path in self.paths()]
+        found, broken = self._collect(names)
+        cases = [case for some in by_file(found).values() for case in some[:: self.every]]
+        self.report(f"{len(cases)} cases in {len(names)} files")
         return cases, broken
 
-    def run(self, cases: dict[str, list[str]], keep: Callable[[dict[str, Result]], None]) -> None:
+    def _collect(self, names: list[str]) -> tuple[list[str], dict[str, Result]]:
+        journal, exit_text = self._process(names, None, ("--collect-only", "--continue-on-collection-errors"))
+        broken = {
+            event["case"]: {**event, "file": event["case"], "stage": "collection", "seconds": 0.0}
+            for event in journal
+            if event["event"] == "uncollected"
+        }
+        lists = [event["cases"] for event in journal if event["event"] == "collected"]
+        if lists:
+            return lists[0], broken
+        if len(names) == 1:
+            crash = {"outcome": "failed", "stage": "collection", "message": exit_text, "seconds": 0.0}
+            return [], broken or {names[0]: {"file": names[0], **crash}}
+        found: list[str] = []
+        for name in names:  # one of them took the process down: which?
+            cases, others = self._collect([name])
+            found += cases
+            broken |= others
+        return found, broken
+
+    def run(self, cases: list[str], keep: Callable[[dict[str, Result]], None]) -> None:
         """Runs the cases, chunk by chunk; ``keep`` gets the results of each chunk as it ends."""
         size = self.suite.chunk
         if self.jobs > 1:
-            size = max(1, min(size, sum(map(len, cases.values())) // (4 * self.jobs)))
-        chunks = [
-            (name, some[start : start + size]) for name, some in cases.items() for start in range(0, len(some), size)
-        ]
+            size = max(1, min(size, len(cases) // (4 * self.jobs)))
+        chunks = [cases[start : start + size] for start in range(0, len(cases), size)]
         with ThreadPoolExecutor(self.jobs) as pool:
-            for results in pool.map(lambda chunk: self._chunk(*chunk), chunks):
+            for results in pool.map(self._chunk, chunks):
                 keep(results)
 
-    def _chunk(self, name: str, cases: list[str]) -> dict[str, Result]:
+    def _chunk(self, cases: list[str]) -> dict[str, Result]:
         results: dict[str, Result] = {}
         rest = list(cases)
         while rest:
-            journal, exit_text = self._process(name, rest, ())
+            journal, exit_text = self._process(list(by_file(rest)), rest, ())
             started = None
             for event in journal:
                 if event["event"] == "start":
                     started = event["case"]
                 elif event["event"] == "end":
-                    results[event["case"]] = {**event, "file": name}
+                    results[event["case"]] = {**event, "file": file_of(event["case"])}
                     started = None
             if started is None:  # nothing was running: the process ended well, or cannot run what is left
                 started = next((case for case in rest if case not in results), None)
@@ -109,7 +113,7 @@ class Run:
                     continue
             if started is not None:
                 results[started] = {
-                    "file": name,
+                    "file": file_of(started),
                     "outcome": "failed",
                     "stage": "process",
                     "exception": "Hang" if exit_text.startswith("hang") else "Crash",
@@ -119,13 +123,12 @@ class Run:
             rest = [case for case in rest if case not in results]
         counts = {outcome: sum(result["outcome"] == outcome for result in results.values()) for outcome in OUTCOMES}
         elapsed = time.monotonic() - self._started
-        self.report(
-            f"[{elapsed:6.0f} s] {name}: " + ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
-        )
+        tally = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+        self.report(f"[{elapsed:6.0f} s] {', '.join(Path(name).name for name in by_file(cases))}: {tally}")
         return results
 
-    def _process(self, name: str, cases: list[str] | None, more: Iterable[str]) -> tuple[list[Result], str]:
-        """Journal of one pytest process over one file, and how the process ended (with the end of what it printed)."""
+    def _process(self, names: list[str], cases: list[str] | None, more: Iterable[str]) -> tuple[list[Result], str]:
+        """Journal of one pytest process over some files, and how it ended (with the last of what it printed)."""
         timeout_s = self.timeout_s or self.suite.timeout_s
         with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
             journal, output, orders = (Path(folder) / name for name in ("journal", "output", "settings.json"))
@@ -137,14 +140,19 @@ class Run:
                 "returns": self.suite.returns,
                 "redirect": self.suite.redirect,
                 "replace": self.suite.replace,
-                "scripts": [Path(name).name] if self.suite.scripts and is_script(self.root / name) else [],
+                "scripts": [Path(name).name for name in names if self.suite.scripts and is_script(self.root / name)],
                 "benchmark_points": self.suite.benchmark_points,
                 "timeout_s": timeout_s,
             }
             orders.write_text(json.dumps(settings))
             command = [sys.executable, "-m", "pytest", "-q", "-p", "mtia_sim_conformance", "-p", "no:cacheprovider"]
             command += ["--rootdir", str(self.root), "--tb=no", "--no-header", "-W", "ignore", *more]
-            command += [*self.suite.options, *self.suite.arguments, *(["-k", self.select] if self.select else []), name]
+            command += [
+                *self.suite.options,
+                *self.suite.arguments,
+                *(["-k", self.select] if self.select else []),
+                *names,
+            ]
             with output.open("wb") as stream:
                 process = subprocess.Popen(
                     command,
@@ -175,6 +183,19 @@ class Run:
 
 
 OUTCOMES = ("passed", "failed", "skipped")
+
+
+def file_of(case: str) -> str:
+    """The file of a case id, relative to the root."""
+    return case.split("::")[0]
+
+
+def by_file(cases: list[str]) -> dict[str, list[str]]:
+    """Cases by their file, in order."""
+    found: dict[str, list[str]] = {}
+    for case in cases:
+        found.setdefault(file_of(case), []).append(case)
+    return found
 
 
 def is_script(path: Path) -> bool:

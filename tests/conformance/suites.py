@@ -15,6 +15,7 @@ class Suite:
     title: str
     folder: str
     files: tuple[str, ...]
+    excluded: tuple[str, ...] = ("**/__init__.py", "**/conftest.py")
     # What changes the device: options of the tests' own conftest, functions and what they shall return (the device's
     # name, or what the device can do where they only know vendors), devices that torch calls of the tests name as a
     # literal and that are to mean ours, and what stands for what.
@@ -66,13 +67,14 @@ SUITES = {
             scripts=True,
             benchmark_points=1,
             timeout_s=900,
-            chunk=50,
+            chunk=1,
         ),
         Suite(
             name="liger",
             title="Liger-Kernel's own tests",
             folder="",
             files=("test/**/test_*.py",),
+            excluded=("test/convergence/**/*.py",),  # trains models; Liger's own `make test` leaves it out too
             returns=(
                 ("liger_kernel.utils.infer_device", DEVICE),
                 ("liger_kernel.utils.get_total_gpu_memory", chips.load().dram_bytes >> 30),

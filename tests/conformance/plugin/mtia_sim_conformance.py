@@ -59,22 +59,23 @@ def _shorten_benchmarks(points: int) -> None:
     triton.testing.Benchmark.__init__ = shortened
 
 
-def pytest_load_initial_conftests() -> None:
-    """Before the tests' own conftest, which may already copy the answers."""
-    for name, value in SETTINGS["returns"]:
-        module, attribute = name.rsplit(".", 1)
-        setattr(importlib.import_module(module), attribute, lambda *args, _value=value, **kwargs: _value)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    device = SETTINGS["device"]
+def _change_device() -> None:
     if SETTINGS["redirect"]:
         from mtia_sim_redirection import Redirection  # imports torch, which not every suite needs
 
-        Redirection(SETTINGS["redirect"], device).__enter__()
+        Redirection(SETTINGS["redirect"], SETTINGS["device"]).__enter__()
+    for name, value in SETTINGS["returns"]:
+        module, attribute = name.rsplit(".", 1)
+        setattr(importlib.import_module(module), attribute, lambda *args, value=value, **kwargs: value)
     for name, other in SETTINGS["replace"]:
         module, attribute = name.rsplit(".", 1)
         setattr(pkgutil.resolve_name(module), attribute, pkgutil.resolve_name(other))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    """Before the suite's own conftest files are imported: they take names from the modules that change."""
+    _change_device()
     if SETTINGS["benchmark_points"]:
         _shorten_benchmarks(SETTINGS["benchmark_points"])
 
