@@ -5,15 +5,19 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "emulator/pe/fabric_interface/dma.h"
 #include "emulator/pe/vector_core/loops.h"
+#include "host_math/fused_loop.h"
 
 namespace mtia::emulator {
 
 inline constexpr uint32_t max_outer = 5;
 inline constexpr uint32_t max_views = 24;
+inline constexpr size_t max_chain_steps = 64;
+inline constexpr size_t max_chain_operands = 4 * max_chain_steps;
 
 struct ChainOperand {
   enum class Kind : uint8_t { none, memory, strip, view };
@@ -32,6 +36,13 @@ struct ChainStep {
   std::array<ChainOperand, 3> operands;
   int64_t start = 0;  // of iota
   DType dtype = DType::F32;
+  // What the loop computes, for fusion; `copy` of a step that only moves.
+  Opcode opcode = Opcode::copy;
+  DType source = DType::F32;
+  int64_t attribute = 0;
+  // In place of the loop: several steps as one, over these operands.
+  const host_math::FusedLoop* fused = nullptr;
+  std::vector<ChainOperand> pointers;
 };
 
 // An iteration space and the steps to run over it.
@@ -66,7 +77,11 @@ struct Chain {
     uint32_t instruction = 0;
   };
   std::vector<Member> members;  // in program order
+  std::vector<std::unique_ptr<const host_math::FusedLoop>> loops;
 };
+
+// Replaces runs of steps by fused loops, where the host has them.
+void fuse_steps(Chain& chain, ChainPlan& plan);
 
 const Op* run_chain(const Op* op, Frame& frame);
 

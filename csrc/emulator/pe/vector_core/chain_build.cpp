@@ -9,7 +9,6 @@
 namespace mtia::emulator {
 namespace {
 
-constexpr size_t max_steps = 64;
 constexpr uint64_t strip_budget_bytes = 16384;  // of intermediates: half of a 32 KiB first-level cache
 
 bool is_compute(const Decoder& decoder, const Instruction& instruction) {
@@ -90,7 +89,7 @@ class Finder {
   };
 
   bool join(uint32_t index) {
-    if (members.size() >= max_steps / 2) return false;
+    if (members.size() >= max_chain_steps / 2) return false;
     const Instruction& instruction = decoder_.program.instructions[index];
     const bool compute = is_compute(decoder_, instruction);
     if (!compute && ++views_ > max_views) return false;
@@ -178,6 +177,8 @@ class Builder {
     place_strips();
     for (ChainPlan* plan : {&chain_->rows, &chain_->merged, &chain_->in_place}) fill_strides(*plan);
     chain_->in_place.strip = chain_->in_place.inner;
+    fuse_steps(*chain_, chain_->rows);
+    fuse_steps(*chain_, chain_->merged);
     Op& op = decoder_.emit(run_chain, members_[0]);
     op.detail = chain_;
   }
@@ -330,6 +331,9 @@ class Builder {
     step.loop = element_loop(decoder_.program, i);
     step.count = static_cast<uint32_t>(i.operands.size());
     step.dtype = decoder_.value(i.results[0]).dtype;
+    step.opcode = i.opcode;
+    step.source = i.operands.empty() ? step.dtype : decoder_.value(i.operands[0]).dtype;
+    step.attribute = i.attributes.empty() ? 0 : i.attributes[0];
     if (step.loop.kind == ElementLoop::Kind::iota) step.start = i.attributes[0];
     return step;
   }

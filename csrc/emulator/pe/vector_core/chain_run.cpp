@@ -85,30 +85,38 @@ std::byte* row_address(const ChainOperand& operand, const ChainPlan& plan, const
   return nullptr;
 }
 
+bool stays(const ChainOperand& operand) { return operand.single || operand.kind == ChainOperand::Kind::strip; }
+
 // Runs steps [first, last) over the plan's whole space.
 void run_plan(const ChainPlan& plan, size_t first, size_t last, Frame& frame, const RunView* views) {
   std::array<uint32_t, max_outer> index{};
-  constexpr size_t cached = 64;
-  std::byte* rows[cached][4];
-  const size_t count = last - first;
+  std::byte* rows[max_chain_operands];
   for (;;) {
-    for (size_t s = 0; s < count && s < cached; ++s) {
-      const ChainStep& step = plan.steps[first + s];
-      rows[s][3] = row_address(step.d, plan, index, frame, views);
-      for (uint32_t o = 0; o < step.count; ++o) rows[s][o] = row_address(step.operands[o], plan, index, frame, views);
+    std::byte** row = rows;
+    for (size_t s = first; s < last; ++s) {
+      const ChainStep& step = plan.steps[s];
+      for (const ChainOperand& operand : step.pointers) *row++ = row_address(operand, plan, index, frame, views);
+      for (uint32_t o = 0; o < step.count; ++o) *row++ = row_address(step.operands[o], plan, index, frame, views);
+      if (step.fused == nullptr) *row++ = row_address(step.d, plan, index, frame, views);
     }
     for (uint64_t column = 0; column < plan.inner; column += plan.strip) {
       const uint64_t width = std::min(plan.strip, plan.inner - column);
-      for (size_t s = 0; s < count; ++s) {
-        const ChainStep& step = plan.steps[first + s];
-        const std::byte* sources[3] = {};
-        for (uint32_t o = 0; o < step.count; ++o) {
-          const ChainOperand& operand = step.operands[o];
-          const bool still = operand.single || operand.kind == ChainOperand::Kind::strip;
-          sources[o] = rows[s][o] + (still ? 0 : column * operand.size);
+      std::byte* const* from = rows;
+      const auto next = [&](const ChainOperand& operand) {
+        return *from++ + (stays(operand) ? 0 : column * operand.size);
+      };
+      for (size_t s = first; s < last; ++s) {
+        const ChainStep& step = plan.steps[s];
+        if (step.fused != nullptr) {
+          std::byte* pointers[host_math::max_fused_pointers];
+          std::byte** pointer = pointers;
+          for (const ChainOperand& operand : step.pointers) *pointer++ = next(operand);
+          step.fused->run(pointers, width);
+          continue;
         }
-        std::byte* d = rows[s][3] + (step.d.kind == ChainOperand::Kind::strip ? 0 : column * step.d.size);
-        run_step(step, d, sources, column, width);
+        const std::byte* sources[3] = {};
+        for (uint32_t o = 0; o < step.count; ++o) sources[o] = next(step.operands[o]);
+        run_step(step, next(step.d), sources, column, width);
       }
     }
     uint32_t d = plan.outer_rank;

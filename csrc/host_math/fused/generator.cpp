@@ -1,0 +1,400 @@
+// Values live in zmm registers: 32-bit elements as they are, 16-bit ones packed in the lower half, bytes each in 32
+// bits. What depends on single elements alone is computed before the loop. Sixteen elements an iteration; the rest
+// under a mask.
+#include "host_math/fused/generator.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include "host_math/fused/assembler.h"
+
+namespace mtia::host_math {
+namespace {
+
+constexpr unsigned value_registers = 30;  // two more are scratch
+constexpr unsigned scratch_0 = 30;
+constexpr unsigned scratch_1 = 31;
+constexpr unsigned rest_mask = 1;
+constexpr unsigned work_mask = 2;
+constexpr unsigned rax = 0;
+constexpr unsigned rcx = 1;
+constexpr std::array<uint8_t, 11> pointer_registers{2, 8, 9, 10, 11, 3, 5, 12, 13, 14, 15};
+constexpr size_t caller_saved = 5;  // of the pointer registers
+
+constexpr Form move_f32{0x28};
+constexpr Form move_i32{0x6F, 1, 1};
+constexpr Form compare_f32{0xC2};
+constexpr Form divide_f32{0x5E};
+constexpr Form root_f32{0x51};
+constexpr Form add_i32{0xFE, 1, 1};
+constexpr Form and_i32{0xDB, 1, 1};
+constexpr Form or_i32{0xEB, 1, 1};
+constexpr Form xor_i32{0xEF, 1, 1};
+constexpr Form shift_i32{0x72, 1, 1};  // by an immediate; /6 left, /2 right
+constexpr Form test_i32{0x27, 2, 1};
+constexpr Form blend_32{0x65, 2, 1};
+constexpr Form blend_16{0x66, 2, 1, 1, 1};
+constexpr Form widen_16{0x33, 2, 1};
+constexpr Form widen_8{0x31, 2, 1};
+constexpr Form narrow_16{0x33, 2, 2};
+constexpr uint8_t unordered = 3;
+
+Form load_form(unsigned bytes) { return bytes == 4 ? Form{0x10} : bytes == 2 ? Form{0x6F, 1, 3, 1, 1} : widen_8; }
+Form store_form(unsigned bytes) {
+  return bytes == 4 ? Form{0x11} : bytes == 2 ? Form{0x7F, 1, 3, 1, 1} : Form{0x31, 2, 2};
+}
+Form broadcast_form(unsigned bytes) {
+  return bytes == 4 ? Form{0x18, 2, 1} : bytes == 2 ? Form{0x79, 2, 1, 0, 1} : Form{0x78, 2, 1, 0, 0};
+}
+
+// MLIR's predicates as immediates of vcmpps and vpcmpd.
+constexpr std::array<uint8_t, 16> float_predicates{0x0B, 0x00, 0x1E, 0x1D, 0x11, 0x12, 0x0C, 0x07,
+                                                   0x08, 0x16, 0x15, 0x19, 0x1A, 0x04, 0x03, 0x0F};
+constexpr std::array<uint8_t, 10> integer_predicates{0, 4, 1, 2, 6, 5, 1, 2, 6, 5};
+constexpr uint8_t first_unsigned_predicate = 6;
+
+std::optional<Form> binary_form(FusedOp op) {
+  switch (op) {
+    case FusedOp::add_f:
+      return Form{0x58};
+    case FusedOp::mul_f:
+      return Form{0x59};
+    case FusedOp::sub_f:
+      return Form{0x5C};
+    case FusedOp::div_f:
+      return divide_f32;
+    case FusedOp::add_i:
+      return add_i32;
+    case FusedOp::sub_i:
+      return Form{0xFA, 1, 1};
+    case FusedOp::mul_i:
+      return Form{0x40, 2, 1};
+    case FusedOp::min_s:
+      return Form{0x39, 2, 1};
+    case FusedOp::max_s:
+      return Form{0x3D, 2, 1};
+    case FusedOp::and_i:
+      return and_i32;
+    case FusedOp::or_i:
+      return or_i32;
+    case FusedOp::xor_i:
+      return xor_i32;
+    default:
+      return std::nullopt;
+  }
+}
+
+unsigned operand_count(FusedOp op) {
+  switch (op) {
+    case FusedOp::load:
+    case FusedOp::single:
+      return 0;
+    case FusedOp::fma_f:
+    case FusedOp::select:
+      return 3;
+    case FusedOp::store:
+    case FusedOp::copy:
+    case FusedOp::neg_f:
+    case FusedOp::abs_f:
+    case FusedOp::sqrt:
+    case FusedOp::rsqrt:
+    case FusedOp::reciprocal:
+    case FusedOp::bf16_to_f32:
+    case FusedOp::f32_to_bf16:
+    case FusedOp::f16_to_f32:
+    case FusedOp::f32_to_f16:
+    case FusedOp::s32_to_f32:
+      return 1;
+    default:
+      return 2;
+  }
+}
+
+struct OutOfRegisters {};
+
+class Generator {
+ public:
+  explicit Generator(std::span<const FusedInstruction> instructions) : instructions_(instructions) {
+    for (unsigned reg = value_registers; reg-- > 0;) free_.push_back(reg);
+  }
+
+  std::vector<uint8_t> generate() {
+    find_uses();
+    for (size_t i = caller_saved; i < pointers_.size(); ++i) code_.push(pointer_registers[i]);
+    for (const auto& [pointer, reg] : pointers_) code_.load_from_rdi(reg, 8U * pointer);
+    code_.clear_rcx();
+    for (size_t i = 0; i < instructions_.size(); ++i) {
+      if (invariant_[i]) emit(i, {});
+    }
+    make_constants();
+    const std::vector<unsigned> free = free_;
+    const auto registers = registers_;
+    code_.rax_is_rcx_plus(16);
+    code_.compare_rax_rsi();
+    const size_t to_rest = code_.jump(0x87);
+    const size_t loop = code_.position();
+    emit_body({});
+    code_.rcx_is_rax();
+    code_.rax_is_rcx_plus(16);
+    code_.compare_rax_rsi();
+    code_.jump_back(0x86, loop);
+    code_.land(to_rest, code_.position());
+    code_.compare_rcx_rsi();
+    const size_t to_end = code_.jump(0x83);
+    code_.mask_of_rest();
+    free_ = free;
+    registers_ = registers;
+    emit_body({rest_mask, true});
+    code_.land(to_end, code_.position());
+    code_.leave_vectors();
+    for (size_t i = pointers_.size(); i-- > caller_saved;) code_.pop(pointer_registers[i]);
+    code_.ret();
+    return code_.code();
+  }
+
+ private:
+  uint16_t resolved(uint16_t value) const {
+    const auto found = alias_.find(value);
+    return found == alias_.end() ? value : found->second;
+  }
+
+  void find_uses() {
+    std::vector<bool> moving;
+    for (size_t i = 0; i < instructions_.size(); ++i) {
+      const FusedInstruction& item = instructions_[i];
+      if (item.op == FusedOp::load || item.op == FusedOp::store) {
+        const bool known = std::any_of(pointers_.begin(), pointers_.end(),
+                                       [&](const auto& entry) { return entry.first == item.pointer; });
+        if (!known) {
+          if (pointers_.size() == pointer_registers.size()) throw OutOfRegisters();
+          pointers_.emplace_back(item.pointer, pointer_registers[pointers_.size()]);
+        }
+      }
+      bool still = item.op != FusedOp::load && item.op != FusedOp::store;
+      for (unsigned o = 0; o < operand_count(item.op); ++o) {
+        const uint16_t value = resolved(o == 0 ? item.a : o == 1 ? item.b : item.c);
+        last_use_[value] = i;
+        still = still && still_values_[value];
+      }
+      if (item.op == FusedOp::copy) alias_[item.d] = resolved(item.a);
+      if (item.op != FusedOp::store && item.op != FusedOp::copy) still_values_[item.d] = still;
+      invariant_.push_back(still && item.op != FusedOp::copy);
+    }
+  }
+
+  // Constants take their registers before the loop: those that some instruction of the body needs.
+  void make_constants() {
+    for (size_t i = 0; i < instructions_.size(); ++i) {
+      if (invariant_[i]) continue;
+      for (const uint32_t bits : constants_of(instructions_[i].op)) constant(bits);
+    }
+  }
+
+  static std::vector<uint32_t> constants_of(FusedOp op) {
+    switch (op) {
+      case FusedOp::neg_f:
+        return {0x80000000U};
+      case FusedOp::abs_f:
+        return {0x7FFFFFFFU};
+      case FusedOp::rsqrt:
+      case FusedOp::reciprocal:
+        return {0x3F800000U};
+      case FusedOp::compare_f:
+      case FusedOp::compare_i:
+        return {1};
+      case FusedOp::f32_to_bf16:
+        return {1, 0x7FFF, 0x40};
+      default:
+        return {};
+    }
+  }
+
+  unsigned constant(uint32_t bits) {
+    const auto found = constants_.find(bits);
+    if (found != constants_.end()) return found->second;
+    const unsigned reg = take();
+    code_.move_constant(rax, bits);
+    code_.evex(Form{0x7C, 2, 1}, reg, 0, rax);  // vpbroadcastd
+    constants_[bits] = reg;
+    return reg;
+  }
+
+  unsigned take() {
+    if (free_.empty()) throw OutOfRegisters();
+    const unsigned reg = free_.back();
+    free_.pop_back();
+    return reg;
+  }
+
+  Memory place_of(const FusedInstruction& item) const {
+    for (const auto& [pointer, reg] : pointers_) {
+      if (pointer == item.pointer) return {reg, rcx, item.bytes};
+    }
+    return {};
+  }
+
+  void emit_body(Masking masking) {
+    for (size_t i = 0; i < instructions_.size(); ++i) {
+      const FusedInstruction& item = instructions_[i];
+      if (invariant_[i] || item.op == FusedOp::copy) continue;
+      emit(i, masking);
+      for (unsigned o = 0; o < operand_count(item.op); ++o) {
+        const uint16_t value = resolved(o == 0 ? item.a : o == 1 ? item.b : item.c);
+        release(value, i);
+      }
+      if (item.op != FusedOp::store && last_use_.count(item.d) == 0) release(item.d, SIZE_MAX);
+    }
+  }
+
+  void release(uint16_t value, size_t at) {
+    const auto found = registers_.find(value);
+    if (found == registers_.end() || still_values_[value]) return;
+    if (at != SIZE_MAX && last_use_[value] != at) return;
+    free_.push_back(found->second);
+    registers_.erase(found);
+  }
+
+  void emit(size_t number, Masking masking) {
+    const FusedInstruction& item = instructions_[number];
+    const unsigned a = operand_count(item.op) > 0 ? registers_.at(resolved(item.a)) : 0;
+    const unsigned b = operand_count(item.op) > 1 ? registers_.at(resolved(item.b)) : 0;
+    const unsigned c = operand_count(item.op) > 2 ? registers_.at(resolved(item.c)) : 0;
+    if (item.op == FusedOp::store) {
+      code_.evex(store_form(item.bytes), a, 0, place_of(item), {masking.mask, false});
+      return;
+    }
+    const unsigned d = take();
+    registers_[item.d] = d;
+    if (const auto form = binary_form(item.op)) {
+      code_.evex(*form, d, a, b);
+      return;
+    }
+    switch (item.op) {
+      case FusedOp::load:
+        code_.evex(load_form(item.bytes), d, 0, place_of(item), masking);
+        break;
+      case FusedOp::single:
+        code_.load_from_rdi(rax, 8U * item.pointer);
+        code_.evex(broadcast_form(item.bytes), d, 0, Memory{rax, rcx, 1});
+        if (item.bytes == 1) code_.evex(widen_8, d, 0, d);
+        break;
+      // vmaxps and vminps give b where either is NaN and where both are equal.
+      case FusedOp::max_f:
+        choose(Form{0x5F}, d, a, b, b);
+        break;
+      case FusedOp::min_f:
+        choose(Form{0x5D}, d, a, b, b);
+        break;
+      case FusedOp::maximum_f:
+        choose(Form{0x5F}, d, a, b, a);
+        break;
+      case FusedOp::minimum_f:
+        choose(Form{0x5D}, d, a, b, a);
+        break;
+      case FusedOp::fma_f:
+        code_.evex(move_f32, d, 0, a);
+        code_.evex(Form{0xA8, 2, 1}, d, b, c);
+        break;
+      case FusedOp::neg_f:
+        code_.evex(xor_i32, d, a, constant(0x80000000U));
+        break;
+      case FusedOp::abs_f:
+        code_.evex(and_i32, d, a, constant(0x7FFFFFFFU));
+        break;
+      case FusedOp::sqrt:
+        code_.evex(root_f32, d, 0, a);
+        break;
+      case FusedOp::rsqrt:
+        code_.evex(root_f32, scratch_0, 0, a);
+        code_.evex(divide_f32, d, constant(0x3F800000U), scratch_0);
+        break;
+      case FusedOp::reciprocal:
+        code_.evex(divide_f32, d, constant(0x3F800000U), a);
+        break;
+      case FusedOp::compare_f:
+        code_.evex(compare_f32, work_mask, a, b);
+        code_.immediate(float_predicates[item.predicate]);
+        code_.evex(move_i32, d, 0, constant(1), {work_mask, true});
+        break;
+      case FusedOp::compare_i:
+        code_.evex(Form{item.predicate >= first_unsigned_predicate ? uint8_t{0x1E} : uint8_t{0x1F}, 3, 1}, work_mask, a,
+                   b);
+        code_.immediate(integer_predicates[item.predicate]);
+        code_.evex(move_i32, d, 0, constant(1), {work_mask, true});
+        break;
+      case FusedOp::select:
+        code_.evex(test_i32, work_mask, a, a);
+        code_.evex(item.bytes == 2 ? blend_16 : blend_32, d, c, b, {work_mask, false});
+        break;
+      case FusedOp::bf16_to_f32:
+        code_.evex(widen_16, d, 0, a);
+        shift(d, d, 6, 16);
+        break;
+      case FusedOp::f32_to_bf16:
+        round_to_bf16(d, a);
+        break;
+      case FusedOp::f16_to_f32:
+        code_.evex(Form{0x13, 2, 1}, d, 0, a);
+        break;
+      case FusedOp::f32_to_f16:
+        code_.evex(Form{0x1D, 3, 1}, a, 0, d);
+        code_.immediate(0);  // to nearest even
+        break;
+      case FusedOp::s32_to_f32:
+        code_.evex(Form{0x5B}, d, 0, a);
+        break;
+      default:
+        break;
+    }
+  }
+
+  // d = form(a, b), and a where `tested` is NaN.
+  void choose(const Form& form, unsigned d, unsigned a, unsigned b, unsigned tested) {
+    code_.evex(form, d, a, b);
+    code_.evex(compare_f32, work_mask, tested, tested);
+    code_.immediate(unordered);
+    code_.evex(move_f32, d, 0, a, {work_mask, false});
+  }
+
+  void shift(unsigned d, unsigned a, unsigned direction, uint8_t count) {
+    code_.evex(shift_i32, direction, d, a);
+    code_.immediate(count);
+  }
+
+  // (a + 0x7FFF + the lowest kept bit) >> 16, quiet where a is NaN; vcvtneps2bf16 would flush subnormal numbers.
+  void round_to_bf16(unsigned d, unsigned a) {
+    shift(scratch_0, a, 2, 16);
+    code_.evex(and_i32, scratch_1, scratch_0, constant(1));
+    code_.evex(add_i32, scratch_1, scratch_1, a);
+    code_.evex(add_i32, scratch_1, scratch_1, constant(0x7FFF));
+    shift(scratch_1, scratch_1, 2, 16);
+    code_.evex(compare_f32, work_mask, a, a);
+    code_.immediate(unordered);
+    code_.evex(or_i32, scratch_1, scratch_0, constant(0x40), {work_mask, false});
+    code_.evex(narrow_16, scratch_1, 0, d);
+  }
+
+  std::span<const FusedInstruction> instructions_;
+  Assembler code_;
+  std::vector<bool> invariant_;
+  std::map<uint16_t, uint16_t> alias_;
+  std::map<uint16_t, bool> still_values_;
+  std::map<uint16_t, size_t> last_use_;
+  std::map<uint16_t, unsigned> registers_;
+  std::map<uint32_t, unsigned> constants_;
+  std::vector<unsigned> free_;
+  std::vector<std::pair<uint16_t, uint8_t>> pointers_;
+};
+
+}  // namespace
+
+std::optional<std::vector<uint8_t>> generate_fused_loop(std::span<const FusedInstruction> instructions) {
+  try {
+    return Generator(instructions).generate();
+  } catch (const OutOfRegisters&) {
+    return std::nullopt;
+  }
+}
+
+}  // namespace mtia::host_math

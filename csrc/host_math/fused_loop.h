@@ -1,0 +1,89 @@
+// Fused loops: a sequence of element-wise operations as one loop whose intermediates stay in registers, translated to
+// AVX-512 at run time. The results have the bits that the loops of elementwise.h give one after the other.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+namespace mtia::host_math {
+
+// 32-bit floats and integers, 16-bit floats, and bytes (I1 as 0 and 1).
+enum class FusedOp : uint8_t {
+  load,    // d = the pointer's elements of `bytes`
+  single,  // d = the pointer's one element, for every element of the loop
+  store,   // the pointer's elements of `bytes` = a
+  copy,    // d is another name of a
+  add_f,
+  sub_f,
+  mul_f,
+  div_f,
+  max_f,
+  min_f,
+  maximum_f,
+  minimum_f,
+  fma_f,
+  neg_f,
+  abs_f,
+  sqrt,
+  rsqrt,
+  reciprocal,
+  add_i,
+  sub_i,
+  mul_i,
+  max_s,
+  min_s,
+  and_i,
+  or_i,
+  xor_i,
+  compare_f,  // `predicate` is a FloatCompare's number; d is I1
+  compare_i,  // an IntegerCompare's
+  select,     // a ? b : c, a is I1
+  bf16_to_f32,
+  f32_to_bf16,
+  f16_to_f32,
+  f32_to_f16,
+  s32_to_f32,
+};
+
+struct FusedInstruction {
+  FusedOp op = FusedOp::copy;
+  uint8_t bytes = 4;  // of an element of d, or of a stored one: 1, 2 or 4
+  uint8_t predicate = 0;
+  uint16_t d = 0;  // numbers of values; each is given once
+  uint16_t a = 0;
+  uint16_t b = 0;
+  uint16_t c = 0;
+  uint16_t pointer = 0;  // which entry of the loop's table
+};
+
+inline constexpr size_t max_fused_pointers = 32;
+
+// Machine code that belongs to nobody else.
+class FusedLoop {
+ public:
+  // pointers[i] as the instructions name them; n elements. A store and a load through different pointers may meet in
+  // the same elements only.
+  using Function = void (*)(std::byte* const* pointers, size_t n);
+
+  FusedLoop(void* code, size_t bytes) : code_(code), bytes_(bytes) {}
+  ~FusedLoop();
+  FusedLoop(const FusedLoop&) = delete;
+  FusedLoop& operator=(const FusedLoop&) = delete;
+
+  void run(std::byte* const* pointers, size_t n) const { reinterpret_cast<Function>(code_)(pointers, n); }
+
+ private:
+  void* code_;
+  size_t bytes_;
+};
+
+// nullptr where the selected instruction set has no such code, the values need more registers than there are, or the
+// host gives no executable memory: the caller then runs the operations one by one.
+std::unique_ptr<const FusedLoop> make_fused_loop(std::span<const FusedInstruction> instructions);
+
+// Whether make_fused_loop may succeed at all.
+bool has_fused_loops();
+
+}  // namespace mtia::host_math
