@@ -82,7 +82,7 @@ SUITES = {
             ),
             python_path=("src", "."),
             timeout_s=300,
-            chunk=400,
+            chunk=100,
         ),
         Suite(
             name="files",
