@@ -47,6 +47,7 @@ RULES: tuple[Rule, ...] = (
     _skip(VOID, r"Padding with NaN|uint cannot be negative|Invalid last dim|Only IEEE precision", _N),
     _skip(VOID, r"linear_recurrence scan on bfloat16|bfloat16 compare not supported before sm90|[Dd]uplicated", _N),
     _skip(VOID, r"forward computation twice|Backward pass with FP8", _N),
+    _skip("{0}", r"^(not run here: .*)", _O),
     _skip("vendor: clusters of SMs (num_ctas)", r"CTAs is unsupported|Multi-CTA|compute capability >= 9", _V),
     _skip("vendor: clusters of SMs (num_ctas)", r"Only supported on CUDA and HIP", _V, source=r"num_ctas"),
     _skip("vendor: inline assembly of a GPU", r"inline_asm is only", _V),

@@ -4,6 +4,7 @@ import ast
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -60,7 +61,14 @@ class Run:
         """Case ids, and results of files that cannot be collected."""
         names = [str(path.relative_to(self.root)) for path in self.paths()]
         found, broken = self._collect(names)
-        cases = [case for some in by_file(found).values() for case in some[:: self.every]]
+        cases = []
+        for case in (case for some in by_file(found).values() for case in some[:: self.every]):
+            reason = next((reason for pattern, reason in self.suite.not_run if re.search(pattern, case)), None)
+            if reason is None:
+                cases.append(case)
+            else:
+                skip = {"outcome": "skipped", "message": f"not run here: {reason}", "stage": "collection"}
+                broken[case] = {"file": file_of(case), "seconds": 0.0, **skip}
         self.report(f"{len(cases)} cases in {len(names)} files")
         return cases, broken
 

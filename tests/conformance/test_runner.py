@@ -45,6 +45,9 @@ def test_hangs():
 def test_after_the_hang():
     pass
 
+def test_too_large():
+    assert False
+
 def test_broken_teardown(request):
     request.addfinalizer(lambda: 1 / 0)
 """
@@ -57,7 +60,16 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, R
     (root / "test_fake.py").write_text(FAKE)
     (root / "test_broken.py").write_text("import no_such_package_at_all\n")
     (root / "program.py").write_text("if __name__ == '__main__':\n    raise ValueError('an odd one')\n")
-    suite = Suite("fake", "a fake", "", ("*.py",), scripts=True, timeout_s=1, chunk=100)
+    suite = Suite(
+        "fake",
+        "a fake",
+        "",
+        ("*.py",),
+        scripts=True,
+        not_run=(("test_too_large", "too large"),),
+        timeout_s=1,
+        chunk=100,
+    )
     run = Run(suite, root, report=lambda line: None)
     chosen, broken = run.collect()
     found = dict(broken)
@@ -78,6 +90,7 @@ def test_every_case_has_its_outcome(results: tuple[Path, dict[str, Result]]) -> 
         "test_after_the_crash": "passed",
         "test_hangs": "failed",
         "test_after_the_hang": "passed",
+        "test_too_large": "skipped",
         "test_broken_teardown": "failed",
         "test_broken.py": "failed",
         "script": "failed",
@@ -94,9 +107,10 @@ def test_tables(results: tuple[Path, dict[str, Result]]) -> None:
     root, found = results
     tables = report.tabulate(found, root)
     row = tables.rows["test_fake.py"]
-    assert (row.passed, row.failed, row.skipped, row.vendor, row.void) == (4, 5, 2, 1, 1)
-    assert row.counted == 9
+    assert (row.passed, row.failed, row.skipped, row.vendor, row.void) == (4, 5, 3, 1, 1)
+    assert row.counted == 10
     classes = {name: (reason.counts, len(reason.cases)) for name, reason in tables.reasons.items()}
+    assert classes["not run here: too large"] == (Counts.OURS, 1)
     assert classes["crash of the process"] == (Counts.OURS, 1)
     assert classes["time limit of a case"] == (Counts.OURS, 1)
     assert classes["wrong result"] == (Counts.OURS, 1)
@@ -113,7 +127,7 @@ def test_a_document_keeps_one_section_a_suite(results: tuple[Path, dict[str, Res
         report.write_section(document, "fake", report.section(run, report.tabulate(found, root)))
     text = document.read_text()
     assert text.count("## fake") == 1 and "Before." in text
-    assert "test_fake.py" in text and "44.4 %" in text
+    assert "test_fake.py" in text and "40.0 %" in text
 
 
 def test_results_are_plain_json(results: tuple[Path, dict[str, Result]]) -> None:

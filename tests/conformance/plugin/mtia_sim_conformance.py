@@ -6,6 +6,7 @@ written as cases start and end), ``cases`` (node ids to run, or null for all), `
 ``replace``, ``scripts``, ``benchmark_points``, ``timeout_s``.
 """
 
+import contextlib
 import faulthandler
 import importlib
 import json
@@ -13,6 +14,7 @@ import os
 import pkgutil
 import runpy
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Iterator
@@ -35,7 +37,8 @@ class Script(pytest.Item):
 
     def runtest(self) -> None:
         sys.argv = [str(self.path)]
-        runpy.run_path(str(self.path), run_name="__main__")
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # for the plots that it saves
+            runpy.run_path(str(self.path), run_name="__main__")
 
     def reportinfo(self) -> tuple[Path, int, str]:
         return self.path, 0, f"script {self.path.name}"
