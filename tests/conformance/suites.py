@@ -29,7 +29,7 @@ class Suite:
     benchmark_points: int = 0  # sizes kept of each triton.testing.Benchmark, 0 for all
     not_run: tuple[tuple[str, str], ...] = ()  # expressions of case ids that this host cannot run, and why
     timeout_s: int = 600  # of a case
-    chunk: int = 1500  # cases a process
+    chunk: int = 800  # cases a process
 
 
 SUITES = {
