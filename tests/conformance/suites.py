@@ -55,8 +55,9 @@ SUITES = {
             options=("--device", DEVICE),
             redirect=("cuda",),  # Triton's default_alloc_fn allocates on "cuda" whatever the device
             replace=(
-                ("torch.cuda.device", "torch.mtia_sim.device"),
-            ),  # test_zero_strided_tensors selects its device so
+                ("torch.cuda.device", "torch.mtia_sim.device"),  # test_zero_strided_tensors
+                ("torch.cuda.synchronize", "torch.mtia_sim.synchronize"),  # test_tensor_descriptor_batched_gemm_3d_tma
+            ),
             arguments=("--max-cases-per-test", "0"),
         ),
         Suite(
