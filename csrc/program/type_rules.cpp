@@ -345,6 +345,7 @@ class TypeRules {
       case Form::print:
         for (const uint32_t id : current_->operands) require(id != absent, "a printed value is absent");
         string_number(attribute(0));
+        require(attribute(1) >= 0 && attribute(1) <= 2, "the format is 0, 1 or 2");
         return;
       case Form::block_begin:
       case Form::block_else:

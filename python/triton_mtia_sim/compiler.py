@@ -96,6 +96,7 @@ class MtiaBackend(BaseBackend):
             if name in MtiaOptions.__dataclass_fields__ and value is not None
         }
         known.setdefault("arch", str(self.target.arch))
+        known.setdefault("sanitize_overflow", known.get("debug", False))
         chosen = MtiaOptions(**known)
         if chosen.num_warps < 1 or chosen.num_warps & (chosen.num_warps - 1):
             raise AssertionError(f"num_warps is {chosen.num_warps}; it must be a power of 2")

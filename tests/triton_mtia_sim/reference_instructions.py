@@ -516,8 +516,9 @@ def assertion(m: Machine, item: Instruction) -> None:
 
 @defines("print")
 def print_values(m: Machine, item: Instruction) -> None:
+    prefix, kind = m.program.strings[item.attributes[0]], ("plain", "hex", "unsigned")[item.attributes[1]]
     values = " ".join(str(m.read(operand)) for operand in item.operands)
-    m.printed.append(f"{tuple(m.ids)}{m.program.strings[item.attributes[0]]}{values}")
+    m.printed.append(f"{tuple(m.ids)}{prefix}{values}{'' if kind == 'plain' else ' ' + kind}")
 
 
 @defines("philox")

@@ -1,7 +1,10 @@
 """Assertions, prints, barriers, and what is refused by name."""
 
+from mtia_core.dtypes import DType
+from triton_mtia_sim.ir.types import is_pointer
 from triton_mtia_sim.lowering.registry import lowers_effect
 from triton_mtia_sim.lowering.site import Site
+from triton_mtia_sim.lowering.software_floats import decoded, format_of
 
 
 @lowers_effect("tt.assert")
@@ -12,12 +15,24 @@ def assertion(site: Site) -> None:
         site.emit("assert_", [], [condition, None], (site.kernel.string(site.attribute("message", "")),))
 
 
+_PLAIN, _HEX, _UNSIGNED = 0, 1, 2
+
+
 @lowers_effect("tt.print")
 def print_values(site: Site) -> None:
-    """Prints program id and values."""
+    """A line an element, in the format of Triton's GPU backends; pointers in hexadecimal."""
     prefix = site.attribute("prefix", "")
-    values = [site.full(index) for index in range(site.operand_count)]
-    site.emit("print", [], values, (site.kernel.string(prefix), int(bool(site.attribute("hex", False)))))
+    if not site.operand_count:
+        site.emit("print", [], [], (site.kernel.string(prefix), _PLAIN))
+    signed = site.attribute("isSigned") or ()
+    for index in range(site.operand_count):
+        form = format_of(site.operand_type(index))
+        value = site.full(index) if form is None else decoded(site, site.full(index), form, DType.F32)
+        text = prefix if site.operand_count == 1 else f"{prefix}(operand {index}) "
+        kind = _PLAIN if index >= len(signed) or signed[index] else _UNSIGNED
+        if site.attribute("hex", False) or is_pointer(site.operand_type(index)):
+            kind = _HEX
+        site.emit("print", [], [value], (site.kernel.string(text), kind))
 
 
 @lowers_effect("ttg.barrier", "gpu.barrier", "ttg.local_barrier")

@@ -389,7 +389,7 @@ TEST("assertions name their message, prints reach the sink, a hung loop is stopp
   const uint32_t n = b.argument("n", DType::I32);
   b.at("talk.py", 12);
   const uint32_t message = b.string("n is small");
-  b.emit(Opcode::print, {}, {n}, {b.string("n = "), 0});
+  b.emit(Opcode::print, {}, {n}, {b.string(" n = "), 0});
   b.emit(Opcode::assert_, {}, {b.scalar_op(Opcode::compare_i, DType::I1, {n, b.constant(DType::I32, 5)}, {2}), absent},
          {message});
   Machine machine(1);
@@ -398,7 +398,7 @@ TEST("assertions name their message, prints reach the sink, a hung loop is stopp
       [](std::string_view line, void* context) { static_cast<std::vector<std::string>*>(context)->emplace_back(line); },
       &lines);
   machine.run(b.program(), {4});
-  CHECK_EQ(lines.at(0), "pid (0, 0, 0) n = 4");
+  CHECK_EQ(lines.at(0), "pid (0, 0, 0) idx () n = 4");
   const std::string text = CHECK_THROWS(machine.run(b.program(), {6}, {3, 1, 1}), mtia::KernelAssert);
   CHECK_CONTAINS(text, "program (0, 0, 0) on PE 0, talk.py:12");
   CHECK_CONTAINS(text, "n is small");

@@ -1,6 +1,7 @@
 // print and assert_: how a kernel speaks to its author.
 #include <cmath>
 #include <cstring>
+#include <iomanip>
 #include <sstream>
 
 #include "base/bit_patterns.h"
@@ -10,6 +11,8 @@
 namespace mtia::emulator {
 namespace {
 
+enum class PrintFormat : uint8_t { plain = 0, hex = 1, unsigned_integer = 2 };
+
 struct MessageDetail {
   struct Operand {
     Place place;
@@ -18,16 +21,18 @@ struct MessageDetail {
   };
   std::vector<Operand> operands;
   std::string text;
-  bool hex = false;
+  PrintFormat format = PrintFormat::plain;
 };
 
-void put_element(std::ostream& out, DType dtype, const std::byte* data, bool hex) {
+// A number as Triton's GPU backends print it: %f, %d, %u, or all digits of its bits in hexadecimal.
+void put_element(std::ostream& out, DType dtype, const std::byte* data, PrintFormat format) {
   uint64_t bits = 0;
   std::memcpy(&bits, data, size_of(dtype));
-  if (hex) {
-    out << "0x" << std::hex << bits << std::dec;
+  if (format == PrintFormat::hex) {
+    out << "0x" << std::hex << std::setw(static_cast<int>(2 * size_of(dtype))) << std::setfill('0') << bits << std::dec;
     return;
   }
+  out << std::fixed;
   switch (dtype) {
     case DType::F16:
       out << f32_from_f16(static_cast<uint16_t>(bits));
@@ -51,7 +56,11 @@ void put_element(std::ostream& out, DType dtype, const std::byte* data, bool hex
       return;
     }
     default:
-      out << static_cast<int64_t>(normalised(dtype, bits));
+      if (format == PrintFormat::unsigned_integer) {
+        out << bits;
+      } else {
+        out << static_cast<int64_t>(normalised(dtype, bits));
+      }
       return;
   }
 }
@@ -64,29 +73,32 @@ void put_line(Frame& frame, const std::string& line) {
   }
 }
 
+int digits_of(uint64_t number) {
+  int digits = 1;
+  for (; number >= 10; number /= 10) ++digits;
+  return digits;
+}
+
 const Op* run_print(const Op* op, Frame& frame) {
   const auto& detail = *static_cast<const MessageDetail*>(op->detail);
   const std::string where = concat("pid (", frame.id[0], ", ", frame.id[1], ", ", frame.id[2], ")");
-  if (detail.operands.empty()) put_line(frame, where + " " + detail.text);
+  if (detail.operands.empty()) put_line(frame, where + detail.text);
   for (const MessageDetail::Operand& operand : detail.operands) {
     const std::byte* data = frame.at(operand.place);
     const size_t size = size_of(operand.value.dtype);
-    if (!operand.tile) {
-      std::ostringstream out;
-      out << where << " " << detail.text;
-      put_element(out, operand.value.dtype, data, detail.hex);
-      put_line(frame, std::move(out).str());
-      continue;
-    }
+    const size_t rank = operand.tile ? operand.value.rank : 0;
+    const uint64_t elements = operand.tile ? operand.value.elements() : 1;
     std::array<uint64_t, max_rank> index{};
-    for (uint64_t i = 0; i < operand.value.elements(); ++i) {
+    for (uint64_t i = 0; i < elements; ++i) {
       std::ostringstream out;
       out << where << " idx (";
-      for (size_t d = 0; d < operand.value.rank; ++d) out << (d == 0 ? "" : ", ") << index[d];
-      out << ") " << detail.text;
-      put_element(out, operand.value.dtype, data + i * size, detail.hex);
+      for (size_t d = 0; d < rank; ++d) {
+        out << (d == 0 ? "" : ", ") << std::setw(digits_of(operand.value.dims[d] - 1)) << index[d];
+      }
+      out << ")" << detail.text;
+      put_element(out, operand.value.dtype, data + i * size, detail.format);
       put_line(frame, std::move(out).str());
-      for (size_t d = operand.value.rank; d-- > 0;) {
+      for (size_t d = rank; d-- > 0;) {
         if (++index[d] < operand.value.dims[d]) break;
         index[d] = 0;
       }
@@ -107,7 +119,7 @@ const Op* run_assert(const Op* op, Frame& frame) {
     if (data[i] != std::byte{0}) continue;
     if (masked != nullptr && masked[mask->tile ? i : 0] == std::byte{0}) continue;
     throw KernelAssert(
-        concat("assertion failed: ", detail.text, condition.tile ? concat(" (element ", i, ")") : std::string()));
+        concat("device-side assertion failed: ", detail.text, condition.tile ? concat(" (element ", i, ")") : std::string()));
   }
   if (op->tick != nullptr) {
     frame.pe->board.issue(*op->tick);
@@ -129,7 +141,7 @@ void decode_message(Decoder& decoder, uint32_t index) {
   const auto number = static_cast<uint64_t>(instruction.attributes[0]);
   if (number < decoder.program.strings.size()) detail->text = decoder.program.strings[number];
   const bool print = instruction.opcode == Opcode::print;
-  detail->hex = print && instruction.attributes[1] != 0;
+  if (print) detail->format = static_cast<PrintFormat>(instruction.attributes[1]);
   Tick* tick = nullptr;
   if (!print && decoder.is_tile(instruction.operands[0])) {
     tick = &decoder.make_tick(index);
