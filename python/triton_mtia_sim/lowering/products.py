@@ -1,7 +1,6 @@
 """Matrix products on the dot product engine."""
 
 from mtia_core.dtypes import DType
-from triton_mtia_sim.ir.types import shape_of
 from triton_mtia_sim.lowering.machine import Register
 from triton_mtia_sim.lowering.registry import lowers
 from triton_mtia_sim.lowering.site import Site
@@ -68,11 +67,11 @@ def dot_scaled(site: Site) -> Register:
     a_at, b_at, c_at, a_scale_at, b_scale_at = (next(present) if size else None for size in sizes)
     assert a_at is not None and b_at is not None and c_at is not None
     kinds = (site.attribute("a_elem_type"), site.attribute("b_elem_type"))
-    if not site.attribute("lhs_k_pack", True) or not site.attribute("rhs_k_pack", True):
-        site.refuse("operands packed along M or N", "pack them along K")
+    packs = (site.attribute("lhs_k_pack", True), site.attribute("rhs_k_pack", True))
     common = DType.F32 if _FLOAT16 in kinds else DType.BF16
-    a = site.convert(_scaled(site, a_at, a_scale_at, kinds[0], axis=1), common)
-    b = site.convert(_scaled(site, b_at, b_scale_at, kinds[1], axis=0), common)
+    depth = len(site.result_shape()) - 1
+    a = _scaled(site, a_at, a_scale_at, kinds[0], common, depth, depth if packs[0] else depth - 1)
+    b = _scaled(site, b_at, b_scale_at, kinds[1], common, depth - 1, depth - 1 if packs[1] else depth)
     accumulator = site.operand(c_at)
     start = None if accumulator.bits == 0 else site.expand(site.convert(accumulator, DType.F32), site.result_shape())
     result = site.make("dot", DType.F32, site.result_shape(), [a, b, start], (0,))
@@ -83,58 +82,67 @@ _E2M1 = 4  # ScaleDotElemType: two numbers a byte
 _FLOAT16 = 6
 
 
-def _scaled(site: Site, operand: int, scale: int | None, kind: int, axis: int) -> Register:
-    """An operand in float32 with its scales applied; E8M0 scales stand along the last dimension of [rows, K / 32]."""
-    shape = shape_of(site.operand_type(operand))
+_LAYOUT = {DType.BF16: (DType.I16, 7), DType.F32: (DType.I32, 23)}  # integer of the same width, mantissa bits
+
+
+def _scaled(site: Site, operand: int, scale: int | None, kind: int, dtype: DType, axis: int, packed: int) -> Register:
+    """An operand as `dtype` with its scales applied: K is dimension `axis`, two e2m1 a byte lie along `packed`."""
     tile = site.full(operand)
     if kind == _E2M1:
-        tile = _unpack_e2m1(site, tile, axis)
-        shape = tile.shape
+        tile = _unpack_e2m1(site, tile, dtype, packed)
     elif kind in (0, 1) and tile.dtype is DType.I8:
         tile = site.builder.view(tile, tile.shape, DType.F8E4M3 if kind == 0 else DType.F8E5M2)
-    tile = site.convert(tile, DType.F32)
+    tile = site.convert(tile, dtype)
     if scale is None:
         return tile
-    exponent = site.convert(site.full(scale), DType.I32, signed=False)
-    bits = site.elementwise("shl", [exponent, site.builder.integer(23, DType.I32)], DType.I32)
-    nan = site.elementwise("compare_i", [exponent, site.builder.integer(255, DType.I32)], DType.I1, (0,))
-    tiny = site.elementwise("compare_i", [exponent, site.builder.integer(0, DType.I32)], DType.I1, (0,))
-    bits = site.elementwise("select", [tiny, site.builder.integer(1 << 22, DType.I32), bits], DType.I32)
-    factor = site.builder.view(bits, bits.shape, DType.F32)
-    factor = site.elementwise("select", [nan, site.builder.floating(float("nan"), DType.F32), factor], DType.F32)
-    rows, groups = factor.shape
-    if axis == 0:
-        factor = site.make("permute", DType.F32, (groups, rows), [factor], (1, 0))
-    group = shape[axis] // groups
-    if axis == 1:
-        grouped, wide = (rows, groups, group), (rows, groups, 1)
-    else:
-        grouped, wide = (groups, group, rows), (groups, 1, rows)
-    product = site.elementwise("mul_f", [site.builder.view(tile, grouped), site.builder.view(factor, wide)], DType.F32)
+    factor = site.full(scale)  # [..., rows, groups along K]
+    factor = site.convert(factor, dtype) if factor.dtype.is_float else _powers_of_two(site, factor, dtype)
+    shape, last = tile.shape, len(tile.shape) - 1
+    if axis != last:
+        swapped = (*range(last - 1), last, last - 1)
+        moved = tuple(factor.shape[dimension] for dimension in swapped)
+        factor = site.make("permute", dtype, moved, [factor], swapped)
+    groups = factor.shape[axis]
+    grouped = (*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
+    wide = (*factor.shape[: axis + 1], 1, *factor.shape[axis + 1 :])
+    product = site.elementwise("mul_f", [site.builder.view(tile, grouped), site.builder.view(factor, wide)], dtype)
     return site.builder.view(product, shape)
 
 
-def _unpack_e2m1(site: Site, tile: Register, axis: int) -> Register:
-    """Bytes that hold two 4-bit floats (low half first) along K as float32."""
+def _powers_of_two(site: Site, scale: Register, dtype: DType) -> Register:
+    """E8M0 scales, 2^(byte - 127), as float32 or bfloat16, whose exponent they are; 255 is NaN, 0 is subnormal."""
+    whole, mantissa = _LAYOUT[dtype]
+    exponent = site.convert(scale, whole, signed=False)
+    bits = site.elementwise("shl", [exponent, site.builder.integer(mantissa, whole)], whole)
+    nan = site.elementwise("compare_i", [exponent, site.builder.integer(255, whole)], DType.I1, (0,))
+    tiny = site.elementwise("compare_i", [exponent, site.builder.integer(0, whole)], DType.I1, (0,))
+    bits = site.elementwise("select", [tiny, site.builder.integer(1 << (mantissa - 1), whole), bits], whole)
+    factor = site.builder.view(bits, bits.shape, dtype)
+    return site.elementwise("select", [nan, site.builder.floating(float("nan"), dtype), factor], dtype)
+
+
+def _unpack_e2m1(site: Site, tile: Register, dtype: DType, axis: int) -> Register:
+    """Bytes that hold two 4-bit floats (low half first) along `axis` as float32 or bfloat16."""
     builder = site.builder
+    whole, mantissa = _LAYOUT[dtype]
+    codes = site.convert(tile, whole, signed=False)
+
+    def moved(mask: int, left: int) -> Register:
+        part = site.elementwise("and_i", [codes, builder.integer(mask, whole)], whole)
+        return site.elementwise("shl", [part, builder.integer(left, whole)], whole)
+
     halves = []
-    for shift in (0, 4):
-        code = site.convert(tile, DType.I32, signed=False)
-        if shift:
-            code = site.elementwise("shr_u", [code, builder.integer(shift, DType.I32)], DType.I32)
-        magnitude = site.elementwise("and_i", [code, builder.integer(7, DType.I32)], DType.I32)
-        sign = site.elementwise("and_i", [code, builder.integer(8, DType.I32)], DType.I32)
-        # Exponent and mantissa at float32's places, then times 2^126: subnormals come out right.
-        bits = site.elementwise("shl", [magnitude, builder.integer(22, DType.I32)], DType.I32)
-        value = builder.view(bits, bits.shape, DType.F32)
-        value = site.elementwise("mul_f", [value, builder.floating(2.0**126, DType.F32)], DType.F32)
-        negative = site.elementwise("compare_i", [sign, builder.integer(0, DType.I32)], DType.I1, (1,))
-        minus = site.elementwise("neg_f", [value], DType.F32)
-        halves.append(site.elementwise("select", [negative, minus, value], DType.F32))
+    for low in (0, 4):
+        # Sign, exponent and mantissa at their places in `dtype`, then times 2^126: subnormals come out right.
+        size, sign = moved(7 << low, mantissa - 1 - low), moved(8 << low, 8 * whole.bytes - 4 - low)
+        bits = site.elementwise("or_i", [size, sign], whole)
+        value = builder.view(bits, bits.shape, dtype)
+        halves.append(site.elementwise("mul_f", [value, builder.floating(2.0**126, dtype)], dtype))
     shape = tile.shape
-    if axis == 1:
-        pairs = site.make("interleave", DType.F32, (*shape, 2), halves)
-        return builder.view(pairs, (shape[0], shape[1] * 2))
-    rows = [builder.view(half, (shape[0], 1, shape[1])) for half in halves]
-    pairs = site.make("concatenate", DType.F32, (shape[0], 2, shape[1]), rows, (1,))
-    return builder.view(pairs, (shape[0] * 2, shape[1]))
+    wide = (*shape[:axis], 2 * shape[axis], *shape[axis + 1 :])
+    if axis == len(shape) - 1:
+        return builder.view(site.make("interleave", dtype, (*shape, 2), halves), wide)
+    parted = (*shape[: axis + 1], 1, *shape[axis + 1 :])
+    rows = [builder.view(half, parted) for half in halves]
+    pairs = site.make("concatenate", dtype, (*shape[: axis + 1], 2, *shape[axis + 1 :]), rows, (axis + 1,))
+    return builder.view(pairs, wide)

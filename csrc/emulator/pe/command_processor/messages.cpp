@@ -118,8 +118,8 @@ const Op* run_assert(const Op* op, Frame& frame) {
   for (uint64_t i = 0; i < elements; ++i) {
     if (data[i] != std::byte{0}) continue;
     if (masked != nullptr && masked[mask->tile ? i : 0] == std::byte{0}) continue;
-    throw KernelAssert(
-        concat("device-side assertion failed: ", detail.text, condition.tile ? concat(" (element ", i, ")") : std::string()));
+    throw KernelAssert(concat("device-side assertion failed: ", detail.text,
+                              condition.tile ? concat(" (element ", i, ")") : std::string()));
   }
   if (op->tick != nullptr) {
     frame.pe->board.issue(*op->tick);
