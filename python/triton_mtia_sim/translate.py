@@ -9,7 +9,7 @@ from triton_mtia_sim.ir.inlining import inline_calls
 from triton_mtia_sim.ir.parser import parse_module
 from triton_mtia_sim.lowering import families
 from triton_mtia_sim.lowering.kernel import KernelLowering, LoweringOptions
-from triton_mtia_sim.lowering.software_floats import refuse_arithmetic
+from triton_mtia_sim.lowering.software_floats import emulate_arithmetic
 
 assert families.FAMILIES  # imported for what it registers
 
@@ -31,7 +31,7 @@ def translate(text: str, chip: Chip, num_stages: int = 2, enable_scatter_stores:
         if len(module.functions) > 1:
             inline_calls(module, function)
         if "FNUZ" in text:
-            refuse_arithmetic(function)
+            emulate_arithmetic(function)
         options = LoweringOptions(
             num_stages=num_stages,
             has_i8_products=chip.dot_i8_macs_per_cycle > 0,

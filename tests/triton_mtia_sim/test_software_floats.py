@@ -78,14 +78,37 @@ def test_numbers_become_the_code_that_rounding_asks_for(name, rounding, dtype):
 
 
 @triton.jit
-def added(codes, out, N: tl.constexpr):
+def computed(a, b, out, N: tl.constexpr):
+    x = tl.load(a + tl.arange(0, N)).to(tl.float8e4b8, bitcast=True)
+    y = tl.load(b + tl.arange(0, N)).to(tl.float8e4b8, bitcast=True)
+    tl.store(out + tl.arange(0, N), tl.abs(x * y).to(tl.float32))
+    tl.store(out + N + tl.arange(0, N), tl.where(x < y, 1.0, 0.0))
+
+
+def test_arithmetic_goes_through_float32():
+    table = numbers("fp8e4b8")
+    a, b = RANDOM.integers(0, 256, (2, 64), np.uint8)
+    got = run(computed, {"a": a, "b": b, "out": np.zeros(128, np.float32)}, {"N": 64})["out"]
+    form = FORMATS["f8E4M3FNUZ"]
+    products = np.array([abs(table[form.encode(value)]) for value in table[a] * table[b]])
+    np.testing.assert_array_equal(got[:64], products)
+    np.testing.assert_array_equal(got[64:], table[a] < table[b])
+
+
+@triton.jit
+def summed(codes, out, N: tl.constexpr):
     x = tl.load(codes + tl.arange(0, N)).to(tl.float8e4b8, bitcast=True)
-    tl.store(out + tl.arange(0, N), (x + x).to(tl.float32))
+    tl.store(out, tl.reduce(x, 0, _sum).to(tl.float32))
 
 
-def test_arithmetic_in_such_a_format_is_refused():
+@triton.jit
+def _sum(a, b):
+    return a + b
+
+
+def test_a_reduction_in_such_a_format_is_refused():
     with pytest.raises(UnsupportedOperation, match="does not compute with f8E4M3FNUZ"):
-        run(added, {"codes": np.zeros(16, np.uint8), "out": np.zeros(16, np.float32)}, {"N": 16})
+        run(summed, {"codes": np.zeros(16, np.uint8), "out": np.zeros(1, np.float32)}, {"N": 16})
 
 
 @triton.jit

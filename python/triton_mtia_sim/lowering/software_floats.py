@@ -3,9 +3,10 @@
 from mtia_core.dtypes import DType
 from triton_mtia_sim.errors import UnsupportedOperation
 from triton_mtia_sim.ir.number_formats import FORMATS, NumberFormat
-from triton_mtia_sim.ir.operations import Operation
-from triton_mtia_sim.ir.types import ScalarType, Type, element_of
+from triton_mtia_sim.ir.operations import Operation, Value
+from triton_mtia_sim.ir.types import ScalarType, TensorType, Type, element_of
 from triton_mtia_sim.lowering.machine import Register
+from triton_mtia_sim.lowering.registry import ELEMENTWISE
 from triton_mtia_sim.lowering.site import Site
 
 TOWARDS_ZERO = 1
@@ -40,6 +41,7 @@ _MOVES = frozenset(
         "tt.join",
         "tt.load",
         "tt.make_tensor_descriptor",
+        "tt.print",
         "tt.reshape",
         "tt.return",
         "tt.splat",
@@ -58,19 +60,61 @@ def format_of(type_: Type) -> NumberFormat | None:
     return FORMATS[element.format] if isinstance(element, ScalarType) and element.format else None
 
 
-def refuse_arithmetic(function: Operation) -> None:
-    """Raises UnsupportedOperation where anything but conversion and movement meets a format that is kept as bytes."""
+def emulate_arithmetic(function: Operation) -> None:
+    """Computes in float32 what a kernel computes in a format that is kept as bytes, rounding each result once.
+
+    Raises UnsupportedOperation where neither movement, nor conversion, nor an element-wise operation meets one.
+    """
     for region in function.regions:
         for block in region.blocks:
+            operations = []
             for operation in block.operations:
-                refuse_arithmetic(operation)
-                if operation.name in _MOVES:
+                emulate_arithmetic(operation)
+                results = list(operation.results)
+                strange = [value for value in (*operation.operands, *results) if format_of(value.type) is not None]
+                if not strange or operation.name in _MOVES:
+                    operations.append(operation)
                     continue
-                for value in (*operation.operands, *operation.results):
-                    element = element_of(value.type)
-                    if isinstance(element, ScalarType) and element.format:
-                        what = f"the chip does not compute with {element.format}"
-                        raise UnsupportedOperation(operation.name, operation.location, what, "convert it to float16")
+                if operation.name not in ELEMENTWISE:
+                    element = element_of(strange[0].type)
+                    assert isinstance(element, ScalarType)
+                    what = f"the chip does not compute with {element.format}"
+                    raise UnsupportedOperation(operation.name, operation.location, what, "convert it to float16")
+                for index, value in enumerate(operation.operands):
+                    if format_of(value.type) is not None:
+                        wide = _conversion("arith.extf", operation, value, _in_float32(value.type))
+                        operation.operands[index] = wide.results[0]
+                        operations.append(wide)
+                operations.append(operation)
+                for result in results:
+                    if format_of(result.type) is not None:
+                        operations.append(_narrowed(operation, result))
+            block.operations[:] = operations
+
+
+def _in_float32(type_: Type) -> Type:
+    wide = ScalarType(DType.F32)
+    return TensorType(type_.shape, wide) if isinstance(type_, TensorType) else wide
+
+
+def _conversion(name: str, place: Operation, value: Value, type_: Type) -> Operation:
+    conversion = Operation(name, [value], {}, place.location)
+    conversion.block = place.block
+    conversion.results = [Value(type_, 0, conversion, None)]
+    value.users.append(conversion)
+    return conversion
+
+
+def _narrowed(operation: Operation, result: Value) -> Operation:
+    """Puts a float32 value in the place of `result`, which becomes that of the conversion back."""
+    wide = Value(_in_float32(result.type), result.index, operation, None)
+    operation.results[result.index] = wide
+    conversion = Operation("arith.truncf", [wide], {}, operation.location)
+    conversion.block = operation.block
+    wide.users.append(conversion)
+    result.operation, result.index = conversion, 0
+    conversion.results = [result]
+    return conversion
 
 
 def decoded(site: Site, source: Register, form: NumberFormat, dtype: DType) -> Register:

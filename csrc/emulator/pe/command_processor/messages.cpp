@@ -104,6 +104,7 @@ const Op* run_print(const Op* op, Frame& frame) {
       }
     }
   }
+  if (frame.print.write == nullptr) std::fflush(stdout);  // what a kernel said before a fault is not to be lost
   frame.pe->board.issue_scalar();
   return op + 1;
 }
