@@ -75,7 +75,7 @@ SUITES = {
                 ),
             ),
             timeout_s=900,
-            chunk=1,
+            chunk=20,
         ),
         Suite(
             name="liger",
