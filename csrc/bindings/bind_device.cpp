@@ -112,6 +112,13 @@ void bind_device(py::module_& module) {
       "synchronize", [](int index) { device_of(static_cast<c10::DeviceIndex>(index)).synchronize(); }, py::arg("index"),
       py::call_guard<py::gil_scoped_release>(), "Waits for all work of a device; raises its deferred error.");
   module.def(
+      "flush_cache",
+      [](int index, double rest_seconds) {
+        const auto device = static_cast<c10::DeviceIndex>(index);
+        device_of(device).flush_cache(torch_backend::current_stream_id(device), rest_seconds);
+      },
+      py::arg("index"), py::arg("rest_seconds"), py::call_guard<py::gil_scoped_release>());
+  module.def(
       "current_stream_id",
       [](int index) { return torch_backend::current_stream_id(static_cast<c10::DeviceIndex>(index)); },
       py::arg("index"));

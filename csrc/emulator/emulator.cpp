@@ -142,7 +142,7 @@ struct Emulator::State {
     frame.program = &program;
     frame.grid = launch.grid;
     frame.print = print;
-    std::memcpy(frame.base[1], program.scalars.data(), program.scalars.size() * 8);
+    std::copy(program.scalars.begin(), program.scalars.end(), frame.scalars());
     for (size_t i = 0; i < launch.arguments.size(); ++i)
       frame.scalars()[program.program.arguments[i].value] = launch.arguments[i];
     return frame;
@@ -151,7 +151,7 @@ struct Emulator::State {
   // Runs one program; a fault is described with kernel, program, PE, instruction and source line.
   bool run_program(Frame& frame, PeState& pe, uint64_t number, uint64_t loop_limit, Fault& fault) {
     frame.pe = &pe;
-    frame.loops_left = loop_limit;
+    frame.loop_limit = frame.loops_left = loop_limit;
     frame.id = {static_cast<uint32_t>(number % frame.grid[0]),
                 static_cast<uint32_t>(number / frame.grid[0] % frame.grid[1]),
                 static_cast<uint32_t>(number / frame.grid[0] / frame.grid[1])};
@@ -361,6 +361,15 @@ LaunchAccount Emulator::account_transfer(uint64_t address, uint64_t bytes, bool 
   (write ? window.bytes_written : window.bytes_read) = bytes;
   LaunchAccount account;
   state.cache.use(window, account.bytes);
+  state.finish(account, 0, 0, 0);
+  return account;
+}
+
+LaunchAccount Emulator::flush_cache() {
+  State& state = *state_;
+  std::lock_guard lock(state.launching);
+  LaunchAccount account;
+  state.cache.flush(account.bytes);
   state.finish(account, 0, 0, 0);
   return account;
 }

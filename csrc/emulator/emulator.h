@@ -56,6 +56,9 @@ struct CppKernel {
 const CppKernel& cpp_kernel(std::string_view name);
 std::vector<std::string_view> cpp_kernel_names();
 
+// More loop iterations than a program that does any work makes, and no more than seconds of them.
+inline constexpr uint64_t default_loop_limit = uint64_t{1} << 28;
+
 struct Launch {
   // Exactly one of the two.
   std::shared_ptr<const LoadedProgram> program;
@@ -76,7 +79,7 @@ struct Launch {
   SmallArray<AddressRange, 8> extents;
 
   // Loop iterations that one program may make before it is taken to hang: Deadlock.
-  uint64_t loop_limit = UINT64_MAX;
+  uint64_t loop_limit = default_loop_limit;
 
   template <typename Arguments>
   void set_arguments(const Arguments& value) {
@@ -106,6 +109,9 @@ class Emulator {
   // touched. `write`: the device's memory is written. Returns the account of DRAM and SRAM traffic and the seconds at
   // DRAM bandwidth.
   LaunchAccount account_transfer(uint64_t address, uint64_t bytes, bool write);
+
+  // Empties the cache of the SRAM; what was written goes to DRAM. Returns the account of that.
+  LaunchAccount flush_cache();
 
   // Where `print` instructions go: one whole line a call. nullptr: standard output.
   void set_print_sink(void (*sink)(std::string_view line, void* context), void* context);

@@ -25,6 +25,7 @@ enum class CommandKind : uint8_t {
   fill,              // bytes of device_address <- fill_value
   record_event,      // event->chip_seconds <- time of the stream
   wait_event,        // the stream waits for event
+  flush_cache,       // the SRAM's cache is emptied, then the stream rests
 };
 
 struct Command {
@@ -37,6 +38,7 @@ struct Command {
   uint64_t device_address = 0;
   uint64_t source_address = 0;
   uint64_t bytes = 0;
+  double rest_seconds = 0;
   void* host = nullptr;
   std::array<std::byte, inline_capacity> inline_bytes{};
   std::shared_ptr<std::byte[]> staged;

@@ -25,7 +25,11 @@ int checked_stream(StreamId stream) {
 }  // namespace
 
 Device::Device(int index, const ChipSpec& chip, emulator::WorkerPool& pool)
-    : index_(index), emulator_(chip, pool), queue_(queue_capacity), dispatcher_([this] { dispatch(); }) {}
+    : index_(index),
+      loop_limit_(loop_limit_from_environment()),
+      emulator_(chip, pool),
+      queue_(queue_capacity),
+      dispatcher_([this] { dispatch(); }) {}
 
 Device::~Device() { stop(); }
 
@@ -54,7 +58,16 @@ Ticket Device::last_ticket(StreamId stream) const {
 }
 
 Ticket Device::launch(StreamId stream, emulator::Launch&& launch) {
+  launch.loop_limit = loop_limit_;
   return submit(CommandKind::launch, stream, [&](Command& command, Ticket) { command.launch = std::move(launch); });
+}
+
+Ticket Device::flush_cache(StreamId stream, double rest_seconds) {
+  if (!(rest_seconds >= 0 && rest_seconds <= 1e6)) {
+    throw InvalidArgument(concat("a rest of ", rest_seconds, " seconds"), "flush_cache", "give 0 or more");
+  }
+  return submit(CommandKind::flush_cache, stream,
+                [&](Command& command, Ticket) { command.rest_seconds = rest_seconds; });
 }
 
 void Device::copy_to_device(StreamId stream, uint64_t destination, const void* source, size_t bytes) {

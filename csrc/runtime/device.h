@@ -46,6 +46,9 @@ class Device {
   Ticket copy_from_device_async(StreamId stream, void* destination, uint64_t source, size_t bytes);
   Ticket copy_on_device(StreamId stream, uint64_t destination, uint64_t source, size_t bytes);
   Ticket fill(StreamId stream, uint64_t destination, uint8_t value, size_t bytes);
+  // Empties the SRAM's cache, so that what follows finds all its data in DRAM, and lets `rest_seconds` of chip time
+  // pass.
+  Ticket flush_cache(StreamId stream, double rest_seconds);
   EventRecordPointer record_event(StreamId stream);
   void wait_event(StreamId stream, EventRecordPointer event);
 
@@ -84,6 +87,7 @@ class Device {
   void charge_memory(int stream, const emulator::LaunchAccount& account);
 
   const int index_;
+  const uint64_t loop_limit_;
   emulator::Emulator emulator_;
   WorkQueue queue_;
   std::array<std::atomic<Ticket>, stream_count> last_tickets_{};

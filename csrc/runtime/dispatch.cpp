@@ -77,6 +77,9 @@ void Device::execute(Command& command) {
       if (command.event->device != this) command.event->device->wait(command.event->ticket);
       timeline_.wait(command.stream, command.event->chip_seconds);
       return;
+    case CommandKind::flush_cache:
+      charge_memory(command.stream, emulator_.flush_cache());
+      return timeline_.rest(command.stream, command.rest_seconds);
     default:
       return execute_transfer(command);
   }

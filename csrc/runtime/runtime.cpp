@@ -41,6 +41,18 @@ std::atomic<bool> bad_fork{false};
 
 void after_fork_in_child() { bad_fork.store(true); }
 
+uint64_t number_from_environment(const char* variable, uint64_t otherwise, uint64_t most) {
+  const char* text = std::getenv(variable);
+  if (text == nullptr || *text == '\0') return otherwise;
+  uint64_t number = 0;
+  const char* end = text + std::strlen(text);
+  const auto [rest, failure] = std::from_chars(text, end, number);
+  if (failure != std::errc{} || rest != end || number < 1 || number > most) {
+    throw InvalidArgument(concat(variable, " is '", text, "'"), "", concat("set it to a number from 1 to ", most));
+  }
+  return number;
+}
+
 Device& make_device(int index) {
   Table& devices = table();
   if (is_in_bad_fork()) {
@@ -67,16 +79,11 @@ Device& make_device(int index) {
 }  // namespace
 
 int device_count_from_environment() {
-  const char* text = std::getenv("MTIA_SIM_DEVICE_COUNT");
-  if (text == nullptr || *text == '\0') return default_devices;
-  int count = 0;
-  const char* end = text + std::strlen(text);
-  const auto [rest, failure] = std::from_chars(text, end, count);
-  if (failure != std::errc{} || rest != end || count < 1 || count > maximum_devices) {
-    throw InvalidArgument(concat("MTIA_SIM_DEVICE_COUNT is '", text, "'"), "",
-                          concat("set it to a number from 1 to ", maximum_devices));
-  }
-  return count;
+  return static_cast<int>(number_from_environment("MTIA_SIM_DEVICE_COUNT", default_devices, maximum_devices));
+}
+
+uint64_t loop_limit_from_environment() {
+  return number_from_environment("MTIA_SIM_LOOP_LIMIT", emulator::default_loop_limit, UINT64_MAX);
 }
 
 void configure(const ChipSpec& chip, int devices) {

@@ -18,6 +18,10 @@ bool is_configured();
 // MTIA_SIM_DEVICE_COUNT, default 2. Throws InvalidArgument for what is not a number in 1..64.
 int device_count_from_environment();
 
+// MTIA_SIM_LOOP_LIMIT, default emulator::default_loop_limit: loop iterations of one program before it is taken to
+// hang. Throws InvalidArgument for what is not a positive number.
+uint64_t loop_limit_from_environment();
+
 int device_count();
 const ChipSpec& chip();
 

@@ -34,6 +34,13 @@ class Timeline {
     stream_ready = std::max(stream_ready, seconds);
   }
 
+  // Chip time passes on the stream in which nothing works.
+  void rest(int stream, double seconds) {
+    double& stream_ready = streams_[static_cast<size_t>(stream)];
+    stream_ready += seconds;
+    latest_ = std::max(latest_, stream_ready);
+  }
+
   double latest() const { return latest_; }
 
  private:

@@ -37,6 +37,7 @@ if is_built():
     from mtia_sim.memory import (
         attach_out_of_memory_observer,
         empty_cache,
+        flush_cache,
         max_memory_allocated,
         max_memory_reserved,
         mem_get_info,
@@ -61,6 +62,7 @@ if is_built():
         set_rng_state,
         set_rng_state_all,
     )
+    from mtia_sim.stored_kernels import StoredKernel, load_kernel
     from mtia_sim.streams import (
         Event,
         Stream,
@@ -85,6 +87,7 @@ if is_built():
 
     __all__ = [
         "Event",
+        "StoredKernel",
         "Stream",
         "StreamContext",
         "_exchange_device",
@@ -102,6 +105,7 @@ if is_built():
         "device_of",
         "empty_cache",
         "fallbacks",
+        "flush_cache",
         "get_amp_supported_dtype",
         "get_device_capability",
         "get_device_name",
@@ -113,6 +117,7 @@ if is_built():
         "is_available",
         "is_bf16_supported",
         "is_initialized",
+        "load_kernel",
         "manual_seed",
         "manual_seed_all",
         "max_memory_allocated",

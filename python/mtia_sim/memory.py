@@ -8,7 +8,7 @@ import torch
 
 from mtia_sim import _C
 from mtia_sim._utils import _get_device_index
-from mtia_sim.initialisation import is_initialized
+from mtia_sim.initialisation import _lazy_init, is_initialized
 
 # Rows of memory_summary: heading, key of memory_stats, whether the numbers are bytes.
 _SUMMARY_ROWS = (
@@ -67,6 +67,14 @@ def empty_cache() -> None:
     """Waits for the devices and gives all cached memory without a tensor back to them."""
     if is_initialized():
         torch._C._accelerator_emptyCache()
+
+
+def flush_cache(device: Any = None, rest_seconds: float = 0.0) -> None:
+    """Empties the cache of the chip's shared SRAM in the order of the current stream: what follows finds all its data
+    in DRAM, as on a chip that did other work in between. `rest_seconds` of chip time then pass on the stream.
+    """
+    _lazy_init()
+    _C.flush_cache(_get_device_index(device, optional=True), rest_seconds)
 
 
 def mem_get_info(device: Any = None) -> tuple[int, int]:

@@ -20,7 +20,9 @@ if "triton" not in sys.modules:
     importlib.import_module("triton")
     sys.modules.setdefault(__name__, _unfinished)
 
-from triton.backends.compiler import BaseBackend, GPUTarget, Language
+from triton.backends.compiler import BaseBackend, GPUTarget
+
+from triton_mtia_sim import versions
 
 BINARY_EXTENSION = "tileprog"
 
@@ -54,6 +56,7 @@ class MtiaOptions:
     launch_cooperative_cluster: bool = False
     launch_pdl: bool = False
     instrumentation_mode: str = ""
+    fpsan_homomorphic_casts: bool = False
     ir_override: str | None = None
     minRegAutoWS: int | None = None  # noqa: N815
     maxRegAutoWS: int | None = None  # noqa: N815
@@ -85,6 +88,12 @@ class MtiaBackend(BaseBackend):
     def supports_target(target: GPUTarget) -> bool:
         return bool(target.backend == "mtia_sim")
 
+    def __init__(self, target: GPUTarget) -> None:
+        refusal = versions.refusal()
+        if refusal is not None:
+            raise ImportError(refusal)
+        super().__init__(target)
+
     def hash(self) -> str:
         """Covers the plugin's own code, the instruction set and the chip, so that the disk cache never goes stale."""
         return f"{plugin_fingerprint()}-{chip_fingerprint(str(self.target.arch))}"
@@ -97,6 +106,8 @@ class MtiaBackend(BaseBackend):
         }
         known.setdefault("arch", str(self.target.arch))
         known.setdefault("sanitize_overflow", known.get("debug", False))
+        if isinstance(known.get("extern_libs"), dict):
+            known["extern_libs"] = tuple(known["extern_libs"].items())
         chosen = MtiaOptions(**known)
         if chosen.num_warps < 1 or chosen.num_warps & (chosen.num_warps - 1):
             raise AssertionError(f"num_warps is {chosen.num_warps}; it must be a power of 2")
@@ -104,11 +115,17 @@ class MtiaBackend(BaseBackend):
             raise ValueError(f"num_stages is {chosen.num_stages}; give 1 or more")
         return chosen
 
-    def add_stages(self, stages: dict[str, Any], options: MtiaOptions, language: Language) -> None:
+    def add_stages(self, stages: dict[str, Any], options: MtiaOptions, language: Any) -> None:
+        from triton import knobs
+        from triton.backends.compiler import Language
+
         if language != Language.TRITON:
             raise NotImplementedError("Gluon kernels are written for GPU layouts; write the kernel in triton.language")
         stages["ttir"] = lambda module, metadata: optimise(module)
         stages[BINARY_EXTENSION] = lambda module, metadata: make_program(module, metadata, options)
+        stages["disassembly"] = lambda program, metadata: disassemble(program)
+        if knobs.runtime.add_stages_inspection_hook is not None:
+            knobs.runtime.add_stages_inspection_hook(self, stages, options, language, None)
 
     def load_dialects(self, context: Any) -> None:
         """TTIR's own dialects are all there is."""
@@ -127,6 +144,9 @@ class MtiaBackend(BaseBackend):
         return (metadata.num_warps, metadata.shared)
 
 
+versions.keep_concrete(MtiaBackend)
+
+
 def optimise(module: Any) -> Any:
     """Triton's own passes on TTIR. Tensor descriptors stay: they are DMA descriptors."""
     from triton._C.libtriton import ir, passes
@@ -134,7 +154,8 @@ def optimise(module: Any) -> Any:
     manager = ir.pass_manager(module.context)
     manager.enable_debug()
     passes.common.add_inliner(manager)
-    passes.ttir.add_rewrite_tensor_pointer(manager)
+    if hasattr(passes.ttir, "add_rewrite_tensor_pointer"):  # from Triton 3.8 on the front end does it
+        passes.ttir.add_rewrite_tensor_pointer(manager)
     passes.common.add_canonicalizer(manager)
     passes.ttir.add_combine(manager)
     passes.ttir.add_reorder_broadcast(manager)
@@ -165,8 +186,17 @@ def make_program(module: Any, metadata: dict[str, Any], options: MtiaOptions) ->
     program = translate(text, chips.load(options.arch), options.num_stages, options.enable_scatter_stores)
     metadata["name"] = program.name
     metadata["shared"] = max(program.local_memory_bytes, 1)
+    metadata["warp_size"] = 1
+    metadata["global_scratch_size"] = metadata["profile_scratch_size"] = 0
     metadata["makes_pointers"] = makes_pointers(text)
     return program.encode()
+
+
+def disassemble(program: bytes) -> str:
+    """The program as people read it, with the kernel's lines: asm["disassembly"], and what dumps show."""
+    from mtia_core.program import TileProgram
+
+    return TileProgram.decode(program).disassemble(with_locations=True)
 
 
 def makes_pointers(text: str) -> bool:

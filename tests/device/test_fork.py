@@ -46,7 +46,7 @@ def test_inherited_tensors_are_refused_but_can_be_dropped() -> None:
 def test_a_launch_in_the_child_is_refused_as_everything_else() -> None:
     out = run_successfully(
         program(
-            "x = torch.ones(3).to('mtia_sim'); x.add_(1)",  # compiled before the fork: the child goes straight to the launch
+            "x = torch.ones(3).to('mtia_sim'); x.add_(1)",  # compiled here: the child goes straight to the launch
             "x.add_(1)",
             "assert x.cpu().sum() == 6",
         )

@@ -1,8 +1,13 @@
 """The backend as Triton's plugin: imports, options, activity, launch codes, cache keys, errors."""
 
+import abc
+import inspect
+import os
 import pickle
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import triton
@@ -13,6 +18,7 @@ from triton.backends.compiler import GPUTarget
 from mtia_core import isa
 from mtia_core.errors import InvalidProgram
 from mtia_core.program import TileProgram
+from triton_mtia_sim import compiler, versions
 from triton_mtia_sim.compiler import MtiaBackend, chip_fingerprint, makes_pointers
 from triton_mtia_sim.driver import MtiaDriver, MtiaUtils
 from triton_mtia_sim.errors import OutOfLocalMemory, UnsupportedOperation
@@ -66,6 +72,101 @@ def test_another_active_driver_goes_first(monkeypatch):
     assert not MtiaDriver.is_active()
     monkeypatch.setenv("TRITON_DEFAULT_BACKEND", "mtia_sim")
     assert MtiaDriver.is_active()
+
+
+def test_two_drivers_that_give_way_to_each_other_do_not_ask_for_ever(monkeypatch):
+    class Polite:
+        @staticmethod
+        def is_active():
+            return not MtiaDriver.is_active()
+
+    monkeypatch.delenv("TRITON_DEFAULT_BACKEND", raising=False)
+    monkeypatch.setitem(triton.backends.backends, "polite", triton.backends.Backend(None, Polite))
+    assert not MtiaDriver.is_active()
+    assert Polite.is_active()
+
+
+def run_python(code, **environment):
+    paths = [path for path in sys.path if path]
+    return subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}\n{code}"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+AS_VERSION = """
+import importlib.util, pathlib, re, sys
+specification = importlib.util.find_spec("triton")
+source = pathlib.Path(specification.origin).read_text()
+module = importlib.util.module_from_spec(specification)
+sys.modules["triton"] = module
+source = re.sub("__version__ = .*", "__version__ = '{version}'", source)
+exec(compile(source, specification.origin, "exec"), module.__dict__)
+import triton_mtia_sim.compiler, triton_mtia_sim.driver, triton.backends
+from triton.backends.compiler import GPUTarget
+backend, driver = triton_mtia_sim.compiler.MtiaBackend, triton_mtia_sim.driver.MtiaDriver
+target = GPUTarget("mtia_sim", "mtia300", 1)
+"""
+
+
+def test_a_triton_of_an_unknown_version_is_refused_in_one_sentence_and_imports_for_others():
+    code = """
+assert not driver.is_active()
+try:
+    backend(target)
+except ImportError as error:
+    print(error)
+"""
+    finished = run_python(AS_VERSION.format(version="4.1.0") + code, TRITON_DEFAULT_BACKEND="")
+    sentence = finished.stdout.strip()
+    assert sentence.startswith("mtia_sim works with Triton 3.7 to 3.9 and stays off under this one, 4.1.0")
+    assert finished.stderr.strip() == sentence
+    for version in ("3.8.0", "3.9.1"):
+        finished = run_python(AS_VERSION.format(version=version) + "backend(target)")
+        assert finished.stderr == ""
+
+
+def test_a_triton_that_asks_for_more_can_still_be_imported(monkeypatch):
+    class Demanding(abc.ABC):
+        @abc.abstractmethod
+        def more(self): ...
+
+    class Plugin(Demanding):
+        pass
+
+    versions.keep_concrete(Plugin)
+    assert inspect.isabstract(Plugin)
+    monkeypatch.setattr(versions, "refusal", lambda: "no")
+    versions.keep_concrete(Plugin)
+    assert not inspect.isabstract(Plugin)
+
+
+def test_a_host_with_a_cuda_driver_keeps_it():
+    """Triton makes the CUDA driver its own; the variable, or set_active, chooses this one."""
+    code = """
+import triton, triton.backends
+from triton.backends.driver import DriverBase
+class Cuda(DriverBase):
+    @classmethod
+    def is_active(cls): return True
+    def map_python_to_cpp_type(self, ty): pass
+    def get_current_target(self): pass
+    def get_active_torch_device(self): pass
+    def get_benchmarker(self): pass
+import triton_mtia_sim.compiler, triton_mtia_sim.driver
+triton.backends.backends["mtia_sim"] = triton.backends.Backend(
+    triton_mtia_sim.compiler.MtiaBackend, triton_mtia_sim.driver.MtiaDriver)
+triton.backends.backends["nvidia"] = triton.backends.Backend(triton.backends.backends["nvidia"].compiler, Cuda)
+triton.backends.backends.pop("amd")
+print(type(triton.runtime.driver.active).__name__)
+triton.runtime.driver.set_active(triton_mtia_sim.driver.MtiaDriver())
+print(type(triton.runtime.driver.active).__name__)
+"""
+    assert run_python(code, TRITON_DEFAULT_BACKEND="").stdout.split() == ["Cuda", "MtiaDriver"]
+    assert run_python(code, TRITON_DEFAULT_BACKEND="mtia_sim").stdout.split() == ["MtiaDriver", "MtiaDriver"]
 
 
 def test_launch_codes():
@@ -132,6 +233,28 @@ def test_programs_of_launches_are_kept_on_disk_and_damage_is_mended(tmp_path, mo
     assert compile_launch(double_kernel, signature, {"BLOCK": 128}, chip="mtia300") != first
     assert compile_launch(double_kernel, signature, {"BLOCK": 64}, chip="mtia1").program == first.program
     assert len(list((tmp_path / "mtia_sim").iterdir())) == 3
+
+
+def test_the_cache_key_follows_the_plugin_the_chip_file_and_triton(tmp_path, monkeypatch):
+    chip = tmp_path / "mine.toml"
+    keys = []
+    for energy in (1, 2):
+        chip.write_text(
+            'name = "mine"\nbase = "mtia300"\n[energy]\n'
+            f'static_watts = {{ value = {energy}, kind = "assumed", how = "a test" }}\n'
+        )
+        chip_fingerprint.cache_clear()
+        keys.append(MtiaBackend(GPUTarget("mtia_sim", str(chip), 1)).hash())
+    copy = tmp_path / "triton_mtia_sim"
+    shutil.copytree(Path(compiler.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(compiler, "__file__", str(copy / "compiler.py"))
+    for addition in ("", "# changed\n"):
+        (copy / "lowering" / "memory.py").open("a").write(addition)
+        compiler.plugin_fingerprint.cache_clear()
+        keys.append(MtiaBackend(TARGET).hash())
+    monkeypatch.undo()
+    compiler.plugin_fingerprint.cache_clear()
+    assert len(set(keys)) == 4 and keys[2] == MtiaBackend(TARGET).hash()
 
 
 def test_the_instruction_table_is_read_whole():

@@ -64,6 +64,13 @@ void SramCache::insert(uint64_t low, uint64_t high, uint64_t bytes, uint64_t dir
   used_ += bytes;
 }
 
+void SramCache::flush(LevelBytes& bytes) {
+  for (const auto& [first, entry] : entries_) bytes.dram_written += entry.dirty;
+  entries_.clear();
+  ages_.clear();
+  used_ = 0;
+}
+
 void SramCache::use(const Window& window, LevelBytes& bytes) {
   if (window.high <= window.low) return;
   const uint64_t extent = window.high - window.low;

@@ -41,6 +41,9 @@ class SramCache {
   // One launch's use of a window; adds the bytes moved at the SRAM and DRAM levels.
   void use(const Window& window, LevelBytes& bytes);
 
+  // Forgets all that is resident; adds the dirty bytes to what is written to DRAM.
+  void flush(LevelBytes& bytes);
+
   uint64_t resident_bytes() const { return used_; }
 
  private:

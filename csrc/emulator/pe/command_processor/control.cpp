@@ -8,8 +8,8 @@ namespace {
 
 void count_iteration(Frame& frame) {
   if (frame.loops_left-- == 0) {
-    throw Deadlock("the program made as many loop iterations as its launch allows", "",
-                   "check the loop's condition, or raise the launch's loop limit");
+    throw Deadlock(concat("the program made ", frame.loop_limit, " loop iterations, as many as a launch allows"), "",
+                   "check what ends the loop; MTIA_SIM_LOOP_LIMIT allows a program more iterations");
   }
 }
 

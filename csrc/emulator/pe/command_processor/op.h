@@ -74,10 +74,11 @@ struct Frame {
   std::array<uint32_t, 3> grid{};
   LoopState* loops = nullptr;
   LazyTile* lazy = nullptr;
-  std::byte* strips = nullptr;       // strip buffers of element-wise chains
-  std::byte* scratch = nullptr;      // the program's scratch_bytes
-  uint32_t fault = UINT32_MAX;       // the instruction at work inside of a group
-  uint64_t loops_left = UINT64_MAX;  // iterations until the program is taken to hang
+  std::byte* strips = nullptr;   // strip buffers of element-wise chains
+  std::byte* scratch = nullptr;  // the program's scratch_bytes
+  uint32_t fault = UINT32_MAX;   // the instruction at work inside of a group
+  uint64_t loop_limit = 0;
+  uint64_t loops_left = 0;  // iterations until the program is taken to hang
   PrintSink print;
 
   std::byte* at(Place place) const { return base[place.base] + place.offset; }
