@@ -56,6 +56,7 @@ struct FusedInstruction {
   uint16_t b = 0;
   uint16_t c = 0;
   uint16_t pointer = 0;  // which entry of the loop's table
+  bool streams = false;  // of a load: from memory rather than from a cache, so fetched ahead
 };
 
 inline constexpr size_t max_fused_pointers = 32;

@@ -107,8 +107,26 @@ def load(chip: str | os.PathLike[str] | None = None) -> Chip:
     Raises:
         InvalidChip: No such chip, or a field is missing, unknown or out of its range.
     """
-    wanted = os.fspath(chip) if chip is not None else os.environ.get(VARIABLE) or DEFAULT
-    return _load(_find(wanted))
+    path = _find(os.fspath(chip) if chip is not None else os.environ.get(VARIABLE) or DEFAULT)
+    known = _loaded.get(path)
+    if known is None or any(_file_state(state[0]) != state for state in known[0]):
+        files: list[_FileState] = []
+        known = _loaded[path] = (files, _load(path, files))
+    return known[1]
+
+
+# Every compilation loads its chip: parsed again only when the file or one of its bases has changed.
+_FileState = tuple[Path, int, int]
+_loaded: dict[Path, tuple[list[_FileState], Chip]] = {}
+
+
+def _file_state(path: Path) -> _FileState:
+    """A file with its time of modification in ns and its size, -1 where it is gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return path, -1, -1
+    return path, status.st_mtime_ns, status.st_size
 
 
 def _find(wanted: str) -> Path:
@@ -124,9 +142,10 @@ def _find(wanted: str) -> Path:
     )
 
 
-def _load(path: Path, derived_from: tuple[Path, ...] = ()) -> Chip:
+def _load(path: Path, files: list[_FileState], derived_from: tuple[Path, ...] = ()) -> Chip:
     if path in derived_from:
         raise InvalidChip("the chip is its own base", str(path), "name another chip in base = ...")
+    files.append(_file_state(path))
     try:
         document = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -142,7 +161,7 @@ def _load(path: Path, derived_from: tuple[Path, ...] = ()) -> Chip:
             raise InvalidChip(f"base = {base!r} is not a chip", str(path), "give a name or a path")
         # A relative base is sought beside the file that names it.
         sibling = path.parent / base
-        inherited = _load(sibling.resolve() if sibling.is_file() else _find(base), (*derived_from, path))
+        inherited = _load(sibling.resolve() if sibling.is_file() else _find(base), files, (*derived_from, path))
         values.update(inherited.values)
         sources.update(inherited.sources)
     _read_groups(document, path, values, sources)

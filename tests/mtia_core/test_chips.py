@@ -112,6 +112,22 @@ def test_a_users_file_may_change_some_fields_of_a_base(make_chip: MakeChip) -> N
     assert faster.sources["clock_hz"].kind == "assumed"
 
 
+def test_a_chip_is_read_again_when_its_file_or_base_has_changed(tmp_path: Path) -> None:
+    base, chip = tmp_path / "base.toml", tmp_path / "chip.toml"
+    text = (chips._DIRECTORY / "mtia300.toml").read_text()
+    base.write_text(text)
+    chip.write_text('name = "mine"\nbase = "base.toml"\n')
+    first = chips.load(chip)
+    assert chips.load(chip) is first
+    base.write_text(text.replace('name = "mtia300"', 'name = "mtia300x"'))
+    assert chips.load(chip) is not first
+    chip.write_text('name = "yours"\nbase = "base.toml"\n')
+    assert chips.load(chip).name == "yours"
+    chip.unlink()
+    with pytest.raises(InvalidChip):
+        chips.load(chip)
+
+
 def test_serialised_text_holds_every_field_once() -> None:
     chip = chips.load("mtia300")
     lines = dict(line.split("=") for line in chip.serialise().splitlines())

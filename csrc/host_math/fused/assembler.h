@@ -64,6 +64,12 @@ class Assembler {
     byte(static_cast<uint8_t>(0xB8 | reg));
     word(value);
   }
+  // Into all caches; an address that cannot be read does no harm.
+  void prefetch(const Memory& memory, uint32_t displacement) {
+    byte(static_cast<uint8_t>(0x40 | (memory.index >> 3 & 1U) << 1 | (memory.base >> 3 & 1U)));
+    bytes({0x0F, 0x18, modrm(2, 1, 4), scaled(memory)});
+    word(displacement);
+  }
   void clear_rcx() { bytes({0x31, 0xC9}); }
   void rax_is_rcx_plus(uint8_t value) { bytes({0x48, 0x8D, 0x41, value}); }
   void compare_rax_rsi() { bytes({0x48, 0x39, 0xF0}); }
@@ -110,9 +116,10 @@ class Assembler {
                         inverted((second >> 4 & 1U) != 0, 3) | masking.mask;
     bytes({0x62, static_cast<uint8_t>(p0), static_cast<uint8_t>(p1), static_cast<uint8_t>(p2)});
   }
-  void address(unsigned reg, const Memory& memory) {
+  void address(unsigned reg, const Memory& memory) { bytes({modrm(1, reg, 4), scaled(memory), 0}); }
+  static uint8_t scaled(const Memory& memory) {
     const unsigned scale = memory.scale == 8 ? 3 : memory.scale == 4 ? 2 : memory.scale == 2 ? 1 : 0;
-    bytes({modrm(1, reg, 4), static_cast<uint8_t>(scale << 6 | (memory.index & 7U) << 3 | (memory.base & 7U)), 0});
+    return static_cast<uint8_t>(scale << 6 | (memory.index & 7U) << 3 | (memory.base & 7U));
   }
 
   std::vector<uint8_t> code_;

@@ -15,6 +15,7 @@ namespace {
 constexpr unsigned value_registers = 30;  // two more are scratch
 constexpr unsigned scratch_0 = 30;
 constexpr unsigned scratch_1 = 31;
+constexpr uint32_t prefetch_bytes = 2048;  // ahead of a stream
 constexpr unsigned rest_mask = 1;
 constexpr unsigned work_mask = 2;
 constexpr unsigned rax = 0;
@@ -272,6 +273,7 @@ class Generator {
     }
     switch (item.op) {
       case FusedOp::load:
+        if (item.streams && masking.mask == 0) code_.prefetch(place_of(item), prefetch_bytes);
         code_.evex(load_form(item.bytes), d, 0, place_of(item), masking);
         break;
       case FusedOp::single:

@@ -123,6 +123,7 @@ class Segment {
     FusedInstruction item;
     item.op = operand.single ? FusedOp::single : FusedOp::load;
     item.bytes = operand.size;
+    item.streams = operand.kind == ChainOperand::Kind::view;
     item.d = next_++;
     item.pointer = add(operand);
     instructions.push_back(item);
