@@ -1,5 +1,6 @@
 """TTIR text to a tile program: parse, lower, assemble."""
 
+import gc
 import sys
 
 from mtia_core.chips import Chip
@@ -25,6 +26,9 @@ def translate(text: str, chip: Chip, num_stages: int = 2, enable_scatter_stores:
     del enable_scatter_stores
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, _RECURSION_LIMIT))
+    # Everything that a compilation makes lives to its end: collections in between find nothing and walk all of torch.
+    collecting = gc.isenabled()
+    gc.disable()
     try:
         module = parse_module(text)
         function = module.kernel
@@ -41,4 +45,6 @@ def translate(text: str, chip: Chip, num_stages: int = 2, enable_scatter_stores:
         kernel.run()
         return assemble(kernel, function.attributes["sym_name"], chip.local_memory_bytes, chip.name)
     finally:
+        if collecting:
+            gc.enable()
         sys.setrecursionlimit(limit)
