@@ -31,6 +31,7 @@ class Rule:
     outcome: str = "failed"
     source: str = ""  # of the test function, its decorators included
     statement: str = ""  # the line of the test that failed or skipped
+    raised: str = ""  # the line, anywhere, that raised
 
 
 def _skip(reason: str, message: str, counts: Counts, source: str = "") -> Rule:
@@ -46,6 +47,9 @@ RULES: tuple[Rule, ...] = (
     # Skips. First the combinations that a test leaves out on every device, whatever else it is about.
     _skip(VOID, r"Padding with NaN|uint cannot be negative|Invalid last dim|Only IEEE precision", _N),
     _skip(VOID, r"linear_recurrence scan on bfloat16|bfloat16 compare not supported before sm90|[Dd]uplicated", _N),
+    _skip(
+        VOID, r"not supported for loss_type|numerically unstable|unstable BF16|Flaky test|(trivial|invalid) dim$", _N
+    ),
     _skip(VOID, r"forward computation twice|Backward pass with FP8", _N),
     _skip("{0}", r"^(not run here: .*)", _O),
     _skip("vendor: clusters of SMs (num_ctas)", r"CTAs is unsupported|Multi-CTA|compute capability >= 9", _V),
@@ -57,6 +61,13 @@ RULES: tuple[Rule, ...] = (
     _skip("vendor: dots smaller than 16, which upstream runs on AMD only", r"small dots are supported only on HIP", _V),
     _skip("vendor: matrix units of AMD", r"CDNA|RDNA|WMMA|MFMA|mfma|kpack|only on HIP", _V),
     _skip("vendor: inspects ptx, amdgcn, llir or ttgir", "", _V, source=GPU_CODE),
+    _skip("vendor: CUDA's cuTile and CuTe DSL", r"cuTile|CuTe|[Cc]utedsl|cute|cutile|No module named 'cuda'", _V),
+    _skip(
+        "vendor: needs an NVIDIA architecture (sm90, sm100)", r"[Rr]equires (SM|sm|Hopper|Blackwell)|[Bb]lackwell", _V
+    ),
+    _skip("needs a second device", r"at least (\w+) CUDA devices|requires .*devices|multiple GPUs|world_size", _V),
+    _skip("missing package", r"not available in|requires torchvision|num2words|requires [\w-]+ to be installed", _V),
+    _skip("CUDA-only API", r"CUDA (not available|memory)|CUDA-only", _V),
     _skip("CUDA-only API", r"(Requires|requires|[Oo]nly (supported )?(for|on|works on)) (cuda|CUDA)|CUDA required", _V),
     _skip("missing package", r"could not import|not installed|No module named|not available", _V),
     _skip("upstream skip: only for device 'cuda'", r"^Skipped$", _O, source=r"device != .cuda"),
@@ -77,6 +88,7 @@ RULES: tuple[Rule, ...] = (
         _V,
     ),
     Rule("missing package", r"ModuleNotFoundError|ImportError", _V),
+    Rule("CUDA-only API", "", _V, raised=r"\.is_cuda\b"),
     Rule("CUDA-only API", r"Torch not compiled with CUDA|no NVIDIA driver|CUDA driver", _V),
     # Failures that are ours.
     Rule("refused: local memory", r"OutOfLocalMemory|OutOfResources", _O),
@@ -101,7 +113,8 @@ def classify(result: Result, root: Path) -> tuple[str, Counts]:
         found = re.search(rule.message, message)
         if found is None or not re.search(rule.source, source):
             continue
-        if not re.search(rule.statement, result.get("statement") or ""):
+        lines = (result.get("statement") or "", result.get("raised_line") or "")
+        if not (re.search(rule.statement, lines[0]) and re.search(rule.raised, lines[1])):
             continue
         return rule.reason.format(*found.groups()), rule.counts
     return "unclassed", Counts.OURS

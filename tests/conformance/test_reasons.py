@@ -35,6 +35,12 @@ def test_the_source_of_the_test_decides_too(tmp_path: Path) -> None:
     assert classify({**skipped, "case": "test_one.py::test_any[1]"}, tmp_path)[1] is Counts.OURS
 
 
+def test_the_line_that_raised_decides_too(tmp_path: Path) -> None:
+    failed = {"outcome": "failed", "message": "AssertionError: ", "file": "absent.py", "case": "absent.py::test"}
+    assert classify({**failed, "raised_line": "assert x.is_cuda"}, tmp_path) == ("CUDA-only API", Counts.VENDOR)
+    assert classify({**failed, "raised_line": "assert x.any()"}, tmp_path)[1] is Counts.OURS
+
+
 def test_every_class_says_how_it_counts() -> None:
     counts: dict[str, Counts] = {}
     for rule in RULES:

@@ -129,6 +129,7 @@ def _where(error: BaseException, path: str) -> dict[str, Any]:
     return {
         "statement": own[-1].line,
         "line": own[-1].lineno,
+        "raised_line": raised.line,
         "raised": f"{raised.filename}:{raised.lineno} in {raised.name}",
     }
 
