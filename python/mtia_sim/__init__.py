@@ -82,6 +82,7 @@ if is_built():
             return getattr(importlib.import_module("mtia_sim.compilation"), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
+    _DeviceGuard = device
     _exchange_device = exchange_device
     _maybe_exchange_device = maybe_exchange_device
 
@@ -90,6 +91,7 @@ if is_built():
         "StoredKernel",
         "Stream",
         "StreamContext",
+        "_DeviceGuard",
         "_exchange_device",
         "_is_in_bad_fork",
         "_lazy_init",

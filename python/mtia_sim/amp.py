@@ -1,6 +1,12 @@
-"""What torch.autocast("mtia_sim") may compute in."""
+"""What torch.autocast("mtia_sim") may compute in, and the decorators of autograd functions under it."""
+
+import functools
 
 import torch
+
+#: As torch.cuda.amp has them: torch.amp's for this device.
+custom_fwd = functools.partial(torch.amp.custom_fwd, device_type="mtia_sim")
+custom_bwd = functools.partial(torch.amp.custom_bwd, device_type="mtia_sim")
 
 
 def get_amp_supported_dtype() -> list[torch.dtype]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from triton.language import core
+from triton.language.extra.cuda import libdevice
 
 _FLOATS = ("fp16", "bf16", "fp32", "fp64")
 _INTEGERS = ("int32", "int64")
@@ -67,4 +68,10 @@ def _define() -> dict[str, Callable[..., Any]]:
     return functions
 
 
-globals().update(_define())
+def _names_of_cuda() -> dict[str, Callable[..., Any]]:
+    """What CUDA's libdevice has beside ours: the compiler knows its symbols."""
+    functions = {name: function for name, function in vars(libdevice).items() if core.is_builtin(function)}
+    return {name: function for name, function in functions.items() if not name.startswith("_")}
+
+
+globals().update(_names_of_cuda() | _define())

@@ -104,3 +104,22 @@ def test_the_list_names_only_operators_that_exist() -> None:
     assert torch._C._dispatch_has_kernel_for_dispatch_key("aten::mm", "AutocastPrivateUse1")
     dangling = torch._C._dispatch_find_dangling_impls()
     assert not [text for text in dangling if "AutocastPrivateUse1" in text]
+
+
+def test_decorators_of_autograd_functions() -> None:
+    class Doubled(torch.autograd.Function):
+        @staticmethod
+        @torch.mtia_sim.amp.custom_fwd(cast_inputs=torch.float32)
+        def forward(ctx: torch.autograd.function.FunctionCtx, x: torch.Tensor) -> torch.Tensor:
+            assert x.dtype is torch.float32 and not torch.is_autocast_enabled("mtia_sim")
+            return x * 2
+
+        @staticmethod
+        @torch.mtia_sim.amp.custom_bwd
+        def backward(ctx: torch.autograd.function.FunctionCtx, grad: torch.Tensor) -> torch.Tensor:
+            return grad * 2
+
+    x = tensor(3).to(torch.bfloat16).requires_grad_()
+    with torch.autocast("mtia_sim", dtype=torch.bfloat16):
+        Doubled.apply(x).sum().backward()
+    assert x.grad is not None and x.grad.cpu().tolist() == [2, 2, 2]

@@ -104,6 +104,8 @@ def test_current_device_is_per_context() -> None:
             assert torch.mtia_sim.current_device() == 0
         with torch.mtia_sim.device_of(torch.empty(1)):
             assert torch.mtia_sim.current_device() == 1
+        with torch.mtia_sim._DeviceGuard(0):
+            assert torch.mtia_sim.current_device() == 0
     assert torch.mtia_sim.current_device() == 0
     torch.accelerator.set_device_index(1)
     assert torch.mtia_sim.current_device() == 1

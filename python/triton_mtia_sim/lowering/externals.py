@@ -1,15 +1,17 @@
 """tt.extern_elementwise: the chip's libdevice symbols and, for kernels that name CUDA's, their equivalents."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from mtia_core.dtypes import DType
 from triton_mtia_sim.ir.number_formats import FORMATS
+from triton_mtia_sim.lowering import external_bessel, external_functions, external_numbers
+from triton_mtia_sim.lowering.external_table import COMPOSED, composed
 from triton_mtia_sim.lowering.machine import Register
 from triton_mtia_sim.lowering.registry import lowers
 from triton_mtia_sim.lowering.site import Site
 from triton_mtia_sim.lowering.software_floats import TOWARDS_ZERO, decoded, encoded
 
-Function = Callable[[Site, Sequence[Register], DType], Register]
+assert external_bessel and external_functions and external_numbers  # imported for what they register
 
 # libdevice name -> mnemonic, same operands, same type
 _DIRECT = {
@@ -90,61 +92,52 @@ _TO_INTEGER = {
     "llrint": "round_even",
     "lrint": "round_even",
 }
-_COMPOSED: dict[str, Function] = {}
-
-
-def _composed(*names: str) -> Callable[[Function], Function]:
-    def register(function: Function) -> Function:
-        _COMPOSED.update(dict.fromkeys(names, function))
-        return function
-
-    return register
 
 
 def _number(site: Site, value: float, like: Register) -> Register:
     return site.builder.number(value, like.dtype)
 
 
-@_composed("abs", "llabs")
+@composed("abs", "llabs")
 def _absolute(site: Site, a: Sequence[Register], dtype: DType) -> Register:
     return site.elementwise("abs_f" if dtype.is_float else "abs_i", a, dtype)
 
 
-@_composed("max", "llmax")
+@composed("max", "llmax")
 def _maximum(site: Site, a: Sequence[Register], dtype: DType) -> Register:
     return site.elementwise("max_f" if dtype.is_float else "max_s", a, dtype)
 
 
-@_composed("min", "llmin")
+@composed("min", "llmin")
 def _minimum(site: Site, a: Sequence[Register], dtype: DType) -> Register:
     return site.elementwise("min_f" if dtype.is_float else "min_s", a, dtype)
 
 
-@_composed("exp10", "fast_exp10")
+@composed("exp10", "fast_exp10")
 def _exp10(site: Site, a: Sequence[Register], dtype: DType) -> Register:
     return site.elementwise("pow_f", [_number(site, 10.0, a[0]), a[0]], dtype)
 
 
-@_composed("sinpi")
+@composed("sinpi")
 def _sinpi(site: Site, a: Sequence[Register], dtype: DType) -> Register:
     return site.elementwise(
         "sin", [site.elementwise("mul_f", [a[0], _number(site, 3.141592653589793, a[0])], dtype)], dtype
     )
 
 
-@_composed("cospi")
+@composed("cospi")
 def _cospi(site: Site, a: Sequence[Register], dtype: DType) -> Register:
     return site.elementwise(
         "cos", [site.elementwise("mul_f", [a[0], _number(site, 3.141592653589793, a[0])], dtype)], dtype
     )
 
 
-@_composed("saturate")
+@composed("saturate")
 def _saturate(site: Site, a: Sequence[Register], dtype: DType) -> Register:
     return site.elementwise("clamp_f", [a[0], _number(site, 0.0, a[0]), _number(site, 1.0, a[0])], dtype, (0,))
 
 
-@_composed("round")
+@composed("round")
 def _round_away(site: Site, a: Sequence[Register], dtype: DType) -> Register:
     """Ties away from zero."""
     whole = site.elementwise("trunc", a, dtype)
@@ -154,12 +147,12 @@ def _round_away(site: Site, a: Sequence[Register], dtype: DType) -> Register:
     return site.elementwise("select", [up, site.elementwise("add_f", [whole, step], dtype), whole], dtype)
 
 
-@_composed("llround", "lround")
+@composed("llround", "lround")
 def _round_to_integer(site: Site, a: Sequence[Register], dtype: DType) -> Register:
     return site.convert(_round_away(site, a, a[0].dtype), dtype)
 
 
-@_composed("hypot")
+@composed("hypot")
 def _hypotenuse(site: Site, a: Sequence[Register], dtype: DType) -> Register:
     """Scaled by the larger side, so that squares do not overflow."""
     x, y = (site.elementwise("abs_f", [item], dtype) for item in a)
@@ -171,7 +164,7 @@ def _hypotenuse(site: Site, a: Sequence[Register], dtype: DType) -> Register:
     return site.elementwise("select", [empty, large, site.elementwise("mul_f", [large, root], dtype)], dtype)
 
 
-@_composed("normcdf")
+@composed("normcdf")
 def _normal_distribution(site: Site, a: Sequence[Register], dtype: DType) -> Register:
     """erfc(-x / sqrt 2) / 2."""
     scaled = site.elementwise("mul_f", [a[0], _number(site, -(0.5**0.5), a[0])], dtype)
@@ -189,7 +182,7 @@ _ERFINV_TAIL = (
 )
 
 
-@_composed("erfinv")
+@composed("erfinv")
 def _inverse_error_function(site: Site, a: Sequence[Register], dtype: DType) -> Register:
     """Giles' polynomials, then two of Newton's steps on erf, which make float64 right too; +-1 gives an infinity."""
     x = a[0]
@@ -229,42 +222,42 @@ def _inverse_error_function(site: Site, a: Sequence[Register], dtype: DType) -> 
     return site.elementwise("select", [edge, infinity, y], dtype)
 
 
-@_composed("fdim")
+@composed("fdim")
 def _positive_difference(site: Site, a: Sequence[Register], dtype: DType) -> Register:
     difference = site.elementwise("sub_f", a, dtype)
     return site.elementwise("maximum_f", [difference, _number(site, 0.0, a[0])], dtype)
 
 
-@_composed("remainder")
+@composed("remainder")
 def _remainder(site: Site, a: Sequence[Register], dtype: DType) -> Register:
     """x - y * round_even(x / y)."""
     quotient = site.elementwise("round_even", [site.elementwise("div_f", a, dtype)], dtype)
     return site.elementwise("fma_f", [site.elementwise("neg_f", [quotient], dtype), a[1], a[0]], dtype)
 
 
-@_composed("powi")
+@composed("powi")
 def _power_of_integer(site: Site, a: Sequence[Register], dtype: DType) -> Register:
     return site.elementwise("pow_f", [a[0], site.convert(a[1], dtype)], dtype)
 
 
-@_composed("signbit", "signbitd")
+@composed("signbit", "signbitd")
 def _sign_bit(site: Site, a: Sequence[Register], dtype: DType) -> Register:
     one = site.elementwise("copysign_f", [_number(site, 1.0, a[0]), a[0]], a[0].dtype)
     negative = site.elementwise("compare_f", [one, _number(site, 0.0, a[0])], DType.I1, (4,))
     return site.convert(negative, dtype)
 
 
-@_composed("mulhi", "mul64hi")
+@composed("mulhi", "mul64hi")
 def _upper_product(site: Site, a: Sequence[Register], dtype: DType) -> Register:
     return site.elementwise("mulhi_s", a, dtype)
 
 
-@_composed("umulhi", "umul64hi")
+@composed("umulhi", "umul64hi")
 def _upper_unsigned_product(site: Site, a: Sequence[Register], dtype: DType) -> Register:
     return site.elementwise("mulhi_u", a, dtype)
 
 
-@_composed("ffs")
+@composed("ffs")
 def _first_set(site: Site, a: Sequence[Register], dtype: DType) -> Register:
     """1 + the lowest set bit's position, 0 for 0: the bits below it, counted."""
     source = a[0]
@@ -281,12 +274,14 @@ def _first_set(site: Site, a: Sequence[Register], dtype: DType) -> Register:
 def base_name(symbol: str, dtype: DType) -> str:
     """libdevice name of a symbol: no prefix, no type suffix."""
     name = symbol.removeprefix("mtia_").removeprefix("__nv_").removeprefix("__ocml_")
+    if name in COMPOSED:
+        return name
     for suffix in ("_f32", "_f64", "ll"):
         name = name.removesuffix(suffix) if name not in ("ll",) else name
-    known = name in _DIRECT or name in _COMPOSED or name in _TESTS or name in _TO_INTEGER
+    known = name in _DIRECT or name in COMPOSED or name in _TESTS or name in _TO_INTEGER
     if name.endswith("f") and (not known or dtype is DType.F32) and name != "erf":
         shorter = name[:-1]
-        if shorter in _DIRECT or shorter in _COMPOSED or shorter in _TESTS or shorter in _TO_INTEGER:
+        if shorter in _DIRECT or shorter in COMPOSED or shorter in _TESTS or shorter in _TO_INTEGER:
             return shorter
     if name.endswith("d") and not known:
         return name[:-1]
@@ -306,8 +301,8 @@ def external(site: Site) -> Register:
     if name in _DIRECT:
         result = site.elementwise(_DIRECT[name], operands, operands[0].dtype)
         return result if result.dtype is dtype else site.convert(result, dtype)
-    if name in _COMPOSED:
-        return _COMPOSED[name](site, operands, dtype)
+    if name in COMPOSED:
+        return COMPOSED[name](site, operands, dtype)
     if name in _TESTS:
         return site.convert(site.elementwise(_TESTS[name], operands, DType.I1), dtype)
     if name in _TO_INTEGER:
