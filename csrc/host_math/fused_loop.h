@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 
 namespace mtia::host_math {
 
@@ -61,23 +62,23 @@ struct FusedInstruction {
 
 inline constexpr size_t max_fused_pointers = 32;
 
-// Machine code that belongs to nobody else.
+class CodeChunk;
+
+// Machine code in executable memory.
 class FusedLoop {
  public:
   // pointers[i] as the instructions name them; n elements. A store and a load through different pointers may meet in
   // the same elements only.
   using Function = void (*)(std::byte* const* pointers, size_t n);
 
-  FusedLoop(void* code, size_t bytes) : code_(code), bytes_(bytes) {}
-  ~FusedLoop();
-  FusedLoop(const FusedLoop&) = delete;
-  FusedLoop& operator=(const FusedLoop&) = delete;
+  FusedLoop(std::shared_ptr<const CodeChunk> chunk, Function function)
+      : chunk_(std::move(chunk)), function_(function) {}
 
-  void run(std::byte* const* pointers, size_t n) const { reinterpret_cast<Function>(code_)(pointers, n); }
+  void run(std::byte* const* pointers, size_t n) const { function_(pointers, n); }
 
  private:
-  void* code_;
-  size_t bytes_;
+  std::shared_ptr<const CodeChunk> chunk_;  // keeps the code
+  Function function_;
 };
 
 // nullptr where the selected instruction set has no such code, the values need more registers than there are, or the

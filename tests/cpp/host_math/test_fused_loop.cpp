@@ -1,8 +1,11 @@
 // Fused loops against the loops of elementwise.h, one operation after the other, bit for bit.
 #include "host_math/fused_loop.h"
 
+#include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <functional>
+#include <iterator>
 #include <vector>
 
 #include "host_math/elementwise.h"
@@ -219,6 +222,33 @@ TEST(fused_loops_chain_values_through_copies_constants_and_all_pointer_registers
     }
     convert_loop(DType::F32, DType::BF16)(d, sum.data(), n);
   });
+}
+
+size_t mappings() {
+  std::ifstream file("/proc/self/maps");
+  return static_cast<size_t>(std::count(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>(), '\n'));
+}
+
+TEST(thousands_of_fused_loops_take_few_mappings_and_outlive_each_other) {
+  if (!has_fused_loops()) SKIP("the host has no AVX-512");
+  const size_t before = mappings();
+  std::vector<std::unique_ptr<const FusedLoop>> loops;
+  for (uint16_t i = 0; i < 5000; ++i) {
+    const FusedInstruction adding[] = {load(0, 0), load(1, 1), operation(FusedOp::add_f, 2, 0, 1), store(2, 2)};
+    loops.push_back(make_fused_loop(adding));
+  }
+  CHECK(mappings() < before + 100);
+  loops.erase(loops.begin() + 1, loops.end() - 1);
+  for (const auto& loop : loops) {
+    float a[3] = {1, 2, 3};
+    float b[3] = {0.5F, 0.25F, -3};
+    float d[3] = {};
+    std::byte* pointers[] = {reinterpret_cast<std::byte*>(a), reinterpret_cast<std::byte*>(b),
+                             reinterpret_cast<std::byte*>(d)};
+    loop->run(pointers, 3);
+    CHECK_EQ(d[0], 1.5F);
+    CHECK_EQ(d[2], 0.0F);
+  }
 }
 
 TEST(fused_loops_that_need_too_many_registers_are_not_made) {
