@@ -36,3 +36,11 @@ def test_dtypes_without_bias_and_a_strided_input(dtype: torch.dtype) -> None:
     weight = random_tensor(4, 3, 3, 3, dtype=dtype)
     x = random_tensor(8, 7, 3, 2, dtype=dtype)
     compare(lambda t, w: F.conv2d(t.permute(3, 2, 0, 1), w, padding=1), x, weight, gradients=True)
+
+
+def test_results_are_contiguous() -> None:
+    x = random_tensor(3, 6, 5, 5).to("mtia_sim").requires_grad_()
+    out = F.conv2d(x, random_tensor(4, 6, 3, 3).to("mtia_sim"))
+    assert out.is_contiguous()
+    out.view(-1).sum().backward()
+    assert x.grad is not None and x.grad.is_contiguous()

@@ -57,9 +57,10 @@ at::Tensor by_group(const at::Tensor& output, const Convolution& it) {
 }
 
 at::Tensor from_groups(const at::Tensor& product, const Convolution& it) {
-  return product.view({it.groups, it.out_channels / it.groups, it.batch, c10::multiply_integers(it.windows)})
+  return product.reshape({it.groups, it.out_channels / it.groups, it.batch, c10::multiply_integers(it.windows)})
       .permute({2, 0, 1, 3})
-      .reshape(joined({it.batch, it.out_channels}, {it.windows}));
+      .reshape(joined({it.batch, it.out_channels}, {it.windows}))
+      .contiguous();
 }
 
 at::Tensor matrix_of(const at::Tensor& weight, const Convolution& it) {
@@ -91,14 +92,14 @@ at::Tensor forward(const at::Tensor& input, const at::Tensor& weight, const Conv
 
 at::Tensor weight_gradient(const at::Tensor& grad_output, const at::Tensor& input, const at::Tensor& weight,
                            const Convolution& it) {
-  return at::bmm(by_group(grad_output, it), columns_of(input, it).transpose(1, 2)).view(weight.sizes());
+  return at::bmm(by_group(grad_output, it), columns_of(input, it).transpose(1, 2)).reshape(weight.sizes());
 }
 
 // Adds the columns back one kernel position at a time, in float32 or wider: no two windows meet in one addition.
 at::Tensor input_gradient(const at::Tensor& grad_output, const at::Tensor& weight, const Convolution& it) {
   const at::Tensor columns =
       at::bmm(matrix_of(weight, it).transpose(1, 2), by_group(grad_output, it))
-          .view(joined({it.groups, it.channels / it.groups, it.positions(), it.batch}, {it.windows}));
+          .reshape(joined({it.groups, it.channels / it.groups, it.positions(), it.batch}, {it.windows}));
   const bool narrow = columns.scalar_type() == c10::kHalf || columns.scalar_type() == c10::kBFloat16;
   const at::Tensor sums = at::zeros(joined({it.batch, it.groups, it.channels / it.groups}, {it.padded()}),
                                     columns.options().dtype(narrow ? c10::kFloat : columns.scalar_type()));

@@ -1,6 +1,7 @@
 // Registers the rows of the element-wise table: which overloads a row serves, and how a boxed call becomes operands.
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/stack.h>
+#include <ATen/native/Resize.h>
 #include <ATen/ops/mean.h>
 #include <ATen/ops/sum.h>
 #include <c10/core/DefaultDtype.h>
@@ -15,6 +16,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "torch_backend/operators/complex.h"
 #include "torch_backend/operators/elementwise.h"
 #include "torch_backend/operators/promotion.h"
 
@@ -188,6 +190,12 @@ class ElementwiseOperator final : public c10::OperatorKernel {
       TORCH_CHECK(c10::canCast(result, out.scalar_type()), "result type ", result,
                   " can't be cast to the desired output type ", out.scalar_type());
     }
+    if (c10::isComplexType(compute) && !alternative.result_is_bool && reduction == 0) {
+      const at::Tensor parts = complex_elementwise(name_, operands, compute);
+      if (!out.defined()) return parts;
+      if (form_ == Form::out) at::native::resize_output(out, parts.sizes());
+      return out.copy_(parts);
+    }
     at::Tensor computed = elementwise(alternative.kernel, out, operands, compute, result);
     if (!reduce_after) return computed;
     at::Tensor reduced = reduction == reduction_mean ? computed.mean() : computed.sum();
@@ -217,7 +225,7 @@ class ElementwiseOperator final : public c10::OperatorKernel {
     if (alpha_) {
       const c10::Scalar alpha = arguments[*alpha_].toScalar();
       TORCH_CHECK(!alpha.isBoolean() || compute == c10::kBool, "Boolean alpha only supported for Boolean results.");
-      TORCH_CHECK(c10::isFloatingType(compute) || alpha.isIntegral(true),
+      TORCH_CHECK(c10::isFloatingType(compute) || c10::isComplexType(compute) || alpha.isIntegral(true),
                   "For integral input tensors, argument alpha must not be a floating point number.");
     }
     if (alternative.is_power && operands.size() == 2 && operands[1].tensor == nullptr &&

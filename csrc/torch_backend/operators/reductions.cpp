@@ -17,6 +17,7 @@
 #include <ATen/ops/min_meta.h>
 #include <ATen/ops/prod_meta.h>
 #include <ATen/ops/sum_meta.h>
+#include <ATen/ops/view_as_real.h>
 #include <torch/library.h>
 
 #include <cmath>
@@ -59,7 +60,15 @@ at::Tensor& sum_out(const at::Tensor& self, Dims dim, bool keepdim, std::optiona
   static const KernelId kernel("reduce.sum");
   WithOutputs<at::meta::structured_sum_dim_IntList> call(out);
   call.meta(self, dim, keepdim, dtype);
-  reduce(kernel, self, dim, call.output(), c10::Scalar(0));
+  if (self.is_complex()) {
+    const at::Tensor parts = at::view_as_real(self);
+    const at::Tensor sums = at::view_as_real(call.output());
+    for (int64_t part = 0; part < 2; ++part) {
+      sums.select(-1, part).copy_(parts.select(-1, part).sum(dim, keepdim));
+    }
+  } else {
+    reduce(kernel, self, dim, call.output(), c10::Scalar(0));
+  }
   call.finish();
   return out;
 }
