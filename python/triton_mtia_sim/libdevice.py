@@ -51,13 +51,15 @@ def _define() -> dict[str, Callable[..., Any]]:
         (TERNARY_FLOAT, _FLOATS, 3, None),
         (TESTS, _FLOATS, 1, "int32"),
         (UNARY_INTEGER, _INTEGERS, 1, "int32"),
-        (BINARY_INTEGER, ("int32", "uint32", "int64", "uint64"), 2, None),
+        (BINARY_INTEGER, _INTEGERS, 2, None),
         (ROUND_TO_INTEGER, ("fp32", "fp64"), 1, "int32"),
     ):
         for name in names:
             table = _types(types, count, name, result)
             if name in ("abs", "max", "min"):
                 table |= _types(_INTEGERS, count, name)
+            if name in BINARY_INTEGER:
+                table |= _types(("uint32", "uint64"), count, f"u{name}")
             functions[name] = _extern(name, count, table)
     functions["pow"] = _extern(
         "pow",

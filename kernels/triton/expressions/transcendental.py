@@ -165,6 +165,36 @@ def lgamma(x):
 
 
 @triton.jit
+def bessel_j0(x):
+    return libdevice.j0(x)
+
+
+@triton.jit
+def bessel_j1(x):
+    return libdevice.j1(x)
+
+
+@triton.jit
+def bessel_y0(x):
+    return libdevice.y0(x)
+
+
+@triton.jit
+def bessel_y1(x):
+    return libdevice.y1(x)
+
+
+@triton.jit
+def i0(x):
+    return libdevice.cyl_bessel_i0(x)
+
+
+@triton.jit
+def i1(x):
+    return libdevice.cyl_bessel_i1(x)
+
+
+@triton.jit
 def hypot(x, y):
     return libdevice.hypot(x, y)
 
