@@ -24,7 +24,7 @@ namespace {
 ProgramHandle load_program(const py::bytes& program) {
   const auto text = static_cast<std::string_view>(program);
   torch_backend::ensure_initialised();
-  return {emulator::load_program(std::as_bytes(std::span(text)), runtime::chip())};
+  return {emulator::load_program(std::as_bytes(std::span(text)), runtime::chip()), nullptr};
 }
 
 py::list parameters(const ProgramHandle& handle) {
@@ -41,19 +41,48 @@ void run_program(const ProgramHandle& handle, const std::array<uint32_t, 3>& gri
   const auto index = static_cast<c10::DeviceIndex>(device < 0 ? torch_backend::current_device() : device);
   emulator::Launch launch;
   launch.program = handle.program;
+  if (handle.profile) launch.profile = std::move(handle.profile);
   launch.grid = grid;
   launch.arguments.assign(arguments.data(), arguments.size());
   const py::gil_scoped_release no_gil;
   torch_backend::device_of(index).launch(torch_backend::current_stream_id(index), std::move(launch));
 }
 
+// (count, busy cycles, exposed cycles, bytes moved) by instruction, and what the launch took.
+py::dict profile_contents(const emulator::LaunchProfile& profile) {
+  constexpr double sub_cycles = 256.0;
+  py::list instructions;
+  for (const emulator::InstructionTime& time : profile.instructions) {
+    instructions.append(py::make_tuple(time.count, static_cast<double>(time.busy) / sub_cycles,
+                                       static_cast<double>(time.exposed) / sub_cycles, time.transfers));
+  }
+  py::dict result;
+  result["instructions"] = instructions;
+  result["pe"] = profile.pe;
+  result["programs"] = profile.programs;
+  result["pe_cycles"] = profile.pe_cycles;
+  result["cycles"] = profile.account.cycles;
+  result["seconds"] = profile.account.seconds;
+  return result;
+}
+
 }  // namespace
 
 void bind_program(py::module_& module) {
+  using ProfileHandle = std::shared_ptr<emulator::LaunchProfile>;
+  py::class_<emulator::LaunchProfile, ProfileHandle>(module, "LaunchProfile", "Times by instruction of one launch.")
+      .def("contents", &profile_contents, "What the launch took; read it after the stream has been waited for.");
   py::class_<ProgramHandle>(module, "Program", "A tile program, verified and decoded for the chip.")
       .def_property_readonly(
           "name", [](const ProgramHandle& handle) { return std::string(emulator::name_of(*handle.program)); })
       .def_property_readonly("parameters", &parameters, "(name, is_pointer, dtype) of each parameter.")
+      .def(
+          "profile_next",
+          [](const ProgramHandle& handle) {
+            handle.profile = std::make_shared<emulator::LaunchProfile>();
+            return handle.profile;
+          },
+          "Asks for times by instruction of this program's next launch; the result is filled when it has run.")
       .def("disassemble", [](const ProgramHandle& handle) { return emulator::disassembly_of(*handle.program); });
   module.def("load_program", &load_program, py::arg("program"),
              "Reads, verifies and decodes a serialised tile program.");

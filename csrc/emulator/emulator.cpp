@@ -149,7 +149,8 @@ struct Emulator::State {
   }
 
   // Runs one program; a fault is described with kernel, program, PE, instruction and source line.
-  bool run_program(Frame& frame, PeState& pe, uint64_t number, uint64_t loop_limit, Fault& fault) {
+  bool run_program(Frame& frame, PeState& pe, uint64_t number, uint64_t loop_limit, Fault& fault,
+                   std::vector<InstructionTime>* times = nullptr) {
     frame.pe = &pe;
     frame.loop_limit = frame.loops_left = loop_limit;
     frame.id = {static_cast<uint32_t>(number % frame.grid[0]),
@@ -160,6 +161,9 @@ struct Emulator::State {
     // Arguments are parameters, which a program may overwrite like any register.
     const Op* op = program.ops.data();
     try {
+      if (times != nullptr) {
+        while (op != nullptr) op = timed(op, frame, (*times)[op->instruction]);
+      }
       while (op != nullptr) op = op->run(op, frame);
       return true;
     } catch (const Error& error) {
@@ -179,6 +183,46 @@ struct Emulator::State {
       fault.record(number, std::current_exception());
     }
     return false;
+  }
+
+  static const Op* timed(const Op* op, Frame& frame, InstructionTime& time) {
+    const PeState& pe = *frame.pe;
+    const SubCycles reach = pe.board.reach();
+    const SubCycles busy = pe.board.busy();
+    const uint64_t bytes = transferred(pe);
+    const Op* next = op->run(op, frame);
+    ++time.count;
+    time.busy += pe.board.busy() - busy;
+    time.exposed += pe.board.reach() - reach;
+    time.transfers += transferred(pe) - bytes;
+    return next;
+  }
+
+  static uint64_t transferred(const PeState& pe) {
+    uint64_t bytes = 0;
+    for (const Window& window : pe.windows) bytes += window.bytes_read + window.bytes_written;
+    return bytes;
+  }
+
+  // All programs in order on this thread, with times by instruction of the PE that finishes last.
+  void run_profiled(const Launch& launch, const LoadedProgram& program, uint64_t programs, uint32_t used, Fault& fault) {
+    const size_t count = program.program.instructions.size();
+    std::vector<std::vector<InstructionTime>> times(used, std::vector<InstructionTime>(count));
+    for (uint32_t i = 0; i < used; ++i) begin_pe(pes[i], launch, program.layout);
+    Frame frame = make_frame(program, launch, 0);
+    const uint32_t dealt = chip.pe_count();
+    for (uint64_t number = 0; number < programs; ++number) {
+      const uint64_t pe = number % dealt;
+      if (!run_program(frame, pes[pe], number, launch.loop_limit, fault, &times[pe])) return;
+    }
+    LaunchProfile& profile = *launch.profile;
+    for (uint32_t i = 0; i < used; ++i) {
+      if (i != 0 && pes[i].board.finish() <= pes[profile.pe].board.finish()) continue;
+      profile.pe = i;
+      profile.pe_cycles = (pes[i].board.finish() + cycle - 1) / cycle;
+      profile.programs = (programs - i + dealt - 1) / dealt;
+      profile.instructions = times[i];
+    }
   }
 
   struct Job {
@@ -337,7 +381,12 @@ LaunchAccount Emulator::run(const Launch& launch) {
           concat("grid of ", launch.grid[0], " x ", launch.grid[1], " x ", launch.grid[2], " programs is too large"));
     job.programs = static_cast<uint64_t>(wide);
     used = static_cast<uint32_t>(std::min<uint64_t>(job.programs, job.pes));
-    if (program.ordered && job.programs > 1) {
+    if (launch.profile != nullptr) {
+      LoadedProgram parted(program.program, state.chip);
+      parted.parted = true;
+      Decoder(parted).decode();
+      state.run_profiled(launch, parted, job.programs, used, fault);
+    } else if (program.ordered && job.programs > 1) {
       for (uint32_t i = 0; i < used; ++i) state.begin_pe(state.pes[i], launch, program.layout);
       Frame frame = state.make_frame(program, launch, 0);
       for (uint64_t number = 0; number < job.programs; ++number) {
@@ -348,7 +397,9 @@ LaunchAccount Emulator::run(const Launch& launch) {
     }
   }
   if (fault.error) std::rethrow_exception(fault.error);
-  return state.total(used);
+  LaunchAccount account = state.total(used);
+  if (launch.profile != nullptr) launch.profile->account = account;
+  return account;
 }
 
 LaunchAccount Emulator::account_transfer(uint64_t address, uint64_t bytes, bool write) {

@@ -33,6 +33,7 @@ if is_built():
         set_device,
         synchronize,
     )
+    from mtia_sim.explanation import explain
     from mtia_sim.initialisation import _is_in_bad_fork, _lazy_init, init, is_initialized
     from mtia_sim.memory import (
         attach_out_of_memory_observer,

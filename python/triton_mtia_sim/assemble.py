@@ -1,5 +1,7 @@
 """From lowered code to a tile program: dead code out, storage shared and placed, registers numbered, encoded."""
 
+from collections.abc import Callable
+
 from mtia_core.program import Argument, Instruction, Location, Slot, TileProgram, Value, ValueKind
 from triton_mtia_sim.analysis.placement import Group, Sharing, pack
 from triton_mtia_sim.analysis.structure import remove_dead
@@ -10,12 +12,19 @@ from triton_mtia_sim.lowering.linear import linearise
 from triton_mtia_sim.lowering.machine import Code, Register
 from triton_mtia_sim.lowering.ranks import legal_ranks
 
+Watcher = Callable[[KernelLowering, Sharing, list[Group]], None]
 
-def assemble(kernel: KernelLowering, name: str, local_memory_bytes: int, chip: str) -> TileProgram:
+
+def assemble(
+    kernel: KernelLowering, name: str, local_memory_bytes: int, chip: str, watch: Watcher | None = None
+) -> TileProgram:
     """Makes the program; raises OutOfLocalMemory where its tiles do not fit."""
     sharing = Sharing(legal_ranks(remove_dead(linearise(kernel))), [argument.register for argument in kernel.arguments])
     groups = _place(sharing, name, local_memory_bytes, chip)
-    return _Writer(kernel, sharing, groups, name).program
+    program = _Writer(kernel, sharing, groups, name).program
+    if watch is not None:
+        watch(kernel, sharing, groups)
+    return program
 
 
 def _place(sharing: Sharing, name: str, limit: int, chip: str) -> list[Group]:

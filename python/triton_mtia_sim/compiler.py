@@ -6,6 +6,7 @@ Imported during `import triton`: everything that could fail is imported when a k
 import functools
 import hashlib
 import importlib
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -183,6 +184,10 @@ def make_program(module: Any, metadata: dict[str, Any], options: MtiaOptions) ->
     from triton_mtia_sim.translate import translate
 
     text = generic_text(module)
+    if os.environ.get("MTIA_SIM_EXPLAIN", "0") not in ("", "0"):
+        from triton_mtia_sim.explain.explaining import print_report
+
+        print_report(text, chips.load(options.arch), options.num_stages)
     program = translate(text, chips.load(options.arch), options.num_stages, options.enable_scatter_stores)
     metadata["name"] = program.name
     metadata["shared"] = max(program.local_memory_bytes, 1)

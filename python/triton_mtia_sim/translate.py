@@ -5,7 +5,7 @@ import sys
 
 from mtia_core.chips import Chip
 from mtia_core.program import TileProgram
-from triton_mtia_sim.assemble import assemble
+from triton_mtia_sim.assemble import Watcher, assemble
 from triton_mtia_sim.ir.inlining import inline_calls
 from triton_mtia_sim.ir.parser import parse_module
 from triton_mtia_sim.lowering import families
@@ -18,8 +18,10 @@ assert families.FAMILIES  # imported for what it registers
 _RECURSION_LIMIT = 200_000
 
 
-def translate(text: str, chip: Chip, num_stages: int = 2, enable_scatter_stores: bool = True) -> TileProgram:
-    """Compiles TTIR in generic form for a chip.
+def translate(
+    text: str, chip: Chip, num_stages: int = 2, enable_scatter_stores: bool = True, watch: Watcher | None = None
+) -> TileProgram:
+    """Compiles TTIR in generic form for a chip; `watch` is told what was lowered and placed.
 
     Raises UnsupportedOperation with operation, source line and remedy, and OutOfLocalMemory with the bytes needed.
     """
@@ -43,7 +45,7 @@ def translate(text: str, chip: Chip, num_stages: int = 2, enable_scatter_stores:
         )
         kernel = KernelLowering(function, options)
         kernel.run()
-        return assemble(kernel, function.attributes["sym_name"], chip.local_memory_bytes, chip.name)
+        return assemble(kernel, function.attributes["sym_name"], chip.local_memory_bytes, chip.name, watch)
     finally:
         if collecting:
             gc.enable()

@@ -76,6 +76,12 @@ class Access:
 
 def access(site: Site, pointer_value: Value, mask_value: Value | None) -> Access:
     """The way to the elements that a pointer and a mask select."""
+    way = _find(site, pointer_value, mask_value)
+    site.kernel.accesses[site.operation] = way
+    return way
+
+
+def _find(site: Site, pointer_value: Value, mask_value: Value | None) -> Access:
     analysis = site.kernel.addresses
     shape = shape_of(pointer_value.type)
     pointer = analysis.pointer(pointer_value)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mtia_core.dtypes import DType
 from triton_mtia_sim.analysis.address import AddressAnalysis, EffectInSpeculation
@@ -13,6 +14,9 @@ from triton_mtia_sim.lowering.control_flow import ControlFlow
 from triton_mtia_sim.lowering.machine import Bucket, Code, Register
 from triton_mtia_sim.lowering.registry import CONTROL_FLOW, EFFECTS, PURE
 from triton_mtia_sim.lowering.site import Site, element_dtype
+
+if TYPE_CHECKING:
+    from triton_mtia_sim.lowering.accesses import Access
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class KernelLowering:
         self.strings: list[str] = []
         self.asserted: list[tuple[Bucket, Code]] = []  # checks of accesses, in the order in which they were written
         self.checked: set[tuple[Block | None, Register]] = set()
+        self.accesses: dict[Operation, Access | None] = {}  # how each went; None: with an address for each element
         self.speculations = 0  # attempts of the address analysis that may still be undone
         self.arguments: list[KernelArgument] = []
         self.padding: dict[Value, Register] = {}

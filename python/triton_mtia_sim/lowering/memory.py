@@ -75,6 +75,7 @@ def _indexed_access(
     site: Site, pointer_value: Value, mask_value: Value | None
 ) -> tuple[Register | None, Register, Register | None]:
     shape = shape_of(pointer_value.type)
+    site.kernel.accesses[site.operation] = None
     pointer = site.kernel.addresses.pointer(pointer_value)
     mask = whole_mask(site, full_mask(site, mask_value), shape)
     if pointer is None or pointer.index.checks:

@@ -46,6 +46,8 @@ class LoadedProgram {
   size_t scratch_bytes = 0;
   // Results depend on the order of programs: they run one after the other, on one host thread.
   bool ordered = false;
+  // Each instruction is an Op of its own, for a profile by instruction.
+  bool parted = false;
 };
 
 }  // namespace mtia::emulator

@@ -489,6 +489,12 @@ class Builder {
 }  // namespace
 
 uint32_t decode_chain(Decoder& decoder, uint32_t index) {
+  if (decoder.loaded.parted) {
+    if (!is_compute(decoder, decoder.program.instructions[index])) return index;
+    const std::vector<uint32_t> alone{index};
+    Builder(decoder, alone).emit();
+    return index + 1;
+  }
   Finder finder(decoder);
   if (!finder.collect(index)) return index;
   for (const uint32_t hoisted : finder.hoisted) {

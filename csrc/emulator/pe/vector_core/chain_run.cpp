@@ -184,6 +184,8 @@ bool in_order(const Chain& chain, const RunView* views) {
         return false;
       if (!chain.views[v].detail->is_store && !before && chain.views[v].first_use < chain.views[s].first_use)
         return false;
+      if (chain.views[v].detail->is_store && before && chain.views[v].first_use > chain.views[s].first_use)
+        return false;
     }
   }
   return true;
