@@ -107,6 +107,7 @@ if is_built():
         "device_count",
         "device_of",
         "empty_cache",
+        "explain",
         "fallbacks",
         "flush_cache",
         "get_amp_supported_dtype",

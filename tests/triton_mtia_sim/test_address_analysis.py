@@ -179,3 +179,26 @@ def test_bounds_of_64_bits_do_not_overflow(start, end, expected):
     wide = {"x": x, "out": np.ones(16, np.float32), "start": start, "end": end}
     found = run(far_bound_kernel, wide, {"BLOCK": 16})["out"]
     np.testing.assert_array_equal(found, np.where(np.arange(16) < expected, x, 0))
+
+
+@triton.jit
+def rows_of_an_argument_kernel(x, out, n, stride, limit, BLOCK: tl.constexpr):
+    """FlagGems' way of a strided copy: row and column of a flattened index by an argument."""
+    index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = index < limit
+    values = tl.load(x + (index // n) * stride + index % n, mask=inside, other=-5.0)
+    tl.store(out + (index // n) * stride + index % n, values, mask=inside)
+
+
+@pytest.mark.parametrize("n", [1, 5, 16, 64, 1000])
+def test_rows_by_an_argument_take_a_descriptor_inside_a_row(n):
+    limit, stride = 150, n + 3
+    x = RANDOM.standard_normal(stride * (limit // n + 1)).astype(np.float32)
+    arguments = {"x": x, "out": np.full_like(x, 9), "n": n, "stride": stride, "limit": limit}
+    found = run(rows_of_an_argument_kernel, arguments, {"BLOCK": 16}, (10,))["out"]
+    places = np.arange(limit) // n * stride + np.arange(limit) % n
+    expected = np.full_like(x, 9)
+    expected[places] = x[places]
+    np.testing.assert_array_equal(found, expected)
+    names = [item.mnemonic for item in build(rows_of_an_argument_kernel, arguments, {"BLOCK": 16}).instructions]
+    assert names.count("dma_load") == names.count("dma_store") == names.count("gather") == names.count("scatter") == 1

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mtia_core.dtypes import DType
-from triton_mtia_sim.analysis.forms import Affine, Pointer
+from triton_mtia_sim.analysis.forms import Affine, Piece, Pointer
 from triton_mtia_sim.analysis.index_algebra import IndexAlgebra
 from triton_mtia_sim.analysis.index_rules import INDEX_RULES
 from triton_mtia_sim.analysis.mask import MaskAnalysis
@@ -84,10 +84,13 @@ class AddressAnalysis:
     def _reduced(self, form: Affine, dtype: DType) -> Affine:
         """A form with the numbers in it modulo 2^bits."""
         dimensions = tuple(
-            tuple(replace(piece, stride=self._wrapped(piece.stride, dtype)) for piece in dimension)
-            for dimension in form.dimensions
+            tuple(self._reduced_piece(piece, dtype) for piece in dimension) for dimension in form.dimensions
         )
         return Affine(self._wrapped(form.offset, dtype), dimensions, form.checks)
+
+    def _reduced_piece(self, piece: Piece, dtype: DType) -> Piece:
+        carry = None if piece.carry is None else self._wrapped(piece.carry, dtype)
+        return replace(piece, stride=self._wrapped(piece.stride, dtype), carry=carry)
 
     def _wrapped(self, number: Register, dtype: DType) -> Register:
         """A scalar modulo 2^bits of a type, as a number of that type."""

@@ -8,16 +8,25 @@ from triton_mtia_sim.lowering.machine import Register
 
 @dataclass(frozen=True)
 class Piece:
-    """`size` consecutive steps i of a dimension: adds stride * i, or stride * ((start + i) mod wrap)."""
+    """`size` consecutive steps i of a dimension: adds stride * i.
+
+    With a wrap it adds stride * ((start + i) mod wrap) + carry * ((start + i) div wrap); start + i is not negative.
+    """
 
     size: int
     stride: Register
     start: Register | None = None
     wrap: Register | None = None
+    carry: Register | None = None
 
     @property
     def is_zero(self) -> bool:
-        return self.stride.bits == 0
+        return self.stride.bits == 0 and not self.carries
+
+    @property
+    def carries(self) -> bool:
+        """Whether passing the wrap moves on, which no descriptor can say."""
+        return self.carry is not None and self.carry.bits != 0
 
 
 Dimension = tuple[Piece, ...]  # outermost first; the sizes multiply to the dimension's

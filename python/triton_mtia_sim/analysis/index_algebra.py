@@ -36,12 +36,23 @@ class IndexAlgebra:
     def add(self, a: Affine, b: Affine) -> Affine | None:
         """a + b."""
         dimensions = []
+        offset = self.builder.add(a.offset, b.offset)
         for left, right in zip(a.dimensions, b.dimensions, strict=True):
             joined = self._add_dimensions(left, right)
             if joined is None:
                 return None
+            if len(joined) == 1 and joined[0].carries:
+                joined, offset = self._rejoined(joined[0], offset)
             dimensions.append(joined)
-        return Affine(self.builder.add(a.offset, b.offset), tuple(dimensions), _union(a.checks, b.checks))
+        return Affine(offset, tuple(dimensions), _union(a.checks, b.checks))
+
+    def _rejoined(self, piece: Piece, offset: Register) -> tuple[Dimension, Register]:
+        """Where the next row begins where the last one ends, quotient and remainder are one walk again."""
+        assert piece.start is not None and piece.wrap is not None
+        if self.builder.multiply(piece.stride, piece.wrap) is not piece.carry:
+            return (piece,), offset
+        moved = self.builder.multiply(piece.stride, piece.start)
+        return (Piece(piece.size, piece.stride),), self.builder.add(offset, moved)
 
     def _add_dimensions(self, a: Dimension, b: Dimension) -> Dimension | None:
         if all(piece.is_zero for piece in a):
@@ -56,7 +67,9 @@ class IndexAlgebra:
             if left.is_zero or right.is_zero:
                 pieces.append(right if left.is_zero else left)
             elif left.wrap is right.wrap and left.start is right.start:
-                pieces.append(replace(left, stride=self.builder.add(left.stride, right.stride)))
+                carry = self.builder.add(left.carry or self.zero, right.carry or self.zero)
+                stride = self.builder.add(left.stride, right.stride)
+                pieces.append(replace(left, stride=stride, carry=None if left.wrap is None else carry))
             else:
                 return None
         return self.merged(tuple(pieces))
@@ -112,7 +125,9 @@ class IndexAlgebra:
         if piece.is_zero:
             return piece
         stride = self.builder.multiply(piece.stride, factor)
-        return Piece(piece.size, stride) if stride.bits == 0 else replace(piece, stride=stride)
+        carry = None if piece.carry is None else self.builder.multiply(piece.carry, factor)
+        scaled = replace(piece, stride=stride, carry=carry)
+        return Piece(piece.size, self.zero) if scaled.is_zero else scaled
 
     def negate(self, a: Affine) -> Affine:
         """-a."""
@@ -131,6 +146,10 @@ class IndexAlgebra:
                     most = max(0, self.ranges.interval(piece.wrap)[1] - 1)
                 ends = [end * most for end in self.ranges.interval(piece.stride)]
                 low, high = low + min(0, *ends), high + max(0, *ends)
+                if piece.carries and piece.start is not None and piece.carry is not None:
+                    most = max(0, self.ranges.interval(piece.start)[1] + piece.size - 1)
+                    ends = [end * most for end in self.ranges.interval(piece.carry)]
+                    low, high = low + min(0, *ends), high + max(0, *ends)
         return low, high
 
     def checked(self, a: Affine, low: int, high: int, bits: int = 64, may_wrap: bool = False) -> Affine | None:
@@ -175,7 +194,15 @@ class IndexAlgebra:
             quotient = self.builder.scalar("div_s", a.offset.dtype, (a.offset, divisor))
             rest = self.builder.scalar("rem_s", a.offset.dtype, (a.offset, divisor))
             return replace(a, offset=quotient), replace(a, offset=rest)
-        return None, self._wrapped(a, divisor)
+        wrapped = self._wrapped(a, divisor)
+        if wrapped is None:
+            return None, None
+        one = self.builder.integer(1)
+        rows = tuple(
+            tuple(replace(piece, stride=self.zero, carry=one) if piece.wrap is not None else piece for piece in item)
+            for item in wrapped.dimensions
+        )
+        return replace(wrapped, dimensions=rows), wrapped
 
     def _part(self, a: Affine, divisor: int) -> tuple[Affine, Affine] | None:
         """Pieces that step by multiples of the divisor on one side, those that stay below it on the other."""

@@ -64,20 +64,26 @@ def _division(analysis: "AddressAnalysis", operation: Operation) -> Affine | Non
     left, divisor = analysis.not_negative(operation.operands[0]), analysis.uniform_scalar(operation.operands[1])
     if left is None or divisor is None:
         return None
+    builder, algebra = analysis.builder, analysis.algebra
     least = analysis.ranges.interval(divisor)[0]
+    sign: Register | None = None
     if least <= 0:
-        if is_quotient or divisor.is_constant:
+        if divisor.is_constant:
             return None
-        if operation.name == "arith.remsi":
-            divisor = analysis.builder.maximum(divisor, analysis.builder.negate(divisor))
+        if operation.name in ("arith.remsi", "arith.divsi"):
+            negative = builder.scalar("compare_i", DType.I1, (divisor, algebra.zero), (2,))
+            sign = builder.scalar("select", DType.I64, (negative, builder.integer(-1), builder.integer(1)))
+            divisor = builder.maximum(divisor, builder.negate(divisor))
         elif least < 0:
             # Unsigned: as a number of 64 bits.
             narrow = analysis.kernel.data(operation.operands[1])
             if narrow.dtype is DType.I64:
                 return None
-            divisor = analysis.builder.widen(narrow, signed=False)
-    found = analysis.algebra.divide(left, divisor, shape_of(operation.results[0].type))
-    return found[0] if is_quotient else found[1]
+            divisor = builder.widen(narrow, signed=False)
+    quotient, rest = algebra.divide(left, divisor, shape_of(operation.results[0].type))
+    if not is_quotient:
+        return rest
+    return quotient if quotient is None or sign is None else algebra.scale(quotient, sign)
 
 
 def _shift_right(analysis: "AddressAnalysis", operation: Operation) -> Affine | None:
@@ -141,7 +147,7 @@ def choose(analysis: "AddressAnalysis", condition: Register, left: Affine, right
             return None
         pieces = []
         for a, b in zip(first, second, strict=True):
-            if a.start is not b.start or a.wrap is not b.wrap:
+            if a.start is not b.start or a.wrap is not b.wrap or a.carry is not b.carry:
                 return None
             stride = analysis.builder.scalar("select", DType.I64, (condition, a.stride, b.stride))
             pieces.append(replace(a, stride=stride))

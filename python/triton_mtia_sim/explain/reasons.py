@@ -73,6 +73,8 @@ def why_structured(names: Names, way: Access) -> str:
         return "a single element"
     parts = [_dimension(names, piece, bound) for piece, bound in zip(way.pieces, way.bounds, strict=True)]
     text = "one descriptor, " + " x ".join(parts)
+    if way.condition is not None:
+        text += ", where the tile stays inside one row of the quotient, else an address for each element"
     if way.mask is not None:
         text += ", under a condition" if way.mask.is_scalar else ", under a mask of data"
     return text

@@ -24,6 +24,7 @@ class Access:
     """Where a load or store goes: a descriptor's dimensions, or offsets of an indexed DMA.
 
     `split` is the tile's shape with a dimension for each piece, `owners` the tile's dimension that each belongs to.
+    With a `condition` the descriptor is right where that holds; where not, `pointer` and `form` give the offsets.
     """
 
     base: Register | None
@@ -32,6 +33,9 @@ class Access:
     pieces: tuple[Piece, ...] = ()
     bounds: tuple[Bound, ...] = ()
     owners: tuple[int, ...] = ()
+    condition: Register | None = None
+    pointer: Pointer | None = None
+    form: Mask | None = None
 
     @property
     def is_structured(self) -> bool:
@@ -45,6 +49,18 @@ class Access:
         """Offsets and mask of an indexed DMA, which are full tiles (a mask may be a scalar)."""
         assert self.offset is not None
         return site.expand(self.offset, shape), whole_mask(site, self.mask, shape)
+
+    def otherwise(self, site: Site, shape: Shape) -> tuple[Register, Register, Register | None]:
+        """Base, offsets and mask of the indexed DMA that takes over where the condition does not hold."""
+        assert self.pointer is not None and self.form is not None
+        base, offset = indexed(site, self.pointer, shape)
+        mask: Register | None = None
+        parts = [*self.form.conditions, *self.form.residuals]
+        bounded = enumerate(self.form.bounds)
+        parts.extend(_bound_as_data(site, bound, number, shape) for number, bound in bounded if bound != Bound())
+        for part in parts:
+            mask = part if mask is None else site.elementwise("and_i", [mask, part], DType.I1)
+        return base, site.expand(offset, shape), whole_mask(site, mask, shape)
 
     def dimensions(self, kept: Sequence[bool]) -> list[Register | None]:
         """Descriptor operands; a dimension that is not kept has size 1."""
@@ -126,7 +142,33 @@ def _structured(site: Site, pointer: Pointer, form: Mask, shape: Shape) -> Acces
         split = tuple(piece.size if mask.shape[owner] > 1 else 1 for piece, owner in zip(pieces, owners, strict=True))
         mask = site.builder.view(mask, split)
     base = site.kernel.addresses.address(pointer)
-    return Access(base, None, mask, tuple(pieces), tuple(bounds), tuple(owners))
+    if not any(piece.carries for piece in pieces):
+        return Access(base, None, mask, tuple(pieces), tuple(bounds), tuple(owners))
+    base, straight, condition = _in_one_row(site, base, pointer.element_bytes, pieces)
+    if condition.is_constant:
+        return Access(base, None, mask, tuple(straight), tuple(bounds), tuple(owners)) if condition.integer else None
+    return Access(base, None, mask, tuple(straight), tuple(bounds), tuple(owners), condition, pointer, form)
+
+
+def _in_one_row(
+    site: Site, base: Register, size: int, pieces: Sequence[Piece]
+) -> tuple[Register, list[Piece], Register]:
+    """Base and pieces where no piece passes its wrap, and the condition for that."""
+    builder = site.builder
+    condition = builder.integer(1, DType.I1)
+    straight = []
+    for piece in pieces:
+        if not piece.carries or piece.start is None or piece.wrap is None or piece.carry is None:
+            straight.append(piece)
+            continue
+        rest = builder.scalar("rem_s", DType.I64, (piece.start, piece.wrap))
+        row = builder.scalar("div_s", DType.I64, (piece.start, piece.wrap))
+        last = builder.add(rest, builder.integer(piece.size - 1))
+        condition = builder.both(condition, builder.scalar("compare_i", DType.I1, (last, piece.wrap), (2,)))
+        moved = builder.add(builder.multiply(piece.stride, rest), builder.multiply(piece.carry, row))
+        base = builder.add(base, builder.multiply(moved, builder.integer(size)))
+        straight.append(Piece(piece.size, piece.stride))
+    return base, straight, condition
 
 
 def _outer_bound(site: Site, bound: Bound, dimension: Dimension) -> Bound | None:
@@ -222,6 +264,17 @@ def extremes(site: Site, form: Affine, bounds: Sequence[Bound]) -> tuple[Registe
     return low, high
 
 
+def _rows(site: Site, piece: Piece, low: Register, high: Register) -> tuple[Register, Register]:
+    """Adds what a carry contributes at least and at most."""
+    if piece.start is None or piece.wrap is None or piece.carry is None:
+        return low, high
+    builder = site.builder
+    end = builder.add(piece.start, builder.integer(piece.size - 1))
+    rows = [builder.scalar("div_s", DType.I64, (place, piece.wrap)) for place in (piece.start, end)]
+    first, last = (builder.multiply(piece.carry, row) for row in rows)
+    return builder.add(low, builder.minimum(first, last)), builder.add(high, builder.maximum(first, last))
+
+
 def _assert(site: Site, holds: Register, active: Register | None, message: str) -> None:
     kernel = site.kernel
     if holds.is_constant and holds.integer:
@@ -308,6 +361,12 @@ def _piece(site: Site, piece: Piece, shape: Shape) -> Register:
     if piece.start is not None and piece.wrap is not None:
         part = site.elementwise("add_i", [part, piece.start], DType.I64)
         part = site.elementwise("rem_s", [part, piece.wrap], DType.I64)
+    if piece.start is not None and piece.wrap is not None and piece.carry is not None and piece.carries:
+        number = site.elementwise("add_i", [site.elementwise("extend_s", [counter], DType.I64), piece.start], DType.I64)
+        row = site.elementwise("div_s", [number, piece.wrap], DType.I64)
+        row = site.elementwise("mul_i", [row, piece.carry], DType.I64)
+        part = site.elementwise("mul_i", [part, piece.stride], DType.I64)
+        return site.elementwise("add_i", [part, row], DType.I64)
     if piece.stride.bits != 1:
         part = site.elementwise("mul_i", [part, piece.stride], DType.I64)
     return part

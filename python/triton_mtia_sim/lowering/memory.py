@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mtia_core.dtypes import DType
 from triton_mtia_sim.ir.operations import Value
 from triton_mtia_sim.ir.types import PointerType, element_of, shape_of
-from triton_mtia_sim.lowering.accesses import access, full_mask, indexed, whole_mask
+from triton_mtia_sim.lowering.accesses import Access, access, full_mask, indexed, whole_mask
 from triton_mtia_sim.lowering.machine import Register
 from triton_mtia_sim.lowering.registry import lowers, lowers_effect
 from triton_mtia_sim.lowering.site import Site
@@ -41,7 +41,9 @@ def load(site: Site) -> Register:
     blend = other if other is not None and not other.is_scalar else None
     other = None if blend is not None or (other is not None and other.bits == 0) else other
     way = access(site, pointer_value, mask_value)
-    if way.is_structured:
+    if way.condition is not None:
+        result = _load_either_way(site, way, other, cache)
+    elif way.is_structured:
         kept = way.kept()
         is_tile = any(kept) or (way.mask is not None and not way.mask.is_scalar)
         compact = tuple(size if keep else 1 for size, keep in zip(way.split, kept, strict=True)) if is_tile else ()
@@ -54,6 +56,20 @@ def load(site: Site) -> Register:
     return site.elementwise("select", [site.kernel.data(mask_value), result, blend], dtype)
 
 
+def _load_either_way(site: Site, way: Access, other: Register | None, cache: tuple[int]) -> Register:
+    """A descriptor where the tile stays inside its rows, else an address for each element."""
+    shape = site.result_shape()
+    result = site.tile(site.result_dtype(), shape)
+    site.emit("if_begin", [], [way.condition])
+    dimensions = way.dimensions([True] * len(way.split))
+    site.emit("dma_load", [site.builder.view(result, way.split)], [way.base, other, way.mask, *dimensions], cache)
+    site.emit("else_begin", [], [])
+    base, offset, mask = way.otherwise(site, shape)
+    site.emit("gather", [result], [base, offset, mask, other], cache)
+    site.emit("end", [], [])
+    return result
+
+
 @lowers_effect("tt.store")
 def store(site: Site) -> None:
     """Masked-off elements are never written."""
@@ -64,8 +80,16 @@ def store(site: Site) -> None:
     cache = (site.attribute("cache", 1),)
     way = access(site, pointer_value, mask_value)
     if way.is_structured:
+        either = way.condition is not None
         full = site.builder.view(site.expand(value, shape), way.split)
+        if either:
+            site.emit("if_begin", [], [way.condition])
         site.emit("dma_store", [], [way.base, full, way.mask, *way.dimensions([True] * len(way.split))], cache)
+        if either:
+            site.emit("else_begin", [], [])
+            base, offset, mask = way.otherwise(site, shape)
+            site.emit("scatter", [], [base, offset, site.builder.view(full, shape), mask], cache)
+            site.emit("end", [], [])
     else:
         offset, mask = way.indexed(site, shape)
         site.emit("scatter", [], [way.base, offset, site.expand(value, shape), mask], cache)
