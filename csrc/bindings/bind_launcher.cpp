@@ -53,9 +53,7 @@ void launch(const ArgumentCodes& codes, PyObject* const* arguments, Py_ssize_t c
   const c10::DeviceIndex device = torch_backend::current_device();
   const runtime::StreamId stream = PyLong_AsLongLong(arguments[3]);
   if (stream == -1 && PyErr_Occurred()) throw py::error_already_set();
-  const auto& handle = py::cast<const ProgramHandle&>(py::handle(arguments[4]));
-  launch.program = handle.program;
-  if (handle.profile) launch.profile = std::move(handle.profile);
+  launch.program = py::cast<const ProgramHandle&>(py::handle(arguments[4])).take();
   ArgumentPacker packer(launch, device, codes.confined);
   for (Py_ssize_t i = 0; i < expected; ++i)
     packer.pack(codes.codes[static_cast<size_t>(i)], arguments[fixed_arguments + i]);

@@ -13,6 +13,7 @@
 #include "bindings/bind_runtime.h"
 #include "bindings/program_handle.h"
 #include "chip/chip_spec.h"
+#include "emulator/profile.h"
 #include "torch_backend/device.h"
 #include "torch_backend/stream.h"
 
@@ -40,8 +41,7 @@ void run_program(const ProgramHandle& handle, const std::array<uint32_t, 3>& gri
                  const std::vector<uint64_t>& arguments, int device) {
   const auto index = static_cast<c10::DeviceIndex>(device < 0 ? torch_backend::current_device() : device);
   emulator::Launch launch;
-  launch.program = handle.program;
-  if (handle.profile) launch.profile = std::move(handle.profile);
+  launch.program = handle.take();
   launch.grid = grid;
   launch.arguments.assign(arguments.data(), arguments.size());
   const py::gil_scoped_release no_gil;
@@ -79,8 +79,9 @@ void bind_program(py::module_& module) {
       .def(
           "profile_next",
           [](const ProgramHandle& handle) {
-            handle.profile = std::make_shared<emulator::LaunchProfile>();
-            return handle.profile;
+            auto profile = std::make_shared<emulator::LaunchProfile>();
+            handle.next = emulator::profiling(*handle.program, profile);
+            return profile;
           },
           "Asks for times by instruction of this program's next launch; the result is filled when it has run.")
       .def("disassemble", [](const ProgramHandle& handle) { return emulator::disassembly_of(*handle.program); });

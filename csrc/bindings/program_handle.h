@@ -10,8 +10,10 @@ namespace mtia::bindings {
 // LoadedProgram is opaque outside of the emulator, pybind11 wants a complete type.
 struct ProgramHandle {
   std::shared_ptr<const emulator::LoadedProgram> program;
-  // Wanted of the next launch; moved into it.
-  mutable std::shared_ptr<emulator::LaunchProfile> profile;
+  // The same program for the next launch alone: one that is profiled.
+  mutable std::shared_ptr<const emulator::LoadedProgram> next;
+
+  std::shared_ptr<const emulator::LoadedProgram> take() const { return next ? std::move(next) : program; }
 };
 
 }  // namespace mtia::bindings

@@ -14,6 +14,7 @@
 #include "emulator/pe/command_processor/decoder.h"
 #include "emulator/pe/command_processor/loaded_program.h"
 #include "emulator/pe/processing_element.h"
+#include "emulator/profile.h"
 #include "program/disassemble.h"
 #include "program/serialise.h"
 #include "program/verify.h"
@@ -34,6 +35,13 @@ std::shared_ptr<const LoadedProgram> load_program(const TileProgram& program, co
 
 std::shared_ptr<const LoadedProgram> load_program(std::span<const std::byte> bytes, const ChipSpec& chip) {
   return load_program(deserialise(bytes), chip);
+}
+
+std::shared_ptr<const LoadedProgram> profiling(const LoadedProgram& program, std::shared_ptr<LaunchProfile> profile) {
+  auto loaded = std::make_shared<LoadedProgram>(program.program, program.costs.chip());
+  loaded->profile = std::move(profile);
+  Decoder(*loaded).decode();
+  return loaded;
 }
 
 std::string_view name_of(const LoadedProgram& program) { return program.program.name; }
@@ -187,15 +195,21 @@ struct Emulator::State {
 
   static const Op* timed(const Op* op, Frame& frame, InstructionTime& time) {
     const PeState& pe = *frame.pe;
-    const SubCycles reach = pe.board.reach();
-    const SubCycles busy = pe.board.busy();
+    const SubCycles reach = pe.board.finish();
+    const SubCycles busy = busy_time(pe);
     const uint64_t bytes = transferred(pe);
     const Op* next = op->run(op, frame);
     ++time.count;
-    time.busy += pe.board.busy() - busy;
-    time.exposed += pe.board.reach() - reach;
+    time.busy += busy_time(pe) - busy;
+    time.exposed += pe.board.finish() - reach;
     time.transfers += transferred(pe) - bytes;
     return next;
+  }
+
+  static SubCycles busy_time(const PeState& pe) {
+    SubCycles sum = 0;
+    for (const SubCycles unit : pe.board.counters().busy) sum += unit;
+    return sum;
   }
 
   static uint64_t transferred(const PeState& pe) {
@@ -215,7 +229,7 @@ struct Emulator::State {
       const uint64_t pe = number % dealt;
       if (!run_program(frame, pes[pe], number, launch.loop_limit, fault, &times[pe])) return;
     }
-    LaunchProfile& profile = *launch.profile;
+    LaunchProfile& profile = *program.profile;
     for (uint32_t i = 0; i < used; ++i) {
       if (i != 0 && pes[i].board.finish() <= pes[profile.pe].board.finish()) continue;
       profile.pe = i;
@@ -381,11 +395,8 @@ LaunchAccount Emulator::run(const Launch& launch) {
           concat("grid of ", launch.grid[0], " x ", launch.grid[1], " x ", launch.grid[2], " programs is too large"));
     job.programs = static_cast<uint64_t>(wide);
     used = static_cast<uint32_t>(std::min<uint64_t>(job.programs, job.pes));
-    if (launch.profile != nullptr) {
-      LoadedProgram parted(program.program, state.chip);
-      parted.parted = true;
-      Decoder(parted).decode();
-      state.run_profiled(launch, parted, job.programs, used, fault);
+    if (program.profile != nullptr) {
+      state.run_profiled(launch, program, job.programs, used, fault);
     } else if (program.ordered && job.programs > 1) {
       for (uint32_t i = 0; i < used; ++i) state.begin_pe(state.pes[i], launch, program.layout);
       Frame frame = state.make_frame(program, launch, 0);
@@ -398,7 +409,7 @@ LaunchAccount Emulator::run(const Launch& launch) {
   }
   if (fault.error) std::rethrow_exception(fault.error);
   LaunchAccount account = state.total(used);
-  if (launch.profile != nullptr) launch.profile->account = account;
+  if (launch.program != nullptr && launch.program->profile != nullptr) launch.program->profile->account = account;
   return account;
 }
 

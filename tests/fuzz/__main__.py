@@ -9,7 +9,7 @@ import traceback
 from collections import Counter
 from pathlib import Path
 
-from tests.fuzz.checking import Checker, Difference, defined, minimise
+from tests.fuzz.checking import Checker, Difference, defined, minimise, remove_unused
 from tests.fuzz.kernel import effects, ttir
 from tests.fuzz.statements import make_kernel
 
@@ -23,15 +23,20 @@ def run_case(checker: Checker, seed: int, case: int) -> tuple[Difference | None,
     """How a case disagrees, and whether it went through Triton's passes."""
     kernel = make_kernel(case_seed(seed, case))
     passes = case % 2 == 1
-    if defined(kernel) is None or not effects(kernel):
+    if case % 8:
+        remove_unused(kernel)
+    outcome = defined(kernel)
+    if outcome is None or not effects(kernel):
         return None, passes
-    return checker.check(kernel, passes, case), passes
+    return checker.check(kernel, passes, case, outcome), passes
 
 
 def report(checker: Checker, seed: int, case: int, difference: Difference, passes: bool) -> None:
     """Prints a failing case, made small."""
     print(f"\ncase {case} of seed {seed}{' through Triton' if passes else ''}: {difference.kind}: {difference.text}")
     kernel = make_kernel(case_seed(seed, case))
+    if case % 8:
+        remove_unused(kernel)
     defined(kernel)
     smaller = minimise(checker, copy.deepcopy(kernel), passes, case, difference.kind)
     again = checker.check(smaller, passes, case)

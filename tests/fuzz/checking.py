@@ -13,7 +13,7 @@ import torch
 from mtia_core import chips
 from tests.fuzz import semantics
 from tests.fuzz.interpreter import Outcome, Undefined, interpret
-from tests.fuzz.kernel import ATOMICS, Block, Kernel, Operation, constant, ttir
+from tests.fuzz.kernel import ATOMICS, Block, Kernel, Operation, Value, constant, ttir
 from triton_mtia_sim.errors import OutOfLocalMemory
 from triton_mtia_sim.translate import translate
 
@@ -83,9 +83,9 @@ class Checker:
 
         self.extension: Any = _C
 
-    def check(self, kernel: Kernel, passes: bool, seed: int) -> Difference | None:
-        """Compares a defined kernel; raises Undefined where it is none."""
-        outcome = interpret(kernel)
+    def check(self, kernel: Kernel, passes: bool, seed: int, outcome: Outcome | None = None) -> Difference | None:
+        """Compares a defined kernel with its outcome; raises Undefined where it has none."""
+        outcome = outcome or interpret(kernel)
         text = ttir(kernel)
         try:
             if passes:
@@ -180,7 +180,7 @@ def minimise(checker: Checker, kernel: Kernel, passes: bool, seed: int, kind: st
         return difference is not None and difference.kind == kind
 
     undo = _contents(kernel)
-    _remove_unused(kernel)
+    remove_unused(kernel)
     removes = fails()  # else what fails is something that has no effect
     if not removes:
         undo()
@@ -192,7 +192,7 @@ def minimise(checker: Checker, kernel: Kernel, passes: bool, seed: int, kind: st
             undo = _contents(kernel)
             if replace(kernel, operation):
                 if removes:
-                    _remove_unused(kernel)
+                    remove_unused(kernel)
                 if not fails():
                     undo()
     return kernel
@@ -206,40 +206,40 @@ def _contents(kernel: Kernel) -> Callable[[], None]:
     """Remembers every block; the result puts them back."""
     blocks = {id(block): (block, list(block.operations)) for block, _ in kernel.operations()}
     blocks[id(kernel.body)] = (kernel.body, list(kernel.body.operations))
-    numbers = dict(kernel.numbers)
+    numbers, buffers = dict(kernel.numbers), list(kernel.buffers)
 
     def undo() -> None:
         for block, operations in blocks.values():
             block.operations[:] = operations
-        kernel.numbers = numbers
+        kernel.numbers, kernel.buffers = numbers, buffers
 
     return undo
 
 
-def _used(kernel: Kernel) -> set[Any]:
-    found: set[Any] = set(kernel.body.outputs)
-    for _, operation in kernel.operations():
-        found.update(operation.operands)
-        for region in operation.regions:
-            found.update(region.outputs)
-    return found
-
-
-def _remove_unused(kernel: Kernel) -> None:
-    changed = True
-    while changed:
-        used = _used(kernel)
-        changed = False
-        for block, operation in kernel.operations():
-            if operation.name in ("tt.store", *ATOMICS) or used & set(operation.results):
-                continue
-            if any(inner for region in operation.regions for inner in region.operations if _has_effect(inner)):
-                continue
-            if operation in block.operations and not _is_combiner(operation, block):
-                block.operations.remove(operation)
-                changed = True
+def remove_unused(kernel: Kernel) -> None:
+    """Takes out what no store or atomic depends on."""
+    used: set[Value] = set()
+    _sweep(kernel.body, used)
     kernel.numbers = {value: number for value, number in kernel.numbers.items() if value in used}
+    kept = {buffer.pointer for buffer in kernel.buffers} & used
+    kernel.buffers = [buffer for buffer in kernel.buffers if buffer.pointer in kept]
 
 
-def _is_combiner(operation: Operation, block: Block) -> bool:
-    return len(block.operations) == 1 and bool(block.outputs) and operation.results == block.outputs
+def _sweep(block: Block, used: set[Value]) -> None:
+    """Keeps what has an effect or is used behind; everything that a kept loop or branch carries stays."""
+    used.update(block.outputs)
+    for operation in reversed(list(block.operations)):
+        effect = operation.name in ("tt.store", *ATOMICS) or any(_has_effects(region) for region in operation.regions)
+        if not effect and not used & set(operation.results):
+            block.operations.remove(operation)
+            continue
+        used.update(operation.operands)
+        for region in operation.regions:
+            _sweep(region, used)
+
+
+def _has_effects(block: Block) -> bool:
+    return any(
+        operation.name in ("tt.store", *ATOMICS) or any(_has_effects(region) for region in operation.regions)
+        for operation in block.operations
+    )

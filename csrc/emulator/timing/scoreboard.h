@@ -146,13 +146,6 @@ class Scoreboard {
   SubCycles now() const { return issue_; }
   // When the last instruction has finished. Loads do not wait for stores, but they share the interface's bandwidth.
   SubCycles finish() const { return std::max({finish_, issue_, counters_.busy[static_cast<size_t>(Unit::fabric)]}); }
-  // When everything issued so far has finished, and how long units and the scalar core have worked: for profiles.
-  SubCycles reach() const { return std::max(finish_, issue_); }
-  SubCycles busy() const {
-    SubCycles sum = scalar_busy_;
-    for (const SubCycles unit : counters_.busy) sum += unit;
-    return sum;
-  }
   PeCounters counters() const {
     PeCounters all = counters_;
     all.busy[static_cast<size_t>(Unit::scalar)] += scalar_busy_;

@@ -14,6 +14,8 @@
 
 namespace mtia::emulator {
 
+struct LaunchProfile;
+
 // Owns the details of decoded instructions, of whatever type.
 class DetailStore {
  public:
@@ -46,8 +48,8 @@ class LoadedProgram {
   size_t scratch_bytes = 0;
   // Results depend on the order of programs: they run one after the other, on one host thread.
   bool ordered = false;
-  // Each instruction is an Op of its own, for a profile by instruction.
-  bool parted = false;
+  // Wanted of the launch: times by instruction, each of which is then an Op of its own.
+  std::shared_ptr<LaunchProfile> profile;
 };
 
 }  // namespace mtia::emulator
