@@ -199,7 +199,8 @@ struct Emulator::State {
     const SubCycles busy = busy_time(pe);
     const uint64_t bytes = transferred(pe);
     const Op* next = op->run(op, frame);
-    ++time.count;
+    // Waits for the operands of an instruction stand before it under its number.
+    if (next == nullptr || next->instruction != op->instruction) ++time.count;
     time.busy += busy_time(pe) - busy;
     time.exposed += pe.board.finish() - reach;
     time.transfers += transferred(pe) - bytes;

@@ -17,8 +17,8 @@ def mixed_kernel(table, index, out, n, stride, BLOCK: tl.constexpr):
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     chosen = tl.load(index + i, mask=i < n, other=0)
     gathered = tl.load(table + chosen * stride, mask=i < n)
-    divided = tl.load(table + (i // stride) * 3 + i % stride)
-    tl.store(out + i, gathered + divided, mask=i < n)
+    squared = tl.load(table + i * i % stride)
+    tl.store(out + i, gathered + squared, mask=i < n)
     tl.atomic_add(out, 1.0)
 
 
@@ -50,10 +50,10 @@ def test_each_access_has_its_way_and_its_reason():
     assert isinstance(report, KernelReport)
     found = {item.location.line: item for item in report.accesses}
     first = line_of(mixed_kernel, "chosen = tl.load")
-    load, gather, divided, store, atomic = (found[first + offset] for offset in range(5))
+    load, gather, squared, store, atomic = (found[first + offset] for offset in range(5))
     assert load.structured and "stride 1 below (n - i)" in load.why and load.tile == "32xi64"
     assert not gather.structured and "loaded from memory" in gather.why and f":{first})" in gather.why
-    assert not divided.structured and "quotient or remainder" in divided.why
+    assert not squared.structured and "product of two indices" in squared.why
     assert store.structured and store.operation == "store"
     assert not atomic.structured and atomic.operation == "atomic_rmw"
 
@@ -63,10 +63,11 @@ def test_local_memory_by_value():
     out = torch.empty(256, device="mtia_sim")
     loop_kernel[(1,)](x, out, 8, BLOCK=256)
     report = torch.mtia_sim.explain(loop_kernel)
-    tiles = {name: item for item in report.tiles for name in item.names}
-    assert tiles["total"].bytes == 1024 and tiles["total"].buffers == 1
-    assert tiles["values"].buffers == 2 and tiles["values"].location.line == line_of(loop_kernel, "values = tl.load")
-    assert tiles["total"].first < tiles["values"].first <= tiles["values"].last < tiles["total"].last
+    (total,) = (item for item in report.tiles if item.buffers == 1)
+    (values,) = (item for item in report.tiles if item.buffers == 2)
+    assert total.names == ("total",) and total.bytes == values.bytes == 1024 and "values" in values.names
+    assert values.location.line == line_of(loop_kernel, "values = tl.load")
+    assert total.first < values.first <= values.last < total.last
     assert report.local_memory_bytes == 3 * 1024
     assert not report.lines and "chip time" not in report.text()
 

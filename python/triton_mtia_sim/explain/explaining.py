@@ -10,10 +10,10 @@ from mtia_core.chips import Chip
 from triton_mtia_sim.analysis.placement import Group, Sharing
 from triton_mtia_sim.explain.reasons import Names, base_name, why_indexed, why_structured
 from triton_mtia_sim.explain.report import AccessReport, KernelReport, TileReport
-from triton_mtia_sim.ir.operations import UNKNOWN_LOCATION, Operation
+from triton_mtia_sim.ir.operations import Operation
 from triton_mtia_sim.ir.types import DescriptorType, PointerType, ScalarType, element_of, shape_of
 from triton_mtia_sim.lowering.kernel import KernelLowering
-from triton_mtia_sim.lowering.machine import Register
+from triton_mtia_sim.lowering.machine import Code, Register
 from triton_mtia_sim.translate import translate
 
 
@@ -90,17 +90,20 @@ def _tiles(kernel: KernelLowering, sharing: Sharing, groups: list[Group]) -> tup
     for item in sharing.code:
         numbers.append(count)
         count += id(item) in kept
-    return tuple(_tile(group, names, numbers) for group in sorted(groups, key=lambda group: (group.offset, group.slot)))
+    return tuple(
+        _tile(group, names, numbers, sharing.code)
+        for group in sorted(groups, key=lambda group: (group.offset, group.slot))
+    )
 
 
-def _tile(group: Group, names: dict[Register, str], numbers: list[int]) -> TileReport:
+def _tile(group: Group, names: dict[Register, str], numbers: list[int], code: list[Code]) -> TileReport:
     points = group.live | group.written
     first, last = (points & -points).bit_length() - 1, points.bit_length() - 1
     largest = max(group.members, key=lambda member: member.bytes)
     named = dict.fromkeys(names[member] for member in group.members if member in names)
     codes = [member.definition for member in group.members if member.definition is not None]
-    made = dict.fromkeys(f"result of {code.mnemonic}" for code in codes)
-    located = next((code.location for code in codes if code.location.line), UNKNOWN_LOCATION)
+    made = dict.fromkeys(f"result of {item.mnemonic}" for item in codes)
+    located = code[min(first // 2, len(code) - 1)].location
     shape = "x".join([*map(str, largest.shape), largest.dtype.text])
     return TileReport(
         tuple(named or made or ("carried",)),
