@@ -220,7 +220,8 @@ struct Emulator::State {
   }
 
   // All programs in order on this thread, with times by instruction of the PE that finishes last.
-  void run_profiled(const Launch& launch, const LoadedProgram& program, uint64_t programs, uint32_t used, Fault& fault) {
+  void run_profiled(const Launch& launch, const LoadedProgram& program, uint64_t programs, uint32_t used,
+                    Fault& fault) {
     const size_t count = program.program.instructions.size();
     std::vector<std::vector<InstructionTime>> times(used, std::vector<InstructionTime>(count));
     for (uint32_t i = 0; i < used; ++i) begin_pe(pes[i], launch, program.layout);
