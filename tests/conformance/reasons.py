@@ -61,14 +61,23 @@ RULES: tuple[Rule, ...] = (
     _skip("vendor: dots smaller than 16, which upstream runs on AMD only", r"small dots are supported only on HIP", _V),
     _skip("vendor: matrix units of AMD", r"CDNA|RDNA|WMMA|MFMA|mfma|kpack|only on HIP", _V),
     _skip("vendor: inspects ptx, amdgcn, llir or ttgir", "", _V, source=GPU_CODE),
-    _skip("vendor: CUDA's cuTile and CuTe DSL", r"cuTile|CuTe|[Cc]utedsl|cute|cutile|No module named 'cuda'", _V),
     _skip(
-        "vendor: needs an NVIDIA architecture (sm90, sm100)", r"[Rr]equires (SM|sm|Hopper|Blackwell)|[Bb]lackwell", _V
+        "vendor: CUDA's cuTile and CuTe DSL",
+        r"cuTile|CuTe|CuteDSL|cutlass|[Cc]utedsl|cute|cutile|No module named 'cuda'",
+        _V,
     ),
-    _skip("needs a second device", r"at least (\w+) CUDA devices|requires .*devices|multiple GPUs|world_size", _V),
+    _skip(
+        "vendor: needs an NVIDIA architecture (sm90, sm100)",
+        r"([Rr]equires|needs) (SM|sm|Hopper|Blackwell)|[Bb]lackwell",
+        _V,
+    ),
+    _skip(
+        "needs a second device",
+        r"at least (\w+) CUDA devices|>= \d+ GPUs|requires .*devices|multiple GPUs|world_size",
+        _V,
+    ),
     _skip("missing package", r"not available in|requires torchvision|num2words|requires [\w-]+ to be installed", _V),
-    _skip("CUDA-only API", r"CUDA (not available|memory)|CUDA-only", _V),
-    _skip("CUDA-only API", r"(Requires|requires|[Oo]nly (supported )?(for|on|works on)) (cuda|CUDA)|CUDA required", _V),
+    _skip("CUDA-only API", r"CUDA|[Oo]nly (supported )?(for|on|works on) cuda", _V),
     _skip("missing package", r"could not import|not installed|No module named|not available", _V),
     _skip("upstream skip: only for device 'cuda'", r"^Skipped$", _O, source=r"device != .cuda"),
     _skip(VOID, r"^Skipped$", _N),
@@ -92,7 +101,7 @@ RULES: tuple[Rule, ...] = (
     Rule("CUDA-only API", r"Torch not compiled with CUDA|no NVIDIA driver|CUDA driver", _V),
     # Failures that are ours.
     Rule("refused: local memory", r"OutOfLocalMemory|OutOfResources", _O),
-    Rule("not implemented: {0}", r"UnsupportedOperation: \S+:\d+: (\S+)", _O),
+    Rule("not implemented: {0}", r"UnsupportedOperation: \S+:\d+: ([\w.]+)", _O),
     Rule("refused: host memory as a kernel's argument", r"pointer argument \d+ is a tensor on cpu", _O),
     Rule("refused: {0}", r"(Unsupported: [^\n]{0,60})", _O),
     Rule("not implemented: {0}", r"Unimplemented: (\S+)", _O),
