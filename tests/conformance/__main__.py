@@ -96,7 +96,7 @@ def main() -> int:
         "suite": suite.name,
         "title": suite.title,
         "source": str(run.source),
-        "facts": old["facts"] if options.report else _facts(suite, run.source, options),
+        "facts": (options.report and old.get("facts")) or _facts(suite, run.source, options),
         "cases": old["cases"],
     }
     target = options.json or options.failed
