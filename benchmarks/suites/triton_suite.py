@@ -38,7 +38,8 @@ def child(module: str, *arguments: str, **environment: str) -> str:
 
 def plain_rows(plain: Plain, device: torch.device, seconds: float, clock: str) -> Measured:
     row, note = measure(plain.case(), device, seconds, clock)
-    output = child("interpreted", plain.name, str(seconds / 4), TRITON_INTERPRET="1", TORCH_DEVICE_BACKEND_AUTOLOAD="0")
+    environment = {"TRITON_INTERPRET": "1", "TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}
+    output = child("interpreted", plain.name, str(seconds / 4), clock, **environment)
     interpreter_ms = 1e3 * float(output)
     ratio = interpreter_ms / (row.host_ms or float("nan"))
     yield dataclasses.replace(row, interpreter_ms=interpreter_ms), f"{note}, {ratio:.0f}x Triton's interpreter"
