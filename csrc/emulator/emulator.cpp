@@ -78,6 +78,9 @@ struct Arena {
   std::deque<Block> buffers;
 };
 
+// Thrown through a program that waits, when the one that it waits for has failed.
+struct Abandoned {};
+
 // The first fault of a launch in program order; later programs stop when they see one before them.
 struct Fault {
   std::mutex mutex;
@@ -119,6 +122,7 @@ struct Emulator::State {
   DeviceMemory memory;
   SramCache cache;
   std::vector<Arena> arenas;
+  std::deque<Arena> waiting_arenas;  // of programs that run while others wait for them
   std::vector<PeState> pes;
   SlotLayout kernel_layout;
   PrintSink print;
@@ -138,8 +142,7 @@ struct Emulator::State {
     }
   }
 
-  Frame make_frame(const LoadedProgram& program, const Launch& launch, unsigned thread) {
-    Arena& arena = arenas[thread];
+  Frame make_frame(const LoadedProgram& program, const Launch& launch, Arena& arena) {
     Frame frame;
     frame.base[0] = arena.local.get(chip.local_memory_bytes);
     frame.base[1] = arena.scalars.get(program.scalars.size() * 8 + 8);
@@ -174,6 +177,8 @@ struct Emulator::State {
       }
       while (op != nullptr) op = op->run(op, frame);
       return true;
+    } catch (const Abandoned&) {
+      return false;
     } catch (const Error& error) {
       const uint32_t index = frame.fault != UINT32_MAX ? frame.fault : op->instruction;
       frame.fault = UINT32_MAX;
@@ -225,7 +230,7 @@ struct Emulator::State {
     const size_t count = program.program.instructions.size();
     std::vector<std::vector<InstructionTime>> times(used, std::vector<InstructionTime>(count));
     for (uint32_t i = 0; i < used; ++i) begin_pe(pes[i], launch, program.layout);
-    Frame frame = make_frame(program, launch, 0);
+    Frame frame = make_frame(program, launch, arenas[0]);
     const uint32_t dealt = chip.pe_count();
     for (uint64_t number = 0; number < programs; ++number) {
       const uint64_t pe = number % dealt;
@@ -240,6 +245,43 @@ struct Emulator::State {
       profile.instructions = times[i];
     }
   }
+
+  // The programs of an ordered launch. They start in order, one after the other; one that spins in a `while` lets the
+  // next ones run meanwhile, each on its own PE and its own arena, so that what it waits for can happen.
+  struct Ordered {
+    State& state;
+    const Launch& launch;
+    const LoadedProgram& program;
+    Fault& fault;
+    uint64_t programs;
+    uint32_t pes;
+    std::vector<bool> busy;
+    uint64_t next = 0;
+    uint64_t unfinished = 0;
+
+    bool run_next(Frame& frame) {
+      const uint64_t number = next++;
+      const auto pe = static_cast<uint32_t>(number % pes);
+      frame.starvation = {run_another, this};
+      busy[pe] = true;
+      ++unfinished;
+      const bool done = state.run_program(frame, state.pes[pe], number, launch.loop_limit, fault);
+      --unfinished;
+      busy[pe] = false;
+      return done;
+    }
+
+    // A PE runs its programs in order: the next one cannot start where an earlier one waits.
+    static void run_another(void* context, Frame& waiting) {
+      auto& self = *static_cast<Ordered*>(context);
+      if (self.next == self.programs || self.busy[self.next % self.pes]) return;
+      while (self.state.waiting_arenas.size() < self.unfinished) self.state.waiting_arenas.emplace_back();
+      Frame frame = self.state.make_frame(self.program, self.launch, self.state.waiting_arenas[self.unfinished - 1]);
+      const PeState& pe = self.state.pes[self.next % self.pes];
+      if (!self.run_next(frame)) throw Abandoned();
+      waiting.pe->board.wait_until(pe.board.now());
+    }
+  };
 
   struct Job {
     State* state;
@@ -258,7 +300,7 @@ struct Emulator::State {
     PeState& pe = state.pes[item];
     try {
       state.begin_pe(pe, *job.launch, job.program->layout);
-      Frame frame = state.make_frame(*job.program, *job.launch, thread);
+      Frame frame = state.make_frame(*job.program, *job.launch, state.arenas[thread]);
       for (uint64_t number = item; number < job.programs; number += job.pes) {
         if (job.fault->program.load(std::memory_order_relaxed) < number) return;
         if (!state.run_program(frame, pe, number, job.launch->loop_limit, *job.fault)) return;
@@ -401,9 +443,9 @@ LaunchAccount Emulator::run(const Launch& launch) {
       state.run_profiled(launch, program, job.programs, used, fault);
     } else if (program.ordered && job.programs > 1) {
       for (uint32_t i = 0; i < used; ++i) state.begin_pe(state.pes[i], launch, program.layout);
-      Frame frame = state.make_frame(program, launch, 0);
-      for (uint64_t number = 0; number < job.programs; ++number) {
-        if (!state.run_program(frame, state.pes[number % job.pes], number, launch.loop_limit, fault)) break;
+      State::Ordered ordered{state, launch, program, fault, job.programs, job.pes, std::vector<bool>(job.pes)};
+      Frame frame = state.make_frame(program, launch, state.arenas[0]);
+      while (ordered.next < job.programs && ordered.run_next(frame)) {
       }
     } else {
       state.pool.run(used, State::run_pe, &job);

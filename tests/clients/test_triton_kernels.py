@@ -117,3 +117,19 @@ def test_block_pointers(device: torch.device) -> None:
     out = torch.full((70, 45), float("nan"), device=device)
     kernels.block_pointer_transpose[(2, 3)](x, out, 45, 70, BLOCK=32)
     assert torch.equal(out.cpu(), x.cpu().t())
+
+
+@pytest.mark.parametrize("programs", [1, 2, 64])
+def test_programs_that_wait_for_later_ones(device: torch.device, programs: int) -> None:
+    out = torch.full((programs,), -1, dtype=torch.int32, device=device)
+    locks = torch.zeros(programs, dtype=torch.int32, device=device)
+    kernels.wait_for_the_next[(programs,)](out, locks, programs, -1)
+    assert out.cpu().tolist() == [sum(range(first, programs)) for first in range(programs)]
+
+
+def test_the_fault_of_a_program_that_others_wait_for(device: torch.device) -> None:
+    out, locks = (torch.zeros(8, dtype=torch.int32, device=device) for _ in range(2))
+    kernels.wait_for_the_next[(8,)](out, locks, 8, 5)
+    with pytest.raises(RuntimeError, match=r"program \(5, 0, 0\)"):
+        torch.mtia_sim.synchronize()
+    assert torch.ones(3, device=device).sum().item() == 3

@@ -6,6 +6,9 @@
 namespace mtia::emulator {
 namespace {
 
+// Iterations of a `while` after which its program is taken to wait for another one.
+constexpr uint64_t patience = 1024;
+
 void count_iteration(Frame& frame) {
   if (frame.loops_left-- == 0) {
     throw Deadlock(concat("the program made ", frame.loop_limit, " loop iterations, as many as a launch allows"), "",
@@ -55,6 +58,8 @@ const Op* for_end(const Op* op, Frame& frame) {
 
 const Op* jump(const Op* op, Frame& frame) {
   count_iteration(frame);
+  if (frame.starvation.run_another != nullptr && ++frame.jumps % patience == 0)
+    frame.starvation.run_another(frame.starvation.context, frame);
   frame.pe->board.issue_scalar();
   return op->target;
 }

@@ -320,9 +320,14 @@ void Decoder::decode() {
   for (const Argument& argument : program.arguments) {
     loaded.parameters.push_back({argument.name, argument.is_pointer, static_cast<uint8_t>(argument.dtype)});
   }
+  int conditions = 0;  // conditions of `while` around an instruction
   for (const Instruction& instruction : program.instructions) {
     const Opcode opcode = instruction.opcode;
-    if (opcode == Opcode::atomic_cas) loaded.ordered = true;
+    if (opcode == Opcode::while_begin) ++conditions;
+    if (opcode == Opcode::while_test) --conditions;
+    // A condition that reads device memory may wait for another program.
+    const bool reads = opcode == Opcode::dma_load || opcode == Opcode::gather;
+    if (opcode == Opcode::atomic_cas || (reads && conditions > 0)) loaded.ordered = true;
     if (opcode == Opcode::atomic_rmw) {
       const auto kind = static_cast<AtomicKind>(instruction.attributes[0]);
       const bool observed = !instruction.results.empty() && instruction.results[0] != absent;

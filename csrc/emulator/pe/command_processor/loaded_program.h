@@ -46,7 +46,8 @@ class LoadedProgram {
   uint32_t loop_count = 0;
   size_t strip_bytes = 0;
   size_t scratch_bytes = 0;
-  // Results depend on the order of programs: they run one after the other, on one host thread.
+  // Results depend on the order of programs, or one may wait for another: they run one after the other, on one host
+  // thread.
   bool ordered = false;
   // Wanted of the launch: times by instruction, each of which is then an Op of its own.
   std::shared_ptr<LaunchProfile> profile;

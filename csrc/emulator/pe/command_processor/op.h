@@ -66,6 +66,12 @@ struct PrintSink {
   void* context = nullptr;
 };
 
+// Called by a program that may be waiting for another one; runs a program that has not started, if there is one.
+struct Starvation {
+  void (*run_another)(void* context, Frame& waiting) = nullptr;
+  void* context = nullptr;
+};
+
 struct Frame {
   std::array<std::byte*, 2> base{};
   PeState* pe = nullptr;
@@ -79,6 +85,8 @@ struct Frame {
   uint32_t fault = UINT32_MAX;   // the instruction at work inside of a group
   uint64_t loop_limit = 0;
   uint64_t loops_left = 0;  // iterations until the program is taken to hang
+  Starvation starvation;
+  uint64_t jumps = 0;  // iterations of `while`, of all programs of the frame
   PrintSink print;
 
   std::byte* at(Place place) const { return base[place.base] + place.offset; }
