@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,8 +99,8 @@ class Run:
             size = max(1, min(size, len(cases) // (4 * self.jobs)))
         chunks = [cases[start : start + size] for start in range(0, len(cases), size)]
         with ThreadPoolExecutor(self.jobs) as pool:
-            for results in pool.map(self._chunk, chunks):
-                keep(results)
+            for done in as_completed([pool.submit(self._chunk, chunk) for chunk in chunks]):
+                keep(done.result())
 
     def _chunk(self, cases: list[str]) -> dict[str, Result]:
         results: dict[str, Result] = {}
