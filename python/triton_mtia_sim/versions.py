@@ -3,8 +3,7 @@
 import functools
 import logging
 
-FIRST = (3, 7)
-LAST = (3, 9)
+WORKS_WITH = (3, 7)  # under 3.8 and 3.9 most kernels work, descriptors made in a kernel do not
 
 
 @functools.cache
@@ -20,11 +19,11 @@ def refusal() -> str | None:
         version = int(parts[0]), int(parts[1])
     except (ValueError, IndexError):
         version = (0, 0)
-    if FIRST <= version <= LAST:
+    if version == WORKS_WITH:
         return None
     sentence = (
-        f"mtia_sim works with Triton {FIRST[0]}.{FIRST[1]} to {LAST[0]}.{LAST[1]} and stays off under this one, "
-        f"{triton.__version__}: install triton=={FIRST[0]}.{FIRST[1]}.1"
+        f"mtia_sim works with Triton {WORKS_WITH[0]}.{WORKS_WITH[1]} and stays off under this one, "
+        f"{triton.__version__}: install triton=={WORKS_WITH[0]}.{WORKS_WITH[1]}.1"
     )
     logging.getLogger("triton_mtia_sim").warning(sentence)
     return sentence

@@ -120,13 +120,12 @@ try:
 except ImportError as error:
     print(error)
 """
-    finished = run_python(AS_VERSION.format(version="4.1.0") + code, TRITON_DEFAULT_BACKEND="")
-    sentence = finished.stdout.strip()
-    assert sentence.startswith("mtia_sim works with Triton 3.7 to 3.9 and stays off under this one, 4.1.0")
-    assert finished.stderr.strip() == sentence
-    for version in ("3.8.0", "3.9.1"):
-        finished = run_python(AS_VERSION.format(version=version) + "backend(target)")
-        assert finished.stderr == ""
+    for version in ("3.8.0", "3.9.1", "4.1.0"):
+        finished = run_python(AS_VERSION.format(version=version) + code, TRITON_DEFAULT_BACKEND="")
+        sentence = finished.stdout.strip()
+        assert sentence.startswith(f"mtia_sim works with Triton 3.7 and stays off under this one, {version}")
+        assert finished.stderr.strip() == sentence
+    assert run_python(AS_VERSION.format(version="3.7.2") + "backend(target)").stderr == ""
 
 
 def test_a_triton_that_asks_for_more_can_still_be_imported(monkeypatch):
