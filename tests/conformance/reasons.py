@@ -90,11 +90,6 @@ RULES: tuple[Rule, ...] = (
         _N,
     ),
     Rule("vendor: inspects ptx, amdgcn, llir or ttgir", r"KeyError: .*'(ptx|amdgcn|ttgir|llir|sass|cubin)'", _V),
-    Rule(
-        "vendor: float8 formats of AMD (e4b8, e5b16) and old NVIDIA (e4b15)",
-        r"type fp8e(4b15|4b8|5b16) not supported",
-        _V,
-    ),
     Rule("missing package", r"ModuleNotFoundError|ImportError", _V),
     Rule("CUDA-only API", "", _V, raised=r"\.is_cuda\b"),
     Rule("CUDA-only API", r"Torch not compiled with CUDA|no NVIDIA driver|CUDA driver", _V),
