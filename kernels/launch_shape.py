@@ -148,6 +148,11 @@ def plan(name: str, dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipL
     return (launches,) if isinstance(launches, Launch) else tuple(launches)
 
 
+def tensor_arguments(names: Sequence[str], dtypes: tuple[str, ...]) -> dict[str, Argument]:
+    """Tensor i for parameter names[i], or None where dtypes[i] is "none": a tensor that the operator was not given."""
+    return {name: Tensor(i) if dtypes[i] != "none" else None for i, name in enumerate(names)}
+
+
 def compute_dtype(dtype: str) -> str:
     """The dtype that arithmetic on `dtype` is done in: float32 for the half and 8-bit floats, else itself."""
     return "fp32" if dtype in FLOATS and dtype != "fp64" else dtype

@@ -5,20 +5,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from mtia_sim_kernels.launch_shape import (
-    DTYPE_BYTES,
-    TRITON_DTYPES,
-    Argument,
-    ChipLimits,
-    Launch,
-    Scalar,
-    Tensor,
-    block_limit,
-    ceil_div,
-    compute_dtype,
-    launch_shape,
-    programs_for,
-)
+from mtia_sim_kernels.launch_shape import ChipLimits, Launch, launch_shape
+from mtia_sim_kernels.triton.optimizer_step import gradient_of, learning_rate_of, optimizer_launch, tiles_to_step
 
 
 @triton.jit
@@ -27,29 +15,17 @@ def fused_sgd(
     rate, decay, momentum, dampening, elements, tiles, programs,
     NESTEROV: tl.constexpr, MAXIMIZE: tl.constexpr, FIRST: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    if rate_tensor is not None:
-        learning_rate = tl.load(rate_tensor).to(COMPUTE)
-    else:
-        learning_rate = tl.full([], rate, COMPUTE)
+    learning_rate = learning_rate_of(rate_tensor, rate, COMPUTE)
     weight_decay = tl.full([], decay, COMPUTE)
     keep = tl.full([], momentum, COMPUTE)
     take = 1.0 - tl.full([], dampening, COMPUTE)
-    last = tiles
-    if found_inf is not None:
-        last = tl.where(tl.load(found_inf) != 0, 0, tiles)
     lane = tl.arange(0, BLOCK)
-    for tile in tl.range(tl.program_id(0), last, programs, num_stages=2):
+    for tile in tl.range(tl.program_id(0), tiles_to_step(found_inf, tiles), programs, num_stages=2):
         start = tile * tl.full([], BLOCK, tl.int64)
         mask = lane < tl.minimum(elements - start, BLOCK).to(tl.int32)
         offsets = start + lane
         value = tl.load(parameter + offsets, mask=mask).to(COMPUTE)
-        raw = tl.load(gradient + offsets, mask=mask)
-        grad = raw.to(COMPUTE)
-        if grad_scale is not None:
-            grad = grad / tl.load(grad_scale).to(COMPUTE)
-            tl.store(gradient + offsets, grad.to(gradient.dtype.element_ty), mask=mask)
-        if MAXIMIZE:
-            grad = -grad
+        grad = gradient_of(gradient, offsets, mask, grad_scale, MAXIMIZE, COMPUTE)
         grad = grad + value * weight_decay
         if momentum_buffer is not None:
             if FIRST:
@@ -74,24 +50,7 @@ def fused_sgd_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipL
     maximize, whether this is the first step). A found_inf that is not 0 leaves all as it is.
     """
     elements, nesterov, maximize, first = sizes
-    compute = compute_dtype(dtypes[0])
-    moved = [dtypes[i] for i in range(3) if dtypes[i] != "none"]
-    block_bytes = sum(2 * DTYPE_BYTES[dtype] for dtype in moved) + (len(moved) + 4) * DTYPE_BYTES[compute]
-    block = block_limit(chip, block_bytes, 8192)
-    tiles = ceil_div(elements, block)
-    programs, _ = programs_for(chip, tiles)
-    arguments: dict[str, Argument] = {}
-    names = ("parameter", "gradient", "momentum_buffer", "grad_scale", "found_inf", "rate_tensor")
-    for i, name in enumerate(names):
-        arguments[name] = Tensor(i) if dtypes[i] != "none" else None
-    for i, name in enumerate(("rate", "decay", "momentum", "dampening")):
-        arguments[name] = Scalar(i, compute)
-    arguments |= {"elements": elements, "tiles": tiles, "programs": programs}
-    constexprs = {
-        "NESTEROV": bool(nesterov),
-        "MAXIMIZE": bool(maximize),
-        "FIRST": bool(first),
-        "COMPUTE": TRITON_DTYPES[compute],
-        "BLOCK": block,
-    }
-    return Launch(fused_sgd, (programs, 1, 1), arguments, constexprs)
+    tensors = ("parameter", "gradient", "momentum_buffer", "grad_scale", "found_inf", "rate_tensor")
+    scalars = ("rate", "decay", "momentum", "dampening")
+    constexprs = {"NESTEROV": bool(nesterov), "MAXIMIZE": bool(maximize), "FIRST": bool(first)}
+    return optimizer_launch(fused_sgd, tensors, scalars, dtypes, 3, elements, chip, constexprs)

@@ -7,7 +7,6 @@ import triton.language as tl
 
 from mtia_sim_kernels.launch_shape import (
     DTYPE_BYTES,
-    Argument,
     ChipLimits,
     Launch,
     Scalar,
@@ -20,6 +19,7 @@ from mtia_sim_kernels.launch_shape import (
     programs_for,
     row_group,
     row_tile,
+    tensor_arguments,
 )
 from mtia_sim_kernels.triton.column_sum import column_sum_launch
 
@@ -200,10 +200,15 @@ def layer_norm_forward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], ch
     block_rows, columns = row_tile(chip, rows, length, 2 * DTYPE_BYTES[dtypes[3]] + 5 * wide, wide)
     tiles = ceil_div(rows, block_rows)
     programs, _ = programs_for(chip, tiles)
-    arguments: dict[str, Argument] = {"out": Tensor(0), "mean": Tensor(1), "rstd": Tensor(2), "x": Tensor(3)}
-    arguments |= {"weight": Tensor(4) if dtypes[4] != "none" else None}
-    arguments |= {"bias": Tensor(5) if dtypes[5] != "none" else None, "eps": Scalar(0, compute)}
-    arguments |= {"tiles": tiles, "programs": programs, "rows": rows, "length": length, "x_row": x_row}
+    arguments = tensor_arguments(("out", "mean", "rstd", "x", "weight", "bias"), dtypes)
+    arguments |= {
+        "eps": Scalar(0, compute),
+        "tiles": tiles,
+        "programs": programs,
+        "rows": rows,
+        "length": length,
+        "x_row": x_row,
+    }
     constexprs = {
         "ONE_BLOCK": length <= columns,
         "COMPUTE": tl.float64 if compute == "fp64" else tl.float32,
@@ -229,15 +234,10 @@ def layer_norm_backward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], c
     block_rows = max(1, min(next_power_of_2(group_rows), 2048 * 4 // wide // columns))
     programs, _ = programs_for(chip, groups)
     weights, biases = Workspace(0, compute, groups * length), Workspace(1, compute, groups * length)
-    arguments: dict[str, Argument] = {
-        "grad_x": Tensor(0) if dtypes[0] != "none" else None,
+    names = ("grad_x", "partial_weight", "partial_bias", "grad_out", "x", "mean", "rstd", "weight")
+    arguments = tensor_arguments(names, dtypes) | {
         "partial_weight": weights if dtypes[1] != "none" else None,
         "partial_bias": biases if dtypes[2] != "none" else None,
-        "grad_out": Tensor(3),
-        "x": Tensor(4),
-        "mean": Tensor(5),
-        "rstd": Tensor(6),
-        "weight": Tensor(7) if dtypes[7] != "none" else None,
         "groups": groups,
         "programs": programs,
         "group_rows": group_rows,

@@ -7,7 +7,6 @@ import triton.language as tl
 
 from mtia_sim_kernels.launch_shape import (
     DTYPE_BYTES,
-    Argument,
     ChipLimits,
     Launch,
     Scalar,
@@ -20,6 +19,7 @@ from mtia_sim_kernels.launch_shape import (
     programs_for,
     row_group,
     row_tile,
+    tensor_arguments,
 )
 from mtia_sim_kernels.triton.column_sum import column_sum_launch
 
@@ -164,11 +164,7 @@ def rms_norm_forward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip
     block_rows, columns = row_tile(chip, rows, length, 2 * DTYPE_BYTES[dtypes[2]] + 3 * wide + wide, wide)
     tiles = ceil_div(rows, block_rows)
     programs, _ = programs_for(chip, tiles)
-    arguments: dict[str, Argument] = {
-        "out": Tensor(0),
-        "rstd": Tensor(1) if dtypes[1] != "none" else None,
-        "x": Tensor(2),
-        "weight": Tensor(3) if dtypes[3] != "none" else None,
+    arguments = tensor_arguments(("out", "rstd", "x", "weight"), dtypes) | {
         "eps": Scalar(0, compute),
         "tiles": tiles,
         "programs": programs,
@@ -192,7 +188,7 @@ def rms_norm_backward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chi
     `sizes` = (rows, length, strides of a row of x and of grad_out); the gradients are contiguous.
     """
     rows, length, x_row, grad_row = sizes
-    has_x, has_weight = dtypes[0] != "none", dtypes[1] != "none"
+    has_weight = dtypes[1] != "none"
     compute = compute_dtype(dtypes[3])
     wide = DTYPE_BYTES[compute]
     # The rows of a tile set the order of the weight's sums, so they do not depend on the chip.
@@ -202,13 +198,8 @@ def rms_norm_backward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chi
     block_rows = max(1, min(next_power_of_2(group_rows), 2048 * 4 // wide // columns))
     programs, _ = programs_for(chip, groups)
     partial = Workspace(0, compute, groups * length)
-    arguments: dict[str, Argument] = {
-        "grad_x": Tensor(0) if has_x else None,
+    arguments = tensor_arguments(("grad_x", "partial_weight", "grad_out", "x", "rstd", "weight"), dtypes) | {
         "partial_weight": partial if has_weight else None,
-        "grad_out": Tensor(2),
-        "x": Tensor(3),
-        "rstd": Tensor(4),
-        "weight": Tensor(5) if dtypes[5] != "none" else None,
         "groups": groups,
         "programs": programs,
         "group_rows": group_rows,
