@@ -24,6 +24,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--src", type=Path, help="source tree of the suite, outside this repository; never written to")
     parser.add_argument("--select", default="", metavar="EXPR", help="cases that pytest's -k selects")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="every N-th case of each file")
+    parser.add_argument(
+        "--shuffle",
+        type=int,
+        metavar="SEED",
+        help="cases of all files in random order: what has run at any time is a random sample",
+    )
     parser.add_argument("--files", nargs="*", default=[], metavar="NAME", help="only these files")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
     parser.add_argument("--timeout", type=int, default=0, metavar="S", help="seconds a case may take")
@@ -61,6 +67,7 @@ def _facts(suite: Suite, source: Path, options: argparse.Namespace) -> dict[str,
     for name, chosen in (("select", options.select), ("timeout", options.timeout)):
         words += [f"--{name}", str(chosen)] if chosen else []
     words += ["--every", str(options.every)] if options.every > 1 else []
+    words += ["--shuffle", str(options.shuffle)] if options.shuffle is not None else []
     words += ["--files", *options.files] if options.files else []
     return {
         "Command": f"`python -m tests.conformance {shlex.join(words)}`",
@@ -87,6 +94,7 @@ def main() -> int:
         source=source.resolve(),
         select=options.select,
         every=options.every,
+        shuffle=options.shuffle,
         files=tuple(options.files),
         jobs=options.jobs,
         timeout_s=options.timeout,

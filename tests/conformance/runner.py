@@ -4,6 +4,7 @@ import ast
 import contextlib
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -33,6 +34,7 @@ class Run:
     source: Path
     select: str = ""  # pytest's -k
     every: int = 1  # every n-th case of a file
+    shuffle: int | None = None  # seed of a random order over all files, None for their own order
     files: tuple[str, ...] = ()  # names of files, empty for all of the suite
     jobs: int = 1
     timeout_s: int = 0  # of a case, 0 for the suite's
@@ -69,6 +71,8 @@ class Run:
             else:
                 skip = {"outcome": "skipped", "message": f"not run here: {reason}", "stage": "collection"}
                 broken[case] = {"file": file_of(case), "seconds": 0.0, **skip}
+        if self.shuffle is not None:
+            random.Random(self.shuffle).shuffle(cases)
         self.report(f"{len(cases)} cases in {len(names)} files")
         return cases, broken
 

@@ -145,3 +145,23 @@ def test_a_list_of_cases_longer_than_a_process_takes_as_an_argument(tmp_path: Pa
     found = dict(broken)
     run.run(chosen, found.update)
     assert len(found) == 700 and {result["outcome"] for result in found.values()} == {"passed"}
+
+
+def test_shuffled_cases_are_the_same_in_a_random_order_over_files(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    for name in "ab":
+        (tmp_path / f"test_{name}.py").write_text(
+            "import pytest\n@pytest.mark.parametrize('n', range(20))\ndef test_it(n):\n    assert n != 7\n"
+        )
+    suite = Suite("two", "two files", "", ("*.py",), chunk=9)
+    orders = []
+    for seed in (None, 1, 1, 2):
+        run = Run(suite, tmp_path, shuffle=seed, report=lambda line: None)
+        orders.append(run.collect()[0])
+    plain, first, again, second = orders
+    assert first == again and first != second and sorted(first) == sorted(second) == sorted(plain)
+    assert len({case.split("::")[0] for case in first[:9]}) == 2
+    found: dict[str, Result] = {}
+    run.run(first, found.update)
+    assert sorted(found) == sorted(plain)
+    assert sum(result["outcome"] == "failed" for result in found.values()) == 2
