@@ -1,4 +1,4 @@
-"""RMSNorm and LayerNorm, forward and backward, against float64 CPU torch."""
+"""RMSNorm, LayerNorm and GroupNorm, forward and backward, against float64 CPU torch."""
 
 import pytest
 import torch
@@ -120,6 +120,60 @@ def test_layer_norm_of_far_mean():
     out, mean, rstd = (harness.poisoned(shape, torch.float32) for shape in ((10, 500), (10,), (10,)))
     harness.execute("layer_norm_forward", [out, mean, rstd, *on_device(x), None, None], [10, 500, 500], [1e-5])
     harness.assert_close(out, check, 1e-4)
+
+
+def check_group_norm(x, groups, weight, bias, chip="mtia300", eps=1e-5):
+    batch, channels, positions = x.shape
+    dtype = x.dtype
+    wide = [None if t is None else t.double().requires_grad_() for t in (x, weight, bias)]
+    expected = F.group_norm(wide[0], groups, wide[1], wide[2], eps)
+    grad = torch.randn(x.shape).to(dtype)
+    expected_grads = torch.autograd.grad(expected, [t for t in wide if t is not None], grad.double())
+    statistics = harness.opmath(dtype)
+    out, mean, rstd = (harness.poisoned(s, d) for s, d in [(x.shape, dtype), *[((batch, groups), statistics)] * 2])
+    x, weight, bias, grad = on_device(x, weight, bias, grad)
+    sizes = [batch, channels, positions, groups]
+    harness.execute("group_norm_forward", [out, mean, rstd, x, weight, bias], sizes, [eps], chip)
+    harness.assert_close(out, expected, 2 * harness.BOUNDS[dtype])
+    grouped = wide[0].detach().reshape(batch, groups, -1)
+    harness.assert_close(mean, grouped.mean(2), 4 * harness.BOUNDS[statistics])
+    harness.assert_close(rstd, (grouped.var(2, correction=0) + eps).rsqrt(), 4 * harness.BOUNDS[statistics])
+    grads = [harness.poisoned(tuple(x.shape), dtype)]
+    grads += [None if t is None else harness.poisoned((channels,), dtype) for t in (weight, bias)]
+    harness.execute("group_norm_backward", [*grads, grad, x, mean, rstd, weight], sizes, chip=chip)
+    got_grads = [t for t in grads if t is not None]
+    for got, want in zip(got_grads, expected_grads, strict=True):
+        harness.assert_close(got, want, 4 * harness.BOUNDS[dtype])
+    return out, *got_grads
+
+
+@pytest.mark.parametrize("affine", ["none", "weight", "both"])
+@pytest.mark.parametrize("shape", [(1, 2, 3, 1), (3, 6, 35, 3), (2, 10, 5001, 2), (5, 300, 1, 4), (40, 12, 64, 12)])
+@pytest.mark.parametrize("dtype", [*harness.FLOAT_DTYPES, torch.float64])
+def test_group_norm(shape, dtype, affine):
+    *size, groups = shape
+    x = (torch.randn(size) + 1).to(dtype)
+    weight = torch.randn(shape[1]).to(dtype) if affine != "none" else None
+    bias = torch.randn(shape[1]).to(dtype) if affine == "both" else None
+    check_group_norm(x, groups, weight, bias)
+
+
+def test_group_norm_is_the_same_on_every_chip():
+    x, weight, bias = torch.randn(7, 60, 45), torch.randn(60), torch.randn(60)
+    results = []
+    for chip in harness.CHIPS:
+        torch.manual_seed(3)
+        results.append(check_group_norm(x, 5, weight, bias, chip))
+    for result in results[1:]:
+        assert all(torch.equal(got.cpu(), want.cpu()) for got, want in zip(result, results[0], strict=True))
+
+
+def test_group_norm_of_far_mean():
+    x = torch.randn(3, 8, 70) + 1000
+    expected = F.group_norm(x.double(), 4)
+    out, mean, rstd = (harness.poisoned(shape, torch.float32) for shape in (x.shape, (3, 4), (3, 4)))
+    harness.execute("group_norm_forward", [out, mean, rstd, *on_device(x), None, None], [3, 8, 70, 4], [1e-5])
+    harness.assert_close(out, expected, 1e-4)
 
 
 def test_special_values():

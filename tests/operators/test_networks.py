@@ -40,6 +40,32 @@ def test_norm_of_a_transposed_tensor() -> None:
     compare(lambda t, w: F.rms_norm(t.transpose(0, 1), (5,), w), random_tensor(6, 7, 5), random_tensor(5), bound=2e-5)
 
 
+@pytest.mark.parametrize("shape", [(2, 6), (3, 4, 33), (2, 8, 5, 7), (1, 4, 3, 2, 9)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_group_norm(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    x = random_tensor(*shape, dtype=dtype)
+    weight, bias = random_tensor(shape[1], dtype=dtype), random_tensor(shape[1], dtype=dtype)
+    bound = 2e-5 if dtype == torch.float32 else 2e-2
+    compare(lambda t, w, b: F.group_norm(t, 2, w, b), x, weight, bias, gradients=True, bound=bound)
+    compare(lambda t: F.group_norm(t, 1, eps=1e-3), x, gradients=True, bound=bound)
+    if len(shape) == 4:
+        channels_last = x.contiguous(memory_format=torch.channels_last)
+        compare(lambda t, w, b: F.group_norm(t, 4, w, b), channels_last, weight, bias, gradients=True, bound=bound)
+
+
+def test_group_norm_of_nothing_and_of_what_does_not_divide() -> None:
+    weight = torch.ones(4, device=DEVICE, requires_grad=True)
+    for shape in ((0, 4, 5), (3, 4, 0)):
+        out, mean, rstd = torch.native_group_norm(
+            torch.empty(shape, device=DEVICE), weight, None, shape[0], 4, shape[2], 2, 1e-5
+        )
+        assert out.shape == shape and mean.shape == rstd.shape == (shape[0], 2)
+        (gradient,) = torch.autograd.grad(out.sum(), weight, retain_graph=True)
+        assert torch.equal(gradient.cpu(), torch.zeros(4))
+    with pytest.raises(RuntimeError, match="divisible by num_groups"):
+        F.group_norm(torch.ones(2, 4, 3, device=DEVICE), 3)
+
+
 ATTENTION = [
     {"heads": 2, "kv": 2, "q": 16, "k": 16, "d": 16, "causal": True},
     {"heads": 4, "kv": 2, "q": 33, "k": 33, "d": 24, "causal": True},

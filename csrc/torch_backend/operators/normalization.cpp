@@ -1,4 +1,4 @@
-// RMSNorm and LayerNorm over the trailing dimensions, forward and backward.
+// RMSNorm and LayerNorm over the trailing dimensions and GroupNorm over groups of channels, forward and backward.
 #include <c10/util/accumulate.h>
 #include <torch/library.h>
 
@@ -163,6 +163,84 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> layer_norm_backward(const at::Ten
   return {grad_input, grad_weight, grad_bias};
 }
 
+struct Groups {
+  int64_t batch;
+  int64_t channels;
+  int64_t positions;
+  int64_t count;
+
+  bool empty() const { return batch * channels * positions == 0; }
+  std::array<int64_t, 4> sizes() const { return {batch, channels, positions, count}; }
+};
+
+Groups groups_of(const at::Tensor& input, int64_t batch, int64_t channels, int64_t positions, int64_t count) {
+  TORCH_CHECK(count > 0, "Expected num groups to be greater than 0, got ", count);
+  TORCH_CHECK(channels % count == 0,
+              "Expected number of channels in input to be divisible by num_groups, but got input of shape ",
+              input.sizes(), " and num_groups=", count);
+  TORCH_CHECK(input.numel() == batch * channels * positions, "Expected an input of ", batch, " x ", channels, " x ",
+              positions, " elements, but got input of shape ", input.sizes());
+  return {batch, channels, positions, count};
+}
+
+void check_channels(const at::Tensor& parameter, const char* name, int64_t channels) {
+  TORCH_CHECK(!parameter.defined() || (parameter.dim() == 1 && parameter.numel() == channels), "Expected ", name,
+              " to be a vector of size equal to the number of channels in input, but got ", name, " of shape ",
+              parameter.defined() ? parameter.sizes() : c10::IntArrayRef(), " and ", channels, " channels");
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor> group_norm(const at::Tensor& input,
+                                                          const std::optional<at::Tensor>& weight_option,
+                                                          const std::optional<at::Tensor>& bias_option, int64_t batch,
+                                                          int64_t channels, int64_t positions, int64_t count,
+                                                          double eps) {
+  static const KernelId kernel("group_norm_forward");
+  const at::Tensor weight = contiguous_or_undefined(weight_option);
+  const at::Tensor bias = contiguous_or_undefined(bias_option);
+  const Groups groups = groups_of(input, batch, channels, positions, count);
+  check_channels(weight, "weight", channels);
+  check_channels(bias, "bias", channels);
+  const at::Tensor out = empty_contiguous(input);
+  const at::Tensor mean = empty_device({batch, count}, statistics_dtype(input), input.device());
+  const at::Tensor rstd = empty_device({batch, count}, statistics_dtype(input), input.device());
+  if (groups.empty()) {
+    mean.fill_(0);
+    rstd.fill_(std::numeric_limits<double>::quiet_NaN());
+  } else {
+    const at::Tensor x = input.contiguous();
+    launch_kernel(kernel, {out, mean, rstd, x, weight, bias}, groups.sizes(), {eps});
+  }
+  return {out, mean, rstd};
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor> group_norm_backward(const at::Tensor& grad_out, const at::Tensor& input,
+                                                                   const at::Tensor& mean, const at::Tensor& rstd,
+                                                                   const std::optional<at::Tensor>& weight_option,
+                                                                   int64_t batch, int64_t channels, int64_t positions,
+                                                                   int64_t count, std::array<bool, 3> output_mask) {
+  static const KernelId kernel("group_norm_backward");
+  const at::Tensor weight = contiguous_or_undefined(weight_option);
+  const Groups groups = groups_of(input, batch, channels, positions, count);
+  const auto parameter = [&] {
+    return empty_device({channels}, weight.defined() ? weight.scalar_type() : input.scalar_type(), input.device());
+  };
+  const at::Tensor grad_input = output_mask[0] ? empty_contiguous(input) : at::Tensor();
+  const at::Tensor grad_weight = output_mask[1] ? parameter() : at::Tensor();
+  const at::Tensor grad_bias = output_mask[2] ? parameter() : at::Tensor();
+  if (groups.empty()) {
+    if (grad_weight.defined()) grad_weight.fill_(0);
+    if (grad_bias.defined()) grad_bias.fill_(0);
+    return {grad_input, grad_weight, grad_bias};
+  }
+  KernelCall call(kernel, input.device().index());
+  const at::Tensor x = input.contiguous(), grad = grad_out.contiguous();
+  call.tensor(grad_input).tensor(grad_weight).tensor(grad_bias).tensor(grad).tensor(x).tensor(mean.contiguous());
+  call.tensor(rstd.contiguous()).tensor(weight);
+  call.sizes(groups.sizes());
+  call.launch();
+  return {grad_input, grad_weight, grad_bias};
+}
+
 }  // namespace
 }  // namespace mtia::torch_backend
 
@@ -170,6 +248,8 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   using namespace mtia::torch_backend;
   library.impl("_fused_rms_norm", rms_norm);
   library.impl("_fused_rms_norm_backward", rms_norm_backward);
+  library.impl("native_group_norm", group_norm);
+  library.impl("native_group_norm_backward", group_norm_backward);
   library.impl("native_layer_norm", layer_norm);
   library.impl("native_layer_norm_backward", layer_norm_backward);
 }
