@@ -145,10 +145,10 @@ def flash_attention_backward_queries(
     q_batch, q_head, q_row, q_column, k_batch, k_head, k_row, k_column, v_batch, v_head, v_row, v_column,
     grad_batch, grad_head, grad_row, grad_column, grad_q_batch, grad_q_head, grad_q_row, grad_q_column,
     mask_batch, mask_head, mask_row, mask_column,
-    CAUSAL: tl.constexpr, INDEX: tl.constexpr, STAGES: tl.constexpr,
+    BOUNDED: tl.constexpr, CAUSAL: tl.constexpr, INDEX: tl.constexpr, STAGES: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
 ):  # fmt: skip
-    """One program: the gradient of a block of queries, over all keys."""
+    """One program: the gradient of a block of queries, over all keys; BOUNDED where a block may hold unseen keys."""
     program = tl.program_id(0)
     of_batch = program // q_blocks
     first = (q_blocks - 1 - program % q_blocks) * BLOCK_M
@@ -193,7 +193,7 @@ def flash_attention_backward_queries(
         column = start + lane[None, :]
         dots = tl.dot(query, tl.trans(key), input_precision="ieee")
         logits = scores(
-            dots, scale, mask, first + row, column, q_length, kv_length, mask_row, mask_column, True, CAUSAL, INDEX
+            dots, scale, mask, first + row, column, q_length, kv_length, mask_row, mask_column, BOUNDED, CAUSAL, INDEX
         )
         weights = tl.exp2(logits - sum_of_row)
         grad_weights = tl.dot(grad, tl.trans(value), input_precision="ieee")
@@ -208,10 +208,13 @@ def flash_attention_backward_queries(
 
 
 def backward_blocks(
-    chip: ChipLimits, dtype: str, own_length: int, head_size: int, value_size: int
+    chip: ChipLimits, dtype: str, own_length: int, head_size: int, value_size: int, has_dropout: bool
 ) -> tuple[int, int, int]:
-    """(own block, block of the loop, stages): the loop's block is of the head sizes alone, for one order of sums."""
-    loop = min(64, key_block(head_size, value_size, dtype))
+    """(own block, block of the loop, stages): the loop's block is the same for all lengths, for one order of sums.
+
+    Dropout holds Philox's words and 64-bit counters of a whole block of weights, so it takes a quarter of the keys.
+    """
+    loop = max(16, key_block(head_size, value_size, dtype) // (4 if has_dropout else 1))
     width = next_power_of_2(max(head_size, 16)) + next_power_of_2(max(value_size, 16))
     element = DTYPE_BYTES[dtype]
     for own in (128, 64, 32, 16):
@@ -275,7 +278,7 @@ def flash_attention_backward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ..
     constexprs = {"INDEX": index, "ROWS": rows, "COLUMNS": widths["BLOCK_V"]}
     delta_launch = Launch(flash_attention_delta, (programs, 1, 1), arguments, constexprs)
 
-    own, loop, stages = backward_blocks(chip, dtypes[6], kv_length, head_size, value_size)
+    own, loop, stages = backward_blocks(chip, dtypes[6], kv_length, head_size, value_size, bool(has_dropout))
     own = enough_programs(chip, own, kv_length, batch * kv_heads)
     kv_blocks = ceil_div(kv_length, own)
     blocks = {"BLOCK_M": loop, "BLOCK_N": own, "STAGES": stages, **widths}
@@ -288,11 +291,12 @@ def flash_attention_backward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ..
     of_keys = ("q", "k", "v", "grad", "grad_k", "grad_v", "mask")
     keys = launch(flash_attention_backward_keys, of_keys, blocks, extra, kv_blocks * batch * kv_heads)
 
-    own, loop, stages = backward_blocks(chip, dtypes[6], q_length, head_size, value_size)
+    own, loop, stages = backward_blocks(chip, dtypes[6], q_length, head_size, value_size, bool(has_dropout))
     own = enough_programs(chip, own, q_length, batch * heads)
     q_blocks = ceil_div(q_length, own)
     blocks = {"BLOCK_M": own, "BLOCK_N": loop, "STAGES": stages, **widths}
     of_queries = ("q", "k", "v", "grad", "grad_q", "mask")
     extra = {"grad_q": Tensor(0), "q_blocks": q_blocks}
     queries = launch(flash_attention_backward_queries, of_queries, blocks, extra, q_blocks * batch * heads)
+    queries.constexprs["BOUNDED"] = bool(causal) or kv_length % loop != 0
     return [delta_launch, keys, queries]
