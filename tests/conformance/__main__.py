@@ -33,6 +33,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--files", nargs="*", default=[], metavar="NAME", help="only these files")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
     parser.add_argument("--timeout", type=int, default=0, metavar="S", help="seconds a case may take")
+    parser.add_argument("--memory", type=float, default=0, metavar="GIB", help="host memory that a process may take")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write results; results in it are kept and not run again"
     )
@@ -64,7 +65,11 @@ def _facts(suite: Suite, source: Path, options: argparse.Namespace) -> dict[str,
     changes += [f'device "{name}" in torch calls -> mtia_sim' for name in suite.redirect]
     changes += [f"{name} -> {other}" for name, other in suite.replace]
     words = [suite.name, "--src", str(source)]
-    for name, chosen in (("select", options.select), ("timeout", options.timeout)):
+    for name, chosen in (
+        ("select", options.select),
+        ("timeout", options.timeout),
+        ("memory", f"{options.memory:g}" if options.memory else ""),
+    ):
         words += [f"--{name}", str(chosen)] if chosen else []
     words += ["--every", str(options.every)] if options.every > 1 else []
     words += ["--shuffle", str(options.shuffle)] if options.shuffle is not None else []
@@ -98,6 +103,7 @@ def main() -> int:
         files=tuple(options.files),
         jobs=options.jobs,
         timeout_s=options.timeout,
+        memory_gib=options.memory,
         report=lambda line: print(line, flush=True),
     )
     results = {

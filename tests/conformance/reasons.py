@@ -82,6 +82,7 @@ RULES: tuple[Rule, ...] = (
     _skip(VOID, r"^Skipped$", _N),
     _skip("upstream skip: {0}", r"^([^\n]{0,80})", _O),
     # Failures of a process and of what a test asks of another vendor.
+    Rule("not run to its end here: needs {0} of host memory", r"^host memory: (more than [\d.]+ GiB)", _N),
     Rule("crash of the process", r"^(killed by|exit )", _O),
     Rule("time limit of a case", r"^hang", _O),
     Rule(

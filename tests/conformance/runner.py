@@ -24,6 +24,7 @@ PLUGIN_FOLDER = Path(__file__).parent / "plugin"
 _COLLECTION_S = 600  # to import and collect a file
 _POLL_S = 0.05
 _GRACE_S = 5  # for the dump of a hanging case's stack
+_ENDINGS = (("hang", "Hang"), ("host memory", "HostMemory"))
 
 
 @dataclass
@@ -38,6 +39,7 @@ class Run:
     files: tuple[str, ...] = ()  # names of files, empty for all of the suite
     jobs: int = 1
     timeout_s: int = 0  # of a case, 0 for the suite's
+    memory_gib: float = 0  # of host memory that a process may take, 0 for no limit
     report: Callable[[str], None] = print
     _started: float = field(default_factory=time.monotonic)
 
@@ -128,7 +130,7 @@ class Run:
                     "file": file_of(started),
                     "outcome": "failed",
                     "stage": "process",
-                    "exception": "Hang" if exit_text.startswith("hang") else "Crash",
+                    "exception": next((name for word, name in _ENDINGS if exit_text.startswith(word)), "Crash"),
                     "message": exit_text,
                     "seconds": 0.0,
                 }
@@ -175,7 +177,7 @@ class Run:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
-                ending = _wait(process, journal, timeout_s)
+                ending = _wait(process, journal, timeout_s, self.memory_gib)
             events = [json.loads(line) for line in journal.read_text().splitlines() if line.endswith("}")]
             text = output.read_bytes().decode(errors="replace")
             return events, f"{ending}\n{text[-1500:]}"
@@ -223,8 +225,9 @@ def is_script(path: Path) -> bool:
     return "pytest" not in imported
 
 
-def _wait(process: subprocess.Popen[bytes], journal: Path, timeout_s: int) -> str:
-    """Waits for the process; kills it when nothing is written to its journal for longer than a case may take."""
+def _wait(process: subprocess.Popen[bytes], journal: Path, timeout_s: int, memory_gib: float) -> str:
+    """Waits for the process; kills it when nothing is written to its journal for longer than a case may take, or when
+    it takes more memory than it may, before the kernel chooses whom to kill."""
     while process.poll() is None:
         idle = time.time() - journal.stat().st_mtime
         collecting = journal.stat().st_size == 0
@@ -232,10 +235,21 @@ def _wait(process: subprocess.Popen[bytes], journal: Path, timeout_s: int) -> st
         if idle > limit:
             _kill(process)
             return f"hang: nothing for {limit} s while {'collecting' if collecting else 'a case ran'}"
+        if memory_gib and _resident_gib(process.pid) > memory_gib:
+            _kill(process)
+            return f"host memory: more than {memory_gib:g} GiB"
         time.sleep(_POLL_S)
     _kill(process)  # what it left behind
     code = process.returncode
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit {code}"
+
+
+def _resident_gib(process: int) -> float:
+    try:
+        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    except (OSError, IndexError):  # it has ended
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**30
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conformance import report
-from tests.conformance.reasons import Counts, Result
+from tests.conformance.reasons import Counts, Result, classify
 from tests.conformance.runner import Run
 from tests.conformance.suites import Suite
 
@@ -165,3 +165,18 @@ def test_shuffled_cases_are_the_same_in_a_random_order_over_files(tmp_path: Path
     run.run(first, found.update)
     assert sorted(found) == sorted(plain)
     assert sum(result["outcome"] == "failed" for result in found.values()) == 2
+
+
+def test_a_case_that_takes_too_much_memory_is_stopped_and_the_others_go_on(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_memory.py").write_text(
+        "import time\n\ndef test_large():\n    held = b'x' * (1 << 30)\n    time.sleep(30)\n\n"
+        "def test_after():\n    pass\n"
+    )
+    run = Run(Suite("m", "memory", "", ("*.py",)), tmp_path, memory_gib=0.5, report=lambda line: None)
+    found: dict[str, Result] = {}
+    run.run(run.collect()[0], found.update)
+    large, after = (found[f"test_memory.py::test_{name}"] for name in ("large", "after"))
+    assert after["outcome"] == "passed"
+    assert large["outcome"] == "failed" and large["exception"] == "HostMemory"
+    assert classify(large, tmp_path) == ("not run to its end here: needs more than 0.5 GiB of host memory", Counts.VOID)
