@@ -7,6 +7,7 @@
 #include <chrono>
 
 #include "base/error.h"
+#include "emulator/memory/host_memory.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -72,7 +73,7 @@ uint64_t CachingAllocator::allocate(size_t bytes, int stream) {
       stats_.inactive_split_bytes[kind].decrease(block->bytes);
     });
   }
-  if (block == nullptr) block = take_new_segment(rounded, stream);
+  if (block == nullptr && !host_is_short_of(rounded)) block = take_new_segment(rounded, stream);
   if (block == nullptr) {
     stats_.num_alloc_retries += 1;
     finish_pending(true);
@@ -103,6 +104,13 @@ uint64_t CachingAllocator::allocate(size_t bytes, int stream) {
       static_cast<size_t>(stats_.allocated_bytes[0].current), static_cast<size_t>(stats_.reserved_bytes[0].current),
       c10::Device(c10::DeviceType::PrivateUse1, static_cast<c10::DeviceIndex>(device_.index())));
   return block->address;
+}
+
+// The chip may have more memory than the host that stands in for it: cached blocks are then worth less than new ones.
+bool CachingAllocator::host_is_short_of(size_t bytes) {
+  constexpr size_t worth_asking = 64 << 20;
+  const int64_t cached = stats_.reserved_bytes[0].current - stats_.allocated_bytes[0].current;
+  return bytes >= worth_asking && cached > 0 && emulator::available_host_bytes() < bytes + bytes / 4;
 }
 
 Block* CachingAllocator::take_new_segment(size_t bytes, int stream) {

@@ -60,6 +60,7 @@ class CachingAllocator {
     runtime::Ticket ticket;
   };
 
+  bool host_is_short_of(size_t bytes);
   Block* take_new_segment(size_t bytes, int stream);
   void finish_pending(bool wait);
   void release_block(Block* block);
