@@ -11,26 +11,82 @@ from triton_mtia_sim.lowering.kernel import KernelLowering
 from triton_mtia_sim.lowering.linear import linearise
 from triton_mtia_sim.lowering.machine import Code, Register
 from triton_mtia_sim.lowering.ranks import legal_ranks
+from triton_mtia_sim.strips.splitting import Strips, split
+
+# With 4 times as many strips a quarter of what shrinks is left: a third of the last step is the most that is to gain.
+_STRIP_COUNTS = (4, 16, 64)
 
 Watcher = Callable[[KernelLowering, Sharing, list[Group]], None]
 
 
 def assemble(
-    kernel: KernelLowering, name: str, local_memory_bytes: int, chip: str, watch: Watcher | None = None
+    kernel: KernelLowering,
+    name: str,
+    local_memory_bytes: int,
+    chip: str,
+    watch: Watcher | None = None,
+    strips: Strips | None = None,
 ) -> TileProgram:
-    """Makes the program; raises OutOfLocalMemory where its tiles do not fit."""
-    sharing = Sharing(legal_ranks(remove_dead(linearise(kernel))), [argument.register for argument in kernel.arguments])
-    groups = _place(sharing, name, local_memory_bytes, chip)
+    """Makes the program, of `strips` where given, else of whole tiles or, where they do not fit, of strips.
+
+    Raises OutOfLocalMemory where nothing fits.
+    """
+    code = legal_ranks(remove_dead(linearise(kernel)))
+    placing = _Placing(kernel, code, local_memory_bytes)
+    if strips is not None:
+        placing.cut(strips)
+    elif placing.used > local_memory_bytes:
+        placing.cut_as_needed()
+    sharing, groups = placing.sharing, placing.groups
+    if placing.used > local_memory_bytes:
+        where = _largest(sharing, groups, name)
+        raise OutOfLocalMemory(placing.used, local_memory_bytes, "local memory", where, chip)
     program = _Writer(kernel, sharing, groups, name).program
     if watch is not None:
         watch(kernel, sharing, groups)
     return program
 
 
-def _place(sharing: Sharing, name: str, limit: int, chip: str) -> list[Group]:
+class _Placing:
+    """Places a program's tiles: whole where they fit, else in strips, rather in small ones than with repeated loads."""
+
+    def __init__(self, kernel: KernelLowering, code: list[Code], limit: int) -> None:
+        self.kernel = kernel
+        self.code = code
+        self.limit = limit
+        self.arguments = [argument.register for argument in kernel.arguments]
+        self.sharing = Sharing(code, self.arguments)
+        self.groups, self.used = _place(self.sharing, limit)
+
+    def cut(self, strips: Strips) -> int | None:
+        """Takes strips where those fit; returns the bytes that they need, None where there is nothing to cut."""
+        made = split(self.code, strips, self.kernel.builder.entry, self.kernel.string)
+        if made is None:
+            return None
+        sharing = Sharing(remove_dead(made.code), self.arguments, made.origins, strips.count)
+        groups, used = _place(sharing, self.limit)
+        if used <= self.limit:
+            self.sharing, self.groups, self.used = sharing, groups, used
+        return used
+
+    def cut_as_needed(self) -> None:
+        """Tries fewer and fewer bytes; a part of them does not shrink with the strips, and ends the search."""
+        for reload in (False, True):
+            needs: list[int] = []
+            for count in _STRIP_COUNTS:
+                if len(needs) == 2 and needs[1] - (needs[0] - needs[1]) / 3 > self.limit:
+                    break
+                used = self.cut(Strips(count, reload))
+                if used is None or used <= self.limit:
+                    return
+                needs.append(used)
+
+
+def _place(sharing: Sharing, limit: int) -> tuple[list[Group], int]:
+    """The places, and the bytes that they take, which may be more than the limit."""
     groups = list({id(group): group for group in sharing.groups.values() if group.bytes}.values())
     if not groups:
-        return groups
+        return groups, 0
     rotating = sharing.mark_buffers()
     used = pack(groups)
     while used > limit and any(group.buffers > 1 for group in rotating):
@@ -38,9 +94,7 @@ def _place(sharing: Sharing, name: str, limit: int, chip: str) -> list[Group]:
         for group in rotating:
             group.buffers = min(group.buffers, deepest - 1)
         used = pack(groups)
-    if used > limit:
-        raise OutOfLocalMemory(used, limit, "local memory", _largest(sharing, groups, name), chip)
-    return groups
+    return groups, used
 
 
 def _largest(sharing: Sharing, groups: list[Group], name: str) -> str:

@@ -11,6 +11,7 @@ from triton_mtia_sim.ir.parser import parse_module
 from triton_mtia_sim.lowering import families
 from triton_mtia_sim.lowering.kernel import KernelLowering, LoweringOptions
 from triton_mtia_sim.lowering.software_floats import emulate_arithmetic
+from triton_mtia_sim.strips.splitting import Strips
 
 assert families.FAMILIES  # imported for what it registers
 
@@ -19,9 +20,16 @@ _RECURSION_LIMIT = 200_000
 
 
 def translate(
-    text: str, chip: Chip, num_stages: int = 2, enable_scatter_stores: bool = True, watch: Watcher | None = None
+    text: str,
+    chip: Chip,
+    num_stages: int = 2,
+    enable_scatter_stores: bool = True,
+    watch: Watcher | None = None,
+    strips: Strips | None = None,
 ) -> TileProgram:
     """Compiles TTIR in generic form for a chip; `watch` is told what was lowered and placed.
+
+    `strips` cuts large tiles as it says even where they fit whole.
 
     Raises UnsupportedOperation with operation, source line and remedy, and OutOfLocalMemory with the bytes needed.
     """
@@ -45,7 +53,7 @@ def translate(
         )
         kernel = KernelLowering(function, options)
         kernel.run()
-        return assemble(kernel, function.attributes["sym_name"], chip.local_memory_bytes, chip.name, watch)
+        return assemble(kernel, function.attributes["sym_name"], chip.local_memory_bytes, chip.name, watch, strips)
     finally:
         if collecting:
             gc.enable()

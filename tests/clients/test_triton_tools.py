@@ -24,6 +24,15 @@ def scale(x, out, n, factor, BLOCK: tl.constexpr):
     tl.store(out + offsets, tl.load(x + offsets, mask=inside) * factor, mask=inside)
 
 
+@triton.jit
+def scale_whole(x, out, n, factor, BLOCK: tl.constexpr):
+    """The same with an operation that needs its tile whole."""
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = offsets < n
+    values = tl.gather(tl.load(x + offsets, mask=inside), tl.arange(0, BLOCK), 0)
+    tl.store(out + offsets, values * factor, mask=inside)
+
+
 def flops_of(grid: Any, metadata: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"name": f"scale_{arguments['n']}", "flops32": arguments["n"], "programs": grid[0]}
 
@@ -60,7 +69,7 @@ def test_autotune_picks_by_chip_time_and_drops_what_does_not_fit(operands: Any) 
     x, out = operands
     configs = [triton.Config({"BLOCK": size}, num_warps=8) for size in (16, 1024, 1 << 20)]
     configs.append(triton.Config({"BLOCK": 2048, "matrix_instr_nonkdim": 16, "waves_per_eu": 2, "kpack": 2}))
-    kernel = tuned(configs)
+    kernel = triton.autotune(configs, key=["n"])(scale_whole)
     kernel[lambda meta: (triton.cdiv(5000, meta["BLOCK"]),)](x, out, 5000, 2.0)
     assert torch.equal(out.cpu(), x.cpu() * 2)
     times = {config.kwargs["BLOCK"]: timing[0] for config, timing in kernel.configs_timings.items()}
@@ -367,7 +376,9 @@ def test_triton_compiles_from_source_for_any_chip() -> None:
     kernels = {chip: triton.compile(source, target=GPUTarget("mtia_sim", chip, 1)) for chip in ("mtia2i", "mtia1")}
     assert {kernel.metadata.target.arch for kernel in kernels.values()} == {"mtia2i", "mtia1"}
     large = ASTSource(
-        scale, {"x": "*fp32", "out": "*fp32", "n": "i32", "factor": "fp32", "BLOCK": "constexpr"}, {"BLOCK": 1 << 16}
+        scale_whole,
+        {"x": "*fp32", "out": "*fp32", "n": "i32", "factor": "fp32", "BLOCK": "constexpr"},
+        {"BLOCK": 1 << 16},
     )
     with pytest.raises(triton.runtime.errors.OutOfResources, match="mtia1"):
         triton.compile(large, target=GPUTarget("mtia_sim", "mtia1", 1))

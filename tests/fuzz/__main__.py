@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.fuzz.checking import Checker, Difference, defined, minimise, remove_unused
 from tests.fuzz.kernel import effects, ttir
 from tests.fuzz.statements import make_kernel
+from triton_mtia_sim.strips.splitting import Strips
 
 
 def case_seed(seed: int, case: int) -> str:
@@ -52,6 +53,8 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--chip", default=None, help="name or file of a chip (default: MTIA_SIM_CHIP's)")
     parser.add_argument("--stop-after", type=int, default=5, help="failures after which to stop (default 5)")
+    parser.add_argument("--strips", type=int, default=0, help="cut tiles of 2 elements and more into so many strips")
+    parser.add_argument("--reload", action="store_true", help="with --strips: load again rather than keep")
     parser.add_argument("--show", action="store_true", help="print the kernel of the first case, do not run it")
     options = parser.parse_args()
     if options.show:
@@ -63,7 +66,8 @@ def main() -> int:
     began = time.perf_counter()
     ran = 0
     with tempfile.TemporaryDirectory() as folder:
-        checker = Checker(Path(folder), options.chip)
+        strips = Strips(options.strips, options.reload, least=2) if options.strips else None
+        checker = Checker(Path(folder), options.chip, strips)
         for case in range(options.first, options.first + options.cases):
             ran += 1
             try:

@@ -33,8 +33,16 @@ class Group:
 class Sharing:
     """Groups of registers after coalescing copies and in-place results."""
 
-    def __init__(self, code: list[Code], arguments: list[Register]) -> None:
+    def __init__(
+        self,
+        code: list[Code],
+        arguments: list[Register],
+        origins: dict[Register, Register] | None = None,
+        strips: int = 1,
+    ) -> None:
         self.code = code
+        self.origins = origins or {}  # of a strip: the tile that it is cut from
+        self.strips = strips
         self.arguments = {argument.root for argument in arguments}  # registers that nothing may write
         self.ranges = Ranges(code)
         self.groups: dict[Register, Group] = {}

@@ -13,7 +13,7 @@ from triton_mtia_sim.explain.report import AccessReport, KernelReport, TileRepor
 from triton_mtia_sim.ir.operations import Operation
 from triton_mtia_sim.ir.types import DescriptorType, PointerType, ScalarType, element_of, shape_of
 from triton_mtia_sim.lowering.kernel import KernelLowering
-from triton_mtia_sim.lowering.machine import Code, Register
+from triton_mtia_sim.lowering.machine import Register
 from triton_mtia_sim.translate import translate
 
 
@@ -25,16 +25,23 @@ def explain_text(text: str, chip: Chip, num_stages: int = 2) -> KernelReport:
     )
     kernel, sharing, groups = found[0]
     accesses, tiles = _accesses(kernel), _tiles(kernel, sharing, groups)
-    return KernelReport(program.name, chip.name, chip.local_memory_bytes, accesses, tiles, program)
+    return KernelReport(
+        program.name, chip.name, chip.local_memory_bytes, accesses, tiles, program, strips=sharing.strips
+    )
 
 
 def explain_compiled(compiled: Any) -> KernelReport:
     """The report of a triton.compiler.CompiledKernel of this backend."""
+    metadata = compiled.metadata
+    return explain_text(generic_ttir(compiled), chips.load(metadata.arch), metadata.num_stages)
+
+
+def generic_ttir(compiled: Any) -> str:
+    """The optimised TTIR of a compiled kernel in MLIR's generic form."""
     from triton._C.libtriton import ir
 
     from triton_mtia_sim.compiler import generic_text
 
-    metadata = compiled.metadata
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kernel.ttir"
         path.write_text(compiled.asm["ttir"])
@@ -42,8 +49,7 @@ def explain_compiled(compiled: Any) -> KernelReport:
         ir.load_dialects(context)
         module = ir.parse_mlir_module(str(path), context)
         module.context = context
-        text = generic_text(module)
-    return explain_text(text, chips.load(metadata.arch), metadata.num_stages)
+        return generic_text(module)
 
 
 def print_report(text: str, chip: Chip, num_stages: int) -> None:
@@ -91,17 +97,18 @@ def _tiles(kernel: KernelLowering, sharing: Sharing, groups: list[Group]) -> tup
         numbers.append(count)
         count += id(item) in kept
     return tuple(
-        _tile(group, names, numbers, sharing.code)
-        for group in sorted(groups, key=lambda group: (group.offset, group.slot))
+        _tile(group, names, numbers, sharing) for group in sorted(groups, key=lambda group: (group.offset, group.slot))
     )
 
 
-def _tile(group: Group, names: dict[Register, str], numbers: list[int], code: list[Code]) -> TileReport:
+def _tile(group: Group, names: dict[Register, str], numbers: list[int], sharing: Sharing) -> TileReport:
+    code, origins = sharing.code, sharing.origins
     points = group.live | group.written
     first, last = (points & -points).bit_length() - 1, points.bit_length() - 1
     largest = max(group.members, key=lambda member: member.bytes)
-    named = dict.fromkeys(names[member] for member in group.members if member in names)
-    codes = [member.definition for member in group.members if member.definition is not None]
+    members = [origins.get(member, member) for member in group.members]
+    named = dict.fromkeys(names[member] for member in members if member in names)
+    codes = [member.definition for member in members if member.definition is not None]
     made = dict.fromkeys(f"result of {item.mnemonic}" for item in codes)
     located = code[min(first // 2, len(code) - 1)].location
     shape = "x".join([*map(str, largest.shape), largest.dtype.text])

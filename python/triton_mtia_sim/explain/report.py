@@ -51,7 +51,10 @@ class LineTime:
 
 @dataclass
 class KernelReport:
-    """What the compiler made of a kernel. `lines` and what follows are there after a launch with times."""
+    """What the compiler made of a kernel. `lines` and what follows are there after a launch with times.
+
+    `strips`: into how many strips large tiles are cut because whole ones do not fit local memory.
+    """
 
     name: str
     chip: str
@@ -64,6 +67,7 @@ class KernelReport:
     pe_cycles: int = 0
     programs: int = 0
     seconds: float = 0.0
+    strips: int = 1
 
     @property
     def local_memory_bytes(self) -> int:
@@ -123,7 +127,8 @@ class KernelReport:
 
     def _tile_text(self) -> list[str]:
         used, available = self.local_memory_bytes, self.local_memory_available
-        result = [f"\nlocal memory: {used} of {available} bytes a PE ({used / available:.1%})"]
+        strips = f"; whole tiles do not fit: large ones run in {self.strips} strips" if self.strips > 1 else ""
+        result = [f"\nlocal memory: {used} of {available} bytes a PE ({used / available:.1%}){strips}"]
         rows: list[tuple[str, ...]] = [("bytes", "at", "instructions", "tile", "values")]
         for item in self.tiles:
             size = f"{item.bytes} x {item.buffers}" if item.buffers > 1 else str(item.bytes)

@@ -1,0 +1,156 @@
+"""Reductions over strips that give the bits of the whole reduction: the order of additions is that of docs/numerics.md.
+
+A row is reduced in 16 lanes, element i in lane i mod 16, each in ascending order; a column in ascending order. So the
+state after a strip is one row of 16 lanes, or one row of columns, and it comes before the rows of the next strip.
+"""
+
+from typing import TYPE_CHECKING
+
+from mtia_core.dtypes import DType
+from triton_mtia_sim.lowering.machine import Code, Register, Shape
+from triton_mtia_sim.strips.roles import LANES, Kind
+from triton_mtia_sim.strips.schedule import Node
+
+if TYPE_CHECKING:
+    from triton_mtia_sim.strips.emission import Emission
+
+# Combiners whose grouping makes no difference to the bits; among equals these and the reductions keep the later one.
+_COMBINE = {
+    2: "max_f", 3: "min_f", 4: "maximum_f", 5: "minimum_f", 6: "add_i", 7: "mul_i", 8: "max_s", 9: "max_u", 10: "min_s",
+    11: "min_u", 12: "and_i", 13: "or_i", 14: "xor_i",
+}  # fmt: skip
+_SUMS = (0, 1)
+_NARROW = (DType.F16, DType.BF16, DType.F8E4M3, DType.F8E5M2)
+
+
+class Accumulators:
+    """What is known of each reduction so far, by instruction."""
+
+    def __init__(self, emission: "Emission") -> None:
+        self.emission = emission
+        self.parts: dict[Node, list[list[Register]]] = {}
+
+    def add(self, node: Node, operands: list[Register | None], strip: int) -> None:
+        """Takes in a strip."""
+        assert node.plan is not None
+        if strip == 0:
+            self.parts[node] = []
+        if node.plan.kind is Kind.REDUCE:
+            self._reduce(node, operands)
+        elif node.plan.kind is Kind.REDUCE_INDEX:
+            self._reduce_index(node, operands, strip)
+        else:
+            source, result = operands[0], node.item.results[0]
+            assert source is not None and result is not None
+            shape = (result.elements // self.emission.count,)
+            axis = node.item.attributes[1]
+            dropped = (*source.shape[:axis], *source.shape[axis + 1 :])
+            made = self.emission.fresh(result.dtype, shape, result)
+            view = self.emission.view(made, dropped)
+            self.emission.emit(node.item, "reduce", [view], [source], node.item.attributes)
+            self.parts[node].append([made])
+
+    def finish(self, node: Node) -> None:
+        """Writes the instruction's own results."""
+        assert node.plan is not None
+        parts = self.parts.pop(node)
+        if node.plan.kind is Kind.REDUCE:
+            self._finish_reduce(node.item, parts[-1][0])
+        elif node.plan.kind is Kind.REDUCE_INDEX:
+            self._finish_index(node.item, parts)
+        else:
+            (result,) = node.item.results
+            assert result is not None
+            self._join(node.item, [part[0] for part in parts], result)
+
+    # ---- reduce
+    def _reduce(self, node: Node, operands: list[Register | None]) -> None:
+        item, emission = node.item, self.emission
+        source, kind = operands[0], item.attributes[0]
+        assert source is not None
+        width = self._width(item)
+        rows = source.elements // width
+        dtype = source.dtype
+        if kind in _SUMS and dtype in _NARROW:  # kept in float32 from strip to strip
+            dtype = DType.F32
+            wide = emission.fresh(dtype, source.shape, source)
+            emission.emit(item, "convert_f", [wide], [source], (0,))
+            source = wide
+        source = emission.view(source, (rows, width))
+        before = self.parts[node][-1][0] if self.parts[node] else None
+        if before is not None and kind in _SUMS:
+            joined = emission.fresh(dtype, (rows + 1, width), source)
+            emission.emit(item, "concatenate", [joined], [emission.view(before, (1, width)), source], (0,))
+            source = joined
+        state = emission.fresh(dtype, (width,), source)
+        emission.emit(item, "reduce", [state], [source], (kind, 0))
+        if before is not None and kind not in _SUMS:
+            combined = emission.fresh(dtype, (width,), state)
+            emission.emit(item, _COMBINE[kind], [combined], [before, state])
+            state = combined
+        self.parts[node].append([state])
+
+    def _width(self, item: Code) -> int:
+        source = item.operands[0]
+        assert source is not None
+        columns = source.elements // source.shape[item.attributes[1]]
+        return LANES if columns == 1 else columns
+
+    def _finish_reduce(self, item: Code, state: Register) -> None:
+        emission = self.emission
+        source, result = item.operands[0], item.results[0]
+        assert source is not None and result is not None
+        kind, axis = item.attributes
+        made = result
+        if state.dtype is not result.dtype:
+            made = emission.fresh(state.dtype, result.shape, result)
+        if source.elements == source.shape[axis]:
+            row = (*source.shape[:axis], LANES, *source.shape[axis + 1 :])
+            emission.emit(item, "reduce", [made], [emission.view(state, row)], (kind, axis))
+        elif made is result:
+            emission.emit(item, "copy", [result], [emission.view(state, result.shape)])
+        else:
+            made = emission.view(state, result.shape)
+        if made is not result:
+            emission.emit(item, "convert_f", [result], [made], (0,))
+
+    # ---- reduce_index
+    def _reduce_index(self, node: Node, operands: list[Register | None], strip: int) -> None:
+        item, emission = node.item, self.emission
+        source, positions = operands[0], operands[1]
+        assert source is not None
+        elements = source.elements
+        if positions is None:
+            positions = emission.fresh(DType.I32, (elements,), source)
+            emission.emit(item, "iota", [positions], [], (strip * elements,))
+        value, index = emission.fresh(source.dtype, (1,), source), emission.fresh(DType.I32, (1,), source)
+        rows: list[Register | None] = [emission.view(operand, (1, elements)) for operand in (source, positions)]
+        emission.emit(item, "reduce_index", [value, index], rows, (item.attributes[0], 1, item.attributes[2]))
+        self.parts[node].append([value, index])
+
+    def _finish_index(self, item: Code, parts: list[list[Register]]) -> None:
+        source = item.operands[0]
+        assert source is not None
+        kind, axis, left = item.attributes
+        row: Shape = (*source.shape[:axis], len(parts), *source.shape[axis + 1 :])
+        columns: list[Register | None] = []
+        for place in (0, 1):
+            pieces = [part[place] for part in parts]
+            joined = self.emission.fresh(pieces[0].dtype, (len(parts),), source)
+            self._join(item, pieces, joined)
+            columns.append(self.emission.view(joined, row))
+        self.emission.emit(item, "reduce_index", item.results, columns, (kind, axis, left))
+
+    def _join(self, item: Code, pieces: list[Register], result: Register) -> None:
+        """Puts equal pieces one after the other, two at a time."""
+        emission = self.emission
+        while len(pieces) > 1:
+            joined = []
+            for first, second in zip(pieces[::2], pieces[1::2], strict=True):
+                shape = (first.elements + second.elements,)
+                last = len(pieces) == 2
+                made = emission.view(result, shape) if last else emission.fresh(result.dtype, shape, result)
+                flat: list[Register | None] = [emission.view(piece, (piece.elements,)) for piece in (first, second)]
+                emission.emit(item, "concatenate", [made], flat, (0,))
+                joined.append(made)
+            pieces = joined

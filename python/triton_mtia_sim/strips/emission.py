@@ -1,0 +1,144 @@
+"""Writes a segment's schedule as tile instructions on strips."""
+
+from collections.abc import Callable
+
+from mtia_core.dtypes import DType
+from triton_mtia_sim.lowering.machine import Bucket, Code, Register, Shape
+from triton_mtia_sim.strips.accumulators import Accumulators
+from triton_mtia_sim.strips.aliasing import Scalars, check_apart
+from triton_mtia_sim.strips.roles import Cutting, Kind, cut_dimension, strip_shape
+from triton_mtia_sim.strips.schedule import Node, Schedule
+
+
+class Emission:
+    """The code of a whole program in strips; `origins` says which register each strip is cut from."""
+
+    def __init__(self, cutting: Cutting, home: Bucket, string: Callable[[str], int]) -> None:
+        self.cutting = cutting
+        self.count = cutting.count
+        self.home = home
+        self.string = string
+        self.code: list[Code] = []
+        self.origins: dict[Register, Register] = {}
+        self.strips: dict[Register, list[Register]] = {}
+        self.repeated: dict[tuple[int, Register], list[Register]] = {}
+        self.accumulators = Accumulators(self)
+
+    def segment(self, schedule: Schedule) -> None:
+        """Appends one straight line of the program."""
+        self.repeated.clear()
+        ends: dict[int, list[tuple[int, Code | Node]]] = {}
+        for time in sorted(schedule.times):
+            nodes = schedule.times[time]
+            if time % 2:
+                ends.setdefault(time, []).extend((node.index, node.item) for node in nodes)
+                continue
+            self._whole(ends.pop(time - 1, []))
+            for first, second, same in schedule.checks.get(time, {}).values():
+                check_apart(self.code, first, second, self.home, self.string, same)
+            for strip in range(self.count):
+                for node in nodes:
+                    self._strip(schedule, node, time, strip)
+            ends.setdefault(time + 1, []).extend((node.index, node) for node in nodes if node.finishes)
+        for time in sorted(ends):
+            self._whole(ends[time])
+
+    def _whole(self, items: list[tuple[int, Code | Node]]) -> None:
+        for _, item in sorted(items, key=lambda entry: entry[0]):
+            if isinstance(item, Code):
+                self.code.append(item)
+            else:
+                self.accumulators.finish(item)
+
+    # ---- registers
+    def fresh(self, dtype: DType, shape: Shape, origin: Register) -> Register:
+        """A new tile that is part of, or made for, another."""
+        register = Register(dtype, shape, self.home)
+        self.origins[register] = self.origins.get(origin.root, origin.root)
+        return register
+
+    def view(self, register: Register, shape: Shape, dtype: DType | None = None) -> Register:
+        """The same storage under another shape."""
+        result = Register(register.dtype if dtype is None else dtype, shape, register.home)
+        result.root, result.definition = register.root, register.definition
+        return result
+
+    def _parts(self, root: Register) -> list[Register]:
+        elements = root.elements // self.count
+        return [self.fresh(root.dtype, (elements,), root) for _ in range(self.count)]
+
+    def part(self, register: Register, time: int, strip: int) -> Register:
+        """A strip of a register that is cut."""
+        parts = self.repeated.get((time, register.root)) or self.strips.get(register.root)
+        if parts is None:
+            parts = self.strips[register.root] = self._parts(register.root)
+        return self.view(parts[strip], strip_shape(register.shape, self.count), register.dtype)
+
+    def emit(
+        self, like: Code, mnemonic: str, results: list[Register | None], operands: list[Register | None],
+        attributes: tuple[int, ...] = (),
+    ) -> None:  # fmt: skip
+        """Appends an instruction at the place of another in the kernel's source."""
+        code = Code(mnemonic, results, operands, attributes, like.location)
+        for register in results:
+            if register is not None and register.root.definition is None:
+                register.root.definition = register.definition = code
+        self.code.append(code)
+
+    # ---- strips
+    def _strip(self, schedule: Schedule, node: Node, time: int, strip: int) -> None:
+        item, plan = node.item, node.plan
+        assert plan is not None
+        cut = {id(register) for register in plan.cut}
+        operands: list[Register | None] = []
+        for operand in item.operands:
+            if operand is None or id(operand) not in cut:
+                operands.append(operand)
+            elif self.cutting.cuts(operand):
+                operands.append(self.part(operand, time, strip))
+            else:
+                operands.append(self._slice(item, operand, strip))
+        if plan.kind is not Kind.STRIPS:
+            self.accumulators.add(node, operands, strip)
+            return
+        results: list[Register | None] = []
+        for result in item.results:
+            if result is None:
+                results.append(None)
+                continue
+            if schedule.repeated.get((time, result.root)) is node and strip == 0:
+                self.repeated[time, result.root] = self._parts(result.root)
+            results.append(self.part(result, time, strip))
+        attributes = item.attributes
+        if item.mnemonic == "iota":
+            assert item.results[0] is not None
+            attributes = (attributes[0] + strip * (item.results[0].elements // self.count),)
+        elif item.mnemonic in ("dma_load", "dma_store"):
+            self._move(item, operands, strip)
+        self.emit(item, item.mnemonic, results, operands, attributes)
+
+    def _slice(self, item: Code, operand: Register, strip: int) -> Register:
+        """A strip of a tile that is whole."""
+        shape = strip_shape(operand.shape, self.count)
+        result = self.fresh(operand.dtype, shape, operand)
+        dimension = cut_dimension(operand.shape)
+        self.emit(item, "slice", [result], [operand], (dimension, strip * shape[dimension], 1))
+        return result
+
+    def _move(self, item: Code, operands: list[Register | None], strip: int) -> None:
+        """Moves a descriptor to a strip: its bounds and start along the cut dimension."""
+        tile = item.results[0] if item.mnemonic == "dma_load" else item.operands[1]
+        assert tile is not None
+        dimension = cut_dimension(tile.shape)
+        distance = strip * (tile.shape[dimension] // self.count)
+        if distance == 0:
+            return
+        scalars = Scalars(self.code, item, self.home)
+        zero, offset = scalars.integer(0), scalars.integer(distance)
+        first = 3 + 5 * dimension
+        for place in (first + 1, first + 2):
+            edge = operands[place]
+            if edge is not None:  # negative edges mean 0, and must not wrap around
+                operands[place] = scalars.make("sub_i", [scalars.make("max_s", [edge, zero]), offset])
+        start = operands[first + 3]
+        operands[first + 3] = offset if start is None else scalars.make("add_i", [start, offset])

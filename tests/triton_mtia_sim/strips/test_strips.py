@@ -1,0 +1,255 @@
+"""Programs in strips give the bits of the programs in whole tiles, on the device; large blocks agree with torch."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+import triton
+import triton.language as tl
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from mtia_core import chips
+from triton_mtia_sim.errors import OutOfLocalMemory
+from triton_mtia_sim.explain.explaining import generic_ttir
+from triton_mtia_sim.strips import aliasing
+from triton_mtia_sim.strips.splitting import Strips
+from triton_mtia_sim.translate import translate
+
+TYPES = {
+    torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp16", torch.int32: "*i32", torch.int64: "*i64",
+}  # fmt: skip
+WAYS = [Strips(count, reload, least=16) for count, reload in itertools.product((2, 4, 8), (False, True))]
+
+
+@triton.jit
+def softmax(out, x, n, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    offsets = tl.arange(0, BLOCK)
+    values = tl.load(x + row * n + offsets, mask=offsets < n, other=-float("inf")).to(tl.float32)
+    numerator = tl.exp(values - tl.max(values, 0))
+    tl.store(out + row * n + offsets, numerator / tl.sum(numerator, 0), mask=offsets < n)
+
+
+@triton.jit
+def weighted_loss(out, x, weight, n, BLOCK: tl.constexpr):
+    """A loop over blocks, an accumulator tile that it carries, and gradients in the place of the input."""
+    row = tl.program_id(0)
+    most, total = -float("inf"), 0.0
+    smoothed = tl.zeros((BLOCK,), tl.float32)
+    for start in range(0, n, BLOCK):
+        offsets = start + tl.arange(0, BLOCK)
+        values = tl.load(x + row * n + offsets, mask=offsets < n, other=-float("inf")).to(tl.float32)
+        higher = tl.maximum(most, tl.max(values))
+        total = total * tl.exp(most - higher) + tl.sum(tl.exp(values - higher))
+        most = higher
+        scale = tl.load(weight + offsets, mask=offsets < n, other=0.0)
+        smoothed += tl.where(offsets < n, values * scale, 0.0)
+    for start in range(0, n, BLOCK):
+        offsets = start + tl.arange(0, BLOCK)
+        values = tl.load(x + row * n + offsets, mask=offsets < n, other=-float("inf")).to(tl.float32)
+        scale = tl.load(weight + offsets, mask=offsets < n, other=0.0)
+        probability = tl.exp(values - most) / total
+        gradient = 0.9 * probability * scale + 0.1 * (probability - scale) + probability * probability
+        tl.store(x + row * n + offsets, gradient, mask=offsets < n)
+    tl.store(out + row, tl.log(total) + most + tl.sum(smoothed))
+
+
+@triton.jit
+def reductions(out, positions, x, BLOCK: tl.constexpr):
+    offsets = tl.arange(0, BLOCK)
+    values = tl.load(x + offsets)
+    tl.store(out, tl.sum(values, 0))
+    tl.store(out + 1, tl.max(values, 0))
+    tl.store(out + 2, tl.min(values, 0))
+    tl.store(out + 3, tl.reduce(values, 0, product))
+    tl.store(out + 4, tl.sum(values * 2, 0) + tl.max(values - 1, 0))
+    tl.store(positions, tl.argmax(values, 0))
+    tl.store(positions + 1, tl.argmin(values, 0))
+    high, where = tl.max(tl.where(offsets % 3 == 0, values, 0), 0, return_indices=True)
+    tl.store(positions + 2, where)
+    tl.store(out + 5, high)
+    tl.store(positions + 3, tl.sum((values > 0).to(tl.int32), 0))
+    tl.store(positions + 4, tl.xor_sum(tl.where(values > 0, offsets, 3), 0))
+
+
+@triton.jit
+def product(a, b):
+    return a * b
+
+
+@triton.jit
+def matrix(out, sums, x, row_vector, column_vector, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """Both axes of a matrix, vectors that broadcast along each, and movements inside of a strip."""
+    rows, columns = tl.arange(0, ROWS), tl.arange(0, COLUMNS)
+    place = rows[:, None] * COLUMNS + columns[None, :]
+    values = tl.load(x + place)
+    across = tl.load(row_vector + columns)
+    down = tl.load(column_vector + rows)
+    mixed = values * across[None, :] + down[:, None]
+    along = tl.sum(mixed, 1)
+    of_columns = tl.sum(mixed, 0)
+    tl.store(sums + rows, along)
+    tl.store(sums + ROWS + columns, of_columns)
+    normal = (mixed - tl.max(mixed, 1)[:, None]) * tl.sum(along * down, 0)
+    first, second = tl.split(tl.reshape(normal, (ROWS, COLUMNS // 2, 2)))
+    swapped = tl.cumsum(tl.sort(tl.reshape(tl.join(second, first), (ROWS, COLUMNS))), 1)
+    tl.store(out + place, swapped + of_columns[None, :])
+
+
+@triton.jit
+def indexed(out, counts, x, index, n, BLOCK: tl.constexpr):
+    """Gathers, scatters and atomics, whose later elements win."""
+    offsets = tl.arange(0, BLOCK)
+    inside = offsets < n
+    where = tl.load(index + offsets, mask=inside, other=0)
+    values = tl.load(x + where, mask=inside & (where % 2 == 0), other=7.0)
+    tl.store(out + where, values * 2, mask=inside)
+    old = tl.atomic_add(counts + where % 8, 1, mask=inside)
+    tl.store(out + BLOCK + offsets, old.to(tl.float32) + tl.load(out + where, mask=inside, other=0.0), mask=inside)
+
+
+@triton.jit
+def shifted(x, BLOCK: tl.constexpr):
+    """Stores over what its other elements still have to load."""
+    offsets = tl.arange(0, BLOCK)
+    values = tl.load(x + offsets)
+    tl.store(x + 1 + offsets, values * 2 - tl.sum(values, 0))
+
+
+def text_of(kernel, tensors, numbers, constants):
+    types = {name: TYPES[tensor.dtype] for name, tensor in tensors.items()} | dict.fromkeys(numbers, "i32")
+    types |= dict.fromkeys(constants, "constexpr")
+    source = ASTSource(kernel, {name: types[name] for name in kernel.arg_names}, constants, None)
+    return generic_ttir(triton.compile(source, target=GPUTarget("mtia_sim", "mtia300", 1)))
+
+
+def run(kernel, tensors, numbers, constants, strips, programs=1):
+    """All tensors after a launch of the kernel in strips, None for whole tiles."""
+    from mtia_sim import _C
+
+    torch.mtia_sim.init()
+    program = translate(text_of(kernel, tensors, numbers, constants), chips.load("mtia300"), strips=strips)
+    placed = {name: tensor.to("mtia_sim") for name, tensor in tensors.items()}
+    passed = {name: tensor.data_ptr() for name, tensor in placed.items()} | numbers
+    arguments = [passed[name] for name in kernel.arg_names if name in passed]
+    _C.run_program(_C.load_program(program.encode()), (programs, 1, 1), arguments)
+    torch.mtia_sim.synchronize()
+    return {name: tensor.cpu() for name, tensor in placed.items()}, program
+
+
+def same_bits(a, b):
+    return np.array_equal(a.contiguous().view(torch.uint8).numpy(), b.contiguous().view(torch.uint8).numpy())
+
+
+def compare(kernel, tensors, numbers, constants, programs=1, ways=WAYS):
+    whole, uncut = run(kernel, tensors, numbers, constants, None, programs)
+    for strips in ways:
+        cut, program = run(kernel, tensors, numbers, constants, strips, programs)
+        assert len(program.instructions) > len(uncut.instructions), f"{strips} cut nothing"
+        for name in tensors:
+            assert same_bits(whole[name], cut[name]), f"{strips}: {name} differs"
+    return whole
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_softmax(dtype):
+    x = torch.randn(3, 201, generator=torch.Generator().manual_seed(1)).to(dtype)
+    x[1, 5], x[2] = float("inf"), -float("inf")
+    out = torch.full_like(x, float("nan"))
+    found = compare(softmax, {"out": out, "x": x}, {"n": 201}, {"BLOCK": 256}, programs=3)["out"]
+    torch.testing.assert_close(found[0].float(), x[0].float().softmax(0), rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_loops_in_place(dtype):
+    generator = torch.Generator().manual_seed(2)
+    tensors = {
+        "out": torch.full((2,), float("nan")),
+        "x": torch.randn(2, 300, generator=generator).to(dtype),
+        "weight": torch.rand(300, generator=generator),
+    }
+    compare(weighted_loss, tensors, {"n": 300}, {"BLOCK": 128}, programs=2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.int32])
+@pytest.mark.parametrize("contents", ["random", "zeros", "nan"])
+def test_reductions(dtype, contents):
+    generator = torch.Generator().manual_seed(3)
+    x = (torch.randn(256, generator=generator) * 3).to(dtype)
+    if contents == "zeros":
+        x = torch.where(torch.rand(256, generator=generator) < 0.5, 0.0, -0.0).to(dtype)
+    elif contents == "nan" and dtype.is_floating_point:
+        x[100], x[31] = float("nan"), float("nan")
+    out = torch.zeros(6, dtype=dtype)
+    compare(reductions, {"out": out, "positions": torch.zeros(5, dtype=torch.int32), "x": x}, {}, {"BLOCK": 256})
+
+
+@pytest.mark.parametrize("shape", [(16, 64), (64, 16), (1, 128), (2, 256)])
+def test_matrices(shape):
+    generator = torch.Generator().manual_seed(4)
+    rows, columns = shape
+    tensors = {
+        "out": torch.full(shape, float("nan")),
+        "sums": torch.full((rows + columns,), float("nan")),
+        "x": torch.randn(shape, generator=generator),
+        "row_vector": torch.randn(columns, generator=generator),
+        "column_vector": torch.randn(rows, generator=generator),
+    }
+    ways = [strips for strips in WAYS if strips.count == 2 or rows != 2]
+    compare(matrix, tensors, {}, {"ROWS": rows, "COLUMNS": columns}, ways=ways)
+
+
+def test_indexed_accesses():
+    generator = torch.Generator().manual_seed(5)
+    tensors = {
+        "out": torch.full((256,), float("nan")),
+        "counts": torch.zeros(8, dtype=torch.int32),
+        "x": torch.randn(128, generator=generator),
+        "index": torch.randint(0, 100, (128,), generator=generator),
+    }
+    compare(indexed, tensors, {"n": 99}, {"BLOCK": 128})
+
+
+def test_stores_over_loads():
+    """Kept values are right; where the kernel would have to load again what it overwrote, it says so."""
+    x = {"x": torch.randn(257, generator=torch.Generator().manual_seed(6))}
+    kept = [strips for strips in WAYS if not strips.reload]
+    compare(shifted, x, {}, {"BLOCK": 256}, ways=kept)
+    with pytest.raises(Exception, match=aliasing.MESSAGE.split(",")[0]):
+        run(shifted, x, {}, {"BLOCK": 256}, Strips(4, True, least=16))
+
+
+def check_large_softmax(columns, dtype):
+    x = torch.randn(3, columns, generator=torch.Generator().manual_seed(7)).to(dtype)
+    out = torch.full_like(x, float("nan"), device="mtia_sim")
+    softmax[(3,)](out, x.to("mtia_sim"), columns, BLOCK=triton.next_power_of_2(columns))
+    torch.testing.assert_close(
+        out.cpu().float(), x.float().softmax(1), rtol=1e-2 if dtype != torch.float32 else 1e-5, atol=1e-7
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_row_of_128256(dtype):
+    check_large_softmax(128256, dtype)
+
+
+def test_report_says_strips():
+    x = torch.randn(2, 200000, device="mtia_sim")
+    report = torch.mtia_sim.explain(softmax, torch.empty_like(x), x, 200000, grid=(2,), BLOCK=262144)
+    assert report.strips > 1
+    assert report.local_memory_bytes <= report.local_memory_available
+    assert f"in {report.strips} strips" in report.text(disassembly=False)
+
+
+@triton.jit
+def sort(out, x, BLOCK: tl.constexpr):
+    offsets = tl.arange(0, BLOCK)
+    tl.store(out + offsets, tl.sort(tl.load(x + offsets)))
+
+
+def test_what_needs_whole_tiles_is_refused():
+    x = torch.randn(262144, device="mtia_sim")
+    with pytest.raises(OutOfLocalMemory, match=r"test_strips.py:\d+ .* needs [\d.]+ KiB of local memory"):
+        sort[(1,)](torch.empty_like(x), x, BLOCK=262144)
