@@ -142,6 +142,9 @@ class MtiaBackend(BaseBackend):
         return {"triton.language.extra.libdevice": libdevice, "triton.language.extra.cuda.libdevice": libdevice}
 
     def pack_metadata(self, metadata: Any) -> tuple[int, int]:
+        from triton_mtia_sim.cache_repair import mend
+
+        mend(metadata, BINARY_EXTENSION)  # this is what Triton calls before it reads a kernel's files
         return (metadata.num_warps, metadata.shared)
 
 
@@ -176,6 +179,17 @@ def generic_text(module: Any) -> str:
 
     module.set_attr("llvm.data_layout", ir.builder(module.context).get_string_attr("bogus!"))
     return str(module)
+
+
+def read_ttir(path: Path) -> str:
+    """A file of TTIR in MLIR's generic form. Raises RuntimeError where it is none."""
+    from triton._C.libtriton import ir
+
+    context = ir.context()
+    ir.load_dialects(context)
+    module = ir.parse_mlir_module(str(path), context)
+    module.context = context
+    return generic_text(module)
 
 
 def make_program(module: Any, metadata: dict[str, Any], options: MtiaOptions) -> bytes:

@@ -38,18 +38,12 @@ def explain_compiled(compiled: Any) -> KernelReport:
 
 def generic_ttir(compiled: Any) -> str:
     """The optimised TTIR of a compiled kernel in MLIR's generic form."""
-    from triton._C.libtriton import ir
-
-    from triton_mtia_sim.compiler import generic_text
+    from triton_mtia_sim.compiler import read_ttir
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kernel.ttir"
         path.write_text(compiled.asm["ttir"])
-        context = ir.context()
-        ir.load_dialects(context)
-        module = ir.parse_mlir_module(str(path), context)
-        module.context = context
-        return generic_text(module)
+        return read_ttir(path)
 
 
 def print_report(text: str, chip: Chip, num_stages: int) -> None:
