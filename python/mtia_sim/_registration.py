@@ -28,6 +28,7 @@ def register(torch: ModuleType, package: str) -> None:
     torch.utils.generate_methods_for_privateuse1_backend(for_storage=True)
     _C.require_lazy_initialisation()
     triton_runtime.offer()
+    triton_runtime.show_to_dynamo()
     atexit.register(_shut_down)
 
 

@@ -1,11 +1,13 @@
 """What the Triton backend needs of the device; offered to it at import, taken when triton itself is imported."""
 
+import functools
 import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.utils._triton as detection
 
 import triton_mtia_sim
 from mtia_core import chips
@@ -41,3 +43,22 @@ def offer() -> None:
     driver = sys.modules.get("triton_mtia_sim.driver")
     if driver is not None:
         driver.register_runtime(runtime)
+
+
+def show_to_dynamo() -> None:
+    """Makes torch's has_triton true: it asks a closed list of devices, and where none of them has Triton, dynamo traces
+    into Triton's launcher instead of keeping a kernel that a compiled function calls whole."""
+    of_other_devices = detection.has_triton
+
+    @functools.cache
+    def has_triton() -> bool:
+        return of_other_devices() or (detection.has_triton_package() and _backend_is_there())
+
+    detection.has_triton = has_triton
+
+
+def _backend_is_there() -> bool:
+    from torch._inductor import config
+    from triton.backends import backends
+
+    return "mtia_sim" in backends and not config.triton_disable_device_detection

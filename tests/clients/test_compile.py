@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as functional
+import triton
+import triton.language as tl
 from torch import Tensor
 
 from examples.llama.model import Llama
@@ -94,3 +96,27 @@ def test_what_llama_lacks(device: torch.device) -> None:
         torch.testing.assert_close(one.cpu(), other, rtol=1e-5, atol=1e-5, msg=lambda text, i=index: f"{i}: {text}")
     # A value kept is doubled, x / kept is then 1/2 as well; other seeds, the same numbers.
     torch.testing.assert_close(got[-1].cpu(), torch.tensor(0.5))
+
+
+@triton.jit
+def add_and_scale(x, y, out, n, scale, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = offsets < n
+    total = tl.load(x + offsets, mask=inside) + tl.load(y + offsets, mask=inside)
+    tl.store(out + offsets, total * scale, mask=inside)
+
+
+def test_a_triton_kernel_inside_a_compiled_function(device: torch.device) -> None:
+    """Dynamo keeps the launch whole, without a graph break, and Inductor emits it between its own kernels."""
+
+    def function(x: Tensor, y: Tensor) -> Tensor:
+        x = x.sin()
+        out = torch.empty_like(x)
+        add_and_scale[(triton.cdiv(x.numel(), 128),)](x, y, out, x.numel(), 0.5, BLOCK=128)
+        return out.exp()
+
+    x, y = torch.randn(7, 71), torch.randn(7, 71)
+    got = torch.compile(function, fullgraph=True)(x.to(device), y.to(device))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+    assert relative_error(got, ((x.double().sin() + y.double()) * 0.5).exp()) < 1e-6
+    assert torch.utils._triton.has_triton()
