@@ -27,6 +27,9 @@ struct Launcher {
   ArgumentCodes* codes;
 };
 
+// The program of the last launch through any launcher, for torch.mtia_sim.explain(); under the GIL.
+PyObject* last_program = nullptr;
+
 uint32_t grid_size(PyObject* number) {
   const long size = PyLong_AsLong(number);
   if (size == -1 && PyErr_Occurred()) throw py::error_already_set();
@@ -60,6 +63,7 @@ void launch(const ArgumentCodes& codes, PyObject* const* arguments, Py_ssize_t c
   packer.finish();
   call_hook(arguments[7], arguments[6]);
   torch_backend::device_of(device).launch(stream, std::move(launch));
+  if (last_program != arguments[4]) Py_XSETREF(last_program, Py_NewRef(arguments[4]));
   call_hook(arguments[8], arguments[6]);
 }
 
@@ -121,6 +125,10 @@ void bind_launcher(py::module_& module) {
       },
       py::arg("codes"),
       "A callable that packs arguments by their codes (csrc/bindings/argument_codes.h) and launches a program.");
+  module.def(
+      "last_launched",
+      [] { return last_program == nullptr ? py::none() : py::reinterpret_borrow<py::object>(last_program); },
+      "The program that a launcher launched last, None before the first.");
 }
 
 }  // namespace mtia::bindings

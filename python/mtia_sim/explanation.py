@@ -1,9 +1,12 @@
 """torch.mtia_sim.explain: what the compiler made of a Triton kernel, and the chip time of each of its lines."""
 
+import gc
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from mtia_sim import _C
 
 if TYPE_CHECKING:
     from triton_mtia_sim.explain import KernelReport
@@ -11,12 +14,13 @@ if TYPE_CHECKING:
 Grid = Sequence[int] | Callable[[dict[str, Any]], Sequence[int]]
 
 
-def explain(kernel: Any, *arguments: Any, grid: Grid | None = None, **keywords: Any) -> "KernelReport":
+def explain(kernel: Any = None, *arguments: Any, grid: Grid | None = None, **keywords: Any) -> "KernelReport":
     """The report of a Triton kernel: print it, or read its fields.
 
     With a grid and the kernel's arguments the kernel is launched once, as `kernel[grid](*arguments, **keywords)` would,
     and the report has the chip time of each line. Without, it is the report of what was compiled last for `kernel`, a
-    @triton.jit function (autotuned or with heuristics too) or a triton.compiler.CompiledKernel.
+    @triton.jit function (autotuned or with heuristics too) or a triton.compiler.CompiledKernel; without a kernel, of
+    the Triton kernel that was launched last (not one of an ATen operator).
 
     Raises ValueError where the kernel has not been compiled for this device, or a grid or arguments are missing.
     """
@@ -27,6 +31,8 @@ def explain(kernel: Any, *arguments: Any, grid: Grid | None = None, **keywords: 
     if grid is None:
         if arguments or keywords:
             raise ValueError("explain: arguments without a grid; call explain(kernel, *arguments, grid=(programs,))")
+        if kernel is None:
+            kernel = _last_launched()
         return explain_compiled(kernel if isinstance(kernel, CompiledKernel) else _last_compiled(kernel))
     function, keywords = _chosen(kernel, arguments, grid, keywords)
     compiled = function.warmup(*arguments, grid=grid, **keywords)
@@ -37,6 +43,19 @@ def explain(kernel: Any, *arguments: Any, grid: Grid | None = None, **keywords: 
     torch.mtia_sim.synchronize()  # type: ignore[attr-defined]
     report.add_times(profile.contents())
     return report
+
+
+def _last_launched() -> Any:
+    """The triton.compiler.CompiledKernel of the last launch."""
+    from triton.compiler import CompiledKernel
+
+    program = _C.last_launched()
+    if program is None:
+        raise ValueError("explain: no Triton kernel has been launched; pass one")
+    for item in gc.get_objects():
+        if isinstance(item, CompiledKernel) and item.function is program:
+            return item
+    raise ValueError(f"explain: {program.name}, launched last, was compiled elsewhere; pass the kernel's function")
 
 
 def _last_compiled(kernel: Any) -> Any:

@@ -72,6 +72,17 @@ def test_local_memory_by_value():
     assert not report.lines and "chip time" not in report.text()
 
 
+def test_without_a_kernel_it_is_the_last_launch():
+    x = torch.randn(8, 256, device="mtia_sim")
+    out = torch.empty(256, device="mtia_sim")
+    loop_kernel[(1,)](x, out, 8, BLOCK=256)
+    mixed_kernel[(2,)](*mixed_arguments(), BLOCK=32)
+    assert torch.mtia_sim.explain().name == "mixed_kernel"
+    loop_kernel[(1,)](x, out, 8, BLOCK=128)
+    report = torch.mtia_sim.explain()
+    assert report.name == "loop_kernel" and report.local_memory_bytes == 3 * 512
+
+
 def test_time_by_line_sums_to_the_time_of_the_pe():
     x = torch.randn(8, 256, device="mtia_sim")
     out = torch.empty(2, 256, device="mtia_sim")
