@@ -10,6 +10,7 @@ from tests.source_tree import ROOT, Reference, imports, includes, sources
 
 # Low to high: a folder of csrc includes only itself and what stands before it.
 CPP_ORDER = (
+    "include",
     "base",
     "host_math",
     "chip",

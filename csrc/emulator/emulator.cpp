@@ -15,6 +15,7 @@
 #include "emulator/pe/command_processor/loaded_program.h"
 #include "emulator/pe/processing_element.h"
 #include "emulator/profile.h"
+#include "emulator/tile_kernels/grid_run.h"
 #include "program/disassemble.h"
 #include "program/serialise.h"
 #include "program/verify.h"
@@ -78,9 +79,6 @@ struct Arena {
   std::deque<Block> buffers;
 };
 
-// Thrown through a program that waits, when the one that it waits for has failed.
-struct Abandoned {};
-
 // The first fault of a launch in program order; later programs stop when they see one before them.
 struct Fault {
   std::mutex mutex;
@@ -128,9 +126,11 @@ struct Emulator::State {
   PrintSink print;
   std::mutex launching;
   std::vector<Window> merged;
+  RoleGrid roles;
 
   void begin_pe(PeState& pe, const Launch& launch, const SlotLayout& layout) {
     pe.board.reset(&layout, costs.issue_cost(), costs.scalar_cost());
+    pe.issuing = &pe.board;
     pe.fixed_windows = !launch.extents.empty();
     pe.last_window = 0;
     pe.windows.clear();
@@ -344,6 +344,22 @@ struct Emulator::State {
     }
   }
 
+  // A kernel of roles; returns the number of PEs that took part.
+  uint32_t run_roles(const Launch& launch, Fault& fault) {
+    struct Start {
+      State* state;
+      const Launch* launch;
+    } start{this, &launch};
+    GridRun run(roles, launch, pes,
+                {[](void* context, PeState& pe) {
+                   const Start& of = *static_cast<Start*>(context);
+                   of.state->begin_pe(pe, *of.launch, of.state->kernel_layout);
+                 },
+                 &start});
+    fault.error = run.run(pool);
+    return run.pe_count();
+  }
+
   LaunchAccount total(uint32_t used) {
     LaunchAccount account;
     account.launches = 1;
@@ -417,10 +433,14 @@ LaunchAccount Emulator::run(const Launch& launch) {
       throw InvalidArgument(concat("kernel ", launch.kernel->name, " takes ", launch.kernel->argument_bytes,
                                    " bytes of arguments, the launch has ", launch.arguments.size() * 8));
     }
-    used = launch.grid[0] == 0 ? job.pes : std::min(launch.grid[0], job.pes);
-    job.pes = used;
-    job.programs = used;
-    state.pool.run(used, State::run_kernel_pe, &job);
+    if (launch.kernel->entry == nullptr) {
+      used = state.run_roles(launch, fault);
+    } else {
+      used = launch.grid[0] == 0 ? job.pes : std::min(launch.grid[0], job.pes);
+      job.pes = used;
+      job.programs = used;
+      state.pool.run(used, State::run_kernel_pe, &job);
+    }
   } else {
     if (launch.program == nullptr) throw InvalidArgument("a launch needs a program or a kernel");
     const LoadedProgram& program = *launch.program;

@@ -17,6 +17,7 @@ if is_built():
     from mtia_sim._registration import register
     from mtia_sim.amp import get_amp_supported_dtype
     from mtia_sim.counters import fallbacks, perf_counters, reset_perf_counters
+    from mtia_sim.cpp_kernels import CppKernel
     from mtia_sim.devices import (
         current_device,
         device,
@@ -88,6 +89,7 @@ if is_built():
     _maybe_exchange_device = maybe_exchange_device
 
     __all__ = [
+        "CppKernel",
         "Event",
         "StoredKernel",
         "Stream",

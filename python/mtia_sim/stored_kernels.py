@@ -1,11 +1,13 @@
-"""Kernels that were compiled elsewhere: tile programs from files, launched without Triton."""
+"""Kernels from files: C++ sources, and tile programs that were compiled elsewhere and are launched without Triton."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mtia_core import errors
 from mtia_sim import _C
+from mtia_sim.cpp_kernels import SUFFIXES, CppKernel, load_cpp_kernel
 from mtia_sim.initialisation import _lazy_init
 
 
@@ -36,12 +38,25 @@ class StoredKernel:
         return launch
 
 
-def load_kernel(program: bytes | str | os.PathLike[str], confined: bool = True) -> StoredKernel:
-    """A kernel compiled ahead of time, from its bytes (a CompiledKernel's `kernel`) or its file.
+def load_kernel(
+    program: bytes | str | os.PathLike[str],
+    confined: bool = True,
+    name: str | None = None,
+    options: Sequence[str] = (),
+) -> StoredKernel | CppKernel:
+    """A kernel from its file: a C++ source, or a tile program compiled ahead of time (or a CompiledKernel's bytes).
 
-    It takes the kernel's arguments without its constants; a tensor descriptor as Triton flattens it. `confined`: it may
-    touch its tensor arguments' storages only; False for a kernel that makes pointers from integers or loads them.
-    Raises InvalidProgram for anything but a whole program of this instruction set, OutOfLocalMemory for one of a chip
-    with more local memory.
+    A C++ source (.cpp, .cc, .cxx) includes mtia/kernel.h; it is compiled with the host's compiler, with `options`
+    behind the usual flags, and kept in the user's cache folder. `name` chooses one of several kernels of a file.
+    Raises InvalidProgram with the compiler's text where it does not compile.
+
+    A tile program takes the kernel's arguments without its constants; a tensor descriptor as Triton flattens it.
+    `confined`: it may touch its tensor arguments' storages only; False for a kernel that makes pointers from integers
+    or loads them. Raises InvalidProgram for anything but a whole program of this instruction set, OutOfLocalMemory for
+    one of a chip with more local memory.
     """
+    if not isinstance(program, bytes) and Path(program).suffix in SUFFIXES:
+        return load_cpp_kernel(program, name, options)
+    if name is not None or options:
+        raise errors.InvalidArgument("name and options are for C++ sources", "load_kernel", "leave them out")
     return StoredKernel(program if isinstance(program, bytes) else Path(program).read_bytes(), confined)

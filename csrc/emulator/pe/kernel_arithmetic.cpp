@@ -1,5 +1,7 @@
 // The computing units of the C++ kernel API: dot product engine, vector core, SIMD engine, reduction engine.
 #include <cstring>
+#include <initializer_list>
+#include <span>
 #include <vector>
 
 #include "emulator/pe/kernel_timing.h"
@@ -43,8 +45,8 @@ struct PackedContents {
 
 // An operand of an element-wise call: a tile that broadcasts to d's shape, or a scalar's bits.
 struct Source {
-  const Tile* tile;
-  const std::byte* bits;
+  const Tile* tile = nullptr;
+  const std::byte* bits = nullptr;
 
   bool whole(const Tile& d) const { return tile != nullptr && tile->rows == d.rows && tile->columns == d.columns; }
   bool single() const { return tile == nullptr || tile->columns == 1; }
@@ -101,7 +103,7 @@ void run_span(const ElementLoop& loop, const Tile& d, std::byte* to, const std::
 }
 
 void run_elementwise(PeState& pe, Opcode opcode, const ElementLoop& loop, const Tile& d,
-                     std::initializer_list<Source> operands) {
+                     std::span<const Source> operands) {
   check_dense_rows(name_of(opcode).data(), d);
   const std::byte* sources[3] = {};
   bool single[3] = {};
@@ -135,12 +137,17 @@ void run_elementwise(PeState& pe, Opcode opcode, const ElementLoop& loop, const 
     }
   }
   pe.costs->elementwise(tick, opcode, widest, static_cast<uint64_t>(d.elements()), local);
-  const SubCycles end = pe.board.issue_after(earliest, tick, tick.duration, tick.latency);
+  const SubCycles end = pe.issuing->issue_after(earliest, tick, tick.duration, tick.latency);
   for (const Source& source : operands) {
     if (source.tile != nullptr)
       pe.pages[source.tile->page].release = std::max(pe.pages[source.tile->page].release, end);
   }
   pe.pages[d.page].ready = end + tick.latency;
+}
+
+void run_elementwise(PeState& pe, Opcode opcode, const ElementLoop& loop, const Tile& d,
+                     std::initializer_list<Source> operands) {
+  run_elementwise(pe, opcode, loop, d, std::span<const Source>(operands.begin(), operands.size()));
 }
 
 }  // namespace
@@ -205,6 +212,15 @@ void ProcessingElement::vector(Opcode opcode, const Tile& d, const Tile& a, cons
   const DType typed = opcode == Opcode::select ? b.dtype : a.dtype;
   run_elementwise(*state_, opcode, element_loop(opcode, d.dtype, typed, 0), d,
                   {{&a, nullptr}, {&b, nullptr}, {&c, nullptr}});
+}
+
+void ProcessingElement::elementwise(Opcode opcode, int64_t attribute, DType dtype, const Tile& d,
+                                    std::span<const Operand> operands) {
+  Source sources[3];
+  for (size_t i = 0; i < operands.size(); ++i)
+    sources[i] = {operands[i].tile, reinterpret_cast<const std::byte*>(&operands[i].bits)};
+  run_elementwise(*state_, opcode, element_loop(opcode, d.dtype, dtype, attribute), d,
+                  std::span<const Source>(sources, operands.size()));
 }
 
 void ProcessingElement::fill(const Tile& d, double value) { fill_bits(d, bits_of_number(d.dtype, value)); }
@@ -288,7 +304,7 @@ void ProcessingElement::reduce(ReduceKind kind, const Tile& d, const Tile& a, in
 }
 
 double ProcessingElement::read(const Tile& tile, int64_t row, int64_t column) {
-  state_->board.wait_until(state_->pages[tile.page].ready);
+  state_->issuing->wait_until(state_->pages[tile.page].ready);
   const std::byte* data = tile.at(row, column);
   if (!is_float(tile.dtype)) return static_cast<double>(read_integer(tile, row, column));
   if (tile.dtype == DType::F64) {
@@ -308,7 +324,7 @@ double ProcessingElement::read(const Tile& tile, int64_t row, int64_t column) {
 }
 
 int64_t ProcessingElement::read_integer(const Tile& tile, int64_t row, int64_t column) {
-  state_->board.wait_until(state_->pages[tile.page].ready);
+  state_->issuing->wait_until(state_->pages[tile.page].ready);
   uint64_t bits = 0;
   std::memcpy(&bits, tile.at(row, column), size_of(tile.dtype));
   return static_cast<int64_t>(normalised(tile.dtype, bits));

@@ -19,7 +19,7 @@ inline void time_call(PeState& pe, const Tick& tick, SubCycles duration, SubCycl
   SubCycles earliest = 0;
   if (result != no_page) earliest = std::max(pe.pages[result].ready, pe.pages[result].release);
   for (const uint32_t page : sources) earliest = std::max(earliest, pe.pages[page].ready);
-  const SubCycles end = pe.board.issue_after(earliest, tick, duration, latency);
+  const SubCycles end = pe.issuing->issue_after(earliest, tick, duration, latency);
   for (const uint32_t page : sources) pe.pages[page].release = std::max(pe.pages[page].release, end);
   if (result != no_page) pe.pages[result].ready = end + latency;
 }

@@ -22,6 +22,8 @@ struct PageTime {
   SubCycles release = 0;
 };
 
+struct Role;  // tile_kernels/role.h
+
 struct PeState {
   uint32_t pe = 0;
   const ChipSpec* chip = nullptr;
@@ -42,6 +44,9 @@ struct PeState {
   uint64_t launch_number = 0;  // of all launches of this process, so that host buffers know what they were made for
   std::vector<Window> windows;
   Scoreboard board;
+  // Of C++ kernels: the scoreboard that the call running now issues on, which is its role's, and that role.
+  Scoreboard* issuing = nullptr;
+  const Role* role = nullptr;
 
   // The host pointer of device bytes [low, high); throws OutOfBounds. The one way from a PE to device memory.
   std::byte* span(uint64_t low, uint64_t high, Access access) {

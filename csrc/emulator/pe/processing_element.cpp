@@ -275,7 +275,7 @@ void ProcessingElement::permute(const Tile& d, const Tile& a) {
   time_call(*state_, tick, tick.duration, tick.latency, d.page, {a.page});
 }
 
-void ProcessingElement::scalar_work(uint64_t instructions) { state_->board.issue_scalar(instructions); }
+void ProcessingElement::scalar_work(uint64_t instructions) { state_->issuing->issue_scalar(instructions); }
 
 CircularBuffer::CircularBuffer(ProcessingElement& pe, DType dtype, int64_t rows, int64_t columns, uint32_t pages)
     : pages_(pages) {

@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <type_traits>
 
 #include "base/dtype.h"
@@ -79,6 +80,12 @@ class ProcessingElement {
   void vector(Opcode opcode, const Tile& d, const Tile& a, const Tile& b);
   void vector(Opcode opcode, const Tile& d, const Tile& a, double b);
   void vector(Opcode opcode, const Tile& d, const Tile& a, const Tile& b, const Tile& c);
+  // Any of them: operands are tiles, or numbers in `dtype`'s bits where the tile is null.
+  struct Operand {
+    const Tile* tile = nullptr;
+    uint64_t bits = 0;
+  };
+  void elementwise(Opcode opcode, int64_t attribute, DType dtype, const Tile& d, std::span<const Operand> operands);
   void fill(const Tile& d, double value);
   void fill_bits(const Tile& d, uint64_t bits);
   // d = a in d's dtype (floats nearest even; float to integer towards zero, saturating; `is_signed` for integers).

@@ -31,4 +31,19 @@ void Scoreboard::begin_program(SubCycles start_cost) {
   ++programs_;
 }
 
+void Scoreboard::absorb(const Scoreboard& role) {
+  const PeCounters added = role.counters_;
+  counters_.instructions += added.instructions;
+  counters_.femtojoules += added.femtojoules;
+  counters_.flops += added.flops;
+  counters_.dot_flops += added.dot_flops;
+  counters_.local_bytes += added.local_bytes;
+  finish_ = std::max(finish_, role.finish());
+  scalar_busy_ += role.scalar_busy_;
+  for (size_t unit = 0; unit < unit_count; ++unit) {
+    counters_.busy[unit] += added.busy[unit];
+    finish_ = std::max(finish_, counters_.busy[unit]);
+  }
+}
+
 }  // namespace mtia::emulator

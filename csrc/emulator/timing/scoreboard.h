@@ -142,6 +142,10 @@ class Scoreboard {
   }
   SubCycles scalar_ready(uint32_t scalar) const { return scalar_ready_[scalar]; }
 
+  // Adds a role's work to its PE's: all of it happens beside what is here already, but each unit does one thing at a
+  // time.
+  void absorb(const Scoreboard& role);
+
   void barrier() { issue_ = std::max(issue_, finish_); }
   SubCycles now() const { return issue_; }
   // When the last instruction has finished. Loads do not wait for stores, but they share the interface's bandwidth.

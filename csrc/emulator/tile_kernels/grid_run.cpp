@@ -1,0 +1,389 @@
+// The scheduler of roles: fibers that wait give their thread to others, and what nobody can run any more has failed.
+#include "emulator/tile_kernels/grid_run.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <string>
+
+#include "base/error.h"
+#include "chip/chip_spec.h"
+#include "emulator/grid/worker_pool.h"
+#include "emulator/tile_kernels/interface.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace mtia::emulator {
+namespace {
+
+// Read and written in functions that the compiler may not merge: a fiber's frame must not keep its address.
+thread_local Role* running_role = nullptr;
+
+constexpr int spin_rounds = 2000;
+
+void pause_briefly(int round) {
+#if defined(__x86_64__)
+  if (round < spin_rounds) return _mm_pause();
+#endif
+  if (round % 64 == 0) sched_yield();
+}
+
+std::string joined(const std::string& first, const std::string& second) {
+  return first.empty() || second.empty() ? first + second : first + ", " + second;
+}
+
+}  // namespace
+
+std::byte* RoleGrid::take_memory(size_t bytes) {
+  const std::lock_guard lock(mutex);
+  if (free_memories.empty()) {
+    auto* memory = static_cast<std::byte*>(std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096));
+    if (memory == nullptr) throw std::bad_alloc();
+    memories.emplace_back(memory);
+    return memory;
+  }
+  std::byte* memory = free_memories.back();
+  free_memories.pop_back();
+  return memory;
+}
+
+void RoleGrid::give_memory(std::byte* memory) {
+  const std::lock_guard lock(mutex);
+  free_memories.push_back(memory);
+}
+
+GridRun::GridRun(RoleGrid& grid, const Launch& launch, std::span<PeState> states, Starter starter)
+    : grid_(grid),
+      launch_(launch),
+      kernel_(*static_cast<const TileKernel*>(launch.kernel)->roles),
+      states_(states),
+      starter_(starter) {
+  const ChipSpec& chip = *states.front().chip;
+  const auto all = static_cast<uint32_t>(states.size());
+  const auto chip_columns = static_cast<uint32_t>(chip.pe_columns);
+  if (launch.grid[0] == 0) {  // the whole grid
+    rows_ = static_cast<uint32_t>(chip.pe_rows);
+    columns_ = chip_columns;
+  } else if (launch.grid[1] == 0) {  // so many PEs, in rows of the chip
+    if (launch.grid[0] > all)
+      throw InvalidArgument(concat("a grid of ", launch.grid[0], " PEs, ", chip.name, " has ", all));
+    columns_ = std::min(launch.grid[0], chip_columns);
+    rows_ = (launch.grid[0] + columns_ - 1) / columns_;
+    count_ = launch.grid[0];
+  } else {
+    rows_ = launch.grid[0];
+    columns_ = launch.grid[1];
+    if (rows_ > chip.pe_rows || columns_ > chip_columns)
+      throw InvalidArgument(concat("a grid of ", rows_, " x ", columns_, " PEs, ", chip.name, " has ", chip.pe_rows,
+                                   " x ", chip_columns));
+  }
+  if (count_ == 0) count_ = rows_ * columns_;
+  while (grid_.pes.size() < count_) grid_.pes.push_back(std::make_unique<PeContext>());
+  while (grid_.roles.size() < static_cast<size_t>(count_) * kernel_.role_count)
+    grid_.roles.push_back(std::make_unique<Role>());
+  // Of earlier launches, which dealt the roles otherwise.
+  for (const auto& pe : grid_.pes) {
+    pe->roles.clear();
+    pe->unfinished = 0;
+  }
+}
+
+GridRun::~GridRun() = default;
+
+std::exception_ptr GridRun::run(WorkerPool& pool) {
+  const unsigned threads = pool.threads();
+  while (grid_.packs.size() < threads) grid_.packs.push_back(std::make_unique<PackCache>());
+  for (const auto& pack : grid_.packs) pack->clear();
+  for (unsigned i = 0; i < threads; ++i) workers_.push_back(std::make_unique<Worker>());
+  unfinished_.store(static_cast<uint64_t>(count_) * kernel_.role_count);
+  active_.store(unfinished_.load());
+  pool.run(std::min<uint64_t>(threads, count_), &GridRun::work, this);
+  return fault_;
+}
+
+void GridRun::work(void* context, uint64_t, unsigned thread) { static_cast<GridRun*>(context)->work(thread); }
+
+void GridRun::work(unsigned thread) {
+  Worker& worker = *workers_[thread];
+  for (int idle = 0; !done_.load(std::memory_order_acquire);) {
+    if (Role* role = next_ready(worker)) {
+      resume(*role, thread);
+      idle = 0;
+    } else if (start_next(thread)) {
+      idle = 0;
+    } else {
+      pause_briefly(++idle);
+    }
+  }
+}
+
+Role* GridRun::next_ready(Worker& worker) {
+  if (worker.next == worker.ready.size()) {
+    worker.ready.clear();
+    worker.next = 0;
+    if (worker.inbox_size.load(std::memory_order_acquire) == 0) return nullptr;
+    const std::lock_guard lock(worker.mutex);
+    worker.ready.swap(worker.inbox);
+    worker.inbox_size.store(0, std::memory_order_relaxed);
+  }
+  return worker.ready[worker.next++];
+}
+
+void GridRun::make_ready(Role& role) {
+  active_.fetch_add(1, std::memory_order_acq_rel);
+  role.state = RoleState::ready;
+  Worker& worker = *workers_[role.pe->worker];
+  if (running_role != nullptr && running_role->pe->worker == role.pe->worker) {
+    worker.ready.push_back(&role);
+    return;
+  }
+  const std::lock_guard lock(worker.mutex);
+  worker.inbox.push_back(&role);
+  worker.inbox_size.store(static_cast<uint32_t>(worker.inbox.size()), std::memory_order_release);
+}
+
+bool GridRun::start_next(unsigned thread) {
+  if (next_pe_.load(std::memory_order_relaxed) >= count_) return false;
+  const uint32_t index = next_pe_.fetch_add(1);
+  if (index >= count_) return false;
+  // What comes after a failure need not begin.
+  if (fault_order_.load() / PeContext::max_roles < index) {
+    unfinished_.fetch_sub(kernel_.role_count);
+    for (uint32_t i = 0; i < kernel_.role_count; ++i) one_less_active();
+    return true;
+  }
+  start(*grid_.pes[index], index, thread);
+  return true;
+}
+
+void GridRun::start(PeContext& pe, uint32_t index, unsigned thread) {
+  PeState& state = states_[index];
+  starter_.start(starter_.context, state);
+  pe.run = this;
+  pe.state = &state;
+  pe.worker = thread;
+  pe.unfinished = kernel_.role_count;
+  pe.rings.clear();
+  pe.roles.clear();
+  pe.shared = nullptr;
+  pe.shared_made = false;
+  pe.memory.begin(state, grid_.take_memory(state.chip->local_memory_bytes));
+  for (uint32_t i = 0; i < kernel_.role_count; ++i) {
+    Role& role = *grid_.roles[static_cast<size_t>(index) * kernel_.role_count + i];
+    static_cast<mtia_role&>(role) = {index, count_, index / columns_, index % columns_, rows_, columns_};
+    role.pe = &pe;
+    role.number = i;
+    role.board = state.board;  // as the launch found it: all free
+    role.line = kernel_.line;
+    role.operation = "";
+    role.abandoned = false;
+    role.blocks_left = launch_.loop_limit;
+    role.waits_for = nullptr;
+    role.stack = nullptr;
+    role.state = RoleState::ready;
+    pe.roles.push_back(&role);
+  }
+  try {
+    const size_t bytes = kernel_.shared_bytes + kernel_.shared_alignment;
+    if (pe.shared_capacity < bytes) {
+      pe.shared_memory = std::make_unique<std::byte[]>(bytes);
+      pe.shared_capacity = bytes;
+    }
+    void* memory = pe.shared_memory.get();
+    size_t space = bytes;
+    pe.shared = std::align(kernel_.shared_alignment, kernel_.shared_bytes, memory, space);
+    running_role = pe.roles.front();
+    kernel_.construct(pe.shared, pe.roles.front(), launch_.arguments.data());
+    running_role = nullptr;
+    pe.shared_made = true;
+  } catch (...) {
+    running_role = nullptr;
+    record(nullptr, pe, std::current_exception());
+    for (Role* role : pe.roles) {
+      role->state = RoleState::finished;
+      --pe.unfinished;
+      unfinished_.fetch_sub(1);
+    }
+    end_pe(pe);
+    for (uint32_t i = 0; i < kernel_.role_count; ++i) one_less_active();
+    return;
+  }
+  for (Role* role : pe.roles) workers_[thread]->ready.push_back(role);
+}
+
+void GridRun::resume(Role& role, unsigned thread) {
+  if (role.stack == nullptr) {
+    {
+      const std::lock_guard lock(grid_.mutex);
+      role.stack = grid_.stacks.take();
+    }
+    role.fiber.prepare(*role.stack, &GridRun::enter, &role);
+  }
+  running_role = &role;
+  Fiber::change(workers_[thread]->fiber, role.fiber);
+  running_role = nullptr;
+  if (role.state == RoleState::finished) {
+    {
+      const std::lock_guard lock(grid_.mutex);
+      grid_.stacks.give(role.stack);
+    }
+    role.stack = nullptr;
+    PeContext& pe = *role.pe;
+    unfinished_.fetch_sub(1);
+    if (--pe.unfinished == 0) end_pe(pe);
+  }
+  one_less_active();
+}
+
+void GridRun::enter(void* context) {
+  Role& role = *static_cast<Role*>(context);
+  GridRun& run = *role.pe->run;
+  run.execute(role);
+  run.leave(role, true);
+}
+
+void GridRun::execute(Role& role) {
+  try {
+    kernel_.roles[role.number].run(&role, launch_.arguments.data(), role.pe->shared);
+  } catch (const Abandoned&) {
+  } catch (...) {
+    record(&role, *role.pe, std::current_exception());
+  }
+}
+
+void GridRun::leave(Role& role, bool finished) {
+  role.state = finished ? RoleState::finished : RoleState::waiting;
+  Fiber::change(role.fiber, workers_[role.pe->worker]->fiber, finished);
+}
+
+void GridRun::kill(Role& role, std::exception_ptr error) {
+  record(&role, *role.pe, std::move(error));
+  leave(role, true);
+  __builtin_unreachable();
+}
+
+void GridRun::end_pe(PeContext& pe) {
+  if (pe.shared_made) kernel_.destroy(pe.shared);
+  if (fault_order_.load() / PeContext::max_roles > pe.roles.front()->index) {
+    try {
+      check_rings_drained(pe);
+    } catch (...) {
+      record(nullptr, pe, std::current_exception());
+    }
+  }
+  for (const Role* role : pe.roles) pe.state->board.absorb(role->board);
+  pe.state->role = nullptr;
+  grid_.give_memory(pe.state->local);
+}
+
+void GridRun::one_less_active() {
+  if (active_.fetch_sub(1, std::memory_order_acq_rel) == 1) all_wait();
+}
+
+// Every role waits or has ended, so this thread is alone.
+void GridRun::all_wait() {
+  if (unfinished_.load() == 0) return done_.store(true, std::memory_order_release);
+  if (fault_order_.load() == UINT64_MAX) {
+    const PeContext* first = nullptr;
+    for (uint32_t i = 0; i < count_ && first == nullptr; ++i) {
+      if (grid_.pes[i]->unfinished != 0) first = grid_.pes[i].get();
+    }
+    const Role* waiting = *std::find_if(first->roles.begin(), first->roles.end(),
+                                        [](const Role* role) { return role->state == RoleState::waiting; });
+    record(waiting, *first,
+           std::make_exception_ptr(Deadlock(
+               deadlock_report(), "", "let every page that a role waits for be pushed, and every page be popped")));
+  }
+  abandon_all();
+}
+
+void GridRun::abandon_all() {
+  abandoned_ = true;
+  std::vector<Role*> waiting;
+  for (uint32_t i = 0; i < count_; ++i) {
+    for (Role* role : grid_.pes[i]->roles) {
+      if (role->state == RoleState::waiting) waiting.push_back(role);
+    }
+  }
+  // All at once: the first to run may not find itself the last.
+  active_.fetch_add(1);
+  for (Role* role : waiting) {
+    role->abandoned = true;
+    make_ready(*role);
+  }
+  one_less_active();
+}
+
+std::string GridRun::deadlock_report() const {
+  constexpr uint32_t shown = 12;
+  std::string text;
+  uint32_t waiting = 0;
+  for (uint32_t i = 0; i < count_; ++i) {
+    for (const Role* role : grid_.pes[i]->roles) {
+      if (role->state != RoleState::waiting || ++waiting > shown) continue;
+      text += concat("\n  ", role->place(), ": ", role->operation);
+      if (role->waits_for != nullptr) {
+        text += concat(" of ", role->waits_for_pages, role->waits_for_pages == 1 ? " page of " : " pages of ",
+                       role->waits_for->title(), ": ", role->waits_for->occupancy());
+        const Role* other = role->waits_for->producer == role ? role->waits_for->consumer : role->waits_for->producer;
+        if (role->waits_for->producer == role && other == nullptr) text += "; no role consumes it";
+        if (role->waits_for->consumer == role && other == nullptr) text += "; no role produces it";
+        if (other != nullptr && other->state == RoleState::finished)
+          text += concat("; role ", other->name(), " has ended");
+      }
+      if (const std::string source = source_of(role->line); !source.empty()) text += concat("\n      ", source);
+    }
+  }
+  if (waiting > shown) text += concat("\n  and ", waiting - shown, " more");
+  return concat(waiting, waiting == 1 ? " role waits" : " roles wait", " and nothing can run:", text);
+}
+
+void GridRun::record(const Role* role, const PeContext& pe, std::exception_ptr error) {
+  const uint64_t order =
+      static_cast<uint64_t>(pe.roles.front()->index) * PeContext::max_roles + (role == nullptr ? 0 : role->number);
+  error = described(role, pe, std::move(error));
+  const std::lock_guard lock(fault_mutex_);
+  if (order >= fault_order_.load()) return;
+  fault_order_.store(order);
+  fault_ = std::move(error);
+}
+
+// With kernel, role, PE and source line.
+std::exception_ptr GridRun::described(const Role* role, const PeContext& pe, std::exception_ptr error) const {
+  const std::string place = role != nullptr ? role->place() : concat("PE ", pe.roles.front()->index);
+  const std::string where = concat("kernel ", kernel_.name, ", ", place);
+  try {
+    std::rethrow_exception(error);
+  } catch (const Error& caught) {
+    try {
+      throw_error(caught.category(), caught.problem(), joined(where, caught.where()), caught.remedy());
+    } catch (...) {
+      return std::current_exception();
+    }
+  } catch (const std::exception& caught) {
+    return std::make_exception_ptr(
+        LaunchFailure(concat("the kernel threw: ", caught.what()), where, "catch it in the kernel, or mend its cause"));
+  } catch (...) {
+    return std::make_exception_ptr(LaunchFailure("the kernel threw something that is no std::exception", where));
+  }
+}
+
+__attribute__((noinline)) Role* GridRun::running() { return running_role; }
+
+void wait(Role& role) {
+  if (GridRun::running() == &role && role.stack == nullptr) {
+    throw InvalidArgument("the constructor of what the roles share waits", "",
+                          "reserve and consume pages in roles, which start after it");
+  }
+  role.pe->run->leave(role, false);
+  if (role.abandoned) throw Abandoned();
+}
+
+void wake(Role& role) { role.pe->run->make_ready(role); }
+
+}  // namespace mtia::emulator

@@ -1,0 +1,33 @@
+// Shared objects of kernels.
+#include <dlfcn.h>
+
+#include "base/error.h"
+#include "emulator/tile_kernels/interface.h"
+
+namespace mtia::emulator {
+
+std::vector<TileKernel> load_tile_kernels(const std::string& path) {
+  void* object = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (object == nullptr) {
+    throw LaunchFailure(concat("the shared object of a kernel cannot be loaded: ", dlerror()), path,
+                        "compile it with torch.mtia_sim.load_kernel");
+  }
+  const auto open = reinterpret_cast<mtia_open>(dlsym(object, "mtia_open_module"));
+  if (open == nullptr) {
+    throw InvalidProgram("the shared object has no kernels of the tile API", path,
+                         "include mtia/kernel.h and compile it with torch.mtia_sim.load_kernel");
+  }
+  const mtia_module& module = *open(&tile_kernel_api());
+  if (module.version != MTIA_ABI_VERSION || module.api_size > sizeof(mtia_api)) {
+    throw InvalidProgram(
+        concat("the kernel was compiled for version ", module.version, " of the tile API (", module.api_size,
+               " bytes), this is version ", MTIA_ABI_VERSION, " (", sizeof(mtia_api), " bytes)"),
+        path, "compile it again");
+  }
+  std::vector<TileKernel> kernels;
+  for (const mtia_kernel* kernel = module.first; kernel != nullptr; kernel = kernel->next)
+    kernels.insert(kernels.begin(), TileKernel{{kernel->name, nullptr, kernel->argument_bytes}, kernel});
+  return kernels;
+}
+
+}  // namespace mtia::emulator

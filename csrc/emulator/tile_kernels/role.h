@@ -1,0 +1,93 @@
+// A role of a C++ kernel on one PE: its fiber, its issue timeline, where in the source it is and what it waits for.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "emulator/fibers/fiber.h"
+#include "emulator/pe/pe_state.h"
+#include "emulator/tile_kernels/circular_buffer.h"
+#include "emulator/tile_kernels/local_memory.h"
+#include "include/mtia/abi.h"
+
+namespace mtia::emulator {
+
+class GridRun;
+struct Role;
+
+// Thrown through what waits for something that can no longer happen, because the launch has failed.
+struct Abandoned {};
+
+enum class RoleState : uint8_t { ready, waiting, finished };
+
+struct PeContext {
+  static constexpr uint32_t max_roles = 4;
+  GridRun* run = nullptr;
+  PeState* state = nullptr;
+  uint32_t worker = 0;  // the host thread that runs all of this PE's roles
+  uint32_t unfinished = 0;
+  LocalMemory memory;
+  std::deque<Ring> rings;  // roles keep pointers to them
+  std::vector<Role*> roles;
+  std::unique_ptr<std::byte[]> shared_memory;
+  size_t shared_capacity = 0;
+  void* shared = nullptr;
+  bool shared_made = false;
+};
+
+struct Role : mtia_role {
+  PeContext* pe = nullptr;
+  uint32_t number = 0;  // among the kernel's roles
+  Fiber fiber;
+  FiberStack* stack = nullptr;
+  Scoreboard board;
+  mtia_line line{};            // of the call that it is in, or was in last
+  const char* operation = "";  // that call
+  RoleState state = RoleState::finished;
+  bool abandoned = false;
+  uint64_t blocks_left = 0;  // until it is taken to loop for ever
+  const Ring* waits_for = nullptr;
+  uint32_t waits_for_pages = 0;
+
+  std::string_view name() const;
+  // "role load on PE 3, gemm.cpp:42"
+  std::string place() const;
+};
+
+// "gemm.cpp:42"
+std::string text_of(const mtia_line& line);
+// The line itself, without the blanks around it, or nothing where the file cannot be read.
+std::string source_of(const mtia_line& line);
+
+// Called by a role: gives the thread away until somebody wakes it. Throws Abandoned.
+void wait(Role& role);
+// Makes a role that waits run again; of the same launch, from any thread.
+void wake(Role& role);
+
+// The beginning of every function of the interface.
+class Call {
+ public:
+  static constexpr uint64_t blocks = 32;  // that a call counts for
+
+  Call(mtia_role* handle, const char* operation, mtia_line line) : role(*static_cast<Role*>(handle)) {
+    role.line = line;
+    role.operation = operation;
+    role.pe->state->issuing = &role.board;
+    role.pe->state->role = &role;
+    if (role.blocks_left < blocks) loops_for_ever();
+    role.blocks_left -= blocks;
+  }
+  PeState& state() { return *role.pe->state; }
+  LocalMemory& memory() { return role.pe->memory; }
+
+  Role& role;
+
+ private:
+  [[noreturn]] void loops_for_ever();
+};
+
+}  // namespace mtia::emulator

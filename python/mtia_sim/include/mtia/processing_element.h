@@ -1,0 +1,1 @@
+../../../../csrc/include/mtia/processing_element.h

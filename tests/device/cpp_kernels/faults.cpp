@@ -1,0 +1,92 @@
+// Kernels that break a rule when they run, each its own way.
+#include <mtia/kernel.h>
+
+using namespace mtia;
+
+struct Arguments {
+  Tensor<float, 1> x;
+  int64_t number;
+};
+MTIA_ARGUMENTS(Arguments, x, number);
+
+struct Buffers {
+  CircularBuffer<Tile<float, 1, 64>, 2> pages{"pages"};
+};
+
+// Produces three pages, the consumer takes `number`.
+void produce(ProcessingElement& pe, const Arguments& arguments, Buffers& buffers) {
+  for (int64_t i = 0; i < 3; ++i) pe.load(pe.reserve(buffers.pages), arguments.x.at(64 * i));  // produce
+}
+void consume(ProcessingElement& pe, const Arguments& arguments, Buffers& buffers) {
+  for (int64_t i = 0; i < arguments.number; ++i) pe.store(arguments.x.at(64 * i), pe.front(buffers.pages));  // consume
+}
+MTIA_KERNEL(unbalanced, produce, consume);
+
+void read_past_the_end(ProcessingElement& pe, const Arguments& arguments) {
+  auto tile = pe.allocate<Tile<float, 1, 64>>();
+  Tensor<float, 1> wrong = arguments.x;
+  wrong.sizes[0] += arguments.number;
+  pe.load(tile, wrong.at(arguments.x.size()));  // past the end
+}
+MTIA_KERNEL(out_of_bounds, read_past_the_end);
+
+void negative_index(ProcessingElement& pe, const Arguments& arguments) {
+  auto tile = pe.allocate<Tile<float, 1, 64>>();
+  pe.load(tile, arguments.x.at(-1));  // negative
+}
+MTIA_KERNEL(negative, negative_index);
+
+void too_much(ProcessingElement& pe, const Arguments&) {
+  for (int i = 0; i < 100; ++i) pe.allocate<Tile<float, 128, 128>>();  // too much
+}
+MTIA_KERNEL(out_of_local_memory, too_much);
+
+void spin(ProcessingElement& pe, const Arguments& arguments) {
+  volatile int64_t turns = 0;
+  pe.scalar_work(1);
+  while (arguments.number != 0) turns = turns + 1;
+}
+MTIA_KERNEL(spins, spin);
+
+void poll(ProcessingElement& pe, const Arguments& arguments) {
+  auto tile = pe.allocate<Tile<float, 1, 1>>();
+  do {
+    pe.load(tile, arguments.x.at(0));
+  } while (pe.read(tile, 0, 0) != -12345.0);  // poll
+}
+MTIA_KERNEL(polls, poll);
+
+void use_after(ProcessingElement& pe, const Arguments& arguments) {
+  CircularBuffer<Tile<float, 1, 64>, 2> pages(pe, "pages");
+  Tile<float, 1, 64> kept = pe.reserve(pages).tile();
+  {
+    auto front = pe.front(pages);
+  }
+  pe.load(kept, arguments.x.at(0));  // use after
+}
+MTIA_KERNEL(stale_tile, use_after);
+
+void too_many_pages(ProcessingElement& pe, const Arguments& arguments) {
+  CircularBuffer<Tile<float>, dynamic_pages> pages(pe, "pages", 1, 64, static_cast<uint32_t>(arguments.number));
+  auto window = pe.reserve<3>(pages);  // too many
+}
+MTIA_KERNEL(wrong_page_count, too_many_pages);
+
+void bad_slice(ProcessingElement& pe, const Arguments& arguments) {
+  auto tile = pe.allocate<Tile<float, 8, 8>>();
+  pe.fill(tile.slice(arguments.number, 0, 4, 8), 1.0);  // slice
+}
+MTIA_KERNEL(slice_outside, bad_slice);
+
+struct Mine {
+  const char* text;
+};
+void throws(ProcessingElement&, const Arguments&) { throw Mine{"mine"}; }
+MTIA_KERNEL(throws_its_own, throws);
+
+struct Early {
+  explicit Early(ProcessingElement& pe) : pages(pe, "pages") { auto page = pe.front(pages); }
+  CircularBuffer<Tile<float, 1, 64>, 2> pages;
+};
+void never(ProcessingElement&, const Arguments&, Early&) {}
+MTIA_KERNEL(waits_in_constructor, never);
