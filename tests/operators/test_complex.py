@@ -55,6 +55,20 @@ def test_what_is_done_in_place_or_lazily() -> None:
     assert torch.equal(a.conj().to(DEVICE).cpu(), a.conj())
 
 
+def test_fill() -> None:
+    for value in (1.0, 2, True, 3 - 0.5j):
+        for dtype in (torch.complex64, torch.complex128):
+            a = complex_tensor(4, 5, dtype=dtype)
+            on_device = a.to(DEVICE)
+            on_device[1:, ::2].fill_(value)
+            a[1:, ::2].fill_(value)
+            assert torch.equal(on_device.cpu(), a)
+            on_device.conj().fill_(value)
+            assert torch.equal(on_device.cpu(), torch.full_like(a, value).conj().resolve_conj())
+    assert torch.equal(torch.full((3, 2), 1j, device=DEVICE).cpu(), torch.full((3, 2), 1j))
+    assert torch.equal(torch.ones(3, dtype=torch.complex64, device=DEVICE).cpu(), torch.ones(3) + 0j)
+
+
 def test_quotients_of_large_numbers_do_not_overflow() -> None:
     a = torch.tensor([3e30 + 4e30j, 1e-30 - 1e-30j])
     torch.testing.assert_close((a.to(DEVICE) / a.to(DEVICE)).cpu(), torch.ones(2, dtype=torch.complex64))

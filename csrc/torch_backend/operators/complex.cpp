@@ -1,4 +1,4 @@
-// Complex add, sub, mul, div, neg and conj of real and imaginary parts: what rotary embeddings and their gradients
+// Complex add, sub, mul, div, neg, conj and fill of real and imaginary parts: what rotary embeddings and their gradients
 // need.
 #include "torch_backend/operators/complex.h"
 
@@ -90,13 +90,15 @@ at::Tensor complex_elementwise(const std::string& name, c10::ArrayRef<Elementwis
   const c10::ScalarType dtype = c10::toRealValueType(compute);
   const bool is_sum = base == "add" || base == "sub";
   TORCH_CHECK_NOT_IMPLEMENTED(
-      (dtype == c10::kFloat || dtype == c10::kDouble) && (is_sum || base == "mul" || base == "div" || base == "neg"),
+      (dtype == c10::kFloat || dtype == c10::kDouble) && (is_sum || base == "mul" || base == "div" || base == "neg" || base == "fill"),
       name, " of ", compute,
       " has no kernel on mtia_sim: complex numbers are added, subtracted, multiplied, divided, "
-      "negated and conjugated; compute with torch.view_as_real, or on the CPU: tensor.cpu()");
+      "negated, conjugated and filled; compute with torch.view_as_real, or on the CPU: tensor.cpu()");
   const Parts a = parts_of(operands[0], dtype);
   Parts result;
-  if (base == "neg") {
+  if (base == "fill") {
+    result = a;
+  } else if (base == "neg") {
     result = {negated(a.real), negated(a.imaginary)};
   } else if (base == "mul") {
     result = multiply(a, parts_of(operands[1], dtype));
