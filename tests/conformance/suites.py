@@ -5,6 +5,12 @@ from dataclasses import dataclass
 from mtia_core import chips
 
 DEVICE = "mtia_sim"
+# Tests of Liger-Kernel's Triton kernels that name "cuda" although nothing in them is CUDA's: they skip unless
+# torch.cuda.is_available(), make their tensors on "cuda", assert is_cuda, or count the processors of known vendors.
+_LIGER_NAMES_CUDA = (
+    "test/ops/test_*.py",
+    *(f"test/transformers/test_{name}.py" for name in ("dyt", "mlp", "muse_glimmer", "selective_log_softmax_strides")),
+)
 
 
 @dataclass(frozen=True)
@@ -20,7 +26,7 @@ class Suite:
     # name, or what the device can do where they only know vendors), devices that torch calls of the tests name as a
     # literal and that are to mean ours, and what stands for what.
     options: tuple[str, ...] = ()
-    returns: tuple[tuple[str, str | int | bool], ...] = ()
+    returns: tuple[tuple[str, str | int | bool | tuple[int, ...] | None], ...] = ()
     redirect: tuple[str, ...] = ()
     replace: tuple[tuple[str, str], ...] = ()
     python_path: tuple[str, ...] = ()  # folders of the source tree
@@ -82,12 +88,36 @@ SUITES = {
             title="Liger-Kernel's own tests",
             folder="",
             files=("test/**/test_*.py",),
-            excluded=("test/convergence/**/*.py",),  # trains models; Liger's own `make test` leaves it out too
+            # convergence trains models; Liger's own `make test` leaves it out too
+            excluded=("test/convergence/**/*.py", *_LIGER_NAMES_CUDA),
             returns=(
                 ("liger_kernel.utils.infer_device", DEVICE),
                 ("liger_kernel.utils.get_total_gpu_memory", chips.load().dram_bytes >> 30),
                 ("test.utils.supports_bfloat16", True),
             ),
+            python_path=("src", "."),
+            chunk=100,
+        ),
+        Suite(
+            name="liger_cuda",
+            title="Liger-Kernel's own tests that name the device cuda",
+            folder="",
+            files=_LIGER_NAMES_CUDA,
+            returns=(
+                ("liger_kernel.utils.infer_device", "cuda"),
+                ("liger_kernel.utils.get_total_gpu_memory", chips.load().dram_bytes >> 30),
+                ("test.utils.supports_bfloat16", True),
+                ("torch.cuda.is_available", True),
+                ("torch.cuda.is_bf16_supported", True),
+                ("torch.cuda.get_device_capability", (8, 0)),  # the first with bfloat16, which is what they ask for
+                ("torch.cuda.device_count", 1),
+                ("torch.cuda.current_device", 0),
+                ("torch.cuda.empty_cache", None),
+                ("torch.cuda.synchronize", None),
+                ("triton.backends.nvidia.driver.CudaDriver.is_active", False),  # it asks torch.cuda.is_available too
+            ),
+            redirect=("cuda",),
+            replace=(("torch.cuda.get_device_properties", "torch.mtia_sim.get_device_properties"),),
             python_path=("src", "."),
             chunk=100,
         ),

@@ -180,3 +180,34 @@ def test_a_case_that_takes_too_much_memory_is_stopped_and_the_others_go_on(tmp_p
     assert after["outcome"] == "passed"
     assert large["outcome"] == "failed" and large["exception"] == "HostMemory"
     assert classify(large, tmp_path) == ("not run to its end here: needs more than 0.5 GiB of host memory", Counts.VOID)
+
+
+def test_a_suite_that_names_cuda_runs_on_the_device(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_cuda.py").write_text(
+        """
+import pytest, torch
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_it():
+    assert torch.cuda.get_device_capability() == (8, 0)
+    generator = torch.Generator(device="cuda").manual_seed(3)
+    x = torch.randn(5, generator=generator, device="cuda")
+    assert isinstance(generator, torch.Generator) and x.device.type == "mtia_sim" and x.is_cuda
+    assert x.cpu().cuda().is_cuda and not x.cpu().is_cuda
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        assert (x[None] @ x[:, None]).dtype == torch.bfloat16
+"""
+    )
+    suite = Suite(
+        "c",
+        "names cuda",
+        "",
+        ("*.py",),
+        redirect=("cuda",),
+        returns=(("torch.cuda.is_available", True), ("torch.cuda.get_device_capability", (8, 0))),
+    )
+    run = Run(suite, tmp_path, report=lambda line: None)
+    found: dict[str, Result] = {}
+    run.run(run.collect()[0], found.update)
+    assert [result["outcome"] for result in found.values()] == ["passed"], found

@@ -8,7 +8,6 @@ written as cases start and end), ``cases`` (node ids to run, or null for all), `
 
 import contextlib
 import faulthandler
-import importlib
 import json
 import os
 import pkgutil
@@ -66,10 +65,14 @@ def _change_device() -> None:
     if SETTINGS["redirect"]:
         from mtia_sim_redirection import Redirection  # imports torch, which not every suite needs
 
-        Redirection(SETTINGS["redirect"], SETTINGS["device"]).__enter__()
+        redirection = Redirection(SETTINGS["redirect"], SETTINGS["device"])
+        redirection.replace_classes()
+        redirection.__enter__()
     for name, value in SETTINGS["returns"]:
         module, attribute = name.rsplit(".", 1)
-        setattr(importlib.import_module(module), attribute, lambda *args, value=value, **kwargs: value)
+        if isinstance(value, list):
+            value = tuple(value)  # JSON knows no tuples
+        setattr(pkgutil.resolve_name(module), attribute, lambda *args, value=value, **kwargs: value)
     for name, other in SETTINGS["replace"]:
         module, attribute = name.rsplit(".", 1)
         setattr(pkgutil.resolve_name(module), attribute, pkgutil.resolve_name(other))

@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+_IS_CUDA = torch.Tensor.is_cuda.__get__  # type: ignore[attr-defined]
+
 
 class Redirection(TorchFunctionMode):
     """Every torch call that names one of the devices ``redirect`` gets the suite's device instead."""
@@ -25,8 +27,25 @@ class Redirection(TorchFunctionMode):
         kwargs = kwargs or {}
         if "cuda" in self.redirect and function is torch.Tensor.cuda:
             return args[0].to(self.device)
+        if "cuda" in self.redirect and function == _IS_CUDA:
+            return args[0].device.type == self.device
         if "device" in kwargs:
             kwargs = {**kwargs, "device": self._changed(kwargs["device"])}
         if function is torch.Tensor.to:
             args = tuple(self._changed(value) for value in args)
         return function(*args, **kwargs)
+
+    def replace_classes(self) -> None:
+        """What a function mode does not see: classes that are called with a device."""
+        mode = self
+
+        class Generator(torch.Generator):
+            def __new__(cls, device: Any = "cpu") -> "Generator":
+                return super().__new__(cls, mode._changed(device))
+
+        class Autocast(torch.autocast):
+            def __init__(self, device_type: Any, *args: Any, **kwargs: Any) -> None:
+                super().__init__(mode._changed(device_type), *args, **kwargs)
+
+        torch.Generator = Generator  # type: ignore[misc]
+        torch.autocast = torch.amp.autocast = Autocast  # type: ignore[misc, assignment]
