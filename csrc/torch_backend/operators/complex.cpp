@@ -1,5 +1,5 @@
-// Complex add, sub, mul, div, neg, conj and fill of real and imaginary parts: what rotary embeddings and their gradients
-// need.
+// Complex add, sub, mul, div, neg, conj and fill of real and imaginary parts: what rotary embeddings and their
+// gradients need.
 #include "torch_backend/operators/complex.h"
 
 #include <ATen/ExpandUtils.h>
@@ -90,7 +90,8 @@ at::Tensor complex_elementwise(const std::string& name, c10::ArrayRef<Elementwis
   const c10::ScalarType dtype = c10::toRealValueType(compute);
   const bool is_sum = base == "add" || base == "sub";
   TORCH_CHECK_NOT_IMPLEMENTED(
-      (dtype == c10::kFloat || dtype == c10::kDouble) && (is_sum || base == "mul" || base == "div" || base == "neg" || base == "fill"),
+      (dtype == c10::kFloat || dtype == c10::kDouble) &&
+          (is_sum || base == "mul" || base == "div" || base == "neg" || base == "fill"),
       name, " of ", compute,
       " has no kernel on mtia_sim: complex numbers are added, subtracted, multiplied, divided, "
       "negated, conjugated and filled; compute with torch.view_as_real, or on the CPU: tensor.cpu()");
