@@ -107,17 +107,26 @@ class Scalars:
         return self.make("compare_i", [a, b], DType.I1, (predicate,))
 
 
-def check_apart(code: list[Code], a: Code, b: Code, home: Bucket, string: Callable[[str], int], same: bool) -> None:
-    """Asserts that two descriptors share no byte, or, where `same` will do, that they go to the same place."""
-    scalars = Scalars(code, b, home)
-    first, second = descriptor(a), descriptor(b)
+@dataclass(frozen=True)
+class Check:
+    """Two descriptors that must share no byte, or, where `same` will do, go to the same place element by element."""
+
+    first: Code
+    second: Code
+    same: bool
+
+
+def check_apart(code: list[Code], check: Check, home: Bucket, string: Callable[[str], int]) -> None:
+    """Asserts what a check wants."""
+    scalars = Scalars(code, check.second, home)
+    first, second = descriptor(check.first), descriptor(check.second)
     assert first is not None and second is not None
     one, other = (_extent(scalars, item) for item in (first, second))
     apart = [one[2], other[2], scalars.compare(one[1], other[0], 3), scalars.compare(other[1], one[0], 3)]
     holds = apart[0]
     for part in apart[1:]:
         holds = scalars.make("or_i", [holds, part], DType.I1)
-    if same and _alike(first, second):
+    if check.same and _alike(first, second):
         equal = scalars.make(
             "and_i", [scalars.compare(first.base, second.base, 0), _distinct(scalars, first)], DType.I1
         )
@@ -128,7 +137,7 @@ def check_apart(code: list[Code], a: Code, b: Code, home: Bucket, string: Callab
                     equal = scalars.make("and_i", [equal, scalars.compare(mine, its, 0)], DType.I1)
         holds = scalars.make("or_i", [holds, equal], DType.I1)
     if not (holds.is_constant and holds.integer):
-        code.append(Code("assert_", [], [holds, None], (string(MESSAGE),), b.location))
+        code.append(Code("assert_", [], [holds, None], (string(MESSAGE),), check.second.location))
 
 
 def _reach(scalars: Scalars, size: int, dimension: tuple[Register | None, ...]) -> tuple[Register, Register]:

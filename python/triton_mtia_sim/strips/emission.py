@@ -5,7 +5,7 @@ from collections.abc import Callable
 from mtia_core.dtypes import DType
 from triton_mtia_sim.lowering.machine import Bucket, Code, Register, Shape
 from triton_mtia_sim.strips.accumulators import Accumulators
-from triton_mtia_sim.strips.aliasing import Scalars, check_apart
+from triton_mtia_sim.strips.aliasing import Check, Scalars, check_apart
 from triton_mtia_sim.strips.roles import Cutting, Kind, cut_dimension, strip_shape
 from triton_mtia_sim.strips.schedule import Node, Schedule
 
@@ -27,28 +27,31 @@ class Emission:
     def segment(self, schedule: Schedule) -> None:
         """Appends one straight line of the program."""
         self.repeated.clear()
-        ends: dict[int, list[tuple[int, Code | Node]]] = {}
-        for time in sorted(schedule.times):
-            nodes = schedule.times[time]
+        whole: dict[int, list[Node]] = {}
+        for time, nodes in schedule.times.items():
+            for node in nodes:
+                if node.finishes or node.plan is None:
+                    whole.setdefault(time + node.finishes, []).append(node)
+        for time in sorted(schedule.times.keys() | whole.keys()):
+            checks = schedule.checks.get(time, [])
             if time % 2:
-                ends.setdefault(time, []).extend((node.index, node.item) for node in nodes)
+                self._whole(sorted(whole[time], key=lambda node: node.index), checks)
                 continue
-            self._whole(ends.pop(time - 1, []))
-            for first, second, same in schedule.checks.get(time, {}).values():
-                check_apart(self.code, first, second, self.home, self.string, same)
+            for check in checks:
+                check_apart(self.code, check, self.home, self.string)
             for strip in range(self.count):
-                for node in nodes:
+                for node in schedule.times[time]:
                     self._strip(schedule, node, time, strip)
-            ends.setdefault(time + 1, []).extend((node.index, node) for node in nodes if node.finishes)
-        for time in sorted(ends):
-            self._whole(ends[time])
 
-    def _whole(self, items: list[tuple[int, Code | Node]]) -> None:
-        for _, item in sorted(items, key=lambda entry: entry[0]):
-            if isinstance(item, Code):
-                self.code.append(item)
-            else:
-                self.accumulators.finish(item)
+    def _whole(self, nodes: list[Node], checks: list[Check]) -> None:
+        for node in nodes:
+            if node.plan is not None:
+                self.accumulators.finish(node)
+                continue
+            for check in checks:
+                if check.second is node.item:
+                    check_apart(self.code, check, self.home, self.string)
+            self.code.append(node.item)
 
     # ---- registers
     def fresh(self, dtype: DType, shape: Shape, origin: Register) -> Register:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from triton_mtia_sim.analysis.structure import EFFECTS
 from triton_mtia_sim.lowering.machine import Code, Register
-from triton_mtia_sim.strips.aliasing import READS, WRITES, checkable, conflict, same_place
+from triton_mtia_sim.strips.aliasing import READS, WRITES, Check, checkable, conflict, same_place
 from triton_mtia_sim.strips.roles import Cutting, Kind, Roles
 
 _PLAIN_WORK = frozenset(
@@ -49,7 +49,7 @@ class Schedule:
     """Times of the nodes of one segment.
 
     `reload`: loads may be repeated rather than kept, and accesses that a launch can tell apart share a phase; `checks`
-    are the pairs that it then must tell apart, with whether going to the same place will do, by their phase's time.
+    are the pairs that it then must tell apart, by the time of the second.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Schedule:
         self.definitions = definitions
         self.nodes = [Node(position, item, cutting.plans[position]) for position, item in segment]
         self.writers: dict[Register, list[Node]] = {}
-        self.checks: dict[int, dict[tuple[int, int], tuple[Code, Code, bool]]] = {}
+        self.checks: dict[int, list[Check]] = {}
         self._relaxed: list[tuple[Node, Node]] = []
         self._memory = [node for node in self.nodes if node.item.mnemonic in READS | WRITES | EFFECTS]
         self._depend()
@@ -156,7 +156,7 @@ class Schedule:
         return made[0] if len(made) == 1 and self.definitions[root] == 1 else None
 
     def _cost(self, node: Node, cost: dict[Node, int]) -> int:
-        """Bytes that must be kept to make the node's results again."""
+        """Bytes that must be kept to make the node's results again, besides what comes from before the segment."""
         own = _bytes(node.item.results)
         if node.item.mnemonic in READS:
             if not self.reload:
@@ -165,7 +165,7 @@ class Schedule:
             return own
         total = 0
         for root in _roots(node.item.operands):
-            if self.cutting.cuts(root):
+            if self.cutting.cuts(root) and root in self.writers:
                 maker = self._maker(root)
                 total += min(root.bytes, cost[maker]) if maker is not None and maker in cost else root.bytes
         return total
@@ -181,8 +181,6 @@ class Schedule:
         for other in self._memory:
             if other.index < node.index or other.time > time or not conflict(node.item, other.item):
                 continue
-            if other.plan is None:
-                return False
             if other.time == time and same_place(node.item, other.item):
                 continue
             if not checkable(node.item, other.item):
@@ -193,9 +191,12 @@ class Schedule:
         return True
 
     def _check(self, time: int, a: Node, b: Node, same: bool) -> None:
-        found = self.checks.setdefault(time, {})
-        earlier = found.get((a.index, b.index))
-        found[a.index, b.index] = (a.item, b.item, same and (earlier is None or earlier[2]))
+        found = self.checks.setdefault(time, [])
+        for place, check in enumerate(found):
+            if check.first is a.item and check.second is b.item:
+                found[place] = Check(a.item, b.item, same and check.same)
+                return
+        found.append(Check(a.item, b.item, same))
 
 
 def _roots(registers: Iterable[Register | None]) -> list[Register]:

@@ -57,6 +57,19 @@ def weighted_loss(out, x, weight, n, BLOCK: tl.constexpr):
 
 
 @triton.jit
+def norm(out, scales, x, weight, n, ROWS: tl.constexpr, BLOCK: tl.constexpr):
+    """Weights from before the loop, and a store of one number between the loads and the stores of a row."""
+    offsets = tl.arange(0, BLOCK)
+    inside = offsets < n
+    weights = tl.load(weight + offsets, mask=inside, other=0.0)
+    for row in range(ROWS):
+        values = tl.load(x + row * n + offsets, mask=inside, other=0.0).to(tl.float32)
+        scale = 1 / tl.sqrt(tl.sum(values * values) / n + 1e-6)
+        tl.store(scales + row, scale)
+        tl.store(out + row * n + offsets, values * scale * weights, mask=inside)
+
+
+@triton.jit
 def reductions(out, positions, x, BLOCK: tl.constexpr):
     offsets = tl.arange(0, BLOCK)
     values = tl.load(x + offsets)
@@ -171,6 +184,34 @@ def test_loops_in_place(dtype):
         "weight": torch.rand(300, generator=generator),
     }
     compare(weighted_loss, tensors, {"n": 300}, {"BLOCK": 128}, programs=2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_norm(dtype):
+    generator = torch.Generator().manual_seed(8)
+    tensors = {
+        "out": torch.full((3, 121), float("nan"), dtype=dtype),
+        "scales": torch.full((3,), float("nan")),
+        "x": torch.randn(3, 121, generator=generator).to(dtype),
+        "weight": torch.rand(121, generator=generator),
+    }
+    compare(norm, tensors, {"n": 121}, {"ROWS": 3, "BLOCK": 128})
+
+
+def test_reload_needs_less_than_keeping():
+    """A row whose values are needed three times, and a store of one number in between."""
+    tensors = {
+        "out": torch.empty(3, 121),
+        "scales": torch.empty(3),
+        "x": torch.empty(3, 121),
+        "weight": torch.empty(121),
+    }
+    text = text_of(norm, tensors, {"n": 30000}, {"ROWS": 3, "BLOCK": 32768})
+    needs = {
+        reload: translate(text, chips.load("mtia300"), strips=Strips(16, reload)).local_memory_bytes
+        for reload in (False, True)
+    }
+    assert needs[True] < 200 * 1024 < 256 * 1024 < needs[False]  # the weights, and a row of values where it is kept
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.int32])
