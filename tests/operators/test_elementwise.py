@@ -255,3 +255,25 @@ def test_losses(reduction: str) -> None:
         x,
         gradients=True,
     )
+
+
+@pytest.mark.parametrize("name", ["silu_backward", "mish_backward"])
+def test_composites_with_a_gradient_of_their_own_are_one_kernel(name: str) -> None:
+    """ATen could put them together from others, with a rounding after each."""
+    function = getattr(torch.ops.aten, name)
+    gradient, x = random_tensor(5, 201, dtype=torch.bfloat16), random_tensor(5, 201, dtype=torch.bfloat16)
+    on_device = [gradient.to(DEVICE), x.to(DEVICE)]
+    torch.mtia_sim.synchronize()
+    torch.mtia_sim.reset_perf_counters()
+    got = function(*on_device)
+    torch.mtia_sim.synchronize()
+    assert torch.mtia_sim.perf_counters()["launches"] == 1
+    wanted = function(gradient.double(), x.double())
+    assert (got.cpu().double() - wanted).norm() < 2e-3 * wanted.norm()
+    forward = getattr(F, name.removesuffix("_backward"))
+    second = []
+    for t in (x.double(), x.float().to(DEVICE)):
+        t.requires_grad_()
+        (first,) = torch.autograd.grad(forward(t).square().sum(), t, create_graph=True)
+        second.append(torch.autograd.grad(first.square().sum(), t)[0])
+    assert_matches(second[1], second[0], 1e-5)

@@ -348,8 +348,11 @@ class Registrar {
 
   void add_form(const c10::OperatorHandle& handle, Form form, const std::vector<RowUse>& uses,
                 std::optional<size_t> output) {
-    // A composite operator has no gradient of its own: a kernel would cut it off.
-    if (handle.hasKernelForDispatchKey(c10::DispatchKey::CompositeImplicitAutograd)) return;
+    // A composite operator without a gradient of its own: a kernel would cut it off.
+    if (handle.hasKernelForDispatchKey(c10::DispatchKey::CompositeImplicitAutograd) &&
+        !handle.hasKernelForDispatchKey(c10::DispatchKey::Autograd)) {
+      return;
+    }
     if (handle.hasKernelForDispatchKey(c10::DispatchKey::PrivateUse1)) {
       throw InvalidArgument(concat(handle.schema().operator_name(),
                                    " has a kernel in csrc/torch_backend and a row in the element-wise table"),
