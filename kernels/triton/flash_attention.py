@@ -88,9 +88,20 @@ def attend(
 
 
 @triton.jit
+def own_block(program, blocks, processing_elements, CAUSAL: tl.constexpr):
+    """Which block of its head a program takes. Program i runs on PE i mod n: where a causal mask makes the first blocks
+    short, every other round of the PEs goes backwards, so that each gets long and short ones."""
+    block = blocks - 1 - program % blocks
+    if CAUSAL:
+        round_of_head = program // blocks * blocks // processing_elements
+        block = tl.where(round_of_head % 2 == 0, block, program % blocks)
+    return block
+
+
+@triton.jit
 def flash_attention_forward(
     out, logsumexp, q, k, v, mask, scale, dropout, seed, offset,
-    q_blocks, heads, group, q_length, kv_length, head_size, value_size,
+    q_blocks, processing_elements, heads, group, q_length, kv_length, head_size, value_size,
     q_batch, q_head, q_row, q_column, k_batch, k_head, k_row, k_column, v_batch, v_head, v_row, v_column,
     out_batch, out_head, out_row, out_column, mask_batch, mask_head, mask_row, mask_column,
     CAUSAL: tl.constexpr, INDEX: tl.constexpr, STAGES: tl.constexpr,
@@ -98,8 +109,7 @@ def flash_attention_forward(
 ):  # fmt: skip
     program = tl.program_id(0)
     of_batch = program // q_blocks
-    # The longest rows of a causal mask first.
-    first = (q_blocks - 1 - program % q_blocks) * BLOCK_M
+    first = own_block(program, q_blocks, processing_elements, CAUSAL) * BLOCK_M
     batch = (of_batch // heads).to(tl.int64)
     head = (of_batch % heads).to(tl.int64)
     kv_head = head // group
@@ -197,6 +207,7 @@ def flash_attention_forward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...
     arguments = attention_arguments(dtypes[5] != "none", bool(has_dropout), ("q", "k", "v", "out", "mask"), strides)
     arguments |= {"out": Tensor(0), "logsumexp": Tensor(1), "q": Tensor(2), "k": Tensor(3), "v": Tensor(4)}
     arguments |= {"mask": Tensor(5) if dtypes[5] != "none" else None, "q_blocks": q_blocks}
+    arguments |= {"processing_elements": chip.processing_elements}
     arguments |= {"heads": heads, "group": heads // kv_heads, "q_length": q_length, "kv_length": kv_length}
     arguments |= {"head_size": head_size, "value_size": value_size}
     constexprs = {"CAUSAL": bool(causal), "INDEX": attention_index(strides, q_length, kv_length, blocks), **blocks}

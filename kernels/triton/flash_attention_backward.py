@@ -23,6 +23,7 @@ from mtia_sim_kernels.triton.flash_attention import (
     dropout_keep,
     enough_programs,
     key_block,
+    own_block,
     scores,
 )
 
@@ -55,7 +56,7 @@ def flash_attention_delta(
 @triton.jit
 def flash_attention_backward_keys(
     grad_k, grad_v, q, k, v, grad_out, logsumexp, delta, mask, scale, dropout, seed, offset,
-    kv_blocks, heads, kv_heads, group, q_length, kv_length, head_size, value_size,
+    kv_blocks, processing_elements, heads, kv_heads, group, q_length, kv_length, head_size, value_size,
     q_batch, q_head, q_row, q_column, k_batch, k_head, k_row, k_column, v_batch, v_head, v_row, v_column,
     grad_batch, grad_head, grad_row, grad_column, grad_k_batch, grad_k_head, grad_k_row, grad_k_column,
     grad_v_batch, grad_v_head, grad_v_row, grad_v_column, mask_batch, mask_head, mask_row, mask_column,
@@ -64,7 +65,7 @@ def flash_attention_backward_keys(
 ):  # fmt: skip
     """One program: the gradients of a block of keys and values, over all queries of all heads that share them."""
     program = tl.program_id(0)
-    first = program % kv_blocks * BLOCK_N
+    first = own_block(program, kv_blocks, processing_elements, CAUSAL) * BLOCK_N
     of_batch = program // kv_blocks
     batch = (of_batch // kv_heads).to(tl.int64)
     kv_head = (of_batch % kv_heads).to(tl.int64)
@@ -141,7 +142,7 @@ def flash_attention_backward_keys(
 @triton.jit
 def flash_attention_backward_queries(
     grad_q, q, k, v, grad_out, logsumexp, delta, mask, scale, dropout, seed, offset,
-    q_blocks, heads, group, q_length, kv_length, head_size, value_size,
+    q_blocks, processing_elements, heads, group, q_length, kv_length, head_size, value_size,
     q_batch, q_head, q_row, q_column, k_batch, k_head, k_row, k_column, v_batch, v_head, v_row, v_column,
     grad_batch, grad_head, grad_row, grad_column, grad_q_batch, grad_q_head, grad_q_row, grad_q_column,
     mask_batch, mask_head, mask_row, mask_column,
@@ -151,7 +152,7 @@ def flash_attention_backward_queries(
     """One program: the gradient of a block of queries, over all keys; BOUNDED where a block may hold unseen keys."""
     program = tl.program_id(0)
     of_batch = program // q_blocks
-    first = (q_blocks - 1 - program % q_blocks) * BLOCK_M
+    first = own_block(program, q_blocks, processing_elements, CAUSAL) * BLOCK_M
     batch = (of_batch // heads).to(tl.int64)
     head = (of_batch % heads).to(tl.int64)
     kv_head = head // group
@@ -252,6 +253,7 @@ def flash_attention_backward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ..
         arguments |= {"q": Tensor(6), "k": Tensor(7), "v": Tensor(8), "grad_out": Tensor(3), "logsumexp": Tensor(5)}
         arguments |= {
             "delta": delta,
+            "processing_elements": chip.processing_elements,
             "mask": Tensor(9) if has_mask else None,
             "heads": heads,
             "group": heads // kv_heads,

@@ -83,7 +83,7 @@ double vector_picojoules(const ChipSpec& chip, DType dtype) {
 CostModel::CostModel(const ChipSpec& chip) : chip_(chip) {
   issue_ = sub_cycles(chip.command_issue_cycles);
   scalar_ = sub_cycles(1.0 / chip.scalar_instructions_per_cycle);
-  program_ = sub_cycles(chip.cycles(chip.replace_ns * 1e-9));
+  program_ = sub_cycles(chip.program_start_cycles);
   sram_latency_ = sub_cycles(chip.cycles(chip.sram_latency_ns * 1e-9));
   dram_latency_ = sub_cycles(chip.cycles(chip.dram_latency_ns * 1e-9));
   fabric_issue_ = sub_cycles(chip.fabric_issue_cycles);

@@ -55,6 +55,7 @@ ChipSpec small_chip() {
   chip.command_issue_cycles = 4;
   chip.launch_ns = 1000;
   chip.replace_ns = 100;
+  chip.program_start_cycles = 16;
   chip.tdp_watts = 100;
   chip.typical_watts = 50;
   chip.static_watts = 20;

@@ -205,3 +205,15 @@ TEST("a C++ kernel moves rows through a circular buffer and its misuse is named"
   launch.set_arguments(Arguments{from + 256, to, 11});
   CHECK_THROWS(machine.emulator().run(launch), mtia::OutOfBounds);
 }
+
+TEST(a_further_program_of_a_pe_starts_in_program_start_cycles) {
+  mtia::test::Machine machine;
+  mtia::ProgramBuilder b("empty");
+  b.scalar_op(mtia::Opcode::program_id, mtia::DType::I32, {}, {0});
+  const auto program = b.program();
+  const uint64_t once = machine.run(program, {}, {4, 1, 1}).cycles;
+  const uint64_t eleven_times = machine.run(program, {}, {44, 1, 1}).cycles;
+  // Ten more programs on each of the four PEs, of one scalar instruction each.
+  const double cycles = machine.emulator().chip().program_start_cycles + 1;
+  CHECK_EQ(eleven_times - once, static_cast<uint64_t>(10 * cycles));
+}
