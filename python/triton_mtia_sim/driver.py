@@ -102,9 +102,17 @@ class MtiaDriver(DriverBase):  # type: ignore[misc]
         self.target: GPUTarget | None = None
         self.get_current_device: Callable[[], int] = lambda: runtime().current_device()
         self.get_current_stream: Callable[[int], int] = lambda device: runtime().current_stream(device)
+        self._take_over_graph_benchmark()
         _drivers.append(self)
         if _runtime is not None:
             self.bind(_runtime)
+
+    def _take_over_graph_benchmark(self) -> None:
+        from triton.runtime import driver
+
+        from triton_mtia_sim import graph_benchmark
+
+        graph_benchmark.install(lambda: isinstance(driver.active, MtiaDriver), self.get_device_interface)
 
     def bind(self, registered: Runtime) -> None:
         """Calls the runtime without a detour."""

@@ -150,10 +150,22 @@ def test_do_bench_measures_the_chip_and_ends(operands: Any) -> None:
     assert (chip_seconds() - before) * 1e3 <= times[0]  # warm now
 
 
-def test_cuda_graphs_are_refused(operands: Any) -> None:
+def test_the_cuda_graph_benchmark_measures_chip_time_of_a_warm_chip(operands: Any) -> None:
     x, out = operands
-    with pytest.raises((AssertionError, RuntimeError), match=r"CUDA"):
-        triton.testing.do_bench_cudagraph(lambda: scale[(5,)](x, out, 5000, 2.0, BLOCK=1024))
+
+    def call() -> None:
+        scale[(5,)](x, out, 5000, 2.0, BLOCK=1024)
+
+    assert triton.runtime.driver.active.get_current_target().backend == "mtia_sim"
+    cold = triton.testing.do_bench(call)
+    times = triton.testing.do_bench_cudagraph(call, return_mode="all")
+    before = chip_seconds()
+    call()
+    assert times == pytest.approx([(chip_seconds() - before) * 1e3] * 10, rel=1e-6)
+    assert 0 < triton.testing.do_bench_cudagraph(call) <= cold
+    assert triton.testing.do_bench_cudagraph(call, quantiles=[0.5, 0.9]) == pytest.approx([times[0]] * 2, rel=1e-6)
+    with pytest.raises(ValueError, match="return_mode is 'most'"):
+        triton.testing.do_bench_cudagraph(call, return_mode="most")
 
 
 def test_perf_report_writes_its_table(operands: Any, tmp_path: Path) -> None:

@@ -124,6 +124,35 @@ def indexed(out, counts, x, index, n, BLOCK: tl.constexpr):
 
 
 @triton.jit
+def attention(out, q, k, v, n, ROWS: tl.constexpr, BLOCK: tl.constexpr, DEPTH: tl.constexpr):
+    """Products whose rows are cut, and a loop that carries their sums."""
+    rows, depth = tl.arange(0, ROWS), tl.arange(0, DEPTH)
+    queries = tl.load(q + rows[:, None] * DEPTH + depth[None, :])
+    most = tl.full((ROWS,), -float("inf"), tl.float32)
+    total = tl.zeros((ROWS,), tl.float32)
+    result = tl.zeros((ROWS, DEPTH), tl.float32)
+    for start in range(0, n, BLOCK):
+        columns = start + tl.arange(0, BLOCK)
+        place = columns[:, None] * DEPTH + depth[None, :]
+        keys = tl.load(k + place, mask=columns[:, None] < n, other=0.0)
+        values = tl.load(v + place, mask=columns[:, None] < n, other=0.0)
+        scores = tl.where(columns[None, :] < n, tl.dot(queries, tl.trans(keys)), -float("inf"))
+        higher = tl.maximum(most, tl.max(scores, 1))
+        weights = tl.exp(scores - higher[:, None])
+        fade = tl.exp(most - higher)
+        total = total * fade + tl.sum(weights, 1)
+        result = tl.dot(weights.to(values.dtype), values, result * fade[:, None])
+        most = higher
+    tl.store(out + rows[:, None] * DEPTH + depth[None, :], result / total[:, None])
+
+
+@triton.jit
+def batch(out, a, b, SIZE: tl.constexpr):
+    cells = tl.arange(0, 4)[:, None, None] * SIZE * SIZE + tl.arange(0, SIZE)[:, None] * SIZE + tl.arange(0, SIZE)
+    tl.store(out + cells, tl.dot(tl.load(a + cells), tl.load(b + cells)))
+
+
+@triton.jit
 def shifted(x, BLOCK: tl.constexpr):
     """Stores over what its other elements still have to load."""
     offsets = tl.arange(0, BLOCK)
@@ -251,6 +280,19 @@ def test_indexed_accesses():
         "index": torch.randint(0, 100, (128,), generator=generator),
     }
     compare(indexed, tensors, {"n": 99}, {"BLOCK": 128})
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_products(dtype):
+    generator = torch.Generator().manual_seed(9)
+    q, k, v = (torch.randn(count, 32, generator=generator).to(dtype) for count in (64, 100, 100))
+    tensors = {"out": torch.full((64, 32), float("nan")), "q": q, "k": k, "v": v}
+    found = compare(attention, tensors, {"n": 100}, {"ROWS": 64, "BLOCK": 32, "DEPTH": 32})["out"]
+    expected = (q.double() @ k.double().T).softmax(1) @ v.double()
+    torch.testing.assert_close(found.double(), expected, rtol=2e-2, atol=2e-2 if dtype is torch.bfloat16 else 1e-4)
+    a, b = torch.randn(2, 4, 16, 16, generator=generator).to(dtype)
+    ways = [strips for strips in WAYS if strips.count <= 4]
+    compare(batch, {"out": torch.empty(4, 16, 16), "a": a, "b": b}, {}, {"SIZE": 16}, ways=ways)
 
 
 def test_stores_over_loads():
