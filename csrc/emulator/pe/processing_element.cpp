@@ -61,16 +61,43 @@ StridedBox matrix_box(const DmaAccess& access, const Tile& tile, bool load) {
   return box;
 }
 
-void count_load(PeState& pe, const Tile& tile, const DmaAccess& access) {
+void count_load(PeState& pe, const Tile& tile, const DmaAccess& access, SubCycles earliest = 0,
+                bool counts_traffic = true) {
   Tick tick;
   pe.costs->fabric(tick, static_cast<uint64_t>(tile.elements()) * size_of(tile.dtype), false);
   const TransferCost cost = transfer_cost(pe, access, 2, static_cast<uint32_t>(size_of(tile.dtype)));
   SubCycles latency = 0;
   if (access.elements != 0) {
-    pe.count_read(access.low, access.high, cost.bytes);
+    if (counts_traffic) pe.count_read(access.low, access.high, cost.bytes);
     latency = pe.load_latency();
   }
-  time_call(pe, tick, cost.duration, latency, tile.page, {});
+  time_call(pe, tick, cost.duration, latency, tile.page, {}, earliest);
+}
+
+// The functional part of a load: `fill_value` where the access is clipped.
+void read_into(const Tile& destination, const DmaAccess& access, double fill_value) {
+  if (!access.full) {
+    const uint64_t bits = bits_of_number(destination.dtype, fill_value);
+    for (int64_t row = 0; row < destination.rows; ++row) {
+      if (destination.column_stride == 1) {
+        host_math::fill(destination.at(row, 0), &bits, size_of(destination.dtype),
+                        static_cast<size_t>(destination.columns));
+      } else {
+        for (int64_t column = 0; column < destination.columns; ++column)
+          std::memcpy(destination.at(row, column), &bits, size_of(destination.dtype));
+      }
+    }
+  }
+  if (access.elements != 0)
+    copy_box(matrix_box(access, destination, true), destination.data, access.host, size_of(destination.dtype));
+}
+
+Tile view_of(const Tile& page_of, const DmaDescriptor& source, const DmaAccess& access) {
+  Tile view = page_of;
+  view.data = access.host;
+  view.row_stride = source.row_stride;
+  view.column_stride = source.column_stride;
+  return view;
 }
 
 }  // namespace
@@ -132,20 +159,7 @@ LocalScope::~LocalScope() {
 void ProcessingElement::dma_load(const Tile& destination, const DmaDescriptor& source, double fill_value) {
   check_same_dtype("dma_load", destination, source.dtype);
   const DmaAccess access = resolve_matrix(*state_, source, destination.rows, destination.columns, Access::read);
-  if (!access.full) {
-    const uint64_t bits = bits_of_number(destination.dtype, fill_value);
-    for (int64_t row = 0; row < destination.rows; ++row) {
-      if (destination.column_stride == 1) {
-        host_math::fill(destination.at(row, 0), &bits, size_of(destination.dtype),
-                        static_cast<size_t>(destination.columns));
-      } else {
-        for (int64_t column = 0; column < destination.columns; ++column)
-          std::memcpy(destination.at(row, column), &bits, size_of(destination.dtype));
-      }
-    }
-  }
-  if (access.elements != 0)
-    copy_box(matrix_box(access, destination, true), destination.data, access.host, size_of(destination.dtype));
+  read_into(destination, access, fill_value);
   count_load(*state_, destination, access);
 }
 
@@ -157,12 +171,24 @@ Tile ProcessingElement::dma_view(const Tile& page_of, const DmaDescriptor& sourc
   }
   const DmaAccess access = resolve_matrix(*state_, source, page_of.rows, page_of.columns, Access::read);
   count_load(*state_, page_of, access);
-  if (access.elements == 0) return page_of;
-  Tile view = page_of;
-  view.data = access.host;
-  view.row_stride = source.row_stride;
-  view.column_stride = source.column_stride;
-  return view;
+  return access.elements == 0 ? page_of : view_of(page_of, source, access);
+}
+
+SubCycles ProcessingElement::load_time(const Tile& destination) const {
+  Tick tick;
+  state_->costs->fabric(tick, 0, false);
+  const PageTime& page = state_->pages[destination.page];
+  return std::max({state_->issuing->earliest(tick), page.ready, page.release});
+}
+
+Tile ProcessingElement::dma_multicast(const Tile& destination, const DmaDescriptor& source, double fill, bool view,
+                                      SubCycles start, bool counts_traffic) {
+  check_same_dtype("multicast", destination, source.dtype);
+  const DmaAccess access = resolve_matrix(*state_, source, destination.rows, destination.columns, Access::read);
+  const bool viewed = view && access.full && access.elements != 0;
+  if (!viewed) read_into(destination, access, fill);
+  count_load(*state_, destination, access, start, counts_traffic);
+  return viewed ? view_of(destination, source, access) : destination;
 }
 
 void ProcessingElement::dma_store(const DmaDescriptor& destination, const Tile& source) {

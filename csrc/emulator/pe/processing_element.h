@@ -15,6 +15,7 @@
 #include "base/dtype.h"
 #include "emulator/emulator.h"
 #include "emulator/pe/tile.h"
+#include "emulator/timing/scoreboard.h"
 #include "isa/opcode.h"
 
 namespace mtia {
@@ -55,6 +56,11 @@ class ProcessingElement {
   // to be read only by dot, permute or convert, before anything writes that memory. Needs the descriptor unclipped:
   // else it loads into `page_of` and returns that.
   Tile dma_view(const Tile& page_of, const DmaDescriptor& source);
+  // A load that several PEs get at once: each computes when it could start one into `destination` (load_time), and all
+  // start at the latest of these. One of them counts the traffic. `view`: as dma_view.
+  SubCycles load_time(const Tile& destination) const;
+  Tile dma_multicast(const Tile& destination, const DmaDescriptor& source, double fill, bool view, SubCycles start,
+                     bool counts_traffic);
   // Indexed DMA: row r of destination = the row_elements elements at base + size * indices[r] * row_stride. A negative
   // index, or one
   // >= limit, throws OutOfBounds. `indices`: a tile of i32 or i64 with destination.rows elements.

@@ -51,14 +51,15 @@ void hand_out(Role& role, const Ring& ring, uint64_t first, uint32_t pages, mtia
 }
 
 void wait_for(Role& role, const Ring& ring, uint32_t pages) {
-  role.waits_for = &ring;
-  role.waits_for_pages = pages;
+  role.begin_wait(WaitKind::pages, pages, &ring);
   wait(role);
-  role.waits_for = nullptr;
 }
 
 void wake_if_waiting(Role* other, const Ring& ring) {
-  if (other != nullptr && other->state == RoleState::waiting && other->waits_for == &ring) wake(*other);
+  if (other != nullptr && other->state == RoleState::waiting && other->waits == WaitKind::pages &&
+      other->waits_for == &ring) {
+    wake(*other);
+  }
 }
 
 }  // namespace

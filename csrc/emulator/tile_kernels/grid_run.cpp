@@ -33,10 +33,6 @@ void pause_briefly(int round) {
   if (round % 64 == 0) sched_yield();
 }
 
-std::string joined(const std::string& first, const std::string& second) {
-  return first.empty() || second.empty() ? first + second : first + ", " + second;
-}
-
 }  // namespace
 
 std::byte* RoleGrid::take_memory(size_t bytes) {
@@ -57,32 +53,36 @@ void RoleGrid::give_memory(std::byte* memory) {
   free_memories.push_back(memory);
 }
 
+GridRun::Extents GridRun::extents_of(const Launch& launch, const ChipSpec& chip) {
+  const auto chip_rows = static_cast<uint32_t>(chip.pe_rows);
+  const auto chip_columns = static_cast<uint32_t>(chip.pe_columns);
+  const auto [rows, columns, unused] = launch.grid;
+  if (rows == 0) return {chip_rows * chip_columns, chip_rows, chip_columns};
+  if (columns == 0) {
+    if (rows > chip_rows * chip_columns) {
+      throw InvalidArgument(concat("a grid of ", rows, " PEs, ", chip.name, " has ", chip_rows * chip_columns),
+                            "launch of a C++ kernel", "launch on fewer");
+    }
+    const uint32_t width = std::min(rows, chip_columns);
+    return {rows, (rows + width - 1) / width, width};
+  }
+  if (rows > chip_rows || columns > chip_columns) {
+    throw InvalidArgument(
+        concat("a grid of ", rows, " x ", columns, " PEs, ", chip.name, " has ", chip_rows, " x ", chip_columns),
+        "launch of a C++ kernel", "launch on fewer rows or columns");
+  }
+  return {rows * columns, rows, columns};
+}
+
 GridRun::GridRun(RoleGrid& grid, const Launch& launch, std::span<PeState> states, Starter starter)
     : grid_(grid),
       launch_(launch),
       kernel_(*static_cast<const TileKernel*>(launch.kernel)->roles),
       states_(states),
-      starter_(starter) {
-  const ChipSpec& chip = *states.front().chip;
-  const auto all = static_cast<uint32_t>(states.size());
-  const auto chip_columns = static_cast<uint32_t>(chip.pe_columns);
-  if (launch.grid[0] == 0) {  // the whole grid
-    rows_ = static_cast<uint32_t>(chip.pe_rows);
-    columns_ = chip_columns;
-  } else if (launch.grid[1] == 0) {  // so many PEs, in rows of the chip
-    if (launch.grid[0] > all)
-      throw InvalidArgument(concat("a grid of ", launch.grid[0], " PEs, ", chip.name, " has ", all));
-    columns_ = std::min(launch.grid[0], chip_columns);
-    rows_ = (launch.grid[0] + columns_ - 1) / columns_;
-    count_ = launch.grid[0];
-  } else {
-    rows_ = launch.grid[0];
-    columns_ = launch.grid[1];
-    if (rows_ > chip.pe_rows || columns_ > chip_columns)
-      throw InvalidArgument(concat("a grid of ", rows_, " x ", columns_, " PEs, ", chip.name, " has ", chip.pe_rows,
-                                   " x ", chip_columns));
-  }
-  if (count_ == 0) count_ = rows_ * columns_;
+      starter_(starter),
+      extents_(extents_of(launch, *states.front().chip)),
+      count_(extents_.count),
+      between_(extents_.count, extents_.rows, extents_.columns) {
   while (grid_.pes.size() < count_) grid_.pes.push_back(std::make_unique<PeContext>());
   while (grid_.roles.size() < static_cast<size_t>(count_) * kernel_.role_count)
     grid_.roles.push_back(std::make_unique<Role>());
@@ -175,7 +175,8 @@ void GridRun::start(PeContext& pe, uint32_t index, unsigned thread) {
   pe.memory.begin(state, grid_.take_memory(state.chip->local_memory_bytes));
   for (uint32_t i = 0; i < kernel_.role_count; ++i) {
     Role& role = *grid_.roles[static_cast<size_t>(index) * kernel_.role_count + i];
-    static_cast<mtia_role&>(role) = {index, count_, index / columns_, index % columns_, rows_, columns_};
+    static_cast<mtia_role&>(role) = {index,         count_,          index / extents_.columns, index % extents_.columns,
+                                     extents_.rows, extents_.columns};
     role.pe = &pe;
     role.number = i;
     role.board = state.board;  // as the launch found it: all free
@@ -225,6 +226,7 @@ void GridRun::resume(Role& role, unsigned thread) {
     role.fiber.prepare(*role.stack, &GridRun::enter, &role);
   }
   running_role = &role;
+  role.state = RoleState::ready;
   Fiber::change(workers_[thread]->fiber, role.fiber);
   running_role = nullptr;
   if (role.state == RoleState::finished) {
@@ -257,7 +259,7 @@ void GridRun::execute(Role& role) {
 }
 
 void GridRun::leave(Role& role, bool finished) {
-  role.state = finished ? RoleState::finished : RoleState::waiting;
+  if (finished) role.state = RoleState::finished;
   Fiber::change(role.fiber, workers_[role.pe->worker]->fiber, finished);
 }
 
@@ -282,12 +284,19 @@ void GridRun::end_pe(PeContext& pe) {
 }
 
 void GridRun::one_less_active() {
-  if (active_.fetch_sub(1, std::memory_order_acq_rel) == 1) all_wait();
+  while (active_.fetch_sub(1, std::memory_order_acq_rel) == 1 && all_wait()) {
+  }
 }
 
-// Every role waits or has ended, so this thread is alone.
-void GridRun::all_wait() {
-  if (unfinished_.load() == 0) return done_.store(true, std::memory_order_release);
+// Every role waits or has ended, so this thread is alone until it wakes somebody. True: it did, and counts itself as
+// active.
+bool GridRun::all_wait() {
+  if (unfinished_.load() == 0) {
+    done_.store(true, std::memory_order_release);
+    return false;
+  }
+  active_.fetch_add(1);
+  if (fault_order_.load() == UINT64_MAX && between_.grant()) return true;
   if (fault_order_.load() == UINT64_MAX) {
     const PeContext* first = nullptr;
     for (uint32_t i = 0; i < count_ && first == nullptr; ++i) {
@@ -300,47 +309,20 @@ void GridRun::all_wait() {
                deadlock_report(), "", "let every page that a role waits for be pushed, and every page be popped")));
   }
   abandon_all();
+  return true;
 }
 
 void GridRun::abandon_all() {
-  abandoned_ = true;
   std::vector<Role*> waiting;
   for (uint32_t i = 0; i < count_; ++i) {
     for (Role* role : grid_.pes[i]->roles) {
       if (role->state == RoleState::waiting) waiting.push_back(role);
     }
   }
-  // All at once: the first to run may not find itself the last.
-  active_.fetch_add(1);
   for (Role* role : waiting) {
     role->abandoned = true;
     make_ready(*role);
   }
-  one_less_active();
-}
-
-std::string GridRun::deadlock_report() const {
-  constexpr uint32_t shown = 12;
-  std::string text;
-  uint32_t waiting = 0;
-  for (uint32_t i = 0; i < count_; ++i) {
-    for (const Role* role : grid_.pes[i]->roles) {
-      if (role->state != RoleState::waiting || ++waiting > shown) continue;
-      text += concat("\n  ", role->place(), ": ", role->operation);
-      if (role->waits_for != nullptr) {
-        text += concat(" of ", role->waits_for_pages, role->waits_for_pages == 1 ? " page of " : " pages of ",
-                       role->waits_for->title(), ": ", role->waits_for->occupancy());
-        const Role* other = role->waits_for->producer == role ? role->waits_for->consumer : role->waits_for->producer;
-        if (role->waits_for->producer == role && other == nullptr) text += "; no role consumes it";
-        if (role->waits_for->consumer == role && other == nullptr) text += "; no role produces it";
-        if (other != nullptr && other->state == RoleState::finished)
-          text += concat("; role ", other->name(), " has ended");
-      }
-      if (const std::string source = source_of(role->line); !source.empty()) text += concat("\n      ", source);
-    }
-  }
-  if (waiting > shown) text += concat("\n  and ", waiting - shown, " more");
-  return concat(waiting, waiting == 1 ? " role waits" : " roles wait", " and nothing can run:", text);
 }
 
 void GridRun::record(const Role* role, const PeContext& pe, std::exception_ptr error) {
@@ -351,26 +333,6 @@ void GridRun::record(const Role* role, const PeContext& pe, std::exception_ptr e
   if (order >= fault_order_.load()) return;
   fault_order_.store(order);
   fault_ = std::move(error);
-}
-
-// With kernel, role, PE and source line.
-std::exception_ptr GridRun::described(const Role* role, const PeContext& pe, std::exception_ptr error) const {
-  const std::string place = role != nullptr ? role->place() : concat("PE ", pe.roles.front()->index);
-  const std::string where = concat("kernel ", kernel_.name, ", ", place);
-  try {
-    std::rethrow_exception(error);
-  } catch (const Error& caught) {
-    try {
-      throw_error(caught.category(), caught.problem(), joined(where, caught.where()), caught.remedy());
-    } catch (...) {
-      return std::current_exception();
-    }
-  } catch (const std::exception& caught) {
-    return std::make_exception_ptr(
-        LaunchFailure(concat("the kernel threw: ", caught.what()), where, "catch it in the kernel, or mend its cause"));
-  } catch (...) {
-    return std::make_exception_ptr(LaunchFailure("the kernel threw something that is no std::exception", where));
-  }
 }
 
 __attribute__((noinline)) Role* GridRun::running() { return running_role; }

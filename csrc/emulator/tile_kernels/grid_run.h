@@ -16,6 +16,7 @@
 
 #include "emulator/emulator.h"
 #include "emulator/fibers/fiber.h"
+#include "emulator/tile_kernels/between_pes.h"
 #include "emulator/tile_kernels/pack_cache.h"
 #include "emulator/tile_kernels/role.h"
 
@@ -57,6 +58,7 @@ class GridRun {
   std::exception_ptr run(WorkerPool& pool);
   uint32_t pe_count() const { return count_; }
   const mtia_kernel& kernel() const { return kernel_; }
+  BetweenPes& between() { return between_; }
 
   // ---- for roles
   void make_ready(Role& role);
@@ -68,6 +70,13 @@ class GridRun {
   void leave(Role& role, bool finished);
 
  private:
+  struct Extents {
+    uint32_t count;
+    uint32_t rows;
+    uint32_t columns;
+  };
+  static Extents extents_of(const Launch& launch, const ChipSpec& chip);
+
   struct Worker {
     Fiber fiber;  // the thread's own side of switches
     std::vector<Role*> ready;
@@ -87,7 +96,7 @@ class GridRun {
   void execute(Role& role);
   void end_pe(PeContext& pe);
   void one_less_active();
-  void all_wait();
+  bool all_wait();
   void abandon_all();
   std::string deadlock_report() const;
   void record(const Role* role, const PeContext& pe, std::exception_ptr error);
@@ -98,10 +107,9 @@ class GridRun {
   const mtia_kernel& kernel_;
   std::span<PeState> states_;
   Starter starter_;
-  uint32_t count_ = 0;
-  uint32_t rows_ = 1;
-  uint32_t columns_ = 1;
-  bool abandoned_ = false;
+  Extents extents_;
+  uint32_t count_;
+  BetweenPes between_;
 
   std::vector<std::unique_ptr<Worker>> workers_;
   std::atomic<uint32_t> next_pe_{0};

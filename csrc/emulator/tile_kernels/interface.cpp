@@ -9,6 +9,7 @@
 #include "emulator/pe/kernel_timing.h"
 #include "emulator/pe/processing_element.h"
 #include "emulator/tile_kernels/grid_run.h"
+#include "emulator/tile_kernels/interface_calls.h"
 #include "isa/opcode.h"
 
 namespace mtia::emulator {
@@ -45,13 +46,18 @@ const std::array<Opcodes, operation_count>& operation_opcodes() {
   return table;
 }
 
-// A call with the units of its PE.
-struct UnitCall : Call {
-  UnitCall(mtia_role* handle, const char* operation, mtia_line line)
-      : Call(handle, operation, line), unit(state(), role.index, role.count) {}
-
-  ProcessingElement unit;
-};
+// The device bytes between the first and the last element that `rows` x `columns` of a region touch.
+AddressRange touched(const mtia_region& region, int64_t rows, int64_t columns) {
+  rows = std::min(rows, region.valid_rows);
+  columns = std::min(columns, region.valid_columns);
+  if (rows <= 0 || columns <= 0) return {};
+  const auto size = static_cast<int64_t>(size_of(static_cast<DType>(region.dtype)));
+  const int64_t down = (rows - 1) * region.row_stride * size;
+  const int64_t across = (columns - 1) * region.column_stride * size;
+  const int64_t low = std::min<int64_t>(0, down) + std::min<int64_t>(0, across);
+  const int64_t high = std::max<int64_t>(0, down) + std::max<int64_t>(0, across) + size;
+  return {region.base + static_cast<uint64_t>(low), region.base + static_cast<uint64_t>(high)};
+}
 
 uint64_t bits_of(DType dtype, const mtia_operand& operand) {
   return is_float(dtype) ? bits_of_number(dtype, operand.real) : static_cast<uint64_t>(operand.integer);
@@ -135,41 +141,12 @@ void pop(mtia_role* handle, uint32_t ring, uint32_t pages, const mtia_tile* tile
   ring_pop(*static_cast<Role*>(handle), ring, pages, tiles);
 }
 
-DmaDescriptor descriptor_of(const mtia_region& region) {
-  if (region.row < 0 || region.column < 0) {
-    throw OutOfBounds(concat("a region begins at (", region.row, ", ", region.column, ") of its tensor"), "",
-                      "indices begin at 0");
-  }
-  return {.base = region.base,
-          .dtype = static_cast<DType>(region.dtype),
-          .row_stride = region.row_stride,
-          .column_stride = region.column_stride,
-          .valid_rows = region.valid_rows,
-          .valid_columns = region.valid_columns};
-}
-
-// The device bytes between the first and the last element that `rows` x `columns` of a region touch.
-AddressRange touched(const mtia_region& region, int64_t rows, int64_t columns) {
-  rows = std::min(rows, region.valid_rows);
-  columns = std::min(columns, region.valid_columns);
-  if (rows <= 0 || columns <= 0) return {};
-  const auto size = static_cast<int64_t>(size_of(static_cast<DType>(region.dtype)));
-  const int64_t down = (rows - 1) * region.row_stride * size;
-  const int64_t across = (columns - 1) * region.column_stride * size;
-  const int64_t low = std::min<int64_t>(0, down) + std::min<int64_t>(0, across);
-  const int64_t high = std::max<int64_t>(0, down) + std::max<int64_t>(0, across) + size;
-  return {region.base + static_cast<uint64_t>(low), region.base + static_cast<uint64_t>(high)};
-}
-
 void load(mtia_role* handle, const mtia_tile* destination, const mtia_region* source, mtia_line line) {
   UnitCall call(handle, "load", line);
   const DmaDescriptor descriptor = descriptor_of(*source);
   const Tile tile = call.memory().destination(*destination, true);
-  const bool clipped = source->valid_rows < tile.rows || source->valid_columns < tile.columns;
-  if (clipped || !call.memory().is_whole_page(*destination) || source->base % size_of(tile.dtype) != 0)
-    return call.unit.dma_load(tile, descriptor, source->fill);
-  const AddressRange range = touched(*source, tile.rows, tile.columns);
-  call.memory().make_view(*destination, call.unit.dma_view(tile, descriptor), range.begin, range.end);
+  if (!can_view(call, *destination, tile, *source)) return call.unit.dma_load(tile, descriptor, source->fill);
+  make_view(call, *destination, call.unit.dma_view(tile, descriptor), *source);
 }
 
 // What reads those bytes in place must have its copy before they change.
@@ -334,12 +311,30 @@ int64_t read_integer(mtia_role* handle, const mtia_tile* tile, int64_t row, int6
   return call.unit.read_integer(element(call, *tile, row, column), row, column);
 }
 
-[[noreturn]] void not_yet(mtia_role* handle, const char* operation, mtia_line line) {
-  Call call(handle, operation, line);
-  throw Unimplemented(concat(operation, " among PEs"), "", "use roles of one PE");
+}  // namespace
+
+DmaDescriptor descriptor_of(const mtia_region& region) {
+  if (region.row < 0 || region.column < 0) {
+    throw OutOfBounds(concat("a region begins at (", region.row, ", ", region.column, ") of its tensor"), "",
+                      "indices begin at 0");
+  }
+  return {.base = region.base,
+          .dtype = static_cast<DType>(region.dtype),
+          .row_stride = region.row_stride,
+          .column_stride = region.column_stride,
+          .valid_rows = region.valid_rows,
+          .valid_columns = region.valid_columns};
 }
 
-}  // namespace
+bool can_view(UnitCall& call, const mtia_tile& destination, const Tile& tile, const mtia_region& source) {
+  return source.valid_rows >= tile.rows && source.valid_columns >= tile.columns &&
+         call.memory().is_whole_page(destination) && source.base % size_of(tile.dtype) == 0;
+}
+
+void make_view(UnitCall& call, const mtia_tile& destination, const Tile& view, const mtia_region& source) {
+  const AddressRange range = touched(source, view.rows, view.columns);
+  call.memory().make_view(destination, view, range.begin, range.end);
+}
 
 std::span<const OperationInstructions> tile_operations() { return operation_table; }
 
@@ -372,13 +367,10 @@ const mtia_api& tile_kernel_api() {
       .transpose = &transpose,
       .read = &read,
       .read_integer = &read_integer,
-      .multicast = [](mtia_role* role, uint8_t, const mtia_tile*, const mtia_region*,
-                      mtia_line line) { not_yet(role, "multicast", line); },
-      .reduce_along = [](mtia_role* role, uint8_t, uint8_t, uint8_t, const mtia_tile*, mtia_line line) -> uint8_t {
-        not_yet(role, "reduce_along", line);
-      },
-      .barrier = [](mtia_role* role, mtia_line line) { not_yet(role, "barrier", line); },
-      .next_item = [](mtia_role* role, uint32_t, int64_t, mtia_line line) -> int64_t { not_yet(role, "next", line); },
+      .multicast = &multicast,
+      .reduce_along = &reduce_along,
+      .barrier = &barrier,
+      .next_item = &next_item,
   };
   operation_opcodes();
   return api;

@@ -24,6 +24,9 @@ struct Abandoned {};
 
 enum class RoleState : uint8_t { ready, waiting, finished };
 
+// For what a role waits: pages of a circular buffer, or something of between_pes.h.
+enum class WaitKind : uint8_t { pages, barrier, multicast, message, link, item };
+
 struct PeContext {
   static constexpr uint32_t max_roles = 4;
   GridRun* run = nullptr;
@@ -50,8 +53,21 @@ struct Role : mtia_role {
   RoleState state = RoleState::finished;
   bool abandoned = false;
   uint64_t blocks_left = 0;  // until it is taken to loop for ever
+  WaitKind waits = WaitKind::pages;
   const Ring* waits_for = nullptr;
-  uint32_t waits_for_pages = 0;
+  uint32_t waits_for_pages = 0;  // or PEs, or the number of a queue
+  uint8_t waits_along = 0;
+  // What it was given when the wait ended.
+  SubCycles granted_time = 0;
+  int64_t granted_item = -1;
+
+  // Before it gives its thread away; where other threads may wake it, under the lock by which they find it.
+  void begin_wait(WaitKind kind, uint32_t number, const Ring* ring = nullptr) {
+    waits = kind;
+    waits_for = ring;
+    waits_for_pages = number;
+    state = RoleState::waiting;
+  }
 
   std::string_view name() const;
   // "role load on PE 3, gemm.cpp:42"
@@ -63,7 +79,7 @@ std::string text_of(const mtia_line& line);
 // The line itself, without the blanks around it, or nothing where the file cannot be read.
 std::string source_of(const mtia_line& line);
 
-// Called by a role: gives the thread away until somebody wakes it. Throws Abandoned.
+// Called by a role behind begin_wait: gives the thread away until somebody wakes it. Throws Abandoned.
 void wait(Role& role);
 // Makes a role that waits run again; of the same launch, from any thread.
 void wake(Role& role);
@@ -76,10 +92,14 @@ class Call {
   Call(mtia_role* handle, const char* operation, mtia_line line) : role(*static_cast<Role*>(handle)) {
     role.line = line;
     role.operation = operation;
-    role.pe->state->issuing = &role.board;
-    role.pe->state->role = &role;
+    resume();
     if (role.blocks_left < blocks) loops_for_ever();
     role.blocks_left -= blocks;
+  }
+  // After a wait, in which other roles of the PE ran.
+  void resume() {
+    role.pe->state->issuing = &role.board;
+    role.pe->state->role = &role;
   }
   PeState& state() { return *role.pe->state; }
   LocalMemory& memory() { return role.pe->memory; }

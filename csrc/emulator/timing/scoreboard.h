@@ -124,6 +124,8 @@ class Scoreboard {
     counters_.local_bytes += tick.local_bytes;
     return end;
   }
+  // When a unit could start an instruction that is issued now.
+  SubCycles earliest(const Tick& tick) const { return std::max(issue_, free_[queue_of(tick)]); }
   // The scalar core waits until `time`.
   void wait_until(SubCycles time) { issue_ = std::max(issue_, time); }
 

@@ -70,7 +70,7 @@ inline constexpr uint32_t dynamic_pages = 0;
 
 template <typename TileType, uint32_t Pages = 2>
 class CircularBuffer {
-  static_assert(TileType::is_tile, "mtia_rule_circular_buffers_hold_tiles");
+  static_assert(requires { TileType::is_tile; }, "mtia_rule_circular_buffers_hold_tiles");
   static_assert(Pages <= 64, "mtia_rule_circular_buffers_have_at_most_64_pages");
 
  public:

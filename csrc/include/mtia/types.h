@@ -35,6 +35,7 @@ namespace detail {
 template <typename T>
 struct Element {
   static constexpr bool known = false;
+  static constexpr bool is_float = false;
 };
 
 template <uint8_t Number, bool Float, bool Signed, typename Sum>
