@@ -111,6 +111,7 @@ def main() -> int:
         "title": suite.title,
         "source": str(run.source),
         "facts": (options.report and old.get("facts")) or _facts(suite, run.source, options),
+        "population": old.get("population", 0),
         "cases": old["cases"],
     }
     target = options.json or options.failed
@@ -134,12 +135,15 @@ def main() -> int:
             ]
         else:
             chosen, broken = run.collect()
+            results["population"] = run.population
             keep(broken)
             chosen = [case for case in chosen if case not in results["cases"]]
         run.run(chosen, keep)
     commits = Counter(result.get("commit", "unknown") for result in results["cases"].values())
     results["facts"]["Run at"] = ", ".join(f"{name} ({count} cases)" for name, count in commits.most_common())
     tables = report.tabulate(results["cases"], run.root)
+    if len(results["cases"]) < results["population"] and tables.total.counted:
+        results["facts"]["Sample"] = report.sample(tables, results["population"])
     print("\n".join([*report.file_table(tables), "", *report.reason_table(tables)]))
     if options.markdown:
         report.write_section(options.markdown, suite.name, report.section(results, tables))

@@ -72,9 +72,11 @@ RULES: tuple[Rule, ...] = (
     ),
     _skip(
         "needs a second device",
-        r"at least (\w+) CUDA devices|>= \d+ GPUs|requires .*devices|multiple GPUs|world_size",
+        r"at least (\w+) CUDA devices|>= \d+ GPUs|[Rr]equires .*devices|multiple GPUs|world_size",
         _V,
     ),
+    _skip(VOID, r"^expected failure", _N),
+    _skip("not run here: asks for {0} of free device memory", r"requires ([\d.]+ GB) of free CUDA memory", _N),
     _skip("missing package", r"not available in|requires torchvision|num2words|requires [\w-]+ to be installed", _V),
     _skip("CUDA-only API", r"CUDA|[Oo]nly (supported )?(for|on|works on) cuda", _V),
     _skip("missing package", r"could not import|not installed|No module named|not available", _V),
@@ -93,6 +95,14 @@ RULES: tuple[Rule, ...] = (
     Rule("vendor: inspects ptx, amdgcn, llir or ttgir", r"KeyError: .*'(ptx|amdgcn|ttgir|llir|sass|cubin)'", _V),
     Rule("missing package", r"ModuleNotFoundError|ImportError", _V),
     Rule("CUDA-only API", "", _V, raised=r"\.is_cuda\b"),
+    # It records which matrix products run; Liger-Kernel takes these where `device.type == "cuda"`. Numbers are ours.
+    Rule(
+        "vendor: a fast path that Liger-Kernel takes on CUDA only",
+        r"^AssertionError",
+        _V,
+        source=r"_(Op|Buffer)Recorder\(",
+        statement=r"\brec\.\w+_out|in logits_out\]",
+    ),
     Rule("CUDA-only API", r"Torch not compiled with CUDA|no NVIDIA driver|CUDA driver", _V),
     # Failures that are ours.
     Rule("refused: local memory", r"OutOfLocalMemory|OutOfResources", _O),

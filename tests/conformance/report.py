@@ -1,5 +1,6 @@
 """Tables of a run: by file, and every failure and skip by its reason class."""
 
+import math
 import os
 import re
 from collections import Counter, defaultdict
@@ -27,6 +28,14 @@ class Row:
     def cells(self) -> list[str]:
         rate = f"{100 * self.passed / self.counted:.1f} %" if self.counted else "-"
         return [str(count) for count in (self.passed, self.failed, self.skipped, self.vendor, self.void)] + [rate]
+
+    def interval(self) -> tuple[float, float]:
+        """The 95 % confidence interval of the pass rate of a random sample, by Wilson (1927)."""
+        z = 1.959964
+        n, rate = self.counted, self.passed / self.counted
+        centre = rate + z * z / (2 * n)
+        half = z * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
+        return (centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)
 
 
 @dataclass
@@ -68,6 +77,18 @@ def tabulate(cases: dict[str, Result], root: Path) -> Tables:
     order = {Counts.OURS: 0, Counts.VENDOR: 1, Counts.VOID: 2}
     ranked = sorted(reasons.items(), key=lambda item: (order[item[1].counts], -len(item[1].cases), item[0]))
     return Tables(dict(rows), total, dict(ranked))
+
+
+def sample(tables: Tables, population: int) -> str:
+    """How large a sample of ``population`` cases the tables are of, and what it says of all of them."""
+    row = tables.total
+    ran = row.passed + row.failed + row.skipped
+    low, high = row.interval()
+    rate = f"{row.passed} / {row.counted} = {100 * row.passed / row.counted:.1f} %"
+    return (
+        f"{ran} of {population} cases; pass rate {rate}, "
+        f"95 % confidence interval (Wilson) {100 * low:.1f} % to {100 * high:.1f} %"
+    )
 
 
 _FILE_HEAD = ["file", "passed", "failed", "skipped", "vendor-tied", "void", "pass rate"]

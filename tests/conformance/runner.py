@@ -41,6 +41,7 @@ class Run:
     timeout_s: int = 0  # of a case, 0 for the suite's
     memory_gib: float = 0  # of host memory that a process may take, 0 for no limit
     report: Callable[[str], None] = print
+    population: int = 0  # cases of the files, of which a sample may be chosen; counted by collect
     _started: float = field(default_factory=time.monotonic)
 
     @property
@@ -65,6 +66,7 @@ class Run:
         """Case ids, and results of files that cannot be collected."""
         names = [str(path.relative_to(self.root)) for path in self.paths()]
         found, broken = self._collect(names)
+        self.population = len(found) + len(broken)
         cases = []
         for case in (case for some in by_file(found).values() for case in some[:: self.every]):
             reason = next((reason for pattern, reason in self.suite.not_run if re.search(pattern, case)), None)
@@ -154,6 +156,7 @@ class Run:
                 "returns": self.suite.returns,
                 "redirect": self.suite.redirect,
                 "replace": self.suite.replace,
+                "after_case": self.suite.after_case,
                 "scripts": [Path(name).name for name in names if self.suite.scripts and is_script(self.root / name)],
                 "benchmark_points": self.suite.benchmark_points,
                 "timeout_s": timeout_s,

@@ -29,6 +29,7 @@ class Suite:
     returns: tuple[tuple[str, str | int | bool | tuple[int, ...] | None], ...] = ()
     redirect: tuple[str, ...] = ()
     replace: tuple[tuple[str, str], ...] = ()
+    after_case: str = ""  # a function to call after every case
     python_path: tuple[str, ...] = ()  # folders of the source tree
     arguments: tuple[str, ...] = ()  # further arguments of pytest that do not concern the device
     scripts: bool = False  # files without test functions run as programs; one case a file
@@ -95,6 +96,7 @@ SUITES = {
                 ("liger_kernel.utils.get_total_gpu_memory", chips.load().dram_bytes >> 30),
                 ("test.utils.supports_bfloat16", True),
             ),
+            after_case="torch.mtia_sim.empty_cache",  # as its conftest does on the devices that it knows
             python_path=("src", "."),
             chunk=100,
         ),
@@ -112,12 +114,14 @@ SUITES = {
                 ("torch.cuda.get_device_capability", (8, 0)),  # the first with bfloat16, which is what they ask for
                 ("torch.cuda.device_count", 1),
                 ("torch.cuda.current_device", 0),
-                ("torch.cuda.empty_cache", None),
                 ("torch.cuda.synchronize", None),
                 ("triton.backends.nvidia.driver.CudaDriver.is_active", False),  # it asks torch.cuda.is_available too
             ),
             redirect=("cuda",),
-            replace=(("torch.cuda.get_device_properties", "torch.mtia_sim.get_device_properties"),),
+            replace=(
+                ("torch.cuda.get_device_properties", "torch.mtia_sim.get_device_properties"),
+                ("torch.cuda.empty_cache", "torch.mtia_sim.empty_cache"),
+            ),
             python_path=("src", "."),
             chunk=100,
         ),

@@ -18,6 +18,14 @@ CASES = [
     ("failed", "RuntimeError: odd", "error: RuntimeError", Counts.OURS),
     ("skipped", "uint cannot be negative", "the test excludes the combination on every device", Counts.VOID),
     ("skipped", "CTAs is unsupported for these cards", "vendor: clusters of SMs (num_ctas)", Counts.VENDOR),
+    ("skipped", "expected failure: odd", "the test excludes the combination on every device", Counts.VOID),
+    ("skipped", "expected failure: Requires 4 MTIA_SIM devices", "needs a second device", Counts.VENDOR),
+    (
+        "skipped",
+        "requires 17.2 GB of free CUDA memory",
+        "not run here: asks for 17.2 GB of free device memory",
+        Counts.VOID,
+    ),
     ("skipped", "a reason nobody has seen", "upstream skip: a reason nobody has seen", Counts.OURS),
 ]
 
@@ -33,6 +41,13 @@ def test_the_source_of_the_test_decides_too(tmp_path: Path) -> None:
     skipped = {"outcome": "skipped", "message": "no such thing", "file": "test_one.py"}
     assert classify({**skipped, "case": "test_one.py::test_gpu[1]"}, tmp_path)[1] is Counts.VENDOR
     assert classify({**skipped, "case": "test_one.py::test_any[1]"}, tmp_path)[1] is Counts.OURS
+
+
+def test_which_path_is_taken_is_not_which_numbers_it_gives(tmp_path: Path) -> None:
+    (tmp_path / "test_one.py").write_text("def test_path():\n    with _OpRecorder() as rec:\n        pass\n")
+    failed = {"outcome": "failed", "message": "AssertionError: no", "file": "test_one.py", "case": "f::test_path"}
+    assert classify({**failed, "statement": "assert rec.has_addmm_out_into(shape)"}, tmp_path)[1] is Counts.VENDOR
+    assert classify({**failed, "statement": "torch.testing.assert_close(got, want)"}, tmp_path)[1] is Counts.OURS
 
 
 def test_the_line_that_raised_decides_too(tmp_path: Path) -> None:

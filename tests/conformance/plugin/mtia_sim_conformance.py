@@ -3,7 +3,7 @@
 It is loaded with ``-p`` into a process that runs somebody else's tests, so it stands alone in its folder. What it is to
 do is in the JSON file that the environment variable MTIA_SIM_CONFORMANCE names: ``journal`` (file of JSON lines,
 written as cases start and end), ``cases`` (node ids to run, or null for all), ``device``, ``returns``, ``redirect``,
-``replace``, ``scripts``, ``benchmark_points``, ``timeout_s``.
+``replace``, ``after_case``, ``scripts``, ``benchmark_points``, ``timeout_s``.
 """
 
 import contextlib
@@ -117,6 +117,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     faulthandler.dump_traceback_later(SETTINGS["timeout_s"], exit=False)
     yield
     faulthandler.cancel_dump_traceback_later()
+    if SETTINGS["after_case"]:
+        pkgutil.resolve_name(SETTINGS["after_case"])()
     result = item.conformance  # type: ignore[attr-defined]
     result["seconds"] = round(time.perf_counter() - result["seconds"], 4)
     _write("end", case=item.nodeid, **result)
