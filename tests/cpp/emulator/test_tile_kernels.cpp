@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "emulator/machine.h"
 #include "emulator/tile_kernels/interface.h"
 #include "include/mtia/kernel.h"
