@@ -207,7 +207,7 @@ def test_it():
     assert torch.empty(1 << 26, dtype=torch.uint8, device="cuda").is_cuda
 
 def test_after_the_cache_was_emptied():
-    assert torch.mtia_sim.memory_reserved() < 1 << 26
+    assert torch.mtia_sim.memory_reserved(0) < 1 << 26
 """
     )
     suite = Suite(
@@ -222,4 +222,4 @@ def test_after_the_cache_was_emptied():
     run = Run(suite, tmp_path, report=lambda line: None)
     found: dict[str, Result] = {}
     run.run(run.collect()[0], found.update)
-    assert [result["outcome"] for result in found.values()] == ["passed"] * 2, found
+    assert not [result for result in found.values() if result["outcome"] != "passed"]
