@@ -78,7 +78,7 @@ def compile_kernel(source: Path, options: Sequence[str] = ()) -> Path:
     if not source.is_file():
         raise errors.InvalidArgument(f"there is no file {source}", "load_kernel", "give the path of a C++ source")
     program = compiler()
-    flags = [*FLAGS, f"-I{INCLUDE}", *options]
+    flags = [*FLAGS, "-isystem", str(INCLUDE), *options]
     key = hashlib.sha256()
     for part in (
         str(source),

@@ -167,7 +167,12 @@ extern "C" __attribute__((visibility("default"), weak)) const mtia_module* mtia_
 
 // The compiler calls it at every basic block of a kernel (-fsanitize-coverage=trace-pc), which is how a kernel that
 // loops for ever without calling the interface is noticed.
-extern "C" __attribute__((visibility("hidden"), weak, no_sanitize_coverage)) void __sanitizer_cov_trace_pc() {
+#if defined(__clang__)
+#define MTIA_DETAIL_UNCOUNTED no_sanitize("coverage")
+#else
+#define MTIA_DETAIL_UNCOUNTED no_sanitize_coverage
+#endif
+extern "C" __attribute__((visibility("hidden"), weak, MTIA_DETAIL_UNCOUNTED)) void __sanitizer_cov_trace_pc() {
   static thread_local uint32_t blocks = 0;
   if (++blocks % 1024 == 0) ::mtia::detail::api->poll(1024);
 }
