@@ -44,4 +44,8 @@ if(extension_sources)
   # The headers that nearly every file of torch_backend reads, parsed once.
   target_precompile_headers(_C PRIVATE <ATen/core/Tensor.h> <torch/library.h>)
   target_compile_options(_C PRIVATE -fpch-preprocess)
+  if(MTIA_SANITIZE MATCHES undefined)
+    # It would need the type information of classes that torch hides.
+    target_compile_options(_C PRIVATE -fno-sanitize=vptr)
+  endif()
 endif()

@@ -14,6 +14,7 @@
 #include "runtime/runtime.h"
 #include "torch_backend/device.h"
 #include "torch_backend/generator.h"
+#include "torch_backend/status_server.h"
 #include "torch_backend/stream.h"
 
 namespace py = pybind11;
@@ -88,8 +89,17 @@ void bind_initialisation(py::module_& module) {
     torch::utils::register_fork_handler_for_device_init(torch_backend::device_type);
   });
   module.def("is_in_bad_fork", &runtime::is_in_bad_fork);
-  module.def("shutdown", &runtime::shutdown, py::call_guard<py::gil_scoped_release>(),
-             "Stops the devices; returns the message of an error that nobody waited for.");
+  module.def(
+      "shutdown",
+      [] {
+        torch_backend::stop_serving_status();
+        return runtime::shutdown();
+      },
+      py::call_guard<py::gil_scoped_release>(),
+      "Stops the devices; returns the message of an error that nobody waited for.");
+  module.def("serve_status", &torch_backend::serve_status, py::arg("path"),
+             "Answers connections to a socket with status(); returns whether the socket could be made.");
+  module.def("status", &torch_backend::status_json, "The state of the devices as JSON, without waiting for them.");
   module.def(
       "worker_threads", [] { return emulator::WorkerPool::default_threads(); },
       "Host threads that compute the PE grid.");

@@ -13,6 +13,7 @@ void bind_memory(pybind11::module_& module);
 void bind_program(pybind11::module_& module);
 void bind_launcher(pybind11::module_& module);
 void bind_tile_kernels(pybind11::module_& module);
+void bind_trace(pybind11::module_& module);
 
 // Sets Python's error indicator to the exception of mtia_core.errors.
 void set_python_error(const Error& error);

@@ -12,5 +12,6 @@ PYBIND11_MODULE(_C, module) {
   mtia::bindings::bind_program(module);
   mtia::bindings::bind_launcher(module);
   mtia::bindings::bind_tile_kernels(module);
+  mtia::bindings::bind_trace(module);
   mtia::bindings::bind_operators(module);
 }

@@ -16,6 +16,7 @@
 #include "emulator/pe/processing_element.h"
 #include "emulator/profile.h"
 #include "emulator/tile_kernels/grid_run.h"
+#include "emulator/trace.h"
 #include "program/disassemble.h"
 #include "program/serialise.h"
 #include "program/verify.h"
@@ -127,9 +128,11 @@ struct Emulator::State {
   std::mutex launching;
   std::vector<Window> merged;
   RoleGrid roles;
+  LaunchTrace* trace = nullptr;  // of the launch that runs
 
   void begin_pe(PeState& pe, const Launch& launch, const SlotLayout& layout) {
     pe.board.reset(&layout, costs.issue_cost(), costs.scalar_cost());
+    pe.board.set_trace(trace == nullptr ? nullptr : trace->of(pe.pe));
     pe.issuing = &pe.board;
     pe.fixed_windows = !launch.extents.empty();
     pe.last_window = 0;
@@ -168,6 +171,7 @@ struct Emulator::State {
                 static_cast<uint32_t>(number / frame.grid[0] % frame.grid[1]),
                 static_cast<uint32_t>(number / frame.grid[0] / frame.grid[1])};
     pe.board.begin_program(costs.program_cost());
+    if (PeTrace* pe_trace = pe.board.trace()) pe_trace->begin_program(number);
     const LoadedProgram& program = *frame.program;
     // Arguments are parameters, which a program may overwrite like any register.
     const Op* op = program.ops.data();
@@ -329,6 +333,7 @@ struct Emulator::State {
       pe.host_buffer_owner = &state.arenas[thread];
       pe.launch_number = job.number;
       pe.board.begin_program(0);
+      if (PeTrace* pe_trace = pe.board.trace()) pe_trace->begin_program(item);
       ProcessingElement element(pe, static_cast<uint32_t>(item), job.pes);
       job.launch->kernel->entry(element, job.launch->arguments.data());
     } catch (const Error& error) {
@@ -420,9 +425,10 @@ DeviceMemory& Emulator::memory() { return state_->memory; }
 
 void Emulator::set_print_sink(void (*sink)(std::string_view, void*), void* context) { state_->print = {sink, context}; }
 
-LaunchAccount Emulator::run(const Launch& launch) {
+LaunchAccount Emulator::run(const Launch& launch, LaunchTrace* trace) {
   State& state = *state_;
   std::lock_guard lock(state.launching);
+  state.trace = trace;
   Fault fault;
   static std::atomic<uint64_t> launches{0};
   State::Job job{&state, &launch, launch.program.get(), &fault, 0, state.chip.pe_count(), ++launches};

@@ -23,6 +23,7 @@ namespace mtia::emulator {
 
 class WorkerPool;
 class ProcessingElement;
+class LaunchTrace;
 
 // A verified tile program decoded for fast execution on one chip. Immutable: launches of any thread and device of that
 // chip share it.
@@ -102,8 +103,9 @@ class Emulator {
 
   // Runs every program of the grid; blocks until all have run. One launch at a time. Returns what it cost on the chip:
   // the same for any number of host threads. Throws an mtia::Error with the kernel, program id, PE, instruction and
-  // source line of the first faulting program (lowest program id); the device stays usable.
-  LaunchAccount run(const Launch& launch);
+  // source line of the first faulting program (lowest program id); the device stays usable. `trace` records what the
+  // PEs that it names do (emulator/trace.h).
+  LaunchAccount run(const Launch& launch, LaunchTrace* trace = nullptr);
 
   // Accounts of a copy or fill by the host link or the DMA engines, so that the cache of the SRAM knows what they
   // touched. `write`: the device's memory is written. Returns the account of DRAM and SRAM traffic and the seconds at

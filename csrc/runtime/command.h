@@ -3,12 +3,14 @@
 #pragma once
 
 #include <array>
+#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 
 #include "emulator/emulator.h"
 #include "runtime/event.h"
+#include "runtime/timeline.h"
 
 namespace mtia::runtime {
 
@@ -28,17 +30,26 @@ enum class CommandKind : uint8_t {
   flush_cache,       // the SRAM's cache is emptied, then the stream rests
 };
 
+// What the host waited for before it submitted a command: the end of streams, and chip times of events.
+struct HostWaits {
+  std::bitset<stream_count> streams;
+  double seconds = 0;
+};
+
 struct Command {
   static constexpr size_t inline_capacity = 64;
 
   CommandKind kind = CommandKind::empty;
   uint8_t fill_value = 0;
-  bool is_inline = false;  // the source of copy_to_device is inline_bytes
+  bool is_inline = false;     // the source of copy_to_device is inline_bytes
+  bool follows_wait = false;  // host_waits is set
+  bool is_observed = false;   // somebody observed the device when this was submitted
   int32_t stream = 0;
   uint64_t device_address = 0;
   uint64_t source_address = 0;
   uint64_t bytes = 0;
   double rest_seconds = 0;
+  HostWaits host_waits;
   void* host = nullptr;
   std::array<std::byte, inline_capacity> inline_bytes{};
   std::shared_ptr<std::byte[]> staged;

@@ -15,6 +15,16 @@ struct Counters {
   uint64_t bytes_from_device = 0;
   double host_link_seconds = 0.0;  // busy time of the host link, both directions added
   double elapsed_seconds = 0.0;    // chip time from the reset to the end of the last command of any stream
+
+  Counters& operator+=(const Counters& other) {
+    total += other.total;
+    copies += other.copies;
+    bytes_to_device += other.bytes_to_device;
+    bytes_from_device += other.bytes_from_device;
+    host_link_seconds += other.host_link_seconds;
+    elapsed_seconds += other.elapsed_seconds;
+    return *this;
+  }
 };
 
 }  // namespace mtia::runtime

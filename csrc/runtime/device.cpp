@@ -1,7 +1,11 @@
 // Submission of commands (any host thread) and their waits; dispatch.cpp executes them.
 #include "runtime/device.h"
 
+#include <pthread.h>
+
+#include <algorithm>
 #include <cstring>
+#include <ctime>
 #include <utility>
 
 #include "base/error.h"
@@ -45,12 +49,33 @@ Ticket Device::submit(CommandKind kind, StreamId stream, Fill&& fill) {
     throw InvalidArgument(concat("mtia_sim:", index_, " belongs to the parent of this forked process"), "",
                           "start workers with the 'spawn' method, or use the device in the child only");
   }
-  return queue_.push([&](Command& command, Ticket ticket) {
+  const bool observed = !observers_.empty();
+  const int64_t began = observed ? host_clock() : 0;
+  const Ticket submitted = queue_.push([&](Command& command, Ticket ticket) {
     command.kind = kind;
     command.stream = checked;
+    command.is_observed = observed;
+    command.follows_wait = host_waited_.load(std::memory_order_acquire);
+    if (command.follows_wait) {
+      const std::lock_guard lock(host_waits_mutex_);
+      command.host_waits = std::exchange(host_waits_, HostWaits{});
+      host_waited_.store(false, std::memory_order_release);
+    }
     fill(command, ticket);
     last_tickets_[static_cast<size_t>(checked)].store(ticket, std::memory_order_release);
   });
+  if (observed) {
+    const Submission submission{index_, submitted, kind, began, host_clock()};
+    for (const ObserverPointer& observer : observers_.all()) observer->submitted(submission);
+  }
+  return submitted;
+}
+
+template <typename Note>
+void Device::note_host_wait(Note&& note) {
+  const std::lock_guard lock(host_waits_mutex_);
+  note(host_waits_);
+  host_waited_.store(true, std::memory_order_release);
 }
 
 Ticket Device::last_ticket(StreamId stream) const {
@@ -181,24 +206,28 @@ void copy_between_devices(Device& destination_device, StreamId destination_strea
 
 void Device::copy_from_device(StreamId stream, void* destination, uint64_t source, size_t bytes) {
   queue_.wait(copy_from_device_async(stream, destination, source, bytes));
+  note_host_wait([&](HostWaits& waits) { waits.streams.set(static_cast<size_t>(checked_stream(stream))); });
   error_.rethrow();
 }
 
 void Device::synchronize() {
   if (is_in_bad_fork()) return;
   queue_.wait(queue_.submitted());
+  note_host_wait([](HostWaits& waits) { waits.streams.set(); });
   error_.rethrow();
 }
 
 void Device::synchronize_stream(StreamId stream) {
   if (is_in_bad_fork()) return;
   queue_.wait(last_ticket(stream));
+  note_host_wait([&](HostWaits& waits) { waits.streams.set(static_cast<size_t>(checked_stream(stream))); });
   error_.rethrow();
 }
 
 void Device::synchronize_event(const EventRecord& event) {
   if (is_in_bad_fork()) return;
   queue_.wait(event.ticket);
+  note_host_wait([&](HostWaits& waits) { waits.seconds = std::max(waits.seconds, event.chip_seconds); });
   error_.rethrow();
 }
 
@@ -208,10 +237,31 @@ Counters Device::counters() {
   return counters_;
 }
 
+Counters Device::lifetime_counters() {
+  const std::lock_guard lock(counters_mutex_);
+  Counters sum = before_reset_;
+  sum += counters_;
+  return sum;
+}
+
+double Device::dispatcher_seconds() {
+  if (!dispatcher_.joinable()) return 0.0;
+  clockid_t clock{};
+  timespec time{};
+  if (pthread_getcpuclockid(dispatcher_.native_handle(), &clock) != 0 || clock_gettime(clock, &time) != 0) return 0.0;
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+}
+
+double Device::chip_seconds() {
+  const std::lock_guard lock(counters_mutex_);
+  return counters_origin_ + counters_.elapsed_seconds;
+}
+
 void Device::reset_counters() {
   synchronize();
   const std::lock_guard lock(counters_mutex_);
   counters_origin_ += counters_.elapsed_seconds;
+  before_reset_ += counters_;
   counters_ = Counters{};
 }
 

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "emulator/emulator.h"
+#include "runtime/command_observer.h"
 #include "runtime/counters.h"
 #include "runtime/deferred_error.h"
 #include "runtime/event.h"
@@ -60,6 +61,17 @@ class Device {
   Counters counters();
   void reset_counters();
 
+  // As the last executed command left them, without waiting: what the device did since it was made, the chip time that
+  // it had reached, and the host's time that its dispatcher took for it, both in seconds.
+  Counters lifetime_counters();
+  double chip_seconds();
+  double dispatcher_seconds();
+  Ticket completed() const { return queue_.completed(); }
+
+  // ---- what observers are told begins with commands that are submitted after add_observer
+  void add_observer(ObserverPointer observer) { observers_.add(std::move(observer)); }
+  void remove_observer(const CommandObserver& observer) { observers_.remove(observer); }
+
   // ---- they neither block nor throw
   bool is_complete(Ticket ticket) const { return queue_.is_complete(ticket); }
   bool is_stream_idle(StreamId stream) const { return is_complete(last_ticket(stream)); }
@@ -79,8 +91,13 @@ class Device {
   template <typename Fill>
   Ticket submit(CommandKind kind, StreamId stream, Fill&& fill);
 
+  // Chip time passes for the host too: what it submits after it waited starts no earlier than what it waited for ended.
+  template <typename Note>
+  void note_host_wait(Note&& note);
+
   void dispatch();
   void execute(Command& command);
+  void execute_observed(Command& command, const std::vector<ObserverPointer>& observers);
   void execute_transfer(Command& command);
   // Time and energy of a transfer over a link off the chip, and of the memory behind it.
   void charge_link(Command& command, Engine engine, double bytes_per_second, bool writes_device);
@@ -92,10 +109,20 @@ class Device {
   WorkQueue queue_;
   std::array<std::atomic<Ticket>, stream_count> last_tickets_{};
   DeferredError error_;
+  ObserverList observers_;
 
-  Timeline timeline_;  // dispatcher only
+  std::atomic<bool> host_waited_{false};
+  std::mutex host_waits_mutex_;
+  HostWaits host_waits_;  // since the last submission
+
+  // Dispatcher only.
+  Timeline timeline_;
+  emulator::LaunchTrace* trace_ = nullptr;  // of the launch that runs
+  Execution execution_;                     // what the last command took
+
   std::mutex counters_mutex_;
   Counters counters_;
+  Counters before_reset_;
   double counters_origin_ = 0.0;  // chip time of the last reset
 
   std::thread dispatcher_;  // last: it uses all of the above

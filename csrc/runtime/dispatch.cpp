@@ -49,8 +49,21 @@ void copy_bytes(void* destination, const void* source, uint64_t bytes) {
 
 void Device::dispatch() {
   while (Command* command = queue_.front()) {
+    if (command->follows_wait) {
+      double seconds = command->host_waits.seconds;
+      for (int stream = 0; stream < stream_count; ++stream) {
+        if (command->host_waits.streams.test(static_cast<size_t>(stream))) {
+          seconds = std::max(seconds, timeline_.stream_time(stream));
+        }
+      }
+      timeline_.host_waited(seconds);
+    }
     try {
-      execute(*command);
+      if (command->is_observed) [[unlikely]] {
+        execute_observed(*command, observers_.all());
+      } else {
+        execute(*command);
+      }
     } catch (...) {
       error_.store(std::current_exception());
     }
@@ -63,10 +76,38 @@ void Device::dispatch() {
   }
 }
 
+void Device::execute_observed(Command& command, const std::vector<ObserverPointer>& observers) {
+  std::unique_ptr<emulator::LaunchTrace> trace;
+  if (command.kind == CommandKind::launch) {
+    for (const ObserverPointer& observer : observers) {
+      if (trace == nullptr) trace = observer->trace_of(index_, command);
+    }
+  }
+  execution_ = Execution{};
+  execution_.start = execution_.end = timeline_.stream_time(command.stream);
+  trace_ = trace.get();
+  std::exception_ptr failure;
+  try {
+    execute(command);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  trace_ = nullptr;
+  execution_.device = index_;
+  execution_.ticket = queue_.completed() + 1;
+  execution_.stream = command.stream;
+  execution_.command = &command;
+  execution_.name = name_of(command);
+  execution_.trace = trace.get();
+  execution_.failed = failure != nullptr;
+  for (const ObserverPointer& observer : observers) observer->executed(execution_);
+  if (failure) std::rethrow_exception(failure);
+}
+
 void Device::execute(Command& command) {
   switch (command.kind) {
     case CommandKind::launch: {
-      const emulator::LaunchAccount account = emulator_.run(command.launch);
+      const emulator::LaunchAccount account = emulator_.run(command.launch, trace_);
       charge_memory(command.stream, account);
       return;
     }
@@ -122,7 +163,10 @@ void Device::execute_transfer(Command& command) {
 }
 
 void Device::charge_memory(int stream, const emulator::LaunchAccount& account) {
-  timeline_.occupy(stream, Engine::grid, account.seconds);
+  execution_.end = timeline_.occupy(stream, Engine::grid, account.seconds);
+  execution_.start = execution_.end - account.seconds;
+  execution_.engine = Engine::grid;
+  execution_.account = account;
   const std::lock_guard lock(counters_mutex_);
   counters_.total += account;
   counters_.elapsed_seconds = timeline_.latest() - counters_origin_;
@@ -132,7 +176,11 @@ void Device::charge_link(Command& command, Engine engine, double bytes_per_secon
   emulator::LaunchAccount account = emulator_.account_transfer(command.device_address, command.bytes, writes_device);
   const double link_seconds =
       chip().host_link_latency_ns * 1e-9 + static_cast<double>(command.bytes) / bytes_per_second;
-  timeline_.occupy(command.stream, engine, std::max(link_seconds, account.seconds));
+  const double seconds = std::max(link_seconds, account.seconds);
+  execution_.end = timeline_.occupy(command.stream, engine, seconds);
+  execution_.start = execution_.end - seconds;
+  execution_.engine = engine;
+  execution_.account = account;
   // The link works beside the grid, so its time is not added to the grid's, and static power is in the launches'
   // accounts.
   account.dynamic_joules += static_cast<double>(command.bytes) * chip().host_link_picojoules_per_byte * 1e-12;

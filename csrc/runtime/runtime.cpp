@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <vector>
 
 #include "base/error.h"
 #include "chip/chip_spec.h"
@@ -29,6 +30,7 @@ struct Table {
   std::atomic<int> count{0};
   std::array<std::unique_ptr<Device>, maximum_devices> owned;
   std::array<std::atomic<Device*>, maximum_devices> made{};
+  std::vector<ObserverPointer> observers;  // of all devices
   std::atomic<bool> shut_down{false};
 };
 
@@ -71,6 +73,7 @@ Device& make_device(int index) {
     static const int handler = pthread_atfork(nullptr, nullptr, after_fork_in_child);
     if (handler != 0) throw InternalError(concat("pthread_atfork failed: ", std::strerror(handler)));
     devices.owned[slot] = std::make_unique<Device>(index, *devices.chip, emulator::WorkerPool::shared());
+    for (const ObserverPointer& observer : devices.observers) devices.owned[slot]->add_observer(observer);
     devices.made[slot].store(devices.owned[slot].get());
   }
   return *devices.owned[slot];
@@ -120,6 +123,29 @@ Device& device(int index) {
 Device* device_if_made(int index) noexcept {
   if (index < 0 || index >= maximum_devices) return nullptr;
   return table().made[static_cast<size_t>(index)].load(std::memory_order_acquire);
+}
+
+void add_observer(ObserverPointer observer) {
+  Table& all = table();
+  const std::lock_guard lock(all.mutex);
+  for (const std::unique_ptr<Device>& device : all.owned) {
+    if (device) device->add_observer(observer);
+  }
+  all.observers.push_back(std::move(observer));
+}
+
+void remove_observer(const CommandObserver& observer) {
+  Table& all = table();
+  {
+    const std::lock_guard lock(all.mutex);
+    std::erase_if(all.observers, [&](const ObserverPointer& entry) { return entry.get() == &observer; });
+  }
+  for (int index = 0; index < maximum_devices; ++index) {
+    Device* made = device_if_made(index);
+    if (made == nullptr) continue;
+    if (!is_in_bad_fork()) made->wait(made->submitted());
+    made->remove_observer(observer);
+  }
 }
 
 bool is_in_bad_fork() noexcept { return bad_fork.load(std::memory_order_relaxed); }

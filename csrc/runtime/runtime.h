@@ -31,6 +31,12 @@ Device& device(int index);
 // The device if it was made already, else nullptr. Never throws.
 Device* device_if_made(int index) noexcept;
 
+// Observes every device, those that are made later too. What was submitted before is not reported.
+void add_observer(ObserverPointer observer);
+// Waits for what was submitted (release the GIL before), so that all of it was reported. Never throws a deferred
+// failure.
+void remove_observer(const CommandObserver& observer);
+
 // Asynchronous: failures are thrown by the next synchronising call on the device.
 inline Ticket launch(int device_index, StreamId stream, emulator::Launch&& launch) {
   return device(device_index).launch(stream, std::move(launch));

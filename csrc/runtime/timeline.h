@@ -21,12 +21,15 @@ class Timeline {
   double occupy(int stream, Engine engine, double seconds) {
     double& stream_ready = streams_[static_cast<size_t>(stream)];
     double& engine_free = engines_[static_cast<size_t>(engine)];
-    stream_ready = engine_free = std::max(stream_ready, engine_free) + seconds;
+    stream_ready = engine_free = std::max({stream_ready, engine_free, host_}) + seconds;
     latest_ = std::max(latest_, stream_ready);
     return stream_ready;
   }
 
-  double stream_time(int stream) const { return streams_[static_cast<size_t>(stream)]; }
+  double stream_time(int stream) const { return std::max(streams_[static_cast<size_t>(stream)], host_); }
+
+  // The host waited until `seconds`: what it submits from now on starts no earlier, on any stream.
+  void host_waited(double seconds) { host_ = std::max(host_, seconds); }
 
   // The stream does nothing before `seconds`, the time of an event.
   void wait(int stream, double seconds) {
@@ -37,7 +40,7 @@ class Timeline {
   // Chip time passes on the stream in which nothing works.
   void rest(int stream, double seconds) {
     double& stream_ready = streams_[static_cast<size_t>(stream)];
-    stream_ready += seconds;
+    stream_ready = std::max(stream_ready, host_) + seconds;
     latest_ = std::max(latest_, stream_ready);
   }
 
@@ -46,6 +49,7 @@ class Timeline {
  private:
   std::array<double, stream_count> streams_{};
   std::array<double, 3> engines_{};
+  double host_ = 0.0;
   double latest_ = 0.0;
 };
 

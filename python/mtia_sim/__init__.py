@@ -74,6 +74,7 @@ if is_built():
         set_stream,
         stream,
     )
+    from mtia_sim.tracing import trace
 
     def __getattr__(name: str) -> object:
         """Computed attributes: `_initialized`, as torch.cuda has it (activation checkpointing saves the generators only
@@ -150,6 +151,7 @@ if is_built():
         "snapshot",
         "stream",
         "synchronize",
+        "trace",
     ]
 
     register(torch, __name__)

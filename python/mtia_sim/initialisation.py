@@ -6,7 +6,7 @@ import threading
 
 from mtia_core import chips
 from mtia_core.errors import InvalidArgument
-from mtia_sim import _C
+from mtia_sim import _C, status
 
 _lock = threading.RLock()
 _initialised = False
@@ -50,6 +50,7 @@ def _lazy_init() -> None:
         _initialising = True
         try:
             _configure()
+            status.serve()
             for name in _PARTS:
                 if importlib.util.find_spec(name) is not None:
                     importlib.import_module(name).initialise(_C)

@@ -88,6 +88,7 @@ uint32_t make_ring(Role& role, const char* name, uint8_t dtype, int64_t rows, in
     if (i == 0) ring.first_page = page;
   }
   role.pe->rings.push_back(ring);
+  if (PeTrace* trace = role.board.trace()) trace->add_buffer(ring.title());
   return ring.number;
 }
 
@@ -107,6 +108,7 @@ void ring_push(Role& role, uint32_t number, uint32_t pages, const mtia_tile* til
   for (uint32_t i = 0; i < pages; ++i) {
     PageTime& time = role.pe->state->pages[tiles[i].page];
     time.ready = std::max(time.ready, now);
+    if (PeTrace* trace = role.board.trace()) trace->record_occupancy(time.ready, number, 1);
     role.pe->memory.renew(tiles[i].page);
   }
   advance(ring.pushed, ring.pushed_ahead, position_of(ring, tiles[0], ring.pushed), pages);
@@ -130,6 +132,7 @@ void ring_pop(Role& role, uint32_t number, uint32_t pages, const mtia_tile* tile
   for (uint32_t i = 0; i < pages; ++i) {
     PageTime& time = role.pe->state->pages[tiles[i].page];
     time.release = std::max(time.release, now);
+    if (PeTrace* trace = role.board.trace()) trace->record_occupancy(time.release, number, -1);
     role.pe->memory.renew(tiles[i].page);
   }
   advance(ring.popped, ring.popped_ahead, position_of(ring, tiles[0], ring.popped), pages);

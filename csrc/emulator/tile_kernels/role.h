@@ -12,6 +12,7 @@
 #include "emulator/pe/pe_state.h"
 #include "emulator/tile_kernels/circular_buffer.h"
 #include "emulator/tile_kernels/local_memory.h"
+#include "emulator/trace.h"
 #include "include/mtia/abi.h"
 
 namespace mtia::emulator {
@@ -93,6 +94,8 @@ class Call {
     role.line = line;
     role.operation = operation;
     resume();
+    if (PeTrace* trace = role.board.trace()) [[unlikely]]
+      trace->begin_call(operation, line.file, line.line);
     if (role.blocks_left < blocks) loops_for_ever();
     role.blocks_left -= blocks;
   }

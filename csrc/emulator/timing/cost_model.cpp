@@ -104,6 +104,7 @@ SubCycles CostModel::local_time(uint64_t bytes) const {
 
 void CostModel::elementwise(Tick& tick, Opcode opcode, DType dtype, uint64_t elements, uint64_t local_bytes) const {
   const auto count = static_cast<double>(elements);
+  tick.opcode = opcode;
   tick.unit = info_of(opcode).unit;
   double picojoules = 0;
   SubCycles duration = 0;
@@ -171,6 +172,7 @@ void CostModel::dot(Tick& tick, DType operands, uint64_t batch, uint64_t m, uint
   const uint64_t worked =
       batch * round_up(m, chip_.dot_tile_rows) * round_up(n, chip_.dot_tile_rows) * round_up(k, depth);
   const auto macs = static_cast<double>(batch * m * n * k);
+  tick.opcode = Opcode::dot;
   tick.unit = Unit::dot;
   tick.duration = std::max(at_rate(static_cast<double>(worked) * passes, rate), local_time(local_bytes));
   tick.latency = sub_cycles(chip_.dot_fill_cycles);
@@ -182,6 +184,7 @@ void CostModel::dot(Tick& tick, DType operands, uint64_t batch, uint64_t m, uint
 
 void CostModel::reduction(Tick& tick, DType dtype, uint64_t elements, uint64_t local_bytes) const {
   const double slowdown = size_of(dtype) == 8 ? 2.0 : 1.0;
+  tick.opcode = Opcode::reduce;
   tick.unit = Unit::reduce;
   tick.duration = std::max(at_rate(static_cast<double>(elements) * slowdown, chip_.reduction_elements_per_cycle),
                            local_time(local_bytes));
@@ -192,6 +195,7 @@ void CostModel::reduction(Tick& tick, DType dtype, uint64_t elements, uint64_t l
 }
 
 void CostModel::layout(Tick& tick, uint64_t bytes_moved) const {
+  tick.opcode = Opcode::permute;
   tick.unit = Unit::layout;
   tick.duration =
       std::max(at_rate(static_cast<double>(bytes_moved), chip_.layout_bytes_per_cycle), local_time(2 * bytes_moved));
@@ -200,6 +204,7 @@ void CostModel::layout(Tick& tick, uint64_t bytes_moved) const {
 }
 
 void CostModel::fabric(Tick& tick, uint64_t local_bytes, bool outgoing) const {
+  tick.opcode = outgoing ? Opcode::dma_store : Opcode::dma_load;
   tick.unit = Unit::fabric;
   tick.queue = outgoing ? 1 : 0;
   tick.femtojoules = femtojoules(chip_.instruction_picojoules, 1);

@@ -11,9 +11,12 @@
 #include <cstdint>
 #include <vector>
 
+#include "isa/opcode.h"
 #include "isa/unit.h"
 
 namespace mtia::emulator {
+
+class PeTrace;
 
 using SubCycles = uint64_t;
 inline constexpr SubCycles cycle = 256;
@@ -23,6 +26,7 @@ struct Tick {
   static constexpr size_t max_reads = 6;
   static constexpr size_t max_writes = 4;
   static constexpr size_t max_late = 6;
+  static constexpr uint32_t no_instruction = UINT32_MAX;
 
   Unit unit = Unit::scalar;
   uint8_t queue = 0;  // in which the unit takes it in order: 0, but 1 for what the fabric interface sends out
@@ -39,8 +43,14 @@ struct Tick {
   uint64_t femtojoules = 0;  // of the operation; bytes beyond local memory are charged by the traffic counters
   uint64_t flops = 0;
   uint64_t dot_flops = 0;
-  uint64_t local_bytes = 0;  // read and written in local memory
+  uint64_t local_bytes = 0;               // read and written in local memory
+  uint32_t instruction = no_instruction;  // index in the tile program; for traces
+  Opcode opcode{};
 };
+
+// Records an instruction in the trace of its PE (emulator/trace.h).
+void trace_instruction(PeTrace& trace, const Tick& tick, SubCycles start, SubCycles end, SubCycles ready);
+void trace_scalar(PeTrace& trace, SubCycles start, SubCycles end, uint64_t count);
 
 struct PeCounters {
   uint64_t instructions = 0;
@@ -64,6 +74,10 @@ struct SlotLayout {
 
 class Scoreboard {
  public:
+  // Who records what this PE does; nullptr: nobody.
+  void set_trace(PeTrace* trace) { trace_ = trace; }
+  PeTrace* trace() const { return trace_; }
+
   // Starts a launch: everything free at time 0.
   void reset(const SlotLayout* layout, SubCycles issue_cost, SubCycles scalar_cost);
 
@@ -100,6 +114,8 @@ class Scoreboard {
       touch(tick.write_slots[i], done);
     }
     if (tick.late_result != UINT32_MAX) scalar_ready_[tick.late_result] = done;
+    if (trace_ != nullptr) [[unlikely]]
+      trace_instruction(*trace_, tick, start, end, done);
     finish_ = std::max(finish_, done);
     issue_ += issue_cost_;
     ++counters_.instructions;
@@ -113,6 +129,8 @@ class Scoreboard {
   // the unit is free again, which is `latency` before the result is ready.
   SubCycles issue_after(SubCycles earliest, const Tick& tick, SubCycles duration, SubCycles latency) {
     const SubCycles end = std::max({issue_, free_[queue_of(tick)], earliest}) + duration;
+    if (trace_ != nullptr) [[unlikely]]
+      trace_instruction(*trace_, tick, end - duration, end, end + latency);
     free_[queue_of(tick)] = end;
     counters_.busy[static_cast<size_t>(tick.unit)] += duration;
     finish_ = std::max(finish_, end + latency);
@@ -131,6 +149,8 @@ class Scoreboard {
 
   // An instruction of the scalar core none of whose operands is late.
   void issue_scalar(uint64_t count = 1) {
+    if (trace_ != nullptr) [[unlikely]]
+      trace_scalar(*trace_, issue_, issue_ + scalar_cost_ * count, count);
     issue_ += scalar_cost_ * count;
     scalar_busy_ += scalar_cost_ * count;
     counters_.instructions += count;
@@ -174,6 +194,7 @@ class Scoreboard {
   }
 
   const SlotLayout* layout_ = nullptr;
+  PeTrace* trace_ = nullptr;
   SubCycles issue_ = 0;
   SubCycles issue_cost_ = 0;
   SubCycles scalar_cost_ = 0;

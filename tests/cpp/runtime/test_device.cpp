@@ -4,9 +4,13 @@
 #include <array>
 #include <chrono>
 #include <cstring>
+#include <memory>
+#include <mutex>
 #include <numeric>
 #include <random>
+#include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -125,6 +129,76 @@ TEST(events_carry_chip_time_across_streams) {
   CHECK_NEAR(seconds, 1e-6 + static_cast<double>(count) / 1e10, 1e-9);
   CHECK_EQ(unrelated->chip_seconds, 0.0);
   CHECK_EQ(after->chip_seconds, end->chip_seconds);
+}
+
+TEST(what_the_host_submits_after_it_waited_starts_later) {
+  Fixture fixture;
+  Device& device = fixture.device;
+  const size_t count = 1 << 20;
+  std::vector<uint8_t> bytes(count);
+  const uint64_t address = device.memory().allocate(count);
+  device.fill(1, address, 3, count);
+  device.copy_from_device_async(1, bytes.data(), address, count);
+  const EventRecordPointer end = device.record_event(1);
+  const EventRecordPointer beside = device.record_event(2);
+  device.synchronize_stream(1);
+  const EventRecordPointer after = device.record_event(2);
+  device.fill(3, address, 4, count);
+  const EventRecordPointer fill_end = device.record_event(3);
+  device.synchronize_event(*fill_end);
+  const EventRecordPointer last = device.record_event(4);
+  device.synchronize();
+  CHECK_EQ(beside->chip_seconds, 0.0);
+  CHECK(end->chip_seconds > 0.0);
+  CHECK_EQ(after->chip_seconds, end->chip_seconds);
+  CHECK(fill_end->chip_seconds > end->chip_seconds);
+  CHECK_EQ(last->chip_seconds, fill_end->chip_seconds);
+}
+
+struct Observer final : mtia::runtime::CommandObserver {
+  void submitted(const mtia::runtime::Submission& submission) override {
+    const std::lock_guard lock(mutex);
+    tickets.push_back(submission.ticket);
+  }
+  void executed(const mtia::runtime::Execution& execution) override {
+    const std::lock_guard lock(mutex);
+    names.emplace_back(execution.name);
+    times.push_back({execution.start, execution.end});
+    failures.push_back(execution.failed);
+  }
+  std::mutex mutex;
+  std::vector<Ticket> tickets;
+  std::vector<std::string> names;
+  std::vector<std::pair<double, double>> times;
+  std::vector<bool> failures;
+};
+
+TEST(observers_are_told_of_what_is_submitted_while_they_observe) {
+  Fixture fixture;
+  Device& device = fixture.device;
+  std::vector<uint8_t> bytes(4096);
+  const uint64_t address = device.memory().allocate(4096);
+  const auto observer = std::make_shared<Observer>();
+  device.fill(0, address, 1, 4096);
+  device.add_observer(observer);
+  device.copy_from_device(0, bytes.data(), address, 4096);
+  device.fill(0, address, 2, 4096);
+  device.fill(0, address + 8192, 1, 1);  // fails
+  device.wait(device.submitted());
+  device.remove_observer(*observer);
+  device.fill(0, address, 3, 4096);
+  CHECK_THROWS(device.synchronize(), OutOfBounds);
+  const std::vector<std::string> expected{"copy_from_device", "fill", "fill"};
+  CHECK(observer->names == expected);
+  CHECK_EQ(observer->tickets.size(), size_t{3});
+  CHECK(observer->times[0].first < observer->times[0].second);
+  CHECK_EQ(observer->times[0].second, observer->times[1].first);
+  CHECK_EQ(observer->times[1].second, observer->times[2].first);
+  CHECK(!observer->failures[1] && observer->failures[2]);
+  CHECK_EQ(device.lifetime_counters().copies, uint64_t{1});
+  device.reset_counters();
+  CHECK_EQ(device.counters().copies, uint64_t{0});
+  CHECK_EQ(device.lifetime_counters().copies, uint64_t{1});
 }
 
 TEST(directions_of_the_host_link_overlap_and_counters_add) {

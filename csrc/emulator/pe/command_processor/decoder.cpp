@@ -49,6 +49,7 @@ Tick& Decoder::make_tick(uint32_t index) {
   const Instruction& instruction = program.instructions[index];
   Tick& tick = loaded.ticks.emplace_back();
   tick.unit = info_of(instruction.opcode).unit;
+  tick.instruction = index;
   std::vector<uint32_t> waits;
   for (const uint32_t id : instruction.operands) {
     if (id == absent) continue;

@@ -1,0 +1,25 @@
+"""``python -m mtia_sim COMMAND``: the tools of mtia_sim outside of a script."""
+
+import argparse
+import sys
+
+from mtia_sim import smi
+
+# Subcommand: (module with add_arguments and run, what it does).
+_COMMANDS = {
+    "smi": (smi, "devices, memory, utilisation and power of every process, like nvidia-smi"),
+}
+
+
+def main(words: list[str] | None = None) -> int:
+    """Runs a subcommand; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m mtia_sim", description=__doc__)
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    for name, (module, summary) in _COMMANDS.items():
+        module.add_arguments(subparsers.add_parser(name, help=summary, description=summary))
+    arguments = parser.parse_args(words)
+    return _COMMANDS[arguments.command][0].run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
