@@ -4,9 +4,11 @@ import argparse
 import sys
 
 from mtia_sim import smi
+from mtia_sim.tracing import picture
 
 # Subcommand: (module with add_arguments and run, what it does).
 _COMMANDS = {
+    "picture": (picture, "draws a trace"),
     "smi": (smi, "devices, memory, utilisation and power of every process, like nvidia-smi"),
 }
 

@@ -1,4 +1,4 @@
-"""``python -m mtia_sim smi``: the devices of every process, their memory, utilisation and power, as nvidia-smi shows them.
+"""``python -m mtia_sim smi``: devices of all processes, their memory, utilisation and power, as nvidia-smi shows them.
 
 Every process has chips of its own, so a line is a device of a process."""
 
@@ -125,10 +125,6 @@ def _share(share: float | None) -> str:
 
 
 def _duration(seconds: float) -> str:
-    return (
-        f"{seconds * 1e6:.1f} us"
-        if seconds < 1e-3
-        else f"{seconds * 1e3:.2f} ms"
-        if seconds < 1
-        else f"{seconds:.3f} s"
-    )
+    if seconds < 1e-3:
+        return f"{seconds * 1e6:.1f} us"
+    return f"{seconds * 1e3:.2f} ms" if seconds < 1 else f"{seconds:.3f} s"

@@ -34,8 +34,8 @@ def serve() -> None:
 
 
 def processes() -> list[dict[str, Any]]:
-    """The state of every process of this user that uses mtia_sim, by process id; sockets that processes left behind when
-    they were killed are removed."""
+    """The state of every process of this user that uses mtia_sim, by process id; sockets that killed processes left
+    behind are removed."""
     states = []
     for path in sorted(folder().glob("*.sock")):
         try:

@@ -1,6 +1,7 @@
 """torch.profiler with ProfilerActivity.PrivateUse1: kernels and copies on chip time, tied to the operators that made
 them."""
 
+import itertools
 import json
 from collections import defaultdict
 from pathlib import Path
@@ -60,7 +61,7 @@ def test_device_time_is_the_chip_time_of_the_counters() -> None:
     assert [event.name for event in events] == ["gemm", "elementwise_contiguous", "reduce", "copy_from_device"]
     # One stream without a pause: the durations add up to the elapsed time, each rounded to nanoseconds.
     assert sum(event.time_range.elapsed_us() for event in events) == pytest.approx(expected * 1e6, abs=0.01)
-    for event, following in zip(events, events[1:], strict=False):
+    for event, following in itertools.pairwise(events):
         assert following.time_range.start == pytest.approx(event.time_range.end, abs=0.0015)
     by_operator = {row.key: row for row in profiler.key_averages()}
     for operator, event in zip(("aten::mm", "aten::relu", "aten::sum"), events, strict=False):

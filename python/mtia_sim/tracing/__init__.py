@@ -19,8 +19,8 @@ _PERFETTO_ENDINGS = (".pftrace", ".perfetto-trace")
 
 
 class trace:
-    """Records commands and instructions in chip time from start() to stop(), or within a ``with`` block, and writes them
-    to a file.
+    """Records commands and instructions in chip time from start() to stop(), or within a ``with`` block, and writes
+    them to a file.
 
     The file has a track a stream with its launches and copies, counters of the bandwidth of DRAM and SRAM, and for each
     traced PE a track a unit with its instructions. docs/tracing.md shows it.
@@ -84,9 +84,9 @@ class trace:
         instructions, commands = recorded["dropped_instructions"], recorded["dropped_commands"]
         if instructions or commands:
             warnings.warn(
-                f"the trace {self._path} lacks {instructions} instructions and {commands} launches and copies beyond its "
-                f"limit of {self._limit} events; trace fewer PEs (pes=[0]) or kernels (kernels='softmax*'), or raise "
-                "limit",
+                f"the trace {self._path} lacks {instructions} instructions and {commands} launches and copies beyond "
+                f"its limit of {self._limit} events; trace fewer PEs (pes=[0]) or kernels (kernels='softmax*'), or "
+                "raise limit",
                 stacklevel=2,
             )
 
