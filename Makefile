@@ -31,21 +31,25 @@ train: build
 bench: build
 	$(PYTHON) benchmarks/run.py
 
-# $(call cpp_tests,folder,CMake options)
+# $(call cpp_tests,folder,CMake options,more targets)
 define cpp_tests
 	@mkdir -p $(1)
 	@$(CMAKE) -S . -B $(1) -G Ninja -DCMAKE_MAKE_PROGRAM=$$($(NINJA)) -DPython_EXECUTABLE=$(abspath $(PYTHON)) $(2) \
 	  > $(1)/configure.log 2>&1 || { cat $(1)/configure.log; exit 1; }
-	@$(CMAKE) --build $(1) --target mtia_tests -j $(JOBS)
+	@$(CMAKE) --build $(1) --target mtia_tests $(3) -j $(JOBS)
 	$(1)/mtia_tests
 endef
 
 cpp-test: .venv/environment
 	$(call cpp_tests,build/cmake,)
 
-sanitize: .venv/environment
-	$(call cpp_tests,build-asan,-DCMAKE_BUILD_TYPE=Debug -DMTIA_SANITIZE=address$(comma)undefined)
-	$(call cpp_tests,build-tsan,-DCMAKE_BUILD_TYPE=Debug -DMTIA_SANITIZE=thread)
+# The C++ tests and two training steps of a small Llama under the sanitizers, of which neither may report anything.
+SANITIZED_STEP := examples/train_llama.py --model tiny --steps 2 --batch 1 --seq 32 --eval-every 1000 --sample 0
+sanitize: build
+	$(call cpp_tests,build-asan,-DCMAKE_BUILD_TYPE=Debug -DMTIA_SANITIZE=address$(comma)undefined,_C)
+	$(PYTHON) .ci/sanitized.py build-asan $(SANITIZED_STEP) --out runs/asan
+	$(call cpp_tests,build-tsan,-DCMAKE_BUILD_TYPE=Debug -DMTIA_SANITIZE=thread,_C)
+	$(PYTHON) .ci/sanitized.py build-tsan $(SANITIZED_STEP) --out runs/tsan
 
 comma := ,
 

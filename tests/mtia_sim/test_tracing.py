@@ -234,6 +234,34 @@ def test_a_cpp_kernel_has_its_units_too(tmp_path: Path) -> None:
     assert {"dot_product_engine", "fabric_interface in", "fabric_interface out"} <= names
 
 
+def test_circular_buffers_of_a_tile_kernel_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "roles.json"
+    source = Path(__file__).parents[1] / "device" / "cpp_kernels" / "gemm.cpp"
+    a = torch.randn(300, 500, device="mtia_sim", dtype=torch.bfloat16)
+    b = torch.randn(500, 260, device="mtia_sim", dtype=torch.bfloat16)
+    c = torch.empty(300, 260, device="mtia_sim", dtype=torch.bfloat16)
+    kernel = torch.mtia_sim.load_kernel(source)
+    with torch.mtia_sim.trace(path, pes=[0, 1], kernels="gemm"):
+        kernel[()](a, b, c, 1.0)
+    torch.testing.assert_close(c.cpu(), a.cpu() @ b.cpu(), rtol=2e-2, atol=0.2)
+    events = events_of(path)
+    check_format(events)
+    model = import_into_chrome(path)
+    query(path)
+    buffers = {f"circular buffer {name}" for name in "abc"}
+    for group in model["processes"]:
+        if " PE " in group["name"]:
+            assert {counter["name"] for counter in group["counters"]} == buffers
+    for buffer in buffers:
+        full = [e["args"]["full pages"] for e in events if e["ph"] == "C" and e["name"] == buffer and e["pid"] == 2]
+        assert min(full) >= 0 and 1 <= max(full) <= 2 and full[-1] == 0
+    text = source.read_text().splitlines()
+    for name, call in (("load", "pe.load("), ("dot", "pe.dot("), ("store", "pe.store(")):
+        lines = {e["args"]["line"] for e in events if e["ph"] == "X" and e["name"] == name and "line" in e["args"]}
+        assert lines and all(line.startswith("gemm.cpp:") for line in lines)
+        assert all(call in text[int(line.split(":")[1]) - 1] for line in lines)
+
+
 def test_the_limit_bounds_the_file_and_warns(tmp_path: Path) -> None:
     path = tmp_path / "bounded.json"
     with (
