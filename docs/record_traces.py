@@ -1,5 +1,4 @@
-"""Records the traces that docs/tracing.md shows: `python docs/record_traces.py FOLDER`; the document has the commands that draw
-them."""
+"""Records the traces that docs/tracing.md shows: `python docs/record_traces.py FOLDER`; that document says how to draw them."""
 
 import argparse
 import sys

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <utility>
 
+#include "emulator/trace.h"
+
 namespace mtia::runtime {
 
 std::string_view name_of(const Command& command) {
@@ -34,6 +36,10 @@ std::string_view name_of(const Command& command) {
   }
   return "empty";
 }
+
+CommandObserver::~CommandObserver() = default;
+
+std::unique_ptr<emulator::LaunchTrace> CommandObserver::trace_of(int, const Command&) { return nullptr; }
 
 void ObserverList::add(ObserverPointer observer) {
   const std::lock_guard lock(mutex_);

@@ -11,9 +11,12 @@
 #include <vector>
 
 #include "emulator/timing/account.h"
-#include "emulator/trace.h"
 #include "runtime/command.h"
 #include "runtime/timeline.h"
+
+namespace mtia::emulator {
+class LaunchTrace;
+}
 
 namespace mtia::runtime {
 
@@ -47,11 +50,11 @@ struct Execution {
 // Calls come from several threads at once: of submissions from the submitting ones, of executions from the dispatchers.
 class CommandObserver {
  public:
-  virtual ~CommandObserver() = default;
+  virtual ~CommandObserver();
   virtual void submitted(const Submission&) {}
   // Before a launch: where its instructions are to be recorded; nullptr: not wanted. Of several observers the first
   // that wants it is asked.
-  virtual std::unique_ptr<emulator::LaunchTrace> trace_of(int /*device*/, const Command&) { return nullptr; }
+  virtual std::unique_ptr<emulator::LaunchTrace> trace_of(int device, const Command& command);
   virtual void executed(const Execution&) {}
 };
 

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "chip/chip_spec.h"
 #include "emulator/grid/worker_pool.h"
+#include "emulator/trace.h"
 #include "runtime/device.h"
 
 namespace mtia::runtime {

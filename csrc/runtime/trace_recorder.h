@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "emulator/trace.h"
 #include "runtime/command_observer.h"
 
 namespace mtia::runtime {

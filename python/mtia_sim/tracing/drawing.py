@@ -55,7 +55,7 @@ def draw(arguments: argparse.Namespace) -> str:
     axes[-1][0].set_xlim(left, right)
     if arguments.title:
         figure.suptitle(arguments.title, fontsize=10)
-    handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in colours.values()]
+    handles = [mpl.patches.Rectangle((0, 0), 1, 1, color=colour) for colour in colours.values()]
     figure.legend(handles, list(colours), loc="outside right upper", fontsize=7, frameon=False)
     figure.savefig(arguments.picture, dpi=110)
     plt.close(figure)
