@@ -1,4 +1,4 @@
-"""Records the traces that docs/tracing.md shows: `python docs/record_traces.py FOLDER`; that document says how to draw them."""
+"""Records the traces that docs/tracing.md shows: `python docs/record_traces.py FOLDER`."""
 
 import argparse
 import sys

@@ -94,8 +94,6 @@ class Call {
     role.line = line;
     role.operation = operation;
     resume();
-    if (PeTrace* trace = role.board.trace()) [[unlikely]]
-      trace->begin_call(operation, line.file, line.line);
     if (role.blocks_left < blocks) loops_for_ever();
     role.blocks_left -= blocks;
   }
@@ -103,6 +101,8 @@ class Call {
   void resume() {
     role.pe->state->issuing = &role.board;
     role.pe->state->role = &role;
+    if (PeTrace* trace = role.board.trace()) [[unlikely]]
+      trace->begin_call(role.operation, role.line.file, role.line.line);
   }
   PeState& state() { return *role.pe->state; }
   LocalMemory& memory() { return role.pe->memory; }
