@@ -13,6 +13,8 @@ endfunction()
 # mtia_add_kernels(): kernels/cpp, against the tile API of the emulator.
 function(mtia_add_kernels)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cpp/*.cpp)
+  # The ladder's kernels are compiled when torch.mtia_sim.load_kernel asks for them.
+  list(FILTER sources EXCLUDE REGEX "/kernels/cpp/ladder/")
   if(sources)
     add_library(mtia_kernels OBJECT ${sources})
     target_link_libraries(mtia_kernels PRIVATE mtia_flags Threads::Threads)

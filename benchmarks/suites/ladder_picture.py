@@ -9,9 +9,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from mtia_core import chips
-from suites.ladders import LADDERS, Ladder
 
-COLOURS = ("#1f77b4", "#2ca02c", "#d62728", "#9467bd")
+COLOURS = ("#9467bd", "#8c564b", "#1f77b4", "#2ca02c", "#d62728")
 ROOF = "#444444"
 
 
@@ -24,9 +23,10 @@ def ceilings(axes: Any, chip: Any, low: float, high: float) -> None:
     ):
         ridge = peak / bandwidth
         axes.plot([low, ridge, high], [low * bandwidth, peak, peak], style, color=ROOF, linewidth=1.2)
+        left = name == "SRAM"
         axes.annotate(
-            f"{name} {bandwidth / 1e12:.3g} TB/s", (4, 4 * bandwidth), xytext=(-8, 6 if name == "SRAM" else -14),
-            textcoords="offset points", fontsize=8, color=ROOF,
+            f"{name} {bandwidth / 1e12:.3g} TB/s", (4, 4 * bandwidth), xytext=(-6, 4) if left else (6, -10),
+            textcoords="offset points", fontsize=8, color=ROOF, ha="right" if left else "left",
         )  # fmt: skip
     axes.annotate(
         f"bf16 peak {peak / 1e12:.0f} TFLOP/s", (high, peak), xytext=(-4, 4), textcoords="offset points", ha="right",
@@ -34,11 +34,11 @@ def ceilings(axes: Any, chip: Any, low: float, high: float) -> None:
     )  # fmt: skip
 
 
-def path(axes: Any, ladder: Ladder, rows: list[dict[str, Any]], colour: str) -> None:
+def path(axes: Any, label: str, rows: list[dict[str, Any]], colour: str) -> None:
     """Useful FLOPs a byte between PEs and SRAM, against useful FLOPs a second, operands in SRAM where they fit."""
-    across = [ladder.flops / row["moved"] for row in rows]
-    up = [ladder.flops / row["warm"] for row in rows]
-    axes.plot(across, up, "-o", color=colour, markersize=5, linewidth=1, label=ladder.title.split(":")[0])
+    across = [row["useful_flops"] / row["moved"] for row in rows]
+    up = [row["useful_flops"] / row["warm"] for row in rows]
+    axes.plot(across, up, "-o", color=colour, markersize=5, linewidth=1, label=label)
     for number, (x, y) in enumerate(zip(across, up, strict=True), start=1):
         axes.annotate(str(number), (x, y), xytext=(6, -4), textcoords="offset points", fontsize=8, color=colour)
 
@@ -50,8 +50,8 @@ def draw(ladders: dict[str, list[dict[str, Any]]], target: Path) -> None:
     low, high = 0.3, 3000.0
     for axes, name in zip(panels[0], names, strict=True):
         ceilings(axes, chips.load(name), low, high)
-        for ladder, colour in zip((each for each in LADDERS if each.name in ladders), COLOURS, strict=False):
-            path(axes, ladder, [row for row in ladders[ladder.name] if row["chip"] == name], colour)
+        for (ladder, rows), colour in zip(ladders.items(), COLOURS, strict=False):
+            path(axes, ladder.replace("_", " "), [row for row in rows if row["chip"] == name], colour)
         axes.set(xscale="log", yscale="log", xlim=(low, high), title=name)
         axes.set_xlabel("useful FLOPs a byte between PEs and SRAM")
         axes.grid(True, which="major", linewidth=0.3)

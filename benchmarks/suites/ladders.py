@@ -11,6 +11,8 @@ from torch import Tensor
 from mtia_core import chips
 from mtia_sim_kernels.triton.ladder import attention, softmax
 
+from . import gemm_ladder
+
 Step = Callable[..., None]
 
 
@@ -21,19 +23,23 @@ class Ladder:
     name: str
     title: str
     steps: tuple[Step, ...]
-    shape: tuple[int, ...]
-    inputs: int
+    shapes: tuple[tuple[int, ...], ...]  # of the inputs
     reference: Callable[..., Tensor]
     flops: int
     read: int
     written: int
     dtype: torch.dtype = torch.bfloat16
 
-    def make(self, shape: tuple[int, ...] | None = None) -> list[Tensor]:
+    def make(self) -> list[Tensor]:
         """Random inputs on the host, always the same."""
         generator = torch.Generator().manual_seed(5)
-        size = self.shape if shape is None else shape
-        return [torch.randn(size, generator=generator).to(self.dtype) for _ in range(self.inputs)]
+        return [torch.randn(shape, generator=generator).to(self.dtype) for shape in self.shapes]
+
+
+def prepared(step: Step, inputs: list[Tensor]) -> tuple[Any, ...]:
+    """What a step takes: the inputs, or what its `prepare` makes of them, once."""
+    prepare = getattr(step, "prepare", None)
+    return tuple(inputs) if prepare is None else prepare(*inputs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +61,7 @@ class Measured:
     moved: int
     dram: int
     flops: int
+    useful_flops: int
     busiest: str
     busiest_fraction: float
 
@@ -67,17 +74,31 @@ def softmax_ladder(name: str, title: str, steps: tuple[Step, ...], rows: int, co
     elements = rows * columns
     reference = partial(torch.softmax, dim=1)
     # Maximum, difference, exponential, sum, product.
-    return Ladder(name, title, steps, (rows, columns), 1, reference, 5 * elements, 2 * elements, 2 * elements)
+    return Ladder(name, title, steps, ((rows, columns),), reference, 5 * elements, 2 * elements, 2 * elements)
 
 
 def attention_ladder(heads: int, length: int, size: int) -> Ladder:
     flops = 2 * heads * length * length * size  # two products, half of each below the diagonal
     title = f"Causal attention: {heads} heads, length {length}, size {size}, bfloat16"
     tensor = 2 * heads * length * size
-    return Ladder("attention", title, attention.STEPS, (heads, length, size), 3, causal, flops, 3 * tensor, tensor)
+    return Ladder("attention", title, attention.STEPS, ((heads, length, size),) * 3, causal, flops, 3 * tensor, tensor)
 
 
-LADDERS = (
+def gemm(name: str, title: str, steps: tuple[Step, ...], m: int, n: int, k: int) -> Ladder:
+    return Ladder(name, title, steps, ((m, k), (k, n)), torch.matmul, 2 * m * n * k, 2 * k * (m + n), 2 * m * n)
+
+
+def gemm_ladders() -> tuple[Ladder, ...]:
+    """C++ kernels: on any chip the grid of PEs takes the blocks of c without a rest."""
+    chip = chips.load()
+    title = "c = a b in bfloat16: 2048 cubed on a grid of 8 x 8 PEs (mtia2i), 3072 x 1536 x 2048 on 12 x 6 (mtia300)"
+    return (
+        gemm("gemm", title, gemm_ladder.STEPS, 256 * chip.pe_rows, 256 * chip.pe_columns, 2048),
+        gemm("gemm_long_k", "c = a b of 512 x 512 with k = 16384, bfloat16", gemm_ladder.LONG_K, 512, 512, 16384),
+    )
+
+
+TRITON_LADDERS = (
     softmax_ladder("softmax", "Softmax of 16384 rows of 1024, bfloat16", softmax.ROWS_THAT_FIT, 16384, 1024),
     softmax_ladder("long_softmax", "Softmax of 288 rows of 131072, bfloat16", softmax.LONG_ROWS, 288, 131072),
     attention_ladder(144, 1024, 128),
@@ -115,18 +136,19 @@ def measure_ladder(ladder: Ladder) -> Iterator[Measured]:
     sram = chips.load().sram_bytes_per_second
     host = ladder.make()
     expected = ladder.reference(*(tensor.float() for tensor in host))
-    inputs = [tensor.to("mtia_sim") for tensor in host]
+    on_device = [tensor.to("mtia_sim") for tensor in host]
     on_chip = max(ladder.flops / properties.peak_flops[ladder.dtype], (ladder.read + ladder.written) / sram)
     from_dram = max(on_chip, ladder.read / properties.memory_bandwidth)
     empty_sram = ColdSram()
     for step in ladder.steps:
-        out = torch.full_like(inputs[0], float("nan"))
+        out = torch.full(expected.shape, float("nan"), dtype=ladder.dtype, device="mtia_sim")
+        inputs = prepared(step, on_device)
         step(out, *inputs)
         error = float((out.cpu().float() - expected).norm() / expected.norm())
         if not error < 1e-2:
             raise AssertionError(f"{ladder.name} {step.__name__}: off by {error:.2g} in relative norm")
         empty_sram()
-        cold, warm = (account(lambda step=step, out=out: step(out, *inputs)) for _ in range(2))
+        cold, warm = (account(partial(step, out, *inputs)) for _ in range(2))
         moved = warm["bytes"]["sram_read"] + warm["bytes"]["sram_written"]
         dram = cold["bytes"]["dram_read"] + cold["bytes"]["dram_written"]
         units = {name: part for name, part in warm["busy"].items() if name != "host_link"}
@@ -142,6 +164,7 @@ def measure_ladder(ladder: Ladder) -> Iterator[Measured]:
             moved,
             dram,
             warm["flops"],
+            ladder.flops,
             busiest,
             units[busiest],
         )

@@ -1,31 +1,44 @@
 """The kernel ladders: every step against float64 on the host at odd sizes, and no step slower than the one before."""
 
+import dataclasses
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+from mtia_core import chips
 from mtia_sim_kernels.triton.ladder import attention, softmax
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
-from suites.ladders import LADDERS, account  # noqa: E402
+from suites import gemm_ladder  # noqa: E402
+from suites.ladders import TRITON_LADDERS, account, gemm_ladders, prepared  # noqa: E402
 
+LADDERS = (*gemm_ladders(), *TRITON_LADDERS)
 # Measured apart by less, two steps are as fast as each other: on a chip whose bound the step does not touch.
 TOLERANCE = 1.02
 
 
-def small_shape(name: str) -> tuple[int, ...]:
-    """A shape that gives every processing element the same work."""
-    elements = torch.mtia_sim.get_device_properties().multi_processor_count
-    return {
-        "softmax": (64 * elements, 1000),
-        "long_softmax": (elements, 40_000),
-        "attention": (elements // 2, 1024, 64),
-    }[name]
+def small_shapes(name: str) -> tuple[tuple[int, ...], ...]:
+    """Shapes of inputs that give every processing element the same work."""
+    chip = chips.load()
+    elements = chip.processing_elements
+    shapes = {
+        "softmax": ((64 * elements, 1000),),
+        "long_softmax": ((elements, 40_000),),
+        "attention": ((elements // 2, 1024, 64),) * 3,
+        "gemm": ((256 * chip.pe_rows, 1024), (1024, 256 * chip.pe_columns)),
+        "gemm_long_k": ((256, 4096), (4096, 256)),
+    }
+    return shapes[name]
+
+
+def local_memory() -> int:
+    return int(chips.load().local_memory_bytes)
 
 
 def poisoned(like: torch.Tensor) -> torch.Tensor:
@@ -66,17 +79,30 @@ def test_attention_steps(step, shape):
     assert_close(out, wanted)
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1), (37, 50, 29), (300, 257, 517)])
+@pytest.mark.parametrize("step", dict.fromkeys(gemm_ladder.STEPS + gemm_ladder.LONG_K), ids=lambda step: step.__name__)
+def test_gemm_steps(step, shape):
+    if local_memory() < 384 * 1024 and step is not gemm_ladder.naive:
+        pytest.skip(f"the pages are for 384 KiB of local memory, this chip has {local_memory() // 1024} KiB")
+    m, n, k = shape
+    a, b = torch.randn(m, k).bfloat16(), torch.randn(k, n).bfloat16()
+    out = torch.full((m, n), float("nan"), dtype=torch.bfloat16, device="mtia_sim")
+    step(out, *prepared(step, [a.to("mtia_sim"), b.to("mtia_sim")]))
+    assert_close(out, a.double() @ b.double())
+
+
 @pytest.mark.parametrize("ladder", LADDERS, ids=lambda ladder: ladder.name)
 def test_no_step_is_slower_than_the_one_before(ladder):
-    local = torch.mtia_sim.get_device_properties().local_memory_per_processing_element
-    if ladder.name == "attention" and local < 256 * 1024:
-        pytest.skip(f"the last step is for 256 KiB of local memory, this chip has {local // 1024} KiB")
-    inputs = [tensor.to("mtia_sim") for tensor in ladder.make(small_shape(ladder.name))]
-    out = poisoned(inputs[0])
+    if local_memory() < 384 * 1024 and ladder.name in ("attention", "gemm", "gemm_long_k"):
+        pytest.skip(f"the last step is for 384 KiB of local memory, this chip has {local_memory() // 1024} KiB")
+    small = dataclasses.replace(ladder, shapes=small_shapes(ladder.name))
+    host = small.make()
+    out = poisoned(ladder.reference(*host).to("mtia_sim"))
     seconds = []
     for step in ladder.steps:
+        inputs = prepared(step, [tensor.to("mtia_sim") for tensor in host])
         step(out, *inputs)
-        seconds.append(account(lambda step=step: step(out, *inputs))["seconds"])
+        seconds.append(account(partial(step, out, *inputs))["seconds"])
     for before, after, step in zip(seconds, seconds[1:], ladder.steps[1:], strict=False):
         assert after <= before * TOLERANCE, f"{step.__name__} takes {after:.3g} s, the step before {before:.3g} s"
     assert seconds[-1] * 2 < seconds[0]

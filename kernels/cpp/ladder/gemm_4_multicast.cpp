@@ -1,0 +1,57 @@
+// Step 4: the grid of PEs takes a grid of blocks. A row of PEs needs the same block of a and a column the same block of
+// b: each is read from memory once and sent to all of them.
+#include <mtia/kernel.h>
+
+using namespace mtia;
+
+struct Arguments {
+  Tensor<const bfloat16, 2> a, b;
+  Tensor<bfloat16, 2> c;
+};
+MTIA_ARGUMENTS(Arguments, a, b, c);
+
+constexpr int64_t M = 128, N = 128, K = 128;
+
+struct Buffers {
+  CircularBuffer<Tile<bfloat16, M, K>, 2> a{"a"};
+  CircularBuffer<Tile<bfloat16, K, N>, 2> b{"b"};
+  CircularBuffer<Tile<bfloat16, M, N>, 2> c{"c"};
+};
+
+// All PEs go through the same rounds, because a multicast needs its whole line; a PE whose block lies past the edge
+// multiplies zeros.
+template <typename Body>
+void for_each_block(ProcessingElement& pe, const Arguments& arguments, const Body& body) {
+  for (int64_t row = 0; row < arguments.c.size(0); row += pe.rows() * M) {
+    for (int64_t column = 0; column < arguments.c.size(1); column += pe.columns() * N)
+      body(row + pe.row() * M, column + pe.column() * N);
+  }
+}
+
+void load(ProcessingElement& pe, const Arguments& arguments, Buffers& buffers) {
+  for_each_block(pe, arguments, [&](int64_t row, int64_t column) {
+    for (int64_t k = 0; k < arguments.a.size(1); k += K) {
+      pe.multicast(Along::row, pe.reserve(buffers.a), arguments.a.at(row, k));
+      pe.multicast(Along::column, pe.reserve(buffers.b), arguments.b.at(k, column));
+    }
+  });
+}
+
+void compute(ProcessingElement& pe, const Arguments& arguments, Buffers& buffers) {
+  auto sum = pe.allocate<Accumulator<float, M, N>>();
+  for_each_block(pe, arguments, [&](int64_t, int64_t) {
+    pe.clear(sum);
+    for (int64_t k = 0; k < arguments.a.size(1); k += K) {
+      auto a = pe.front(buffers.a);
+      auto b = pe.front(buffers.b);
+      pe.dot(sum, a, b);
+    }
+    pe.convert(pe.reserve(buffers.c), sum);
+  });
+}
+
+void store(ProcessingElement& pe, const Arguments& arguments, Buffers& buffers) {
+  for_each_block(pe, arguments,
+                 [&](int64_t row, int64_t column) { pe.store(arguments.c.at(row, column), pe.front(buffers.c)); });
+}
+MTIA_KERNEL(gemm, load, compute, store);
