@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mtia_core import chips
+from mtia_sim.__main__ import COMMANDS
 from tests.source_tree import ROOT, sources
 
 DOCUMENTS = sources("*.md")
@@ -56,6 +57,8 @@ def test_bash_block_names_what_exists(block: Block) -> None:
             continue
         if words[0] == "make":
             subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, check=True, capture_output=True)
+        elif words[1:3] == ["-m", "mtia_sim"]:
+            assert words[3] in COMMANDS, f"{block}: python -m mtia_sim has no command {words[3]}"
         else:
             named = [word for word in words if "/" in word and not word.startswith(("-", "/", ".venv"))]
             assert named, f"{block}: no test knows how to check: {line}"

@@ -7,7 +7,7 @@ from mtia_sim import smi
 from mtia_sim.tracing import picture
 
 # Subcommand: (module with add_arguments and run, what it does).
-_COMMANDS = {
+COMMANDS = {
     "picture": (picture, "draws a trace"),
     "smi": (smi, "devices, memory, utilisation and power of every process, like nvidia-smi"),
 }
@@ -17,10 +17,10 @@ def main(words: list[str] | None = None) -> int:
     """Runs a subcommand; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m mtia_sim", description=__doc__)
     subparsers = parser.add_subparsers(dest="command", required=True)
-    for name, (module, summary) in _COMMANDS.items():
+    for name, (module, summary) in COMMANDS.items():
         module.add_arguments(subparsers.add_parser(name, help=summary, description=summary))
     arguments = parser.parse_args(words)
-    return _COMMANDS[arguments.command][0].run(arguments)
+    return COMMANDS[arguments.command][0].run(arguments)
 
 
 if __name__ == "__main__":
