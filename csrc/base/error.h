@@ -26,6 +26,7 @@ namespace mtia {
   ROW(DataRace)          /* two accesses without an order between them */                      \
   ROW(Deadlock)          /* every processing element waits */                                  \
   ROW(KernelAssert)      /* an assertion inside of a kernel failed */                          \
+  ROW(NonFinite)         /* arithmetic made a NaN or an infinity */                            \
   ROW(LaunchFailure)     /* a kernel could not start, or failed while running */               \
   ROW(InternalError)     /* an invariant of mtia_sim itself is broken: a defect to report */
 

@@ -13,7 +13,7 @@
 #include "bindings/bind_runtime.h"
 #include "bindings/program_handle.h"
 #include "chip/chip_spec.h"
-#include "emulator/profile.h"
+#include "emulator/inspection/profile.h"
 #include "torch_backend/device.h"
 #include "torch_backend/stream.h"
 

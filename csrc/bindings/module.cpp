@@ -13,5 +13,8 @@ PYBIND11_MODULE(_C, module) {
   mtia::bindings::bind_launcher(module);
   mtia::bindings::bind_tile_kernels(module);
   mtia::bindings::bind_trace(module);
+  mtia::bindings::bind_inspection(module);
+  mtia::bindings::bind_recording(module);
+  mtia::bindings::bind_breakpoints(module);
   mtia::bindings::bind_operators(module);
 }

@@ -11,10 +11,11 @@
 #include "base/error.h"
 #include "chip/chip_spec.h"
 #include "emulator/grid/worker_pool.h"
+#include "emulator/inspection/call_observer.h"
+#include "emulator/inspection/instruction_observer.h"
 #include "emulator/pe/command_processor/decoder.h"
 #include "emulator/pe/command_processor/loaded_program.h"
 #include "emulator/pe/processing_element.h"
-#include "emulator/profile.h"
 #include "emulator/tile_kernels/grid_run.h"
 #include "emulator/trace.h"
 #include "program/disassemble.h"
@@ -37,13 +38,6 @@ std::shared_ptr<const LoadedProgram> load_program(const TileProgram& program, co
 
 std::shared_ptr<const LoadedProgram> load_program(std::span<const std::byte> bytes, const ChipSpec& chip) {
   return load_program(deserialise(bytes), chip);
-}
-
-std::shared_ptr<const LoadedProgram> profiling(const LoadedProgram& program, std::shared_ptr<LaunchProfile> profile) {
-  auto loaded = std::make_shared<LoadedProgram>(program.program, program.costs.chip());
-  loaded->profile = std::move(profile);
-  Decoder(*loaded).decode();
-  return loaded;
 }
 
 std::string_view name_of(const LoadedProgram& program) { return program.program.name; }
@@ -125,6 +119,8 @@ struct Emulator::State {
   std::vector<PeState> pes;
   SlotLayout kernel_layout;
   PrintSink print;
+  MemoryJournal* journal = nullptr;
+  CallObserver* calls = nullptr;
   std::mutex launching;
   std::vector<Window> merged;
   RoleGrid roles;
@@ -136,6 +132,8 @@ struct Emulator::State {
     pe.issuing = &pe.board;
     pe.fixed_windows = !launch.extents.empty();
     pe.last_window = 0;
+    pe.journal = journal;
+    pe.calls = calls;
     pe.windows.clear();
     for (const AddressRange& range : launch.extents) {
       Window window;
@@ -147,7 +145,7 @@ struct Emulator::State {
 
   Frame make_frame(const LoadedProgram& program, const Launch& launch, Arena& arena) {
     Frame frame;
-    frame.base[0] = arena.local.get(chip.local_memory_bytes);
+    frame.base[0] = arena.local.get(std::max<uint64_t>(chip.local_memory_bytes, program.program.local_memory_bytes));
     frame.base[1] = arena.scalars.get(program.scalars.size() * 8 + 8);
     frame.strips = arena.strips.get(program.strip_bytes + 64);
     frame.scratch = arena.scratch.get(program.scratch_bytes + 64);
@@ -163,8 +161,7 @@ struct Emulator::State {
   }
 
   // Runs one program; a fault is described with kernel, program, PE, instruction and source line.
-  bool run_program(Frame& frame, PeState& pe, uint64_t number, uint64_t loop_limit, Fault& fault,
-                   std::vector<InstructionTime>* times = nullptr) {
+  bool run_program(Frame& frame, PeState& pe, uint64_t number, uint64_t loop_limit, Fault& fault) {
     frame.pe = &pe;
     frame.loop_limit = frame.loops_left = loop_limit;
     frame.id = {static_cast<uint32_t>(number % frame.grid[0]),
@@ -176,8 +173,8 @@ struct Emulator::State {
     // Arguments are parameters, which a program may overwrite like any register.
     const Op* op = program.ops.data();
     try {
-      if (times != nullptr) {
-        while (op != nullptr) op = timed(op, frame, (*times)[op->instruction]);
+      if (program.observer != nullptr) {
+        while (op != nullptr) op = observed_step(op, frame);
       }
       while (op != nullptr) op = op->run(op, frame);
       return true;
@@ -202,56 +199,23 @@ struct Emulator::State {
     return false;
   }
 
-  static const Op* timed(const Op* op, Frame& frame, InstructionTime& time) {
-    const PeState& pe = *frame.pe;
-    const SubCycles reach = pe.board.finish();
-    const SubCycles busy = busy_time(pe);
-    const uint64_t bytes = transferred(pe);
+  // Runs all Ops of one instruction: waits for its operands stand before it, a delay behind it.
+  static const Op* observed_step(const Op* op, Frame& frame) {
+    const LoadedProgram& program = *frame.program;
+    if (op == &program.ops.back()) return nullptr;  // the end of the program is no instruction
+    InstructionObserver& observer = *program.observer;
+    const Step step(frame, op->instruction);
+    observer.before(step);
     const Op* next = op->run(op, frame);
-    // Waits for the operands of an instruction stand before it under its number.
-    if (next == nullptr || next->instruction != op->instruction) ++time.count;
-    time.busy += busy_time(pe) - busy;
-    time.exposed += pe.board.finish() - reach;
-    time.transfers += transferred(pe) - bytes;
+    for (; next == op + 1 && next->instruction == op->instruction && next != &program.ops.back(); op = next)
+      next = next->run(next, frame);
+    observer.after(step);
     return next;
   }
 
-  static SubCycles busy_time(const PeState& pe) {
-    SubCycles sum = 0;
-    for (const SubCycles unit : pe.board.counters().busy) sum += unit;
-    return sum;
-  }
-
-  static uint64_t transferred(const PeState& pe) {
-    uint64_t bytes = 0;
-    for (const Window& window : pe.windows) bytes += window.bytes_read + window.bytes_written;
-    return bytes;
-  }
-
-  // All programs in order on this thread, with times by instruction of the PE that finishes last.
-  void run_profiled(const Launch& launch, const LoadedProgram& program, uint64_t programs, uint32_t used,
-                    Fault& fault) {
-    const size_t count = program.program.instructions.size();
-    std::vector<std::vector<InstructionTime>> times(used, std::vector<InstructionTime>(count));
-    for (uint32_t i = 0; i < used; ++i) begin_pe(pes[i], launch, program.layout);
-    Frame frame = make_frame(program, launch, arenas[0]);
-    const uint32_t dealt = chip.pe_count();
-    for (uint64_t number = 0; number < programs; ++number) {
-      const uint64_t pe = number % dealt;
-      if (!run_program(frame, pes[pe], number, launch.loop_limit, fault, &times[pe])) return;
-    }
-    LaunchProfile& profile = *program.profile;
-    for (uint32_t i = 0; i < used; ++i) {
-      if (i != 0 && pes[i].board.finish() <= pes[profile.pe].board.finish()) continue;
-      profile.pe = i;
-      profile.pe_cycles = (pes[i].board.finish() + cycle - 1) / cycle;
-      profile.programs = (programs - i + dealt - 1) / dealt;
-      profile.instructions = times[i];
-    }
-  }
-
-  // The programs of an ordered launch. They start in order, one after the other; one that spins in a `while` lets the
-  // next ones run meanwhile, each on its own PE and its own arena, so that what it waits for can happen.
+  // The programs of an ordered or observed launch. They start in order, one after the other; one that spins in a
+  // `while` lets the next ones run meanwhile, each on its own PE and its own arena, so that what it waits for can
+  // happen.
   struct Ordered {
     State& state;
     const Launch& launch;
@@ -263,10 +227,16 @@ struct Emulator::State {
     uint64_t next = 0;
     uint64_t unfinished = 0;
 
+    // To the next program that is to run; false where there is none.
+    bool advance() {
+      while (next < programs && program.observer != nullptr && !program.observer->wants(next)) ++next;
+      return next < programs;
+    }
+
     bool run_next(Frame& frame) {
       const uint64_t number = next++;
       const auto pe = static_cast<uint32_t>(number % pes);
-      frame.starvation = {run_another, this};
+      if (program.ordered) frame.starvation = {run_another, this};
       busy[pe] = true;
       ++unfinished;
       const bool done = state.run_program(frame, state.pes[pe], number, launch.loop_limit, fault);
@@ -278,7 +248,7 @@ struct Emulator::State {
     // A PE runs its programs in order: the next one cannot start where an earlier one waits.
     static void run_another(void* context, Frame& waiting) {
       auto& self = *static_cast<Ordered*>(context);
-      if (self.next == self.programs || self.busy[self.next % self.pes]) return;
+      if (!self.advance() || self.busy[self.next % self.pes]) return;
       while (self.state.waiting_arenas.size() < self.unfinished) self.state.waiting_arenas.emplace_back();
       Frame frame = self.state.make_frame(self.program, self.launch, self.state.waiting_arenas[self.unfinished - 1]);
       const PeState& pe = self.state.pes[self.next % self.pes];
@@ -321,6 +291,7 @@ struct Emulator::State {
     if (job.fault->program.load(std::memory_order_relaxed) < item) return;
     try {
       state.begin_pe(pe, *job.launch, state.kernel_layout);
+      if (state.calls != nullptr && !state.calls->wants(static_cast<uint32_t>(item))) return;
       pe.local = state.arenas[thread].local.get(state.chip.local_memory_bytes);
       pe.local_used = 0;
       pe.pages.clear();
@@ -425,6 +396,9 @@ DeviceMemory& Emulator::memory() { return state_->memory; }
 
 void Emulator::set_print_sink(void (*sink)(std::string_view, void*), void* context) { state_->print = {sink, context}; }
 
+void Emulator::set_journal(MemoryJournal* journal) { state_->journal = journal; }
+void Emulator::set_call_observer(CallObserver* observer) { state_->calls = observer; }
+
 LaunchAccount Emulator::run(const Launch& launch, LaunchTrace* trace) {
   State& state = *state_;
   std::lock_guard lock(state.launching);
@@ -465,13 +439,12 @@ LaunchAccount Emulator::run(const Launch& launch, LaunchTrace* trace) {
           concat("grid of ", launch.grid[0], " x ", launch.grid[1], " x ", launch.grid[2], " programs is too large"));
     job.programs = static_cast<uint64_t>(wide);
     used = static_cast<uint32_t>(std::min<uint64_t>(job.programs, job.pes));
-    if (program.profile != nullptr) {
-      state.run_profiled(launch, program, job.programs, used, fault);
-    } else if (program.ordered && job.programs > 1) {
+    if (program.observer != nullptr) program.observer->begin_launch(used);
+    if (program.observer != nullptr || (program.ordered && job.programs > 1)) {
       for (uint32_t i = 0; i < used; ++i) state.begin_pe(state.pes[i], launch, program.layout);
       State::Ordered ordered{state, launch, program, fault, job.programs, job.pes, std::vector<bool>(job.pes)};
       Frame frame = state.make_frame(program, launch, state.arenas[0]);
-      while (ordered.next < job.programs && ordered.run_next(frame)) {
+      while (ordered.advance() && ordered.run_next(frame)) {
       }
     } else {
       state.pool.run(used, State::run_pe, &job);
@@ -479,7 +452,8 @@ LaunchAccount Emulator::run(const Launch& launch, LaunchTrace* trace) {
   }
   if (fault.error) std::rethrow_exception(fault.error);
   LaunchAccount account = state.total(used);
-  if (launch.program != nullptr && launch.program->profile != nullptr) launch.program->profile->account = account;
+  if (launch.program != nullptr && launch.program->observer != nullptr)
+    launch.program->observer->end_launch(state.pes.data(), account);
   return account;
 }
 

@@ -21,6 +21,8 @@ struct TileProgram;
 
 namespace mtia::emulator {
 
+class CallObserver;
+class MemoryJournal;
 class WorkerPool;
 class ProcessingElement;
 class LaunchTrace;
@@ -117,6 +119,11 @@ class Emulator {
 
   // Where `print` instructions go: one whole line a call. nullptr: standard output.
   void set_print_sink(void (*sink)(std::string_view line, void* context), void* context);
+
+  // Who is told of each access and of each call of a C++ kernel by the next launches; nullptr: nobody. Not while one
+  // runs.
+  void set_journal(MemoryJournal* journal);
+  void set_call_observer(CallObserver* observer);
 
  private:
   struct State;

@@ -154,6 +154,12 @@ std::vector<std::byte> serialise(const TileProgram& program) {
     for (const uint32_t value : instruction.operands) payload.put(value);
     for (const int64_t value : instruction.attributes) payload.put(value);
   }
+  put_count(program.names.size());
+  for (const ValueName& name : program.names) {
+    payload.put(name.instruction);
+    payload.put(name.value);
+    payload.put(name.name);
+  }
 
   Writer whole;
   whole.put_bytes(magic, sizeof(magic));
@@ -262,6 +268,15 @@ TileProgram deserialise(std::span<const std::byte> bytes) {
     for (unsigned o = 0; o < operands; ++o) instruction.operands.push_back(reader.get<uint32_t>("an instruction"));
     for (unsigned a = 0; a < attributes; ++a) instruction.attributes.push_back(reader.get<int64_t>("an instruction"));
     program.instructions.push_back(std::move(instruction));
+  }
+  const uint32_t name_count = reader.count(12, "names");
+  for (uint32_t i = 0; i < name_count; ++i) {
+    ValueName name;
+    name.instruction = reader.get<uint32_t>("a name");
+    name.value = reader.get<uint32_t>("a name");
+    name.name = reader.get<uint32_t>("a name");
+    text_of(name.name, "a name");
+    program.names.push_back(name);
   }
   if (!reader.at_end())
     throw InvalidProgram(concat("tile program: ", reader.left(), " bytes after its end"), "", remedy);

@@ -5,7 +5,7 @@
 // scalar, 1 pointer), u8 dtype, u16 0, u32 value}; slots {u32 offset, u32 bytes, u32 buffers}; values {u8 kind, u8
 // dtype, u8 rank, u8 0, u32 slot, u64 bits, u32 dims[rank]}; locations {u32 file, u32 line, u32 column}; instructions
 // {u16 opcode, u16 results, u16 operands, u16 attributes, u32 location, u32 results[], u32 operands[], i64
-// attributes[]}; each list led by its u32 count.
+// attributes[]}; names {u32 instruction, u32 value, u32 name}; each list led by its u32 count.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,7 @@
 
 namespace mtia {
 
-inline constexpr uint32_t program_format_version = 1;
+inline constexpr uint32_t program_format_version = 2;
 
 std::vector<std::byte> serialise(const TileProgram& program);
 

@@ -66,6 +66,13 @@ struct Instruction {
   uint32_t location = absent;
 };
 
+// What the kernel's source calls a value once an instruction has run. For people only: nothing runs by it.
+struct ValueName {
+  uint32_t instruction = 0;
+  uint32_t value = 0;
+  uint32_t name = 0;  // string number
+};
+
 struct TileProgram {
   std::string name;
   std::vector<std::string> strings;
@@ -75,6 +82,7 @@ struct TileProgram {
   std::vector<Value> values;
   std::vector<Location> locations;
   std::vector<Instruction> instructions;
+  std::vector<ValueName> names;  // by ascending instruction
 
   // "softmax.py:42", or "" for an instruction without a location.
   std::string location_of(const Instruction& instruction) const;

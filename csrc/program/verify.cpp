@@ -75,6 +75,7 @@ class Verifier {
     }
     current_ = nullptr;
     if (!open_.empty()) refuse_program(concat(open_.size(), " blocks are not ended"));
+    check_names();
   }
 
  private:
@@ -93,6 +94,19 @@ class Verifier {
     if (!holds) refuse(problem);
   }
   const Value& value(uint32_t id) const { return program_.values[id]; }
+
+  void check_names() {
+    uint32_t last = 0;
+    for (const ValueName& name : program_.names) {
+      if (name.instruction >= program_.instructions.size() || name.instruction < last)
+        refuse_program(concat("a name belongs to instruction ", name.instruction, " of ", program_.instructions.size(),
+                              ", after one of instruction ", last));
+      if (name.value >= program_.values.size() || name.name >= program_.strings.size())
+        refuse_program(
+            concat("a name of instruction ", name.instruction, " is string ", name.name, " of value ", name.value));
+      last = name.instruction;
+    }
+  }
 
   void check_slots() const {
     if (program_.slots.size() > 65535) refuse_program("more than 65535 slots");

@@ -10,6 +10,7 @@
 
 #include "emulator/emulator.h"
 #include "runtime/event.h"
+#include "runtime/launch_monitor.h"
 #include "runtime/timeline.h"
 
 namespace mtia::runtime {
@@ -28,6 +29,7 @@ enum class CommandKind : uint8_t {
   record_event,      // event->chip_seconds <- time of the stream
   wait_event,        // the stream waits for event
   flush_cache,       // the SRAM's cache is emptied, then the stream rests
+  set_monitor,       // launches run through monitor from now on
 };
 
 // What the host waited for before it submitted a command: the end of streams, and chip times of events.
@@ -55,6 +57,7 @@ struct Command {
   std::shared_ptr<std::byte[]> staged;
   std::shared_ptr<const void> owner;  // keeps `host` alive
   EventRecordPointer event;
+  std::shared_ptr<LaunchMonitor> monitor;
   emulator::Launch launch;
 };
 

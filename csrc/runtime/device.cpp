@@ -26,7 +26,11 @@ int checked_stream(StreamId stream) {
   return static_cast<int>(stream);
 }
 
+std::atomic<LockFreeWait> lock_free_wait{nullptr};
+
 }  // namespace
+
+void set_lock_free_wait(LockFreeWait function) { lock_free_wait = function; }
 
 Device::Device(int index, const ChipSpec& chip, emulator::WorkerPool& pool)
     : index_(index),
@@ -84,7 +88,32 @@ Ticket Device::last_ticket(StreamId stream) const {
 
 Ticket Device::launch(StreamId stream, emulator::Launch&& launch) {
   launch.loop_limit = loop_limit_;
-  return submit(CommandKind::launch, stream, [&](Command& command, Ticket) { command.launch = std::move(launch); });
+  if (monitored_.load(std::memory_order_relaxed)) launching_thread_ = pthread_self();
+  const Ticket ticket =
+      submit(CommandKind::launch, stream, [&](Command& command, Ticket) { command.launch = std::move(launch); });
+  if (monitored_.load(std::memory_order_relaxed)) wait_as_monitored(ticket);
+  return ticket;
+}
+
+void Device::wait_as_monitored(Ticket ticket) {
+  struct Waiting {
+    WorkQueue& queue;
+    Ticket ticket;
+  } waiting{queue_, ticket};
+  const auto wait = [](void* context) {
+    const auto& what = *static_cast<const Waiting*>(context);
+    what.queue.wait(what.ticket);
+  };
+  const LockFreeWait lock_free = lock_free_wait.load();
+  lock_free != nullptr ? lock_free(wait, &waiting) : wait(&waiting);
+  error_.rethrow();
+}
+
+void Device::set_monitor(std::shared_ptr<LaunchMonitor> monitor) {
+  const bool present = monitor != nullptr;
+  queue_.wait(
+      submit(CommandKind::set_monitor, 0, [&](Command& command, Ticket) { command.monitor = std::move(monitor); }));
+  monitored_ = present;
 }
 
 Ticket Device::flush_cache(StreamId stream, double rest_seconds) {

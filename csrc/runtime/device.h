@@ -15,6 +15,7 @@
 #include "runtime/counters.h"
 #include "runtime/deferred_error.h"
 #include "runtime/event.h"
+#include "runtime/launch_monitor.h"
 #include "runtime/timeline.h"
 #include "runtime/work_queue.h"
 
@@ -79,6 +80,11 @@ class Device {
   Ticket submitted() const { return queue_.submitted(); }
   void wait(Ticket ticket) { queue_.wait(ticket); }
 
+  // Waits for all work, then runs launches through `monitor` (see there); nullptr: as usual.
+  void set_monitor(std::shared_ptr<LaunchMonitor> monitor);
+  // Of a monitored launch: pthread_self() of the thread that waits for it.
+  uint64_t launching_thread() const { return launching_thread_.load(); }
+
   // Stops the dispatcher after the command that runs now; drops the others. For the exit of the process.
   void stop();
   DeferredError& deferred_error() { return error_; }
@@ -95,6 +101,7 @@ class Device {
   template <typename Note>
   void note_host_wait(Note&& note);
 
+  void wait_as_monitored(Ticket ticket);
   void dispatch();
   void execute(Command& command);
   void execute_observed(Command& command, const std::vector<ObserverPointer>& observers);
@@ -119,6 +126,9 @@ class Device {
   Timeline timeline_;
   emulator::LaunchTrace* trace_ = nullptr;  // of the launch that runs
   Execution execution_;                     // what the last command took
+  std::shared_ptr<LaunchMonitor> monitor_;  // dispatcher only
+  std::atomic<bool> monitored_{false};
+  std::atomic<uint64_t> launching_thread_{0};
 
   std::mutex counters_mutex_;
   Counters counters_;

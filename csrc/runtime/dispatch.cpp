@@ -108,7 +108,8 @@ void Device::execute_observed(Command& command, const std::vector<ObserverPointe
 void Device::execute(Command& command) {
   switch (command.kind) {
     case CommandKind::launch: {
-      const emulator::LaunchAccount account = emulator_.run(command.launch, trace_);
+      const emulator::LaunchAccount account =
+          monitor_ ? monitor_->run(*this, command.launch) : emulator_.run(command.launch, trace_);
       charge_memory(command.stream, account);
       return;
     }
@@ -118,6 +119,9 @@ void Device::execute(Command& command) {
     case CommandKind::wait_event:
       if (command.event->device != this) command.event->device->wait(command.event->ticket);
       timeline_.wait(command.stream, command.event->chip_seconds);
+      return;
+    case CommandKind::set_monitor:
+      monitor_ = std::move(command.monitor);
       return;
     case CommandKind::flush_cache:
       charge_memory(command.stream, emulator_.flush_cache());

@@ -68,6 +68,10 @@ class KernelAssert(MtiaError, AssertionError):
     """An assertion inside of a kernel failed."""
 
 
+class NonFinite(MtiaError, FloatingPointError):
+    """Arithmetic made a NaN or an infinity."""
+
+
 class LaunchFailure(MtiaError):
     """A kernel could not start, or failed while running."""
 

@@ -11,7 +11,7 @@ from mtia_core.dtypes import DType
 from mtia_core.errors import InvalidProgram
 
 MAGIC = b"MTIAPROG"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 ABSENT = 0xFFFFFFFF
 
 
@@ -71,6 +71,15 @@ class Instruction:
     location: int | None = None
 
 
+@dataclass(frozen=True)
+class ValueName:
+    """What the kernel's source calls a value once an instruction has run."""
+
+    instruction: int
+    value: int
+    name: str
+
+
 @dataclass
 class TileProgram:
     """A kernel for one PE of the grid."""
@@ -81,6 +90,7 @@ class TileProgram:
     values: list[Value] = field(default_factory=list)
     locations: list[Location] = field(default_factory=list)
     instructions: list[Instruction] = field(default_factory=list)
+    names: list[ValueName] = field(default_factory=list)
     strings: list[str] = field(default_factory=list)
 
     @property
@@ -138,6 +148,9 @@ class TileProgram:
             body.extend(head.pack(opcode, len(results), len(operands), len(attributes), location_number))
             ids = [ABSENT if item is None else item for item in (*results, *operands)]
             body.extend(struct.pack(f"<{len(ids)}I{len(attributes)}q", *ids, *attributes))
+        put(len(self.names))
+        for name in self.names:
+            put(name.instruction, name.value, intern(name.name))
         strings = bytearray(u32.pack(len(numbers)))
         for text in numbers:
             encoded = text.encode()
@@ -293,6 +306,9 @@ class _Reader:
                     None if location == ABSENT else location,
                 )
             )
+        for _ in self.repeat():
+            instruction_number, value, name = self.unpack("<III")
+            program.names.append(ValueName(instruction_number, value, strings[name]))
         if self.position != len(self.payload):
             raise ValueError(f"{len(self.payload) - self.position} bytes are left over")
         if local_memory_bytes != program.local_memory_bytes:

@@ -18,6 +18,9 @@ if is_built():
     from mtia_sim.amp import get_amp_supported_dtype
     from mtia_sim.counters import fallbacks, perf_counters, reset_perf_counters
     from mtia_sim.cpp_kernels import CppKernel
+    from mtia_sim.debugging.breakpoints import breakpoint_at
+    from mtia_sim.debugging.numerics import numerics
+    from mtia_sim.debugging.recording import record
     from mtia_sim.devices import (
         current_device,
         device,
@@ -102,6 +105,7 @@ if is_built():
         "_maybe_exchange_device",
         "_utils",
         "attach_out_of_memory_observer",
+        "breakpoint_at",
         "current_device",
         "current_stream",
         "default_generators",
@@ -135,8 +139,10 @@ if is_built():
         "memory_reserved",
         "memory_stats",
         "memory_summary",
+        "numerics",
         "perf_counters",
         "random",
+        "record",
         "record_memory_history",
         "reset_accumulated_memory_stats",
         "reset_peak_memory_stats",

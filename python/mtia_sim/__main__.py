@@ -4,11 +4,13 @@ import argparse
 import sys
 
 from mtia_sim import smi
+from mtia_sim.debugging import replay_command
 from mtia_sim.tracing import picture
 
 # Subcommand: (module with add_arguments and run, what it does).
 COMMANDS = {
     "picture": (picture, "draws a trace"),
+    "replay": (replay_command, replay_command.__doc__ or ""),
     "smi": (smi, "devices, memory, utilisation and power of every process, like nvidia-smi"),
 }
 

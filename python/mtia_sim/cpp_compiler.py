@@ -31,6 +31,8 @@ FLAGS = (
     "-DMTIA_KERNEL_MODULE",
 )
 
+DEBUG_FLAGS = ("-O0", "-g3")
+
 
 def cache_folder() -> Path:
     """MTIA_SIM_CACHE_DIR, or mtia_sim in the user's cache folder."""

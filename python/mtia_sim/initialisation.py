@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import os
 import threading
 
 from mtia_core import chips
@@ -57,6 +58,8 @@ def _lazy_init() -> None:
             _initialised = True
         finally:
             _initialising = False
+    if os.environ.get("MTIA_SIM_RECORD"):
+        importlib.import_module("mtia_sim.debugging.recording").record_as_environment_says()
 
 
 def _configure() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from mtia_core import errors
 from mtia_sim import _C
+from mtia_sim.cpp_compiler import DEBUG_FLAGS
 from mtia_sim.cpp_kernels import SUFFIXES, CppKernel, load_cpp_kernel
 from mtia_sim.initialisation import _lazy_init
 
@@ -43,11 +44,13 @@ def load_kernel(
     confined: bool = True,
     name: str | None = None,
     options: Sequence[str] = (),
+    debug: bool = False,
 ) -> StoredKernel | CppKernel:
     """A kernel from its file: a C++ source, or a tile program compiled ahead of time (or a CompiledKernel's bytes).
 
     A C++ source (.cpp, .cc, .cxx) includes mtia/kernel.h; it is compiled with the host's compiler, with `options`
     behind the usual flags, and kept in the user's cache folder. `name` chooses one of several kernels of a file.
+    `debug` compiles for a debugger: each line stands for itself, and all variables can be read (docs/debugging.md).
     Raises InvalidProgram with the compiler's text where it does not compile.
 
     A tile program takes the kernel's arguments without its constants; a tensor descriptor as Triton flattens it.
@@ -56,7 +59,7 @@ def load_kernel(
     one of a chip with more local memory.
     """
     if not isinstance(program, bytes) and Path(program).suffix in SUFFIXES:
-        return load_cpp_kernel(program, name, options)
-    if name is not None or options:
-        raise errors.InvalidArgument("name and options are for C++ sources", "load_kernel", "leave them out")
+        return load_cpp_kernel(program, name, [*options, *(DEBUG_FLAGS if debug else ())])
+    if name is not None or options or debug:
+        raise errors.InvalidArgument("name, options and debug are for C++ sources", "load_kernel", "leave them out")
     return StoredKernel(program if isinstance(program, bytes) else Path(program).read_bytes(), confined)

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from mtia_core.program import Argument, Instruction, Location, Slot, TileProgram, Value, ValueKind
+from mtia_core.program import Argument, Instruction, Location, Slot, TileProgram, Value, ValueKind, ValueName
 from triton_mtia_sim.analysis.placement import Group, Sharing, pack
 from triton_mtia_sim.analysis.structure import remove_dead
 from triton_mtia_sim.errors import OutOfLocalMemory
-from triton_mtia_sim.ir.operations import UNKNOWN_LOCATION, SourceLocation
+from triton_mtia_sim.ir.operations import UNKNOWN_LOCATION, SourceLocation, base_name
 from triton_mtia_sim.lowering.kernel import KernelLowering
 from triton_mtia_sim.lowering.linear import linearise
 from triton_mtia_sim.lowering.machine import Code, Register
@@ -124,6 +124,7 @@ class _Writer:
             number = self.value(register)
             self.program.arguments.append(Argument(argument.name, argument.is_pointer, register.dtype, number))
         self.program.instructions = [self.instruction(item) for item in code]
+        self.program.names = self.names(kernel, code)
 
     def value(self, register: Register) -> int:
         """Number of a register; views and members of a group that look alike share one."""
@@ -153,6 +154,21 @@ class _Writer:
             self.locations[location] = len(self.program.locations)
             self.program.locations.append(Location(location.file, location.line, location.column))
         return self.locations[location]
+
+    def names(self, kernel: KernelLowering, code: list[Code]) -> list[ValueName]:
+        """What the kernel's source calls the results of each instruction, and the views of them."""
+        named: dict[Register, list[tuple[str, Register]]] = {}
+        for value, register in kernel.registers.items():
+            name = base_name(value.name)
+            if name and not register.is_constant:
+                named.setdefault(register.root, []).append((name, register))
+        return [
+            ValueName(position, self.value(register), name)
+            for position, item in enumerate(code)
+            for result in item.results
+            if result is not None
+            for name, register in named.get(result.root, ())
+        ]
 
     def instruction(self, item: Code) -> Instruction:
         return Instruction(

@@ -19,14 +19,32 @@ constexpr uint64_t host_page = 4096;
 
 uint64_t round_up(uint64_t value, uint64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
-void* reserve(uint64_t bytes, int protection) {
-  void* address = mmap(nullptr, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+// Where the first device's addresses begin, far from what the host's libraries and stacks take; others follow at this
+// distance.
+constexpr uint64_t usual_base = uint64_t{1} << 45;
+constexpr uint64_t usual_distance = uint64_t{1} << 40;
+constexpr uint64_t usual_places = 64;
+
+void* reserve(uint64_t bytes, int protection, uint64_t wanted = 0) {
+  void* address =
+      mmap(reinterpret_cast<void*>(wanted), bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (address == MAP_FAILED) {
     throw OutOfDeviceMemory(
         concat("the host refuses to reserve ", bytes, " bytes of addresses for device memory: ", std::strerror(errno)),
         "", "raise the address-space limit (ulimit -v) or use a chip with less DRAM");
   }
   return address;
+}
+
+// The first of the usual places that is free, or any other.
+void* reserve_addresses(uint64_t bytes) {
+  for (uint64_t place = 0; place < usual_places && bytes <= usual_distance; ++place) {
+    const uint64_t wanted = usual_base + place * usual_distance;
+    void* address = reserve(bytes, PROT_NONE, wanted);
+    if (reinterpret_cast<uint64_t>(address) == wanted) return address;
+    munmap(address, bytes);
+  }
+  return reserve(bytes, PROT_NONE);
 }
 
 std::string hex(uint64_t value) {
@@ -41,7 +59,7 @@ DeviceMemory::DeviceMemory(uint64_t capacity_bytes) : capacity_(round_up(capacit
   // One huge page of guard in front keeps address 0 of a tensor away from the reservation's edge; the ends are aligned
   // to huge pages.
   const uint64_t span = capacity_ + huge_page;
-  const auto address_space = reinterpret_cast<uint64_t>(reserve(span, PROT_NONE));
+  const auto address_space = reinterpret_cast<uint64_t>(reserve_addresses(span));
   void* backing_space = nullptr;
   try {
     backing_space = reserve(span, PROT_READ | PROT_WRITE);
@@ -96,6 +114,24 @@ uint64_t DeviceMemory::allocate(uint64_t bytes, uint64_t alignment) {
       concat("cannot allocate ", bytes, " bytes: ", bytes_in_use_, " of ", capacity_, " bytes are held by ",
              live_.size(), " allocations, the largest free block is ", largest, " bytes"),
       "", "free tensors, use a smaller batch, or a chip with more DRAM");
+}
+
+void DeviceMemory::allocate_at(uint64_t address, uint64_t bytes) {
+  const uint64_t last = address + bytes;
+  std::unique_lock lock(mutex_);
+  auto block = free_.upper_bound(address);
+  if (address % 64 != 0 || bytes % 64 != 0 || bytes == 0 || block == free_.begin() || (--block)->second < last ||
+      last < address) {
+    throw InvalidArgument(concat("device addresses ", hex(address), " to ", hex(last), " are not free"), "",
+                          concat("device memory has ", hex(base_), " to ", hex(base_ + capacity_)));
+  }
+  const auto [begin, end] = *block;
+  free_.erase(block);
+  if (address > begin) free_.emplace(begin, address);
+  if (last < end) free_.emplace(last, end);
+  live_.emplace(address, last);
+  bytes_in_use_ += bytes;
+  peak_bytes_in_use_ = std::max(peak_bytes_in_use_, bytes_in_use_);
 }
 
 void DeviceMemory::free(uint64_t address) {

@@ -29,7 +29,8 @@ struct AddressRange {
 
 class DeviceMemory {
  public:
-  // Reserves `capacity_bytes` of addresses; nothing is committed. Throws OutOfDeviceMemory where the host refuses the
+  // Reserves `capacity_bytes` of addresses, at the same place in every process where that is free; nothing is
+  // committed. Throws OutOfDeviceMemory where the host refuses the
   // reservation.
   explicit DeviceMemory(uint64_t capacity_bytes);
   ~DeviceMemory();
@@ -39,6 +40,10 @@ class DeviceMemory {
   // First fit by address. `alignment` is a power of two. A zero-byte allocation has an address of its own.
   // Throws OutOfDeviceMemory, saying what is held and what is free.
   uint64_t allocate(uint64_t bytes, uint64_t alignment = 512);
+
+  // Takes [address, address + bytes), whose ends are multiples of 64: to bring back what another process had there.
+  // Throws InvalidArgument where that is not free.
+  void allocate_at(uint64_t address, uint64_t bytes);
 
   // Frees an allocation by its first address and gives its whole pages back to the host. Throws InvalidArgument for
   // another address. The caller makes sure that no launch in flight uses it.

@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "emulator/inspection/call_observer.h"
 #include "emulator/pe/kernel_timing.h"
 #include "emulator/pe/processing_element.h"
 #include "emulator/pe/vector_core/loops.h"
@@ -123,6 +124,16 @@ void run_elementwise(PeState& pe, Opcode opcode, const ElementLoop& loop, const 
     }
     ++count;
   }
+  const auto input = [&](size_t place) {
+    if (pe.calls == nullptr || place >= operands.size()) return CallInput{};
+    const Source& source = operands.begin()[place];
+    if (source.tile != nullptr) return CallInput{source.tile};
+    const Tile* typed = operands.begin()->tile;
+    return CallInput{nullptr, nullptr, number_of(typed != nullptr ? typed->dtype : d.dtype, source.bits)};
+  };
+  const bool computes = opcode != Opcode::copy && opcode != Opcode::select && opcode != Opcode::bitcast;
+  const CallNote note(pe, name_of(opcode), {computes ? Dependence::Kind::element_wise : Dependence::Kind::moved, 0}, d,
+                      {input(0), input(1), input(2)});
   if (d.elements() != 0) {
     const int64_t rows = whole ? 1 : d.rows;
     const auto width = static_cast<size_t>(whole ? d.elements() : d.columns);
@@ -154,6 +165,8 @@ void run_elementwise(PeState& pe, Opcode opcode, const ElementLoop& loop, const 
 
 void ProcessingElement::dot(const Tile& d, const Tile& a, const Tile& b, bool accumulate, int precision) {
   check_product(d, a.rows, a.columns, a.dtype, b.rows, b.columns, b.dtype);
+  const CallNote note(*state_, "dot", {Dependence::Kind::product, 0}, d,
+                      {CallInput{&a}, CallInput{&b}, accumulate ? CallInput{&d} : CallInput{}});
   host_math::dot(a.dtype, {d.data, d.row_stride, d.column_stride}, const_matrix(a), const_matrix(b),
                  static_cast<size_t>(d.rows), static_cast<size_t>(d.columns), static_cast<size_t>(a.columns),
                  accumulate);
@@ -178,11 +191,14 @@ PackedTile ProcessingElement::pack(const Tile& b, uint32_t number) {
     host_math::pack_b(b.dtype, packed, const_matrix(b), k, n);
     contents[number] = in_local_memory ? PackedContents{} : wanted;
   }
+  if (state_->calls != nullptr) state_->calls->pack(*state_, b, packed);
   return {packed, b.dtype, b.page, b.rows, b.columns};
 }
 
 void ProcessingElement::dot(const Tile& d, const Tile& a, const PackedTile& b, bool accumulate, int precision) {
   check_product(d, a.rows, a.columns, a.dtype, b.rows, b.columns, b.dtype);
+  const CallNote note(*state_, "dot", {Dependence::Kind::product, 0}, d,
+                      {CallInput{&a}, CallInput{nullptr, b.data}, accumulate ? CallInput{&d} : CallInput{}});
   host_math::dot_packed(a.dtype, {d.data, d.row_stride, d.column_stride}, const_matrix(a), b.data,
                         static_cast<size_t>(d.rows), static_cast<size_t>(d.columns), static_cast<size_t>(a.columns),
                         accumulate);
@@ -293,6 +309,8 @@ void ProcessingElement::reduce(ReduceKind kind, const Tile& d, const Tile& a, in
         concat("reduce of ", a.rows, " x ", a.columns, " along axis ", axis, " into ", d.rows, " x ", d.columns), "",
         "the result is dense, with 1 along the axis");
   }
+  const CallNote note(*state_, "reduce", {Dependence::Kind::along_axis, static_cast<uint32_t>(axis)}, d,
+                      {CallInput{&a}});
   const auto op = static_cast<host_math::ReduceOp>(kind);
   const auto loop = rows ? host_math::reduce_rows_loop(op, a.dtype) : host_math::reduce_columns_loop(op, a.dtype);
   if (loop == nullptr)

@@ -16,6 +16,9 @@
 
 namespace mtia::emulator {
 
+class CallObserver;
+class MemoryJournal;
+
 // When a tile of a C++ kernel is ready, and when its last reader finishes.
 struct PageTime {
   SubCycles ready = 0;
@@ -42,6 +45,8 @@ struct PeState {
   std::byte* (*host_buffer)(void* owner, uint32_t number, size_t bytes) = nullptr;
   void* host_buffer_owner = nullptr;
   uint64_t launch_number = 0;  // of all launches of this process, so that host buffers know what they were made for
+  MemoryJournal* journal = nullptr;  // told of each access before it is made
+  CallObserver* calls = nullptr;     // told of each call of a C++ kernel
   std::vector<Window> windows;
   Scoreboard board;
   // Of C++ kernels: the scoreboard that the call running now issues on, which is its role's, and that role.

@@ -7,6 +7,8 @@
 #include <string>
 
 #include "base/error.h"
+#include "emulator/inspection/call_observer.h"
+#include "emulator/inspection/memory_journal.h"
 #include "emulator/pe/fabric_interface/atomics.h"
 #include "emulator/pe/fabric_interface/dma.h"
 #include "emulator/pe/kernel_timing.h"
@@ -43,6 +45,7 @@ DmaAccess resolve_matrix(PeState& pe, const DmaDescriptor& descriptor, int64_t r
                 static_cast<uint64_t>(std::max<int64_t>(0, row_reach) + std::max<int64_t>(0, column_reach)) +
                 static_cast<uint64_t>(size);
   pe.span(access.low, access.high, direction);
+  if (pe.journal != nullptr) pe.journal->touch(access.low, access.high, direction == Access::write, descriptor.dtype);
   access.host = pe.memory->backing_of(descriptor.base);
   return access;
 }
@@ -158,6 +161,7 @@ LocalScope::~LocalScope() {
 
 void ProcessingElement::dma_load(const Tile& destination, const DmaDescriptor& source, double fill_value) {
   check_same_dtype("dma_load", destination, source.dtype);
+  const CallNote note(*state_, "dma_load", {}, destination, {});
   const DmaAccess access = resolve_matrix(*state_, source, destination.rows, destination.columns, Access::read);
   read_into(destination, access, fill_value);
   count_load(*state_, destination, access);
@@ -193,6 +197,7 @@ Tile ProcessingElement::dma_multicast(const Tile& destination, const DmaDescript
 
 void ProcessingElement::dma_store(const DmaDescriptor& destination, const Tile& source) {
   check_same_dtype("dma_store", source, destination.dtype);
+  if (state_->calls != nullptr) state_->calls->store(*state_, source);
   const DmaAccess access = resolve_matrix(*state_, destination, source.rows, source.columns, Access::write);
   if (access.elements != 0)
     copy_box(matrix_box(access, source, false), access.host, source.data, size_of(source.dtype));
@@ -228,6 +233,7 @@ void for_indexed_rows(ProcessingElement& pe, const char* call, uint64_t base, in
     if (row_bytes == 0) continue;
     const uint64_t address = base + static_cast<uint64_t>(index * row_stride) * size_of(rows.dtype);
     std::byte* host = state.span(address, address + row_bytes, write ? Access::write : Access::read);
+    if (state.journal != nullptr) state.journal->touch(address, address + row_bytes, write, rows.dtype);
     if (read) state.count_read(address, address + row_bytes, counted);
     if (write) state.count_write(address, address + row_bytes, counted);
     body(row, host);
@@ -239,6 +245,7 @@ void for_indexed_rows(ProcessingElement& pe, const char* call, uint64_t base, in
 void ProcessingElement::gather(const Tile& destination, uint64_t base, int64_t row_stride, const Tile& indices,
                                int64_t limit) {
   check_dense_rows("gather", destination);
+  const CallNote note(*state_, "gather", {}, destination, {});
   const size_t row_bytes = static_cast<size_t>(destination.columns) * size_of(destination.dtype);
   for_indexed_rows(*this, "gather", base, row_stride, indices, limit, destination, true, false,
                    [&](int64_t row, const std::byte* host) { std::memcpy(destination.at(row, 0), host, row_bytes); });
@@ -254,6 +261,7 @@ void ProcessingElement::gather(const Tile& destination, uint64_t base, int64_t r
 void ProcessingElement::scatter(uint64_t base, int64_t row_stride, const Tile& indices, int64_t limit,
                                 const Tile& source) {
   check_dense_rows("scatter", source);
+  if (state_->calls != nullptr) state_->calls->store(*state_, source);
   const size_t row_bytes = static_cast<size_t>(source.columns) * size_of(source.dtype);
   for_indexed_rows(*this, "scatter", base, row_stride, indices, limit, source, false, true,
                    [&](int64_t row, std::byte* host) { std::memcpy(host, source.at(row, 0), row_bytes); });
@@ -267,6 +275,7 @@ void ProcessingElement::scatter(uint64_t base, int64_t row_stride, const Tile& i
 void ProcessingElement::scatter_add(uint64_t base, int64_t row_stride, const Tile& indices, int64_t limit,
                                     const Tile& source) {
   check_dense_rows("scatter_add", source);
+  if (state_->calls != nullptr) state_->calls->store(*state_, source);
   const size_t size = size_of(source.dtype);
   const AtomicKind kind = is_float(source.dtype) ? AtomicKind::add_f : AtomicKind::add_i;
   for_indexed_rows(*this, "scatter_add", base, row_stride, indices, limit, source, true, true,
@@ -289,6 +298,7 @@ void ProcessingElement::permute(const Tile& d, const Tile& a) {
   check_same_dtype("permute", a, d.dtype);
   if (d.rows != a.columns || d.columns != a.rows)
     throw InvalidArgument(concat("permute of ", a.rows, " x ", a.columns, " into ", d.rows, " x ", d.columns));
+  const CallNote note(*state_, "permute", {}, d, {CallInput{&a}});
   const auto size = static_cast<int64_t>(size_of(d.dtype));
   StridedBox box;
   box.rank = 2;

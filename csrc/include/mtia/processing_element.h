@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "circular_buffer.h"
+#include "debugging.h"
 #include "tensor.h"
 #include "tile.h"
 
@@ -361,6 +362,16 @@ class ProcessingElement {
   }
   // Waits until this role of every PE has come here and what it did is done: memory written before is seen after.
   void barrier(SourceLine where = SourceLine::here()) { detail::api->barrier(role_, where.line); }
+
+  // Stops here under a debugger (gdb); goes on with a message, once a kernel, where none is attached. For readable
+  // variables load the kernel with load_kernel(path, debug=True).
+  [[gnu::always_inline]] void breakpoint(SourceLine where = SourceLine::here()) {
+    if (detail::debugger_is_attached()) {
+      MTIA_STOP_FOR_DEBUGGER();
+    } else {
+      detail::say_no_debugger(where.line);
+    }
+  }
 
   // The next item of a work queue for this role: `while (WorkItem item = pe.next(arguments.items)) use(*item);`
   struct WorkItem {

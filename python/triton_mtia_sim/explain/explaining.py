@@ -8,9 +8,9 @@ from typing import Any
 from mtia_core import chips
 from mtia_core.chips import Chip
 from triton_mtia_sim.analysis.placement import Group, Sharing
-from triton_mtia_sim.explain.reasons import Names, base_name, why_indexed, why_structured
+from triton_mtia_sim.explain.reasons import Names, why_indexed, why_structured
 from triton_mtia_sim.explain.report import AccessReport, KernelReport, TileReport
-from triton_mtia_sim.ir.operations import Operation
+from triton_mtia_sim.ir.operations import Operation, base_name
 from triton_mtia_sim.ir.types import DescriptorType, PointerType, ScalarType, element_of, shape_of
 from triton_mtia_sim.lowering.kernel import KernelLowering
 from triton_mtia_sim.lowering.machine import Register

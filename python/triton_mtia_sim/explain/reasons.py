@@ -4,7 +4,7 @@ from mtia_core.dtypes import DType
 from triton_mtia_sim.analysis.forms import Bound, Piece
 from triton_mtia_sim.analysis.index_rules import INDEX_RULES
 from triton_mtia_sim.analysis.pointer_rules import POINTER_RULES
-from triton_mtia_sim.ir.operations import Operation, Value
+from triton_mtia_sim.ir.operations import Operation, Value, base_name
 from triton_mtia_sim.ir.types import is_pointer, shape_of
 from triton_mtia_sim.lowering.accesses import Access
 from triton_mtia_sim.lowering.kernel import KernelLowering
@@ -58,13 +58,6 @@ class Names:
         if code.mnemonic in ("max_s", "min_s"):
             return f"{code.mnemonic[:3]}({', '.join(self.of(operand, depth - 1) for operand in operands)})"
         return "a number"
-
-
-def base_name(name: str) -> str:
-    """An SSA name without the number that makes it unique; "" of a mere number."""
-    stem, _, number = name.rpartition("_")
-    name = stem if stem and number.isdigit() else name
-    return "" if name.isdigit() else name
 
 
 def why_structured(names: Names, way: Access) -> str:

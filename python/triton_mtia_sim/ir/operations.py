@@ -99,3 +99,10 @@ class Module:
         if len(public) != 1:
             raise ValueError(f"a module with {len(public)} public functions, a kernel has one: {list(self.functions)}")
         return public[0]
+
+
+def base_name(name: str) -> str:
+    """An SSA name without the number that makes it unique; "" of a mere number."""
+    stem, _, number = name.rpartition("_")
+    name = stem if stem and number.isdigit() else name
+    return "" if name.isdigit() else name

@@ -226,6 +226,7 @@ void Decoder::find_lazy() {
   const auto count = static_cast<uint32_t>(program.instructions.size());
   lazy_.assign(count, false);
   lazy_values_.assign(program.values.size(), false);
+  if (loaded.observer != nullptr) return;  // it reads every tile in local memory
   const auto sole_writer = [&](uint32_t index, uint32_t slot) {
     for (uint32_t i = 0; i < count; ++i) {
       for (const uint32_t id : program.instructions[i].results) {
@@ -339,14 +340,16 @@ void Decoder::decode() {
   op_of_.assign(count + 1, 0);
   for (uint32_t i = 0; i < count;) {
     op_of_[i] = static_cast<uint32_t>(loaded.ops.size());
-    const uint32_t after = decode_chain(*this, i);
-    if (after != i) {
-      for (uint32_t j = i + 1; j < after; ++j) op_of_[j] = op_of_[i];
-      i = after;
-      continue;
+    uint32_t after = decode_chain(*this, i);
+    if (after == i) {
+      decode_one(i);
+      after = i + 1;
     }
-    decode_one(i);
-    ++i;
+    for (size_t op = op_of_[i]; op < loaded.ops.size(); ++op) {
+      if (loaded.ops[op].run == wait_scalar) loaded.ops[op].instruction = i;
+    }
+    for (uint32_t j = i + 1; j < after; ++j) op_of_[j] = op_of_[i];
+    i = after;
   }
   op_of_[count] = static_cast<uint32_t>(loaded.ops.size());
   emit(end_program, count == 0 ? 0 : count - 1);

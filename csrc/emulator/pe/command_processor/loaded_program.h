@@ -14,7 +14,7 @@
 
 namespace mtia::emulator {
 
-struct LaunchProfile;
+class InstructionObserver;
 
 // Owns the details of decoded instructions, of whatever type.
 class DetailStore {
@@ -49,8 +49,8 @@ class LoadedProgram {
   // Results depend on the order of programs, or one may wait for another: they run one after the other, on one host
   // thread.
   bool ordered = false;
-  // Wanted of the launch: times by instruction, each of which is then an Op of its own.
-  std::shared_ptr<LaunchProfile> profile;
+  // Sees each instruction, which is then an Op of its own whose tiles all lie in local memory.
+  std::shared_ptr<InstructionObserver> observer;
 };
 
 }  // namespace mtia::emulator

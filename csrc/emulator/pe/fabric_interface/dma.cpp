@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "emulator/inspection/memory_journal.h"
 #include "emulator/pe/command_processor/decoder.h"
 #include "emulator/pe/memory_layout_unit/strided_copy.h"
 
@@ -99,6 +100,8 @@ void move_tile(const DmaDetail& detail, Frame& frame, const DmaAccess& access, s
         const uint64_t address = access.address + static_cast<uint64_t>(memory_offset);
         std::byte* memory =
             frame.pe->span(address, address + detail.size, detail.is_store ? Access::write : Access::read);
+        if (frame.pe->journal != nullptr)
+          frame.pe->journal->touch(address, address + detail.size, detail.is_store, detail.dtype);
         detail.is_store ? std::memcpy(memory, tile + local_offset, detail.size)
                         : std::memcpy(tile + local_offset, memory, detail.size);
         detail.is_store ? frame.pe->count_write(address, address + detail.size, detail.size)
@@ -191,11 +194,12 @@ void resolve(const DmaDetail& detail, Frame& frame, DmaAccess& access) {
   if (access.high < access.low) overflow(detail, base);
   if (detail.has_mask && !detail.mask_is_scalar) {
     access.host = nullptr;
-    if (frame.pe->reachable(access.low, access.high)) access.host = frame.pe->memory->backing_of(access.address);
-    return;
+    if (!frame.pe->reachable(access.low, access.high)) return;
+  } else {
+    frame.pe->span(access.low, access.high, detail.is_store ? Access::write : Access::read);
   }
-  frame.pe->span(access.low, access.high, detail.is_store ? Access::write : Access::read);
   access.host = frame.pe->memory->backing_of(access.address);
+  if (frame.pe->journal != nullptr) frame.pe->journal->touch(access.low, access.high, detail.is_store, detail.dtype);
 }
 
 TransferCost transfer_cost(const PeState& pe, const DmaAccess& access, uint32_t rank, uint32_t size) {

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "emulator/inspection/memory_journal.h"
 #include "emulator/pe/command_processor/decoder.h"
 #include "emulator/pe/fabric_interface/atomics.h"
 #include "host_math/elementwise.h"
@@ -56,7 +57,8 @@ struct Addressing {
   uint64_t address(int64_t offset) const { return base + static_cast<uint64_t>(offset) * scale; }
 };
 
-Addressing address_range(const IndexedDetail& detail, Frame& frame, const Offsets& offsets, const Mask& mask) {
+Addressing address_range(const IndexedDetail& detail, Frame& frame, const Offsets& offsets, const Mask& mask,
+                         Access access) {
   Addressing range;
   range.base = detail.base == absent ? 0 : frame.scalars()[detail.base];
   range.scale = detail.base == absent ? 1 : detail.size;
@@ -74,7 +76,10 @@ Addressing address_range(const IndexedDetail& detail, Frame& frame, const Offset
   range.low = range.address(least);
   range.high = range.address(most) + detail.size;
   if ((detail.base != absent && (least < -limit || most > limit)) || range.high < range.low) return range;
-  if (frame.pe->reachable(range.low, range.high)) range.reachable = true;
+  if (!frame.pe->reachable(range.low, range.high)) return range;
+  range.reachable = true;
+  if (frame.pe->journal != nullptr)
+    frame.pe->journal->touch(range.low, range.high, access == Access::write, detail.dtype);
   return range;
 }
 
@@ -82,6 +87,8 @@ std::byte* element(const IndexedDetail& detail, Frame& frame, const Addressing& 
   if (range.reachable) return frame.pe->memory->backing_of(range.address(offset));
   const uint64_t address = range.address(offset);
   std::byte* host = frame.pe->span(address, address + detail.size, access);
+  if (frame.pe->journal != nullptr)
+    frame.pe->journal->touch(address, address + detail.size, access == Access::write, detail.dtype);
   const uint64_t bytes = frame.pe->costs->access_bytes();
   access == Access::read ? frame.pe->count_read(address, address + detail.size, bytes)
                          : frame.pe->count_write(address, address + detail.size, bytes);
@@ -125,7 +132,7 @@ const Op* run_gather(const Op* op, Frame& frame) {
   const auto& detail = *static_cast<const IndexedDetail*>(op->detail);
   const Offsets offsets = offsets_of(detail, frame);
   const Mask mask = mask_of(detail, frame);
-  const Addressing range = address_range(detail, frame, offsets, mask);
+  const Addressing range = address_range(detail, frame, offsets, mask, Access::read);
   uint64_t scalar = 0;
   std::byte* to = detail.result_scalar != absent ? reinterpret_cast<std::byte*>(&scalar) : frame.at(detail.result);
   switch (detail.size) {
@@ -162,7 +169,7 @@ const Op* run_scatter(const Op* op, Frame& frame) {
   const auto& detail = *static_cast<const IndexedDetail*>(op->detail);
   const Offsets offsets = offsets_of(detail, frame);
   const Mask mask = mask_of(detail, frame);
-  const Addressing range = address_range(detail, frame, offsets, mask);
+  const Addressing range = address_range(detail, frame, offsets, mask, Access::write);
   switch (detail.size) {
     case 1:
       scatter_elements<1>(detail, frame, range, offsets, mask);
@@ -185,7 +192,7 @@ const Op* run_atomic(const Op* op, Frame& frame, bool swap) {
   const auto& detail = *static_cast<const IndexedDetail*>(op->detail);
   const Offsets offsets = offsets_of(detail, frame);
   const Mask mask = mask_of(detail, frame);
-  const Addressing range = address_range(detail, frame, offsets, mask);
+  const Addressing range = address_range(detail, frame, offsets, mask, Access::write);
   const std::byte* value = frame.at(detail.value);
   const std::byte* desired = swap ? frame.at(detail.desired) : nullptr;
   uint64_t scalar = 0;

@@ -489,7 +489,7 @@ class Builder {
 }  // namespace
 
 uint32_t decode_chain(Decoder& decoder, uint32_t index) {
-  if (decoder.loaded.profile != nullptr) {
+  if (decoder.loaded.observer != nullptr) {
     if (!is_compute(decoder, decoder.program.instructions[index])) return index;
     const std::vector<uint32_t> alone{index};
     Builder(decoder, alone).emit();

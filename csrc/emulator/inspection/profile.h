@@ -25,8 +25,7 @@ struct LaunchProfile {
   LaunchAccount account;
 };
 
-// The same program for one launch that fills `profile`: it runs on one host thread, instruction by instruction, and
-// costs what any launch of the program costs.
+// The same program for one launch that fills `profile`.
 std::shared_ptr<const LoadedProgram> profiling(const LoadedProgram& program, std::shared_ptr<LaunchProfile> profile);
 
 }  // namespace mtia::emulator

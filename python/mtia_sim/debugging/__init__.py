@@ -1,0 +1,1 @@
+"""Tools that look into kernels while they run: docs/debugging.md."""
