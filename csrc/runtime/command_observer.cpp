@@ -31,6 +31,8 @@ std::string_view name_of(const Command& command) {
       return "wait_event";
     case CommandKind::flush_cache:
       return "flush_cache";
+    case CommandKind::set_monitor:
+      return "set_monitor";
     case CommandKind::empty:
       break;
   }
