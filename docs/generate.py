@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from mtia_core import chips, isa
+from mtia_core import checks, chips, isa
 
 DOCUMENTS = Path(__file__).resolve().parent
 MARKS = {"published": "", "derived": " ᵈ", "assumed": " ᵃ"}
@@ -117,7 +117,79 @@ def triton_document() -> str:
     return "\n".join(lines) + "\n"
 
 
+CHECKS_HEAD = """\
+# Checked mode
+
+Made by `docs/generate.py` from `csrc/emulator/checks/checks.def` and the kernels of `tests/checks/kernels`, which a
+test runs: each is caught at the line marked `# found`, its mended twin is not.
+
+`MTIA_SIM_CHECK=1` checks a whole program, a context a part of it:
+
+```python
+import torch
+
+with torch.mtia_sim.check():  # on_finding="warn": warnings; json="findings.json": a file
+    x = torch.randn(1000, device="mtia_sim")
+    y = torch.relu(x)
+assert torch.mtia_sim.findings() == []
+```
+
+An error is an exception at the next synchronising call, of the class in the catalogue; a warning, and with
+`on_finding="warn"` an error too, is a `torch.mtia_sim.CheckWarning`. `MTIA_SIM_CHECK_ON_FINDING=warn` and
+`MTIA_SIM_CHECK_JSON=path` say the same for a whole program. The device stays usable. Each finding names the kernel,
+the program or PE, the instruction and its source line, the line that launched it, the tensor by the kernel's name for
+it, the element, and what touched the memory before: `torch.mtia_sim.findings()` returns them as dictionaries.
+
+## What is known, and what is not
+
+- **A tensor's own bounds** are the memory from its first to its last element by sizes and strides. An access is
+  compared with the tensor whose pointer its address is computed from; where several pointers flow into one address, or
+  none, with all tensors of the launch, and where a launch has bare addresses, with what is allocated. Reads between
+  the rows of a view are no finding, since whoever loads whole rows and drops what is between does no harm; writes
+  there are.
+- **Contents**: one bit a byte says whether it was written since it was allocated. Copies move that bit; a load by a
+  kernel, and a copy to the host, are uses. Memory from before checked mode began counts as written,
+  and so does what an allocation has beyond 256 MiB.
+- **Masked-off lanes** of a load without `other` hold a NaN of a pattern of its own, which arithmetic and conversions of
+  float16, bfloat16, float32 and float64 carry on; a store of that pattern is a finding, a lane that is dropped is none.
+  A maximum drops it unseen, and integers have no such pattern: they read as zero.
+- **Pinned memory** that an asynchronous copy to the device reads must be the same when the host first waits for the
+  copy, or for anything submitted later, as it was when the copy was submitted.
+- **Programs** of a launch are unordered, whatever the PE they run on. Where they use atomics, each one tells others of
+  what came before it and learns of what others told before, so that locks and flags order what they guard; atomics on
+  different addresses count as one. Two atomics never race.
+- **Streams** are ordered by events, by `wait_stream` and by the host's waiting. A page of 4 KiB remembers the last
+  command that touched it and one before that nothing orders with it; older ones are forgotten.
+- **Freed memory** is given to nobody else until 64 MiB were freed after it.
+- Shadow memory is 1/8 of the device memory that was touched for its contents, and 3/8 for who touched it (twice that
+  where streams overlap). Records of a launch are bounded; past the bound it is compared less, never reported wrongly.
+
+Checks marked "always" need no checked mode: the emulator refuses what they name whenever it meets it.
+
+## Catalogue
+"""
+
+
+def checks_document() -> str:
+    """One section a check: its row and the kernel that triggers it."""
+    lines = CHECKS_HEAD.splitlines()
+    for check in checks.checks():
+        source = (DOCUMENTS.parent / "tests" / "checks" / "kernels" / f"{check.name}.py").read_text()
+        described, code = source.removeprefix('"""').split('"""\n', 1)
+        raised = f"`{check.category}`" if check.severity == "error" else "a warning"
+        lines += [
+            "",
+            f"### {check.name}",
+            "",
+            f"{check.what[0].upper()}{check.what[1:]}. {raised}: {check.remedy}.",
+            "",
+        ]
+        lines += [" ".join(described.split()), "", "```py", *code.strip().splitlines(), "```"]
+    return "\n".join(lines) + "\n"
+
+
 GENERATED: dict[str, Callable[[], str]] = {
+    "checks.md": checks_document,
     "chips.md": chips_document,
     "isa.md": isa_document,
     "triton.md": triton_document,

@@ -23,6 +23,8 @@ namespace mtia {
   ROW(Undefined)         /* the chip leaves the result undefined: a kernel must not do this */ \
   ROW(Unsupported)       /* the chip cannot do this, and never will */                         \
   ROW(Unimplemented)     /* the chip can, mtia_sim does not yet */                             \
+  ROW(UseAfterFree)      /* an access to memory that was given back */                         \
+  ROW(UninitialisedRead) /* a read of memory that nothing wrote */                             \
   ROW(DataRace)          /* two accesses without an order between them */                      \
   ROW(Deadlock)          /* every processing element waits */                                  \
   ROW(KernelAssert)      /* an assertion inside of a kernel failed */                          \

@@ -9,7 +9,9 @@
 
 #include "base/bit_patterns.h"
 #include "base/error.h"
+#include "runtime/checking.h"
 #include "torch_backend/device.h"
+#include "torch_backend/launch_notes.h"
 
 namespace py = pybind11;
 
@@ -100,6 +102,7 @@ void ArgumentPacker::pack_pointer(PyObject* argument) {
                             concat("move it there with .to('mtia_sim:", device_,
                                    "'), or select its device with torch.mtia_sim.set_device"));
     }
+    if (runtime::is_checking()) add_note(tensor);
     push_address(reinterpret_cast<uint64_t>(tensor.const_data_ptr()));
     if (confined_ && tensor.has_storage() && tensor.storage().nbytes() != 0) {
       const auto begin = reinterpret_cast<uint64_t>(tensor.storage().data());
@@ -141,8 +144,22 @@ void ArgumentPacker::pack_descriptor(const ArgumentCode& code, PyObject* descrip
   }
 }
 
+// Of the argument that is pushed next.
+void ArgumentPacker::add_note(const at::TensorBase& tensor) {
+  const size_t argument = launch_.arguments.size();
+  const auto& parameters = emulator::parameters_of(*launch_.program);
+  if (argument >= parameters.size()) return;
+  if (!notes_) {
+    notes_ = std::make_shared<emulator::LaunchNotes>();
+    notes_->tensor_of_argument.assign(parameters.size(), emulator::LaunchNotes::no_tensor);
+  }
+  notes_->tensor_of_argument[argument] = static_cast<uint32_t>(notes_->tensors.size());
+  notes_->tensors.push_back(torch_backend::note_of(tensor, parameters[argument].name));
+}
+
 void ArgumentPacker::finish() {
   if (!confined_) launch_.extents.clear();
+  launch_.notes = std::move(notes_);
 }
 
 }  // namespace mtia::bindings

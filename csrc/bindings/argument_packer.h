@@ -3,7 +3,12 @@
 
 #include <Python.h>
 
+#include <ATen/core/TensorBase.h>
+
+#include <memory>
+
 #include "bindings/argument_codes.h"
+#include "emulator/checks/launch_notes.h"
 #include "emulator/emulator.h"
 
 namespace mtia::bindings {
@@ -22,12 +27,14 @@ class ArgumentPacker {
  private:
   void pack_pointer(PyObject* argument);
   void pack_descriptor(const ArgumentCode& code, PyObject* descriptor);
+  void add_note(const at::TensorBase& tensor);
   void push_address(uint64_t address) { launch_.arguments.push_back(address); }
 
   emulator::Launch& launch_;
   int device_;
   bool confined_;
-  int place_ = -1;  // of the argument being packed, for messages
+  std::shared_ptr<emulator::LaunchNotes> notes_;  // in checked mode
+  int place_ = -1;                                // of the argument being packed, for messages
 };
 
 }  // namespace mtia::bindings

@@ -13,8 +13,10 @@
 #include "base/dtype.h"
 #include "bindings/bind_runtime.h"
 #include "emulator/tile_kernels/interface.h"
+#include "runtime/checking.h"
 #include "torch_backend/device.h"
 #include "torch_backend/dtypes.h"
+#include "torch_backend/launch_notes.h"
 #include "torch_backend/stream.h"
 
 namespace py = pybind11;
@@ -98,6 +100,11 @@ class Packer {
       words[1 + argument.rank + d] = static_cast<uint64_t>(tensor.stride(d));
     }
     write(argument.offset, words.data(), words.size() * 8);
+    if (runtime::is_checking()) {
+      if (!notes_) notes_ = std::make_shared<emulator::LaunchNotes>();
+      notes_->tensors.push_back(torch_backend::note_of(tensor, argument.name));
+      launch_.notes = notes_;
+    }
     if (tensor.has_storage() && tensor.storage().nbytes() != 0) {
       const auto begin = reinterpret_cast<uint64_t>(tensor.storage().data());
       launch_.extents.push_back({begin, begin + tensor.storage().nbytes()});
@@ -157,6 +164,7 @@ class Packer {
   const mtia_kernel& kernel_;
   int device_;
   int64_t queues_ = 0;
+  std::shared_ptr<emulator::LaunchNotes> notes_;  // in checked mode
 };
 
 void launch(const TileKernelHandle& handle, uint32_t rows, uint32_t columns, const py::tuple& arguments) {

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "chip/chip_spec.h"
+#include "emulator/checks/checker.h"
 #include "emulator/grid/worker_pool.h"
 #include "emulator/inspection/call_observer.h"
 #include "emulator/inspection/instruction_observer.h"
@@ -124,12 +125,14 @@ struct Emulator::State {
   std::mutex launching;
   std::vector<Window> merged;
   RoleGrid roles;
+  Checker* checker = nullptr;
   LaunchTrace* trace = nullptr;  // of the launch that runs
 
   void begin_pe(PeState& pe, const Launch& launch, const SlotLayout& layout) {
     pe.board.reset(&layout, costs.issue_cost(), costs.scalar_cost());
     pe.board.set_trace(trace == nullptr ? nullptr : trace->of(pe.pe));
     pe.issuing = &pe.board;
+    pe.log = checker == nullptr ? nullptr : &checker->log_of(pe.pe);
     pe.fixed_windows = !launch.extents.empty();
     pe.last_window = 0;
     pe.journal = journal;
@@ -168,6 +171,7 @@ struct Emulator::State {
                 static_cast<uint32_t>(number / frame.grid[0] % frame.grid[1]),
                 static_cast<uint32_t>(number / frame.grid[0] / frame.grid[1])};
     pe.board.begin_program(costs.program_cost());
+    if (pe.log != nullptr) pe.log->begin(number, frame.id);
     if (PeTrace* pe_trace = pe.board.trace()) pe_trace->begin_program(number);
     const LoadedProgram& program = *frame.program;
     // Arguments are parameters, which a program may overwrite like any register.
@@ -177,9 +181,13 @@ struct Emulator::State {
         while (op != nullptr) op = observed_step(op, frame);
       }
       while (op != nullptr) op = op->run(op, frame);
+      if (pe.log != nullptr) pe.log->end();
       return true;
     } catch (const Abandoned&) {
       return false;
+    } catch (const StoppedByCheck& stopped) {
+      frame.fault = UINT32_MAX;
+      fault.record(number, stopped.error);
     } catch (const Error& error) {
       const uint32_t index = frame.fault != UINT32_MAX ? frame.fault : op->instruction;
       frame.fault = UINT32_MAX;
@@ -304,9 +312,13 @@ struct Emulator::State {
       pe.host_buffer_owner = &state.arenas[thread];
       pe.launch_number = job.number;
       pe.board.begin_program(0);
+      if (pe.log != nullptr) pe.log->begin(item, {});
       if (PeTrace* pe_trace = pe.board.trace()) pe_trace->begin_program(item);
       ProcessingElement element(pe, static_cast<uint32_t>(item), job.pes);
       job.launch->kernel->entry(element, job.launch->arguments.data());
+      if (pe.log != nullptr) pe.log->end();
+    } catch (const StoppedByCheck& stopped) {
+      job.fault->record(item, stopped.error);
     } catch (const Error& error) {
       const std::string where = concat("kernel ", job.launch->kernel->name, " on PE ", pe.pe,
                                        error.where().empty() ? "" : ", ", error.where());
@@ -396,13 +408,19 @@ DeviceMemory& Emulator::memory() { return state_->memory; }
 
 void Emulator::set_print_sink(void (*sink)(std::string_view, void*), void* context) { state_->print = {sink, context}; }
 
+void Emulator::set_checker(Checker* checker) {
+  std::lock_guard lock(state_->launching);
+  state_->checker = checker;
+}
+
 void Emulator::set_journal(MemoryJournal* journal) { state_->journal = journal; }
 void Emulator::set_call_observer(CallObserver* observer) { state_->calls = observer; }
 
-LaunchAccount Emulator::run(const Launch& launch, LaunchTrace* trace) {
+LaunchAccount Emulator::run(const Launch& launch, LaunchTrace* trace, const CommandOrder* order) {
   State& state = *state_;
   std::lock_guard lock(state.launching);
   state.trace = trace;
+  if (state.checker != nullptr) state.checker->begin_launch(order != nullptr ? *order : CommandOrder{}, launch);
   Fault fault;
   static std::atomic<uint64_t> launches{0};
   State::Job job{&state, &launch, launch.program.get(), &fault, 0, state.chip.pe_count(), ++launches};
@@ -450,6 +468,7 @@ LaunchAccount Emulator::run(const Launch& launch, LaunchTrace* trace) {
       state.pool.run(used, State::run_pe, &job);
     }
   }
+  if (state.checker != nullptr) state.checker->end_launch();
   if (fault.error) std::rethrow_exception(fault.error);
   LaunchAccount account = state.total(used);
   if (launch.program != nullptr && launch.program->observer != nullptr)

@@ -25,6 +25,9 @@ class CallObserver;
 class MemoryJournal;
 class WorkerPool;
 class ProcessingElement;
+class Checker;
+struct CommandOrder;
+struct LaunchNotes;
 class LaunchTrace;
 
 // A verified tile program decoded for fast execution on one chip. Immutable: launches of any thread and device of that
@@ -81,6 +84,9 @@ struct Launch {
   // tensor's memory in stream order while the launch is still queued.
   SmallArray<AddressRange, 8> extents;
 
+  // What checked mode knows of the tensors behind the addresses (checks/launch_notes.h); null outside of it.
+  std::shared_ptr<const LaunchNotes> notes;
+
   // Loop iterations that one program may make before it is taken to hang: Deadlock.
   uint64_t loop_limit = default_loop_limit;
 
@@ -106,8 +112,8 @@ class Emulator {
   // Runs every program of the grid; blocks until all have run. One launch at a time. Returns what it cost on the chip:
   // the same for any number of host threads. Throws an mtia::Error with the kernel, program id, PE, instruction and
   // source line of the first faulting program (lowest program id); the device stays usable. `trace` records what the
-  // PEs that it names do (emulator/trace.h).
-  LaunchAccount run(const Launch& launch, LaunchTrace* trace = nullptr);
+  // PEs that it names do (emulator/trace.h). In checked mode `order` says where the launch stands among other commands.
+  LaunchAccount run(const Launch& launch, LaunchTrace* trace = nullptr, const CommandOrder* order = nullptr);
 
   // Accounts of a copy or fill by the host link or the DMA engines, so that the cache of the SRAM knows what they
   // touched. `write`: the device's memory is written. Returns the account of DRAM and SRAM traffic and the seconds at
@@ -116,6 +122,9 @@ class Emulator {
 
   // Empties the cache of the SRAM; what was written goes to DRAM. Returns the account of that.
   LaunchAccount flush_cache();
+
+  // Tells `checker` of every access of the launches that follow; nullptr: nobody. Not while a launch runs.
+  void set_checker(Checker* checker);
 
   // Where `print` instructions go: one whole line a call. nullptr: standard output.
   void set_print_sink(void (*sink)(std::string_view line, void* context), void* context);

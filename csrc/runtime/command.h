@@ -30,6 +30,10 @@ enum class CommandKind : uint8_t {
   wait_event,        // the stream waits for event
   flush_cache,       // the SRAM's cache is emptied, then the stream rests
   set_monitor,       // launches run through monitor from now on
+  // Of checked mode:
+  note_allocated,  // bytes of device_address, rounded up to source_address of them, are a tensor's
+  note_freed,      // source_address bytes of device_address are nobody's
+  host_waited,     // the host has seen ticket source_address of the stream, or of all where bytes is 1
 };
 
 // What the host waited for before it submitted a command: the end of streams, and chip times of events.
@@ -43,6 +47,7 @@ struct Command {
 
   CommandKind kind = CommandKind::empty;
   uint8_t fill_value = 0;
+  bool moves = false;         // in checked mode: a copy to the host that does not use what it copies
   bool is_inline = false;     // the source of copy_to_device is inline_bytes
   bool follows_wait = false;  // host_waits is set
   bool is_observed = false;   // somebody observed the device when this was submitted
@@ -51,6 +56,7 @@ struct Command {
   uint64_t source_address = 0;
   uint64_t bytes = 0;
   double rest_seconds = 0;
+  uint32_t location = 0;  // in checked mode: the line that submitted it (emulator/checks/locations.h)
   HostWaits host_waits;
   void* host = nullptr;
   std::array<std::byte, inline_capacity> inline_bytes{};

@@ -31,6 +31,10 @@ std::string_view name_of(const Command& command) {
       return "wait_event";
     case CommandKind::flush_cache:
       return "flush_cache";
+    case CommandKind::note_allocated:
+    case CommandKind::note_freed:
+    case CommandKind::host_waited:
+      return "note";
     case CommandKind::set_monitor:
       return "set_monitor";
     case CommandKind::empty:

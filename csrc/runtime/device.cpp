@@ -9,6 +9,9 @@
 #include <utility>
 
 #include "base/error.h"
+#include "chip/chip_spec.h"
+#include "emulator/checks/checker.h"
+#include "runtime/checking.h"
 #include "runtime/runtime.h"
 
 namespace mtia::runtime {
@@ -33,11 +36,10 @@ std::atomic<LockFreeWait> lock_free_wait{nullptr};
 void set_lock_free_wait(LockFreeWait function) { lock_free_wait = function; }
 
 Device::Device(int index, const ChipSpec& chip, emulator::WorkerPool& pool)
-    : index_(index),
-      loop_limit_(loop_limit_from_environment()),
-      emulator_(chip, pool),
-      queue_(queue_capacity),
-      dispatcher_([this] { dispatch(); }) {}
+    : index_(index), loop_limit_(loop_limit_from_environment()), emulator_(chip, pool), queue_(queue_capacity) {
+  follow_checking();
+  dispatcher_ = std::thread([this] { dispatch(); });
+}
 
 Device::~Device() { stop(); }
 
@@ -53,20 +55,27 @@ Ticket Device::submit(CommandKind kind, StreamId stream, Fill&& fill) {
     throw InvalidArgument(concat("mtia_sim:", index_, " belongs to the parent of this forked process"), "",
                           "start workers with the 'spawn' method, or use the device in the child only");
   }
-  const bool observed = !observers_.empty();
+  // May take Python's lock, which must come before all others: notes come from under the allocator's.
+  const bool is_work = kind < CommandKind::record_event;
+  const uint32_t location = is_work && is_checking() ? present_location() : 0;
+  const bool is_note = kind >= CommandKind::note_allocated;
+  const bool observed = !is_note && !observers_.empty();
   const int64_t began = observed ? host_clock() : 0;
   const Ticket submitted = queue_.push([&](Command& command, Ticket ticket) {
     command.kind = kind;
     command.stream = checked;
+    command.location = location;
     command.is_observed = observed;
-    command.follows_wait = host_waited_.load(std::memory_order_acquire);
+    command.follows_wait = !is_note && host_waited_.load(std::memory_order_acquire);
     if (command.follows_wait) {
       const std::lock_guard lock(host_waits_mutex_);
       command.host_waits = std::exchange(host_waits_, HostWaits{});
       host_waited_.store(false, std::memory_order_release);
     }
     fill(command, ticket);
-    last_tickets_[static_cast<size_t>(checked)].store(ticket, std::memory_order_release);
+    // Notes are no work that anybody waits for.
+    if (kind < CommandKind::note_allocated)
+      last_tickets_[static_cast<size_t>(checked)].store(ticket, std::memory_order_release);
   });
   if (observed) {
     const Submission submission{index_, submitted, kind, began, host_clock()};
@@ -127,7 +136,9 @@ Ticket Device::flush_cache(StreamId stream, double rest_seconds) {
 void Device::copy_to_device(StreamId stream, uint64_t destination, const void* source, size_t bytes) {
   if (bytes == 0) return;
   if (bytes > staging_limit) {
-    queue_.wait(copy_to_device_async(stream, destination, source, bytes));
+    const Ticket ticket = copy_to_device_async(stream, destination, source, bytes);
+    queue_.wait(ticket);
+    if (is_checking()) note_host_waited(stream, ticket);
     error_.rethrow();
     return;
   }
@@ -177,6 +188,7 @@ Ticket Device::copy_from_device_async(StreamId stream, void* destination, uint64
   return submit(CommandKind::copy_from_device, stream, [&](Command& command, Ticket) {
     command.device_address = source;
     command.bytes = bytes;
+    command.moves = MovingScope::is_open();
     command.host = destination;
   });
 }
@@ -204,6 +216,7 @@ EventRecordPointer Device::record_event(StreamId stream) {
   event->device = this;
   submit(CommandKind::record_event, stream, [&](Command& command, Ticket ticket) {
     event->ticket = ticket;
+    event->stream = command.stream;
     command.event = event;
   });
   return event;
@@ -234,22 +247,28 @@ void copy_between_devices(Device& destination_device, StreamId destination_strea
 }
 
 void Device::copy_from_device(StreamId stream, void* destination, uint64_t source, size_t bytes) {
-  queue_.wait(copy_from_device_async(stream, destination, source, bytes));
+  const Ticket ticket = copy_from_device_async(stream, destination, source, bytes);
+  queue_.wait(ticket);
   note_host_wait([&](HostWaits& waits) { waits.streams.set(static_cast<size_t>(checked_stream(stream))); });
+  if (is_checking()) note_host_waited(stream, ticket);
   error_.rethrow();
 }
 
 void Device::synchronize() {
   if (is_in_bad_fork()) return;
-  queue_.wait(queue_.submitted());
+  const Ticket ticket = queue_.submitted();
+  queue_.wait(ticket);
   note_host_wait([](HostWaits& waits) { waits.streams.set(); });
+  if (is_checking()) note_host_waited_for_all(ticket);
   error_.rethrow();
 }
 
 void Device::synchronize_stream(StreamId stream) {
   if (is_in_bad_fork()) return;
-  queue_.wait(last_ticket(stream));
+  const Ticket ticket = last_ticket(stream);
+  queue_.wait(ticket);
   note_host_wait([&](HostWaits& waits) { waits.streams.set(static_cast<size_t>(checked_stream(stream))); });
+  if (is_checking()) note_host_waited(stream, ticket);
   error_.rethrow();
 }
 
@@ -257,7 +276,53 @@ void Device::synchronize_event(const EventRecord& event) {
   if (is_in_bad_fork()) return;
   queue_.wait(event.ticket);
   note_host_wait([&](HostWaits& waits) { waits.seconds = std::max(waits.seconds, event.chip_seconds); });
+  if (is_checking()) event.device->note_host_waited(event.stream, event.ticket);
   error_.rethrow();
+}
+
+void Device::follow_checking() {
+  is_checked_ = is_checking();
+  if (!is_checked_) return emulator_.set_checker(nullptr);
+  if (!checker_owner_) checker_owner_ = std::make_unique<emulator::Checker>(memory(), chip().pe_count());
+  checker_owner_->reset();
+  checker_owner_->set_stopping(on_finding() == OnFinding::raise);
+  checker_.store(checker_owner_.get(), std::memory_order_release);
+  emulator_.set_checker(checker_owner_.get());
+}
+
+void Device::note_allocated(StreamId stream, uint64_t address, size_t bytes, size_t block_bytes, uint32_t location) {
+  submit(CommandKind::note_allocated, stream, [&](Command& command, Ticket) {
+    command.device_address = address;
+    command.bytes = bytes;
+    command.source_address = block_bytes;
+    command.location = location;
+  });
+}
+
+void Device::note_freed(StreamId stream, uint64_t address, size_t block_bytes, uint32_t location) {
+  submit(CommandKind::note_freed, stream, [&](Command& command, Ticket) {
+    command.device_address = address;
+    command.source_address = block_bytes;
+    command.location = location;
+  });
+}
+
+void Device::note_host_waited(StreamId stream, Ticket ticket) {
+  observe_host_wait(index_, ticket);
+  surface_findings();
+  submit(CommandKind::host_waited, stream, [&](Command& command, Ticket) {
+    command.source_address = ticket;
+    command.bytes = 0;
+  });
+}
+
+void Device::note_host_waited_for_all(Ticket ticket) {
+  observe_host_wait(index_, ticket);
+  surface_findings();
+  submit(CommandKind::host_waited, 0, [&](Command& command, Ticket) {
+    command.source_address = ticket;
+    command.bytes = 1;
+  });
 }
 
 Counters Device::counters() {

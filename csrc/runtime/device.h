@@ -16,8 +16,13 @@
 #include "runtime/deferred_error.h"
 #include "runtime/event.h"
 #include "runtime/launch_monitor.h"
+#include "runtime/stream_order.h"
 #include "runtime/timeline.h"
 #include "runtime/work_queue.h"
+
+namespace mtia::emulator {
+class Checker;
+}
 
 namespace mtia::runtime {
 
@@ -85,6 +90,17 @@ class Device {
   // Of a monitored launch: pthread_self() of the thread that waits for it.
   uint64_t launching_thread() const { return launching_thread_.load(); }
 
+  // ---- checked mode (runtime/checking.h)
+  // Does what is_checking() says from now on. The device is idle.
+  void follow_checking();
+  // The findings' place; nullptr where the device was never checked.
+  emulator::Checker* checker() { return checker_.load(std::memory_order_acquire); }
+  // Memory becomes a tensor's, and nobody's again, in the order of the queue. `block_bytes`: rounded up.
+  void note_allocated(StreamId stream, uint64_t address, size_t bytes, size_t block_bytes, uint32_t location);
+  void note_freed(StreamId stream, uint64_t address, size_t block_bytes, uint32_t location);
+  // The host found a stream's commands up to a ticket complete.
+  void note_host_waited(StreamId stream, Ticket ticket);
+
   // Stops the dispatcher after the command that runs now; drops the others. For the exit of the process.
   void stop();
   DeferredError& deferred_error() { return error_; }
@@ -96,6 +112,7 @@ class Device {
   // Fills and pushes one command: fill(command, ticket).
   template <typename Fill>
   Ticket submit(CommandKind kind, StreamId stream, Fill&& fill);
+  void note_host_waited_for_all(Ticket ticket);
 
   // Chip time passes for the host too: what it submits after it waited starts no earlier than what it waited for ended.
   template <typename Note>
@@ -104,6 +121,9 @@ class Device {
   void wait_as_monitored(Ticket ticket);
   void dispatch();
   void execute(Command& command);
+  void execute_note(Command& command);
+  void check_transfer(const Command& command);
+  void surface_findings();
   void execute_observed(Command& command, const std::vector<ObserverPointer>& observers);
   void execute_transfer(Command& command);
   // Time and energy of a transfer over a link off the chip, and of the memory behind it.
@@ -129,6 +149,13 @@ class Device {
   std::shared_ptr<LaunchMonitor> monitor_;  // dispatcher only
   std::atomic<bool> monitored_{false};
   std::atomic<uint64_t> launching_thread_{0};
+
+  StreamOrder order_;
+  bool many_streams_ = false;
+  Ticket ticket_ = 0;  // of the command that the dispatcher executes
+  bool is_checked_ = false;
+  std::unique_ptr<emulator::Checker> checker_owner_;
+  std::atomic<emulator::Checker*> checker_{nullptr};
 
   std::mutex counters_mutex_;
   Counters counters_;

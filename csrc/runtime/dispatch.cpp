@@ -5,8 +5,10 @@
 
 #include "base/error.h"
 #include "chip/chip_spec.h"
+#include "emulator/checks/checker.h"
 #include "emulator/grid/worker_pool.h"
 #include "emulator/trace.h"
+#include "runtime/checking.h"
 #include "runtime/device.h"
 
 namespace mtia::runtime {
@@ -68,14 +70,30 @@ void Device::dispatch() {
     } catch (...) {
       error_.store(std::current_exception());
     }
+    if (is_checked_) surface_findings();
     command->kind = CommandKind::empty;
     command->staged.reset();
     command->owner.reset();
     command->event.reset();
     command->launch.program.reset();
+    command->launch.notes.reset();
     queue_.pop();
   }
 }
+
+namespace {
+
+struct OrderContext {
+  const StreamOrder* order;
+  int stream;
+
+  static bool happened_before(const void* context, uint32_t lane, uint64_t number) {
+    const auto& self = *static_cast<const OrderContext*>(context);
+    return self.order->happened_before(static_cast<int>(lane), number, self.stream);
+  }
+};
+
+}  // namespace
 
 void Device::execute_observed(Command& command, const std::vector<ObserverPointer>& observers) {
   std::unique_ptr<emulator::LaunchTrace> trace;
@@ -106,19 +124,30 @@ void Device::execute_observed(Command& command, const std::vector<ObserverPointe
 }
 
 void Device::execute(Command& command) {
+  ++ticket_;
+  many_streams_ = many_streams_ || command.stream != 0;
   switch (command.kind) {
     case CommandKind::launch: {
-      const emulator::LaunchAccount account =
-          monitor_ ? monitor_->run(*this, command.launch) : emulator_.run(command.launch, trace_);
+      const OrderContext context{&order_, command.stream};
+      const emulator::CommandOrder order{
+          static_cast<uint32_t>(command.stream), ticket_, many_streams_, command.location,
+          &OrderContext::happened_before,        &context};
+      const emulator::LaunchAccount account = monitor_ ? monitor_->run(*this, command.launch)
+                                                       : emulator_.run(command.launch, trace_, &order);
       charge_memory(command.stream, account);
       return;
     }
     case CommandKind::record_event:
       command.event->chip_seconds = timeline_.stream_time(command.stream);
+      if (is_checked_) {
+        const StreamClock clock = order_.clock(command.stream, ticket_);
+        command.event->clock.assign(clock.begin(), clock.end());
+      }
       return;
     case CommandKind::wait_event:
       if (command.event->device != this) command.event->device->wait(command.event->ticket);
       timeline_.wait(command.stream, command.event->chip_seconds);
+      if (is_checked_ && command.event->device == this) order_.wait(command.stream, command.event->clock);
       return;
     case CommandKind::set_monitor:
       monitor_ = std::move(command.monitor);
@@ -126,8 +155,58 @@ void Device::execute(Command& command) {
     case CommandKind::flush_cache:
       charge_memory(command.stream, emulator_.flush_cache());
       return timeline_.rest(command.stream, command.rest_seconds);
+    case CommandKind::note_allocated:
+    case CommandKind::note_freed:
+    case CommandKind::host_waited:
+      return execute_note(command);
     default:
       return execute_transfer(command);
+  }
+}
+
+void Device::execute_note(Command& command) {
+  if (command.kind == CommandKind::host_waited) {
+    const Ticket ticket = command.source_address;
+    return command.bytes != 0 ? order_.host_waited_for_all(ticket) : order_.host_waited(command.stream, ticket);
+  }
+  if (!is_checked_) return;
+  const uint64_t block_bytes = command.source_address;
+  if (command.kind == CommandKind::note_freed)
+    return checker_owner_->freed(command.device_address, block_bytes, command.location);
+  checker_owner_->allocated(command.device_address, command.bytes, block_bytes, command.location);
+}
+
+// Before the transfer is made: the check of its bounds comes first.
+void Device::check_transfer(const Command& command) {
+  const emulator::AddressRange range{command.device_address, command.device_address + command.bytes};
+  const OrderContext context{&order_, command.stream};
+  const emulator::CommandOrder order{static_cast<uint32_t>(command.stream), ticket_, many_streams_, command.location,
+                                     &OrderContext::happened_before,        &context};
+  switch (command.kind) {
+    case CommandKind::copy_from_device:
+      return checker_owner_->transfer(order, "copy to the host", range, {}, command.moves);
+    case CommandKind::stage_peer:
+      return checker_owner_->transfer(order, "copy to another device", range, {}, true);
+    case CommandKind::copy_on_device:
+      return checker_owner_->transfer(order, "copy on the device",
+                                      {command.source_address, command.source_address + command.bytes}, range);
+    case CommandKind::fill:
+      return checker_owner_->transfer(order, "fill", {}, range);
+    default:
+      return checker_owner_->transfer(order, "copy to the device", {}, range);
+  }
+}
+
+// Any thread.
+void Device::surface_findings() {
+  if (checker() == nullptr) return;
+  if (on_finding() != OnFinding::raise || !checker()->has_new(emulator::Severity::error)) return;
+  const std::vector<emulator::Finding> found = checker()->take(emulator::Severity::error);
+  if (found.empty()) return;
+  try {
+    emulator::throw_finding(found.front(), found.size() - 1);
+  } catch (...) {
+    error_.store(std::current_exception());
   }
 }
 
@@ -135,6 +214,11 @@ void Device::execute_transfer(Command& command) {
   const uint64_t address = command.device_address;
   const uint64_t bytes = command.bytes;
   emulator::DeviceMemory& memory = emulator_.memory();
+  if (is_checked_) {
+    memory.host_span(address, bytes, Access::write);
+    if (command.kind == CommandKind::copy_on_device) memory.host_span(command.source_address, bytes, Access::read);
+    check_transfer(command);
+  }
   switch (command.kind) {
     case CommandKind::copy_to_device: {
       const void* source = command.is_inline ? command.inline_bytes.data() : command.host;

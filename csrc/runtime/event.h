@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 namespace mtia::runtime {
 
@@ -19,6 +20,8 @@ struct EventRecord {
   Device* device = nullptr;
   Ticket ticket = 0;
   double chip_seconds = 0.0;
+  int stream = 0;
+  std::vector<Ticket> clock;  // in checked mode: what happened before it, by stream (stream_order.h)
 };
 
 using EventRecordPointer = std::shared_ptr<EventRecord>;

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "emulator/memory/host_memory.h"
+#include "runtime/checking.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -16,6 +17,13 @@ using c10::CachingAllocator::format_size;
 using c10::CachingAllocator::Stat;
 using c10::CachingAllocator::StatArray;
 using c10::CachingAllocator::StatType;
+
+// In checked mode a freed block rests while so many bytes were freed after it: a stale address finds nobody else's
+// data.
+constexpr size_t quarantine_bytes = size_t{64} << 20;
+
+// May take Python's lock, so it comes before the allocator's.
+uint32_t location_if_checking() { return runtime::is_checking() ? runtime::present_location() : 0; }
 
 std::mutex observers_mutex;
 std::vector<OutOfMemoryObserver>& observers() {
@@ -64,6 +72,7 @@ std::vector<AllocatorEvent> CachingAllocator::history() {
 
 uint64_t CachingAllocator::allocate(size_t bytes, int stream) {
   const size_t rounded = BlockSizes::rounded(bytes);
+  const uint32_t location = location_if_checking();
   std::unique_lock lock(mutex_);
   if (!pending_.empty()) finish_pending(false);
   Block* block = pool_.take_best_fit(rounded, stream);
@@ -77,6 +86,7 @@ uint64_t CachingAllocator::allocate(size_t bytes, int stream) {
   if (block == nullptr) {
     stats_.num_alloc_retries += 1;
     finish_pending(true);
+    end_quarantine(0);
     release_segments();
     block = take_new_segment(rounded, stream);
   }
@@ -92,6 +102,7 @@ uint64_t CachingAllocator::allocate(size_t bytes, int stream) {
   block->requested = bytes;
   allocated_.emplace(block->address, block);
   note("alloc", block->address, block->bytes, stream);
+  if (runtime::is_checking()) device_.note_allocated(stream, block->address, bytes, block->bytes, location);
   for_pools(block->is_small, [&](size_t kind) {
     stats_.allocation[kind].increase(1);
     stats_.allocated_bytes[kind].increase(block->bytes);
@@ -132,6 +143,7 @@ Block* CachingAllocator::take_new_segment(size_t bytes, int stream) {
 }
 
 void CachingAllocator::free(uint64_t address) {
+  const uint32_t location = location_if_checking();
   const std::lock_guard lock(mutex_);
   const auto found = allocated_.find(address);
   if (found == allocated_.end()) throw InternalError(concat("address ", address, " was freed but is not allocated"));
@@ -139,6 +151,7 @@ void CachingAllocator::free(uint64_t address) {
   allocated_.erase(found);
   block->is_allocated = false;
   note("free_requested", address, block->bytes, block->stream);
+  if (runtime::is_checking()) device_.note_freed(block->stream, address, block->bytes, location);
   for_pools(block->is_small, [&](size_t kind) {
     stats_.allocation[kind].decrease(1);
     stats_.allocated_bytes[kind].decrease(block->bytes);
@@ -151,14 +164,34 @@ void CachingAllocator::free(uint64_t address) {
   // Work of the block's own stream that was already submitted runs before whatever reuses the block. Other streams must
   // have finished.
   runtime::Ticket last = 0;
-  for (const int stream : block->recorded_streams) last = std::max(last, device_.last_ticket(stream));
+  std::vector<int> streams = std::move(block->recorded_streams);
   block->recorded_streams.clear();
+  for (const int stream : streams) last = std::max(last, device_.last_ticket(stream));
   if (last != 0 && !device_.is_complete(last)) {
     block->is_pending = true;
-    pending_.push_back({block, last});
+    pending_.push_back({block, last, std::move(streams)});
     return;
   }
+  if (runtime::is_checking()) return quarantine(block);
+  end_quarantine(0);
   release_block(block);
+}
+
+void CachingAllocator::quarantine(Block* block) {
+  block->is_pending = true;
+  quarantined_.push_back(block);
+  quarantined_bytes_ += block->bytes;
+  end_quarantine(quarantine_bytes);
+}
+
+// The oldest blocks first.
+void CachingAllocator::end_quarantine(size_t bytes_to_keep) {
+  while (quarantined_bytes_ > bytes_to_keep) {
+    Block* block = quarantined_.front();
+    quarantined_.pop_front();
+    quarantined_bytes_ -= block->bytes;
+    release_block(block);
+  }
 }
 
 void CachingAllocator::release_block(Block* block) {
@@ -195,6 +228,9 @@ void CachingAllocator::finish_pending(bool wait) {
   std::erase_if(pending_, [&](const PendingFree& entry) {
     if (wait) device_.wait(entry.ticket);
     if (!device_.is_complete(entry.ticket)) return false;
+    for (const int stream : entry.streams) {
+      if (runtime::is_checking()) device_.note_host_waited(stream, entry.ticket);
+    }
     release_block(entry.block);
     return true;
   });
@@ -216,6 +252,7 @@ void CachingAllocator::release_segments() {
 void CachingAllocator::empty_cache() {
   const std::lock_guard lock(mutex_);
   finish_pending(true);
+  end_quarantine(0);
   release_segments();
 }
 

@@ -58,12 +58,15 @@ class CachingAllocator {
   struct PendingFree {
     Block* block;
     runtime::Ticket ticket;
+    std::vector<int> streams;  // that use it until then
   };
 
   bool host_is_short_of(size_t bytes);
   Block* take_new_segment(size_t bytes, int stream);
   void finish_pending(bool wait);
   void release_block(Block* block);
+  void quarantine(Block* block);
+  void end_quarantine(size_t bytes_to_keep);
   void release_segments();
   [[noreturn]] void throw_out_of_memory(size_t bytes, std::unique_lock<std::mutex>& lock);
 
@@ -77,6 +80,8 @@ class CachingAllocator {
   BlockPool pool_;
   std::unordered_map<uint64_t, Block*> allocated_;
   std::vector<PendingFree> pending_;
+  std::deque<Block*> quarantined_;  // in checked mode: freed blocks that nobody gets yet
+  size_t quarantined_bytes_ = 0;
   Stats stats_;
   size_t history_capacity_ = 0;
   std::deque<AllocatorEvent> history_;

@@ -9,10 +9,12 @@
 
 #include <memory>
 
+#include "runtime/checking.h"
 #include "torch_backend/copy.h"
 #include "torch_backend/device.h"
 #include "torch_backend/errors.h"
 #include "torch_backend/host_allocator.h"
+#include "torch_backend/pinned_watch.h"
 #include "torch_backend/stream.h"
 
 namespace mtia::torch_backend {
@@ -40,7 +42,9 @@ void send(const at::Tensor& device_tensor, const at::Tensor& host, bool host_is_
       auto owner = std::make_shared<at::Tensor>(host);
       device.copy_to_device_owned(stream, address, std::shared_ptr<const void>(owner, source), host.nbytes());
     } else if (non_blocking && is_pinned(source)) {
-      use_pinned(source, index, device.copy_to_device_async(stream, address, source, host.nbytes()));
+      const runtime::Ticket ticket = device.copy_to_device_async(stream, address, source, host.nbytes());
+      use_pinned(source, index, ticket);
+      if (runtime::is_checking()) watch_pinned_source(source, host.nbytes(), index, ticket);
     } else {
       device.copy_to_device(stream, address, source, host.nbytes());
     }
@@ -54,6 +58,7 @@ void receive(const at::Tensor& host, const at::Tensor& device_tensor, bool non_b
   void* destination = host.mutable_data_ptr();
   surfacing_errors([&] {
     if (non_blocking && is_pinned(destination)) {
+      if (runtime::is_checking()) unwatch_pinned(destination, host.nbytes());
       use_pinned(destination, index,
                  device.copy_from_device_async(stream, destination, address_of(device_tensor), host.nbytes()));
     } else {

@@ -8,10 +8,12 @@
 #include <utility>
 
 #include "kernels/cpp/strided_copy.h"
+#include "runtime/checking.h"
 #include "torch_backend/copy.h"
 #include "torch_backend/device.h"
 #include "torch_backend/dtypes.h"
 #include "torch_backend/errors.h"
+#include "torch_backend/launch_notes.h"
 #include "torch_backend/stream.h"
 
 namespace mtia::torch_backend {
@@ -88,6 +90,8 @@ void launch_copy(const at::Tensor& destination, const at::Tensor& source, int64_
     launch.grid = {0, 1, 1};
     launch.set_arguments(arguments);
     launch.extents = {extent_of(destination), extent_of(source)};
+    if (runtime::is_checking())
+      set_notes(launch, true, std::pair("destination", destination), std::pair("source", source));
     device_of(index).launch(current_stream_id(index), std::move(launch));
   });
 }

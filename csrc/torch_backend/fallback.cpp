@@ -9,6 +9,8 @@
 #include <sstream>
 #include <string_view>
 
+#include "runtime/checking.h"
+
 namespace mtia::torch_backend {
 namespace {
 
@@ -59,6 +61,7 @@ void fallback(const c10::OperatorHandle& operation, c10::DispatchKeySet, torch::
   }
   if (first)
     TORCH_WARN(name, " runs on the CPU (MTIA_SIM_CPU_FALLBACK=1); torch.mtia_sim.fallbacks() counts such calls");
+  const runtime::MovingScope moving;  // outputs travel to the CPU with the inputs
   at::native::cpu_fallback(operation, stack, /*error_on_views=*/true);
 }
 

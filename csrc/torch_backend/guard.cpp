@@ -2,6 +2,7 @@
 #include <c10/core/DeviceCapability.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 
+#include "runtime/checking.h"
 #include "torch_backend/allocator.h"
 #include "torch_backend/device.h"
 #include "torch_backend/errors.h"
@@ -77,7 +78,11 @@ struct GuardImpl final : c10::impl::DeviceGuardImplInterface {
   void* getStreamNativeHandle(const c10::Stream stream) const override { return reinterpret_cast<void*>(stream.id()); }
   bool isStreamCapturing(const c10::Stream&) const override { return false; }
   bool queryStream(const c10::Stream& stream) const override {
-    return device_of(stream.device_index()).is_stream_idle(stream.id());
+    runtime::Device& device = device_of(stream.device_index());
+    const runtime::Ticket ticket = device.last_ticket(stream.id());
+    if (!device.is_complete(ticket)) return false;
+    if (runtime::is_checking()) device.note_host_waited(stream.id(), ticket);
+    return true;
   }
   void synchronizeStream(const c10::Stream& stream) const override {
     surfacing_errors([&] { device_of(stream.device_index()).synchronize_stream(stream.id()); });
@@ -107,7 +112,10 @@ struct GuardImpl final : c10::impl::DeviceGuardImplInterface {
   bool queryEvent(void* event) const override {
     if (event == nullptr) return true;
     const Event& recorded = *static_cast<Event*>(event);
-    return device_of_event(recorded).is_complete(recorded.record->ticket);
+    runtime::Device& device = device_of_event(recorded);
+    if (!device.is_complete(recorded.record->ticket)) return false;
+    if (runtime::is_checking()) device.note_host_waited(recorded.record->stream, recorded.record->ticket);
+    return true;
   }
   void synchronizeEvent(void* event) const override {
     if (event == nullptr) return;

@@ -14,7 +14,9 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/checking.h"
 #include "torch_backend/device.h"
+#include "torch_backend/pinned_watch.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -62,6 +64,7 @@ class PinnedAllocator final : public at::HostAllocator {
   }
 
   void free(PinnedBlock* block) {
+    if (runtime::is_checking()) unwatch_pinned(block->data, block->bytes);
     const std::lock_guard lock(mutex_);
     stats_.active_requests.decrease(1);
     stats_.active_bytes.decrease(block->bytes);

@@ -11,10 +11,12 @@
 #include <utility>
 
 #include "base/bit_patterns.h"
+#include "runtime/checking.h"
 #include "runtime/device.h"
 #include "torch_backend/allocator.h"
 #include "torch_backend/device.h"
 #include "torch_backend/errors.h"
+#include "torch_backend/launch_notes.h"
 #include "torch_backend/stream.h"
 
 namespace mtia::torch_backend {
@@ -286,7 +288,40 @@ KernelCall& KernelCall::operand(const at::TensorBase& tensor, const void* addres
   const c10::StorageImpl& storage = *tensor.unsafeGetTensorImpl()->unsafe_storage().unsafeGetStorageImpl();
   const auto begin = reinterpret_cast<uint64_t>(storage.data());
   extents_.push_back({begin, begin + storage.nbytes()});
+  if (runtime::is_checking()) add_note(tensor);
   return add_address(address);
+}
+
+void KernelCall::add_note(const at::TensorBase& tensor) {
+  if (!notes_) {
+    notes_ = std::make_shared<emulator::LaunchNotes>();
+    note_of_tensor_.fill(UINT8_MAX);
+  }
+  note_of_tensor_[n_tensors_] = static_cast<uint8_t>(notes_->tensors.size());
+  notes_->tensors.push_back(note_of(tensor));
+}
+
+// The tensors by the names of the program's parameters, and the workspaces behind them.
+std::shared_ptr<const emulator::LaunchNotes> KernelCall::notes_of(
+    const PlannedLaunch& planned, const std::vector<emulator::AddressRange>& workspaces) const {
+  auto notes = std::make_shared<emulator::LaunchNotes>(*notes_);
+  const size_t tensors = notes->tensors.size();
+  for (size_t i = 0; i < workspaces.size(); ++i) {
+    notes->tensors.push_back(note_of_memory(workspaces[i].begin, workspaces[i].bytes(), concat("workspace ", i)));
+  }
+  const auto& parameters = emulator::parameters_of(*planned.program);
+  for (size_t i = 0; i < planned.slots.size(); ++i) {
+    const ArgumentSlot& slot = planned.slots[i];
+    uint32_t tensor = emulator::LaunchNotes::no_tensor;
+    if (slot.source == ArgumentSlot::Source::tensor && note_of_tensor_[slot.index] != UINT8_MAX) {
+      tensor = note_of_tensor_[slot.index];
+      notes->tensors[tensor].name = parameters[i].name;
+    } else if (slot.source == ArgumentSlot::Source::workspace) {
+      tensor = static_cast<uint32_t>(tensors + slot.index);
+    }
+    notes->tensor_of_argument.push_back(tensor);
+  }
+  return notes;
 }
 
 KernelCall& KernelCall::address(const void* address) {
@@ -349,6 +384,14 @@ void KernelCall::launch() {
         const auto begin = reinterpret_cast<uint64_t>(workspaces[i].get());
         launch.extents.push_back({begin, begin + plan->workspace_bytes[i]});
       }
+    }
+    if (notes_) {
+      std::vector<emulator::AddressRange> ranges;
+      for (size_t i = 0; i < workspaces.size(); ++i) {
+        const auto begin = reinterpret_cast<uint64_t>(workspaces[i].get());
+        ranges.push_back({begin, begin + plan->workspace_bytes[i]});
+      }
+      launch.notes = notes_of(planned, ranges);
     }
     for (const ArgumentSlot& slot : planned.slots) {
       switch (slot.source) {

@@ -129,6 +129,9 @@ class KernelCall {
  private:
   friend class PlanCache;
   KernelCall& add_address(const void* address);
+  void add_note(const at::TensorBase& tensor);
+  std::shared_ptr<const emulator::LaunchNotes> notes_of(const PlannedLaunch& planned,
+                                                        const std::vector<emulator::AddressRange>& workspaces) const;
   PlanRequest request() const;
 
   uint32_t kernel_;
@@ -141,6 +144,8 @@ class KernelCall {
   std::array<uint64_t, max_tensors> addresses_;
   std::array<int64_t, max_sizes> sizes_;
   emulator::SmallArray<emulator::AddressRange, 8> extents_;
+  std::shared_ptr<emulator::LaunchNotes> notes_;  // in checked mode
+  std::array<uint8_t, max_tensors> note_of_tensor_;
   c10::SmallVector<ScalarArgument, 8> scalars_;
 };
 

@@ -56,6 +56,14 @@ class Unimplemented(MtiaError, NotImplementedError):
     """The chip can, mtia_sim does not yet."""
 
 
+class UseAfterFree(MtiaError):
+    """An access to memory that was given back."""
+
+
+class UninitialisedRead(MtiaError):
+    """A read of memory that nothing wrote."""
+
+
 class DataRace(MtiaError):
     """Two accesses without an order between them."""
 

@@ -16,6 +16,7 @@ if is_built():
     from mtia_sim import _utils, memory, random
     from mtia_sim._registration import register
     from mtia_sim.amp import get_amp_supported_dtype
+    from mtia_sim.checking import CheckWarning, check, clear_findings, findings, start_from_environment
     from mtia_sim.counters import fallbacks, perf_counters, reset_perf_counters
     from mtia_sim.cpp_kernels import CppKernel
     from mtia_sim.debugging.breakpoints import breakpoint_at
@@ -93,6 +94,7 @@ if is_built():
     _maybe_exchange_device = maybe_exchange_device
 
     __all__ = [
+        "CheckWarning",
         "CppKernel",
         "Event",
         "StoredKernel",
@@ -106,6 +108,8 @@ if is_built():
         "_utils",
         "attach_out_of_memory_observer",
         "breakpoint_at",
+        "check",
+        "clear_findings",
         "current_device",
         "current_stream",
         "default_generators",
@@ -116,6 +120,7 @@ if is_built():
         "empty_cache",
         "explain",
         "fallbacks",
+        "findings",
         "flush_cache",
         "get_amp_supported_dtype",
         "get_device_capability",
@@ -161,3 +166,4 @@ if is_built():
     ]
 
     register(torch, __name__)
+    start_from_environment()

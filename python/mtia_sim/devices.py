@@ -10,6 +10,7 @@ from mtia_core import chips
 from mtia_core.chips import Chip
 from mtia_sim import _C
 from mtia_sim._utils import _get_device_index
+from mtia_sim.checking import warn_of_findings
 from mtia_sim.initialisation import _configure, _lazy_init
 
 # Multiply-accumulates per cycle of the dot product engine by operand dtype; float32 operands go in whole, not as tf32.
@@ -102,7 +103,11 @@ def synchronize(device: Any = None) -> None:
         MtiaError: The first failure of asynchronous work since the last such call, with kernel and source line.
     """
     _lazy_init()
-    _C.synchronize(_get_device_index(device, optional=True))
+    try:
+        _C.synchronize(_get_device_index(device, optional=True))
+    finally:
+        if _C.is_checking():
+            warn_of_findings()
 
 
 def get_device_properties(device: Any = None) -> DeviceProperties:

@@ -16,6 +16,7 @@
 
 namespace mtia::emulator {
 
+class AccessLog;  // checks/access_log.h
 class CallObserver;
 class MemoryJournal;
 
@@ -52,6 +53,7 @@ struct PeState {
   // Of C++ kernels: the scoreboard that the call running now issues on, which is its role's, and that role.
   Scoreboard* issuing = nullptr;
   const Role* role = nullptr;
+  AccessLog* log = nullptr;  // in checked mode: is told of every access to device memory
 
   // The host pointer of device bytes [low, high); throws OutOfBounds. The one way from a PE to device memory.
   std::byte* span(uint64_t low, uint64_t high, Access access) {

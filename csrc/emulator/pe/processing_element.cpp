@@ -11,6 +11,7 @@
 #include "emulator/inspection/memory_journal.h"
 #include "emulator/pe/fabric_interface/atomics.h"
 #include "emulator/pe/fabric_interface/dma.h"
+#include "emulator/pe/fabric_interface/logged_access.h"
 #include "emulator/pe/kernel_timing.h"
 #include "emulator/pe/memory_layout_unit/strided_copy.h"
 #include "emulator/pe/pe_state.h"
@@ -44,6 +45,9 @@ DmaAccess resolve_matrix(PeState& pe, const DmaDescriptor& descriptor, int64_t r
   access.high = descriptor.base +
                 static_cast<uint64_t>(std::max<int64_t>(0, row_reach) + std::max<int64_t>(0, column_reach)) +
                 static_cast<uint64_t>(size);
+  if (pe.log != nullptr)
+    log_matrix(pe, access, static_cast<uint64_t>(size),
+               direction == Access::write ? AccessKind::write : AccessKind::read);
   pe.span(access.low, access.high, direction);
   if (pe.journal != nullptr) pe.journal->touch(access.low, access.high, direction == Access::write, descriptor.dtype);
   access.host = pe.memory->backing_of(descriptor.base);
@@ -232,6 +236,13 @@ void for_indexed_rows(ProcessingElement& pe, const char* call, uint64_t base, in
     }
     if (row_bytes == 0) continue;
     const uint64_t address = base + static_cast<uint64_t>(index * row_stride) * size_of(rows.dtype);
+    if (state.log != nullptr) {
+      RowCollector collector(*state.log,
+                             read && write ? AccessKind::atomic : (write ? AccessKind::write : AccessKind::read),
+                             place_of(state));
+      collector.add(address, row_bytes);
+      collector.finish();
+    }
     std::byte* host = state.span(address, address + row_bytes, write ? Access::write : Access::read);
     if (state.journal != nullptr) state.journal->touch(address, address + row_bytes, write, rows.dtype);
     if (read) state.count_read(address, address + row_bytes, counted);

@@ -4,9 +4,15 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "emulator/checks/access_log.h"
 
 namespace mtia::emulator {
 namespace {
+
+// In checked mode: what this PE did so far comes before what others do when they have learnt of it.
+void tell_of_progress(const Role& role) {
+  if (AccessLog* log = role.pe->state->log; log != nullptr) log->synchronise();
+}
 
 uint64_t key_of(uint32_t role, uint8_t along, uint32_t place) {
   return (static_cast<uint64_t>(role) << 40U) | (static_cast<uint64_t>(along) << 32U) | place;
@@ -49,6 +55,7 @@ BetweenPes::Meeting& BetweenPes::line_of(const Role& role, uint8_t along) {
 
 SubCycles BetweenPes::meet(Meeting& meeting, Role& role, uint32_t wanted, SubCycles ready, WaitKind kind) {
   std::unique_lock lock(meeting.mutex, std::adopt_lock);
+  tell_of_progress(role);
   meeting.latest = std::max(meeting.latest, ready);
   if (meeting.present.size() + 1 == wanted) {
     const SubCycles start = meeting.latest;
@@ -58,12 +65,14 @@ SubCycles BetweenPes::meet(Meeting& meeting, Role& role, uint32_t wanted, SubCyc
       wake(*other);
     }
     meeting.present.clear();
+    tell_of_progress(role);
     return start;
   }
   meeting.present.push_back(&role);
   role.begin_wait(kind, wanted);
   lock.unlock();
   wait(role);
+  tell_of_progress(role);
   return role.granted_time;
 }
 
@@ -124,6 +133,7 @@ std::unique_ptr<BetweenPes::Message> BetweenPes::receive(Role& role, uint8_t alo
   }
   std::unique_ptr<Message> message = std::move(link.messages.front());
   link.messages.pop_front();
+  tell_of_progress(role);
   return message;
 }
 
@@ -150,6 +160,7 @@ SubCycles BetweenPes::room_at(Role& role, uint8_t along) {
 void BetweenPes::send(Role& role, uint8_t along, std::unique_ptr<Message> message) {
   Link& link = link_into(role, along, 1);
   const std::lock_guard lock(link.mutex);
+  tell_of_progress(role);
   link.messages.push_back(std::move(message));
   if (link.receiver != nullptr && link.messages.size() == 1) wake(*link.receiver);
 }
@@ -162,12 +173,14 @@ void BetweenPes::consumed(Role& role, uint8_t along, SubCycles time) {
 }
 
 int64_t BetweenPes::next_item(Role& role, uint32_t queue, int64_t items) {
+  tell_of_progress(role);
   {
     const std::lock_guard lock(draws_mutex_);
     draws_.push_back({&role, queue, items});
     role.begin_wait(WaitKind::item, queue);
   }
   wait(role);
+  tell_of_progress(role);
   role.board.wait_until(role.granted_time);
   return role.granted_item;
 }

@@ -2,6 +2,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "emulator/checks/access_log.h"
 #include "emulator/tile_kernels/grid_run.h"
 
 namespace mtia::emulator {
@@ -51,6 +52,8 @@ std::exception_ptr GridRun::described(const Role* role, const PeContext& pe, std
     } catch (...) {
       return std::current_exception();
     }
+  } catch (const StoppedByCheck& stopped) {
+    return stopped.error;
   } catch (const std::exception& caught) {
     return std::make_exception_ptr(
         LaunchFailure(concat("the kernel threw: ", caught.what()), where, "catch it in the kernel, or mend its cause"));

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "chip/chip_spec.h"
+#include "emulator/checks/access_log.h"
 #include "emulator/grid/worker_pool.h"
 #include "emulator/tile_kernels/interface.h"
 
@@ -164,6 +165,7 @@ bool GridRun::start_next(unsigned thread) {
 void GridRun::start(PeContext& pe, uint32_t index, unsigned thread) {
   PeState& state = states_[index];
   starter_.start(starter_.context, state);
+  if (state.log != nullptr) state.log->begin(index, {});
   pe.run = this;
   pe.state = &state;
   pe.worker = thread;
@@ -273,6 +275,7 @@ void GridRun::end_pe(PeContext& pe) {
   if (pe.shared_made) kernel_.destroy(pe.shared);
   if (fault_order_.load() / PeContext::max_roles > pe.roles.front()->index) {
     try {
+      if (pe.state->log != nullptr) pe.state->log->end();
       check_rings_drained(pe);
     } catch (...) {
       record(nullptr, pe, std::current_exception());

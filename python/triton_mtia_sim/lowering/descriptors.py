@@ -104,16 +104,14 @@ def _indices(site: Site, first: int) -> list[Register]:
     return [site.operand(index) for index in range(first, site.operand_count)]
 
 
-def _padding_value(site: Site, descriptor: Descriptor) -> Register | None:
+def _padding_value(site: Site, descriptor: Descriptor) -> Register:
     padding, dtype = descriptor.padding, descriptor.dtype
-    if not dtype.is_float or padding.bits == 0:
-        return None
-    nan = site.builder.floating(float("nan"), dtype)
-    return (
-        nan
-        if padding.is_constant
-        else site.builder.scalar("select", dtype, [padding, nan, site.builder.floating(0.0, dtype)])
-    )
+    if not dtype.is_float:
+        return site.builder.integer(0, dtype)
+    zero, nan = (site.builder.floating(value, dtype) for value in (0.0, float("nan")))
+    if padding.is_constant:
+        return nan if padding.bits else zero
+    return site.builder.scalar("select", dtype, [padding, nan, zero])
 
 
 @lowers("tt.descriptor_load")

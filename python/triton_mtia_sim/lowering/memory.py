@@ -32,14 +32,14 @@ def pointee(site: Site, index: int = 0) -> DType:
 
 @lowers("tt.load")
 def load(site: Site) -> Register:
-    """Masked-off elements are `other`, zero where it is absent, and are never read."""
+    """Masked-off elements are `other`, undefined where it is absent, and are never read."""
     pointer_value, mask_value, other_value = _segments(site, 3)
     assert pointer_value is not None
     dtype, shape = site.result_dtype(), site.result_shape()
     cache = (site.attribute("cache", 1),)
     other = site.kernel.data(other_value) if other_value is not None and mask_value is not None else None
     blend = other if other is not None and not other.is_scalar else None
-    other = None if blend is not None or (other is not None and other.bits == 0) else other
+    other = None if blend is not None else other
     way = access(site, pointer_value, mask_value)
     if way.condition is not None:
         result = _load_either_way(site, way, other, cache)

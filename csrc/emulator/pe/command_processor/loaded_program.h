@@ -3,6 +3,7 @@
 
 #include <deque>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -51,6 +52,9 @@ class LoadedProgram {
   bool ordered = false;
   // Sees each instruction, which is then an Op of its own whose tiles all lie in local memory.
   std::shared_ptr<InstructionObserver> observer;
+  // checks/provenance.h, found when the program first runs in checked mode.
+  mutable std::once_flag origins_found;
+  mutable std::vector<uint32_t> origins;
 };
 
 }  // namespace mtia::emulator

@@ -5,8 +5,11 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "emulator/checks/undefined_lanes.h"
 #include "emulator/inspection/memory_journal.h"
 #include "emulator/pe/command_processor/decoder.h"
+#include "emulator/pe/fabric_interface/dma_segments.h"
+#include "emulator/pe/fabric_interface/logged_access.h"
 #include "emulator/pe/memory_layout_unit/strided_copy.h"
 
 namespace mtia::emulator {
@@ -21,33 +24,6 @@ namespace {
 int64_t floor_mod(int64_t value, int64_t modulus) {
   const int64_t rest = value % modulus;
   return rest < 0 ? rest + modulus : rest;
-}
-
-// Calls body(box first indices relative to access.first, extents, byte offset of the box's first element) for each part
-// of the tile within which no dimension wraps.
-template <typename Body>
-void for_each_segment(const DmaAccess& access, uint32_t rank, uint32_t dimension, std::array<int64_t, 6>& first,
-                      std::array<int64_t, 6>& extent, int64_t offset, const Body& body) {
-  if (dimension == rank) {
-    body(first, extent, offset);
-    return;
-  }
-  if (access.wrap[dimension] == 0) {
-    first[dimension] = 0;
-    extent[dimension] = access.extent[dimension];
-    for_each_segment(access, rank, dimension + 1, first, extent, offset, body);
-    return;
-  }
-  int64_t coordinate = access.coordinate[dimension];
-  for (int64_t i = 0; i < access.extent[dimension];) {
-    const int64_t count = std::min(access.extent[dimension] - i, access.wrap[dimension] - coordinate);
-    first[dimension] = i;
-    extent[dimension] = count;
-    for_each_segment(access, rank, dimension + 1, first, extent,
-                     offset + (coordinate - access.coordinate[dimension]) * access.stride[dimension], body);
-    i += count;
-    coordinate = 0;
-  }
 }
 
 // Both directions of the functional transfer: the tile at `tile`, one box at a time.
@@ -192,6 +168,7 @@ void resolve(const DmaDetail& detail, Frame& frame, DmaAccess& access) {
   access.high = base + static_cast<uint64_t>(high) + detail.size;
   access.address = base + static_cast<uint64_t>(origin);
   if (access.high < access.low) overflow(detail, base);
+  if (frame.pe->log != nullptr) check_bounds(detail, frame, access);
   if (detail.has_mask && !detail.mask_is_scalar) {
     access.host = nullptr;
     if (!frame.pe->reachable(access.low, access.high)) return;
@@ -242,6 +219,7 @@ TransferCost transfer_cost(const PeState& pe, const DmaAccess& access, uint32_t 
 
 void account(const DmaDetail& detail, const Tick& tick, Frame& frame, const DmaAccess& access) {
   PeState& pe = *frame.pe;
+  if (pe.log != nullptr) log_access(detail, frame, access);
   const TransferCost cost = transfer_cost(pe, access, detail.rank, detail.size);
   SubCycles latency = 0;
   if (access.elements != 0 && access.host != nullptr) {
@@ -258,7 +236,11 @@ void load_tile(const DmaDetail& detail, Frame& frame, const DmaAccess& access) {
   std::byte* tile = detail.scalar != absent ? reinterpret_cast<std::byte*>(&scalar) : frame.at(detail.tile);
   if (!access.full || (detail.has_mask && !detail.mask_is_scalar)) {
     uint64_t other = 0;
-    if (detail.has_other) std::memcpy(&other, frame.at(detail.other), detail.size);
+    if (detail.has_other) {
+      std::memcpy(&other, frame.at(detail.other), detail.size);
+    } else if (frame.pe->log != nullptr) {
+      other = undefined_lane(detail.dtype);
+    }
     host_math::fill(tile, &other, detail.size, detail.elements);
   }
   if (access.elements != 0) move_tile(detail, frame, access, tile);
@@ -314,6 +296,7 @@ DmaDetail* make_dma_detail(Decoder& decoder, uint32_t index) {
   const uint32_t tile = store ? instruction.operands[1] : instruction.results[0];
   const Value& value = decoder.value(tile);
   detail->is_store = store;
+  detail->instruction = index;
   detail->dtype = value.dtype;
   detail->size = static_cast<uint32_t>(size_of(value.dtype));
   detail->elements = value.elements();

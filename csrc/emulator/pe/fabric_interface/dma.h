@@ -35,6 +35,7 @@ struct DmaDetail {
   bool lazy = false;
   uint32_t lazy_number = 0;
   bool is_store = false;
+  uint32_t instruction = 0;  // index in the tile program
 };
 
 // A descriptor with its operands' values of the moment.

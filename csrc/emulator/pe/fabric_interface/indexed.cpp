@@ -6,9 +6,11 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "emulator/checks/undefined_lanes.h"
 #include "emulator/inspection/memory_journal.h"
 #include "emulator/pe/command_processor/decoder.h"
 #include "emulator/pe/fabric_interface/atomics.h"
+#include "emulator/pe/fabric_interface/logged_access.h"
 #include "host_math/elementwise.h"
 
 namespace mtia::emulator {
@@ -95,6 +97,28 @@ std::byte* element(const IndexedDetail& detail, Frame& frame, const Addressing& 
   return host;
 }
 
+// In checked mode, before the access is made.
+void tell(const IndexedDetail& detail, Frame& frame, const Addressing& range, const Offsets& offsets, const Mask& mask,
+          AccessKind kind) {
+  RowCollector rows(*frame.pe->log, kind, detail.instruction);
+  for (uint64_t i = 0; i < detail.elements; ++i) {
+    if (mask.at(i)) rows.add(range.address(offsets.at(i)), detail.size);
+  }
+  rows.finish();
+}
+
+// After a scatter.
+void tell_lanes(const IndexedDetail& detail, Frame& frame, const Addressing& range, const Offsets& offsets,
+                const Mask& mask) {
+  ByteRows rows;
+  rows.run = detail.size;
+  for (uint64_t i = 0; i < detail.elements; ++i) {
+    if (!mask.at(i)) continue;
+    rows.base = range.address(offsets.at(i));
+    frame.pe->log->check_lanes(detail.instruction, detail.dtype, rows);
+  }
+}
+
 void finish(const IndexedDetail& detail, const Op* op, Frame& frame, const Addressing& range, CostModel::Indexed kind) {
   const CostModel& costs = *frame.pe->costs;
   const uint64_t bytes = range.active * detail.size;
@@ -117,13 +141,15 @@ template <size_t size>
 void gather_elements(const IndexedDetail& detail, Frame& frame, const Addressing& range, const Offsets& offsets,
                      const Mask& mask, std::byte* to) {
   const std::byte* other = detail.has_other ? frame.at(detail.other) : nullptr;
+  const uint64_t nothing = frame.pe->log != nullptr ? undefined_lane(detail.dtype) : 0;
   for (uint64_t i = 0; i < detail.elements; ++i) {
     if (mask.at(i)) {
       std::memcpy(to + i * size, element(detail, frame, range, offsets.at(i), Access::read), size);
     } else if (other != nullptr) {
       std::memcpy(to + i * size, other + (detail.other_single ? 0 : i * size), size);
     } else {
-      std::memset(to + i * size, 0, size);
+      if (nothing != 0) frame.pe->log->leave_lanes_undefined(detail.instruction);
+      std::memcpy(to + i * size, &nothing, size);
     }
   }
 }
@@ -133,6 +159,7 @@ const Op* run_gather(const Op* op, Frame& frame) {
   const Offsets offsets = offsets_of(detail, frame);
   const Mask mask = mask_of(detail, frame);
   const Addressing range = address_range(detail, frame, offsets, mask, Access::read);
+  if (frame.pe->log != nullptr) tell(detail, frame, range, offsets, mask, AccessKind::read);
   uint64_t scalar = 0;
   std::byte* to = detail.result_scalar != absent ? reinterpret_cast<std::byte*>(&scalar) : frame.at(detail.result);
   switch (detail.size) {
@@ -170,6 +197,7 @@ const Op* run_scatter(const Op* op, Frame& frame) {
   const Offsets offsets = offsets_of(detail, frame);
   const Mask mask = mask_of(detail, frame);
   const Addressing range = address_range(detail, frame, offsets, mask, Access::write);
+  if (frame.pe->log != nullptr) tell(detail, frame, range, offsets, mask, AccessKind::write);
   switch (detail.size) {
     case 1:
       scatter_elements<1>(detail, frame, range, offsets, mask);
@@ -184,6 +212,7 @@ const Op* run_scatter(const Op* op, Frame& frame) {
       scatter_elements<8>(detail, frame, range, offsets, mask);
       break;
   }
+  if (frame.pe->log != nullptr) tell_lanes(detail, frame, range, offsets, mask);
   finish(detail, op, frame, range, CostModel::Indexed::scatter);
   return op + 1;
 }
@@ -193,6 +222,7 @@ const Op* run_atomic(const Op* op, Frame& frame, bool swap) {
   const Offsets offsets = offsets_of(detail, frame);
   const Mask mask = mask_of(detail, frame);
   const Addressing range = address_range(detail, frame, offsets, mask, Access::write);
+  if (frame.pe->log != nullptr) tell(detail, frame, range, offsets, mask, AccessKind::atomic);
   const std::byte* value = frame.at(detail.value);
   const std::byte* desired = swap ? frame.at(detail.desired) : nullptr;
   uint64_t scalar = 0;
@@ -224,6 +254,7 @@ const Op* run_atomic(const Op* op, Frame& frame, bool swap) {
     if (old != nullptr) std::memcpy(old + i * detail.size, &before, detail.size);
   }
   if (detail.result_scalar != absent) frame.scalars()[detail.result_scalar] = normalised(detail.dtype, scalar);
+  if (frame.pe->log != nullptr) frame.pe->log->synchronise();
   finish(detail, op, frame, range, CostModel::Indexed::atomic);
   return op + 1;
 }
@@ -231,9 +262,11 @@ const Op* run_atomic(const Op* op, Frame& frame, bool swap) {
 const Op* run_atomic_rmw(const Op* op, Frame& frame) { return run_atomic(op, frame, false); }
 const Op* run_atomic_cas(const Op* op, Frame& frame) { return run_atomic(op, frame, true); }
 
-IndexedDetail* make_detail(Decoder& decoder, const Instruction& instruction, uint32_t typed) {
+IndexedDetail* make_detail(Decoder& decoder, uint32_t index, uint32_t typed) {
+  const Instruction& instruction = decoder.program.instructions[index];
   auto* detail = decoder.loaded.details.make<IndexedDetail>();
   const uint32_t offset = instruction.operands[1];
+  detail->instruction = index;
   detail->base = instruction.operands[0];
   detail->offset = decoder.place(offset);
   detail->offset_dtype = decoder.value(offset).dtype;
@@ -272,7 +305,7 @@ void finish_decoding(Decoder& decoder, uint32_t index, const IndexedDetail* deta
 void decode_indexed(Decoder& decoder, uint32_t index) {
   const Instruction& instruction = decoder.program.instructions[index];
   const bool gather = instruction.opcode == Opcode::gather;
-  IndexedDetail* detail = make_detail(decoder, instruction, gather ? instruction.results[0] : instruction.operands[2]);
+  IndexedDetail* detail = make_detail(decoder, index, gather ? instruction.results[0] : instruction.operands[2]);
   if (gather) {
     set_mask(decoder, *detail, Decoder::operand(instruction, 2));
     if (const uint32_t other = Decoder::operand(instruction, 3); other != absent) {
@@ -290,7 +323,7 @@ void decode_indexed(Decoder& decoder, uint32_t index) {
 
 void decode_atomic(Decoder& decoder, uint32_t index) {
   const Instruction& instruction = decoder.program.instructions[index];
-  IndexedDetail* detail = make_detail(decoder, instruction, instruction.operands[2]);
+  IndexedDetail* detail = make_detail(decoder, index, instruction.operands[2]);
   detail->value = decoder.place(instruction.operands[2]);
   detail->value_single = !decoder.is_tile(instruction.operands[2]);
   if (instruction.opcode == Opcode::atomic_cas) {

@@ -29,7 +29,8 @@ struct IndexedDetail {
   bool has_other = false;
   Place other;
   bool other_single = true;
-  uint8_t kind = 0;  // AtomicKind
+  uint8_t kind = 0;          // AtomicKind
+  uint32_t instruction = 0;  // index in the tile program
 };
 
 }  // namespace mtia::emulator

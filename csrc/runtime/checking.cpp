@@ -1,0 +1,51 @@
+// Switches every device that was made, and those made later.
+#include "runtime/checking.h"
+
+#include "runtime/runtime.h"
+
+namespace mtia::runtime {
+namespace {
+
+std::atomic<OnFinding> chosen{OnFinding::raise};
+std::atomic<uint32_t (*)()> location_source{nullptr};
+std::atomic<void (*)(int, uint64_t)> host_wait_observer{nullptr};
+
+template <typename Function>
+void for_devices(Function&& function) {
+  for (int index = 0; index < device_count(); ++index) {
+    if (Device* device = device_if_made(index)) function(*device);
+  }
+}
+
+}  // namespace
+
+void start_checking(OnFinding on_finding) {
+  for_devices([](Device& device) { device.synchronize(); });
+  chosen = on_finding;
+  detail::checking = true;
+  for_devices([](Device& device) { device.follow_checking(); });
+}
+
+void stop_checking() {
+  for_devices([](Device& device) { device.wait(device.submitted()); });
+  detail::checking = false;
+  for_devices([](Device& device) { device.follow_checking(); });
+}
+
+OnFinding on_finding() noexcept { return chosen; }
+
+void set_host_wait_observer(void (*observer)(int, uint64_t)) { host_wait_observer = observer; }
+
+void observe_host_wait(int device, uint64_t ticket) {
+  void (*observer)(int, uint64_t) = host_wait_observer;
+  if (observer != nullptr) observer(device, ticket);
+}
+
+void set_location_source(uint32_t (*source)()) { location_source = source; }
+
+uint32_t present_location() {
+  uint32_t (*source)() = location_source;
+  return source == nullptr ? 0 : source();
+}
+
+}  // namespace mtia::runtime

@@ -1,0 +1,144 @@
+"""Checked mode: the device watches every access for what silicon would not notice, and names kernel, line and element.
+
+``MTIA_SIM_CHECK=1`` checks a whole program, ``with torch.mtia_sim.check():`` a part of it. docs/checks.md lists the
+checks."""
+
+import atexit
+import json
+import os
+import sys
+import threading
+import warnings
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from mtia_core.errors import InvalidArgument
+from mtia_sim import _C
+
+VARIABLE = "MTIA_SIM_CHECK"
+JSON_VARIABLE = "MTIA_SIM_CHECK_JSON"
+ON_FINDING_VARIABLE = "MTIA_SIM_CHECK_ON_FINDING"
+
+OnFinding = Literal["raise", "warn"]
+
+_lock = threading.RLock()
+_active: list["check"] = []
+
+
+class CheckWarning(UserWarning):
+    """A finding of checked mode that is no error, or that `on_finding="warn"` keeps from being one."""
+
+
+class check:
+    """Checked mode while the context is open, on all devices.
+
+    on_finding: "raise": an error is an exception at the next synchronising call, and stops the program in which an
+        access outside of its tensor was about to happen. "warn": a CheckWarning; programs go on where that is safe.
+    json: where the findings are written when the context ends: a list of objects, one a finding.
+
+    Entering waits for the device. What happened to memory before is unknown and never a finding. Contexts may be
+    nested; the outermost one counts.
+
+    Raises:
+        InvalidArgument: `on_finding` is neither "raise" nor "warn".
+        MtiaError: On leaving, a finding that nobody waited for.
+    """
+
+    def __init__(self, *, on_finding: OnFinding = "raise", json: str | os.PathLike[str] | None = None) -> None:
+        if on_finding not in ("raise", "warn"):
+            raise InvalidArgument(f"on_finding={on_finding!r}", "check", 'pass "raise" or "warn"')
+        self.on_finding = on_finding
+        self.json = json
+
+    def __enter__(self) -> "check":
+        with _lock:
+            if not _active:
+                _start(self.on_finding)
+            _active.append(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with _lock:
+            _active.remove(self)
+            try:
+                if kind is None:
+                    _synchronize()
+                warn_of_findings()
+            finally:
+                if not _active:
+                    _C.stop_checking()
+                if self.json is not None:
+                    write_findings(self.json)
+
+
+def findings() -> list[dict[str, Any]]:
+    """The findings of all devices since the process began or clear_findings(), at most 1,000 a device.
+
+    Each has: check, severity, error (its exception's class), device, kernel, program or pe, instruction and its
+    disassembly, line, launched (the line of the Python program), tensor, shape, strides, index, address, bytes,
+    problem, before (what touched the memory before), where, remedy.
+    """
+    return list(_C.findings())
+
+
+def clear_findings() -> None:
+    """Forgets all findings."""
+    _C.clear_findings()
+
+
+def write_findings(path: str | os.PathLike[str]) -> None:
+    """Writes findings() as JSON."""
+    Path(path).write_text(json.dumps(findings(), indent=1) + "\n")
+
+
+def warn_of_findings() -> None:
+    """A CheckWarning for each finding that is to be one and has not been."""
+    kinds = [True, False] if _raises is False else [True]
+    for of_warnings in kinds:
+        for finding in _C.take_findings(of_warnings):
+            before = f"; {finding['before']}" if finding["before"] else ""
+            text = f"{finding['check']}: {finding['where']}: {finding['problem']}{before}; {finding['remedy']}"
+            warnings.warn(text, CheckWarning, stacklevel=3)
+
+
+def start_from_environment() -> None:
+    """Follows MTIA_SIM_CHECK when the package is imported; the devices are made later."""
+    if os.environ.get(VARIABLE, "0") in ("", "0"):
+        return
+    context = check(on_finding="warn" if os.environ.get(ON_FINDING_VARIABLE) == "warn" else "raise")
+    context.__enter__()
+    path = os.environ.get(JSON_VARIABLE)
+
+    def finish() -> None:
+        warn_of_findings()
+        if path:
+            write_findings(path)
+
+    atexit.register(finish)
+
+
+_raises: bool | None = None
+
+
+def _start(on_finding: OnFinding) -> None:
+    global _raises
+    import torch
+
+    triton = sys.modules.get("triton")
+    folders = [Path(torch.__file__).parent, Path(__file__).parent]
+    folders += [Path(triton.__file__).parent] if triton is not None and triton.__file__ else []
+    _C.set_internal_folders([f"{folder}/" for folder in folders])
+    _raises = on_finding == "raise"
+    _C.start_checking(_raises)
+
+
+def _synchronize() -> None:
+    from mtia_sim.devices import device_count, synchronize
+    from mtia_sim.initialisation import is_initialized
+
+    if is_initialized():
+        for index in range(device_count()):
+            synchronize(index)
