@@ -128,21 +128,26 @@ class _Writer:
 
     def value(self, register: Register) -> int:
         """Number of a register; views and members of a group that look alike share one."""
-        if register.is_constant:
-            key: tuple[object, ...] = ("constant", register.dtype, register.bits)
-            made = Value(ValueKind.CONSTANT, register.dtype, bits=_unsigned(register))
-        elif register.is_scalar:
-            group = self.sharing.groups.get(register.root)
-            key = ("scalar", id(group) if group is not None else id(register), register.dtype)
-            made = Value(ValueKind.SCALAR, register.dtype)
-        else:
-            group = self.sharing.group(register)
-            key = ("tile", group.slot, register.dtype, register.shape)
-            made = Value(ValueKind.TILE, register.dtype, register.shape, group.slot)
+        key = self.key(register)
         if key not in self.values:
+            if register.is_constant:
+                made = Value(ValueKind.CONSTANT, register.dtype, bits=_unsigned(register))
+            elif register.is_scalar:
+                made = Value(ValueKind.SCALAR, register.dtype)
+            else:
+                made = Value(ValueKind.TILE, register.dtype, register.shape, self.sharing.group(register).slot)
             self.values[key] = len(self.program.values)
             self.program.values.append(made)
         return self.values[key]
+
+    def key(self, register: Register) -> tuple[object, ...]:
+        """What registers that are one value have in common."""
+        if register.is_constant:
+            return "constant", register.dtype, register.bits
+        if register.is_scalar:
+            group = self.sharing.groups.get(register.root)
+            return "scalar", id(group) if group is not None else id(register), register.dtype
+        return "tile", self.sharing.group(register).slot, register.dtype, register.shape
 
     def optional(self, register: Register | None) -> int | None:
         return None if register is None else self.value(register)
@@ -156,7 +161,7 @@ class _Writer:
         return self.locations[location]
 
     def names(self, kernel: KernelLowering, code: list[Code]) -> list[ValueName]:
-        """What the kernel's source calls the results of each instruction, and the views of them."""
+        """What the kernel's source calls the results of each instruction, and those views of them that are values."""
         named: dict[Register, list[tuple[str, Register]]] = {}
         for value, register in kernel.registers.items():
             name = base_name(value.name)
@@ -168,6 +173,7 @@ class _Writer:
             for result in item.results
             if result is not None
             for name, register in named.get(result.root, ())
+            if self.key(register) in self.values
         ]
 
     def instruction(self, item: Code) -> Instruction:

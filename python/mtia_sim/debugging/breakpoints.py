@@ -169,7 +169,8 @@ def _place(kernel: Any, line: int | str) -> tuple[str, int]:
         if not hasattr(kernel, "fn"):
             raise InvalidArgument(f"{kernel!r} is no Triton kernel", "breakpoint_at", "pass a @triton.jit function")
         kernel = kernel.fn
-    file = inspect.getsourcefile(kernel) or ""
+    # Triton's cache knows a kernel by its text and line: the cached program may name the file in another folder.
+    file = Path(inspect.getsourcefile(kernel) or "").name
     lines, first = inspect.getsourcelines(kernel)
     if isinstance(line, int):
         if not first <= line < first + len(lines):
