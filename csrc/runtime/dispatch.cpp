@@ -132,8 +132,8 @@ void Device::execute(Command& command) {
       const emulator::CommandOrder order{
           static_cast<uint32_t>(command.stream), ticket_, many_streams_, command.location,
           &OrderContext::happened_before,        &context};
-      const emulator::LaunchAccount account = monitor_ ? monitor_->run(*this, command.launch)
-                                                       : emulator_.run(command.launch, trace_, &order);
+      const emulator::LaunchAccount account =
+          monitor_ ? monitor_->run(*this, command.launch) : emulator_.run(command.launch, trace_, &order);
       charge_memory(command.stream, account);
       return;
     }
