@@ -47,7 +47,7 @@ RULES: tuple[Rule, ...] = (
     # Skips. First the combinations that a test leaves out on every device, whatever else it is about.
     _skip(VOID, r"Padding with NaN|uint cannot be negative|Invalid last dim|Only IEEE precision", _N),
     _skip(VOID, r"linear_recurrence scan on bfloat16|bfloat16 compare not supported before sm90|[Dd]uplicated", _N),
-    _skip(VOID, r"not supported for loss_type|numerically unstable|unstable BF16|under experimentation", _N),
+    _skip(VOID, r"not supported for loss_type|numerical(ly)? (unstable|instability)|unstable BF16|under exp", _N),
     _skip(VOID, r"Flaky test|(trivial|invalid) dim$", _N),
     _skip(VOID, r"forward computation twice|Backward pass with FP8", _N),
     _skip("{0}", r"^(not run here: .*)", _N),
@@ -67,7 +67,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _skip(
         "vendor: needs an NVIDIA architecture (sm90, sm100)",
-        r"([Rr]equires|needs) (SM|sm|Hopper|Blackwell)|[Bb]lackwell",
+        r"([Rr]equires|needs) (two )?(SM|sm|Hopper|Blackwell)|[Bb]lackwell",
         _V,
     ),
     _skip(

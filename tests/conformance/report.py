@@ -118,7 +118,7 @@ def reason_table(tables: Tables) -> list[str]:
     rows = []
     for name, reason in tables.reasons.items():
         where = ", ".join(f"{_short(file).removesuffix('.py')} {count}" for file, count in reason.files.most_common(3))
-        example = "::".join(reason.cases[0].split("::")[1:]) or reason.cases[0]
+        example = ".".join(reason.cases[0].split("::")[1:]) or reason.cases[0]
         outcomes = [str(reason.outcomes[outcome]) for outcome in ("failed", "skipped")]
         rows.append([_cell(name), reason.counts.value, *outcomes, where, f"`{_cell(example[:70])}`"])
     return _lines(_REASON_HEAD, rows)
