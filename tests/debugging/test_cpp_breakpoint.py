@@ -64,7 +64,7 @@ def test_under_gdb_it_stops_at_the_kernels_line(folder: Path) -> None:
         "set auto-solib-add off",
         "run",
         "sharedlibrary kernel_",
-        "frame",
+        "up",
         "print answer",
         "continue",
         "continue",
