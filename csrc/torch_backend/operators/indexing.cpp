@@ -24,6 +24,7 @@
 
 #include <vector>
 
+#include "runtime/checking.h"
 #include "torch_backend/launch.h"
 #include "torch_backend/operators/structured.h"
 
@@ -53,6 +54,19 @@ void check_atomic(const char* kernel, c10::ScalarType dtype) {
       dtype, "; convert the tensor first");
 }
 
+// The iterator's operand stands still along the indexed dimensions (stride 0): checked mode wants what indices reach
+// too.
+at::Tensor reached_by_indices(const at::TensorBase& operand, c10::IntArrayRef sizes, c10::IntArrayRef strides) {
+  std::vector<int64_t> all_sizes = operand.sizes().vec();
+  std::vector<int64_t> all_strides = operand.strides().vec();
+  const auto bytes = static_cast<int64_t>(operand.itemsize());
+  for (size_t k = 0; k < sizes.size(); ++k) {
+    all_sizes.push_back(sizes[k]);
+    all_strides.push_back(strides[k] / bytes);
+  }
+  return at::Tensor(operand).as_strided(all_sizes, all_strides);
+}
+
 // The iterator's box, its operands `fixed`, `indexed` and the index tensors from `first_index` on; strides of the
 // indexed dimensions in bytes. Where fixed is negative, `value` (one element) is the fixed side.
 void launch_index(const char* kernel, const at::TensorIteratorBase& iterator, int fixed, int indexed,
@@ -77,7 +91,12 @@ void launch_index(const char* kernel, const at::TensorIteratorBase& iterator, in
     call.tensor(value);
     for (int i = 0; i < dims; ++i) call.size(0);
   }
-  call.operand(iterator.tensor_base(indexed), iterator.data_ptr(indexed)).dtype(iterator.dtype(indexed));
+  if (runtime::is_checking()) {
+    call.operand(reached_by_indices(iterator.tensor_base(indexed), sizes, strides), iterator.data_ptr(indexed));
+  } else {
+    call.operand(iterator.tensor_base(indexed), iterator.data_ptr(indexed));
+  }
+  call.dtype(iterator.dtype(indexed));
   add_strides(indexed);
   const int64_t bytes = iterator.element_size(indexed);
   size_t k = 0;
