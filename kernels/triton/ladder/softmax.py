@@ -89,8 +89,11 @@ def four_rows_kernel(out, x, rows, columns, ROWS: tl.constexpr, COLUMNS: tl.cons
 
 def four_rows(out: torch.Tensor, x: torch.Tensor) -> None:
     """Four rows a program: one DMA's latency, one issue of each instruction and one start of a program for four."""
-    blocks = {"ROWS": 4, "COLUMNS": next_power_of_2(x.shape[1])}
-    four_rows_kernel[(ceil_div(x.shape[0], 4),)](out, x, *x.shape, **blocks)
+    columns = next_power_of_2(x.shape[1])
+    # Fewer rows where two float32 tiles of four do not fit.
+    fitting = torch.mtia_sim.get_device_properties(x.device).local_memory_per_processing_element // (8 * columns)
+    rows = max(1, min(4, next_power_of_2(fitting + 1) // 2))
+    four_rows_kernel[(ceil_div(x.shape[0], rows),)](out, x, *x.shape, ROWS=rows, COLUMNS=columns)
 
 
 @triton.jit
