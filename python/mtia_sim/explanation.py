@@ -53,7 +53,8 @@ def _last_launched() -> Any:
     if program is None:
         raise ValueError("explain: no Triton kernel has been launched; pass one")
     for item in gc.get_objects():
-        if isinstance(item, CompiledKernel) and item.function is program:
+        # type(), not isinstance(): that reads __class__, and some modules answer any read with a warning.
+        if type(item) is CompiledKernel and item.function is program:
             return item
     raise ValueError(f"explain: {program.name}, launched last, was compiled elsewhere; pass the kernel's function")
 

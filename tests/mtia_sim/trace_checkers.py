@@ -46,5 +46,5 @@ def import_into_chrome(trace: Path) -> dict[str, Any]:
     model: dict[str, Any] = json.loads(
         _run("catapult_import.mjs", _shipped("web_dist/*/assets/catapult_trace_viewer.js"), trace)
     )
-    assert model["warnings"] == []
+    assert model["warnings"] == [], f"Chrome's importer on {trace.name}: {model['warnings'][:5]}"
     return model
