@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 CMAKE := $(PYTHON) -c 'import os, sys, cmake; b = os.path.join(cmake.CMAKE_BIN_DIR, "cmake"); os.execv(b, [b, *sys.argv[1:]])'
 NINJA := $(PYTHON) -c 'import os, ninja; print(os.path.join(ninja.BIN_DIR, "ninja"))'
 JOBS ?= $(shell nproc)
-CPP_SOURCES = $(shell git ls-files --cached --others --exclude-standard 'csrc/*.cpp' 'csrc/*.h' 'csrc/*.inc' 'kernels/cpp/*.cpp' 'kernels/cpp/*.h' 'tests/cpp/*.cpp' 'tests/cpp/*.h' 'tests/device/*.cpp' 'examples/cpp/*.cpp')
+CPP_SOURCES = $(shell git ls-files --cached --others --exclude-standard 'csrc/*.cpp' 'csrc/*.h' 'csrc/*.inc' 'kernels/cpp/*.cpp' 'kernels/cpp/*.h' 'tests/*.cpp' 'tests/*.h' 'examples/cpp/*.cpp')
 export MAX_JOBS := $(JOBS)
 # The build tools must not load the backend that they are building.
 BUILD := TORCH_DEVICE_BACKEND_AUTOLOAD=0

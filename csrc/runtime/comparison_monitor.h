@@ -44,6 +44,7 @@ class ComparisonMonitor : public LaunchMonitor {
 
  private:
   void compare(Device& device, const emulator::Launch& launch, KernelError& error);
+  void add(KernelError error);
 
   uint64_t journal_bytes_;
   std::function<std::string()> launcher_;

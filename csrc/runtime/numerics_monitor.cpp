@@ -7,6 +7,7 @@
 #include "emulator/inspection/elements.h"
 #include "emulator/inspection/origin_tracker.h"
 #include "runtime/device.h"
+#include "runtime/launch_watch.h"
 
 namespace mtia::runtime {
 
@@ -18,24 +19,6 @@ namespace {
 
 constexpr const char* remedy =
     "look at the values it was made from; torch.mtia_sim.numerics(infinities=False) looks for NaN only";
-
-// What the emulator tells while one launch runs.
-class Watch {
- public:
-  Watch(emulator::Emulator& emulator, MemoryJournal* journal, emulator::CallObserver* calls) : emulator_(emulator) {
-    emulator_.set_journal(journal);
-    emulator_.set_call_observer(calls);
-  }
-  ~Watch() {
-    emulator_.set_journal(nullptr);
-    emulator_.set_call_observer(nullptr);
-  }
-  Watch(const Watch&) = delete;
-  Watch& operator=(const Watch&) = delete;
-
- private:
-  emulator::Emulator& emulator_;
-};
 
 }  // namespace
 
@@ -71,7 +54,7 @@ std::optional<NonFiniteFinding> NumericsMonitor::examine(Device& device, const e
   }
   emulator::CallTracker tracker(launch.kernel->name, launch.kernel->entry == nullptr, emulator.chip().pe_count(),
                                 rules);
-  const Watch watch(emulator, nullptr, &tracker);
+  const LaunchWatch watch(emulator, nullptr, &tracker);
   emulator.run(launch);
   return tracker.finding();
 }
@@ -81,7 +64,7 @@ emulator::LaunchAccount NumericsMonitor::run(Device& device, const emulator::Lau
   emulator::LaunchAccount account;
   journal_->clear();
   {
-    const Watch watch(device.emulator(), journal_.get(), nullptr);
+    const LaunchWatch watch(device.emulator(), journal_.get());
     account = device.emulator().run(launch);
   }
   {

@@ -18,6 +18,7 @@
 #include "program/serialise.h"
 #include "program/tile_program.h"
 #include "runtime/device.h"
+#include "runtime/launch_watch.h"
 
 namespace mtia::runtime {
 
@@ -49,18 +50,6 @@ const emulator::CppKernel* kernel_of(const Recording& recording) {
   }
   throw InvalidArgument(concat("its shared object has no kernel ", recording.kernel), "replay", "record it again");
 }
-
-// Stops the watch of the journal on every way out.
-class Watch {
- public:
-  Watch(emulator::Emulator& emulator, MemoryJournal& journal) : emulator_(emulator) { emulator_.set_journal(&journal); }
-  ~Watch() { emulator_.set_journal(nullptr); }
-  Watch(const Watch&) = delete;
-  Watch& operator=(const Watch&) = delete;
-
- private:
-  emulator::Emulator& emulator_;
-};
 
 // Runs chosen programs and shows their instructions.
 class Stepper : public emulator::InstructionObserver {
@@ -131,7 +120,7 @@ emulator::LaunchAccount RecordMonitor::run(Device& device, const emulator::Launc
   journal_->clear();
   emulator::LaunchAccount account;
   try {
-    const Watch watch(device.emulator(), *journal_);
+    const LaunchWatch watch(device.emulator(), journal_.get());
     account = device.emulator().run(launch);
   } catch (const Error& error) {
     record(device, launch, name, error.what());

@@ -13,8 +13,8 @@ MTIA_ARGUMENTS(Arguments, x, out, shared);
 void copy_rows(ProcessingElement& pe, const Arguments& arguments) {
   auto tile = pe.allocate<Tile<float, 1, 64>>();
   for (int64_t row : pe.share_of(arguments.x.size(0))) {
-    pe.load(tile, arguments.x.at(row, 0));                                     // load
-    pe.store(arguments.out.at(arguments.shared != 0 ? 0 : row, 0), tile);      // store
+    pe.load(tile, arguments.x.at(row, 0));                                 // load
+    pe.store(arguments.out.at(arguments.shared != 0 ? 0 : row, 0), tile);  // store
   }
 }
 MTIA_KERNEL(copies, copy_rows);

@@ -11,7 +11,9 @@ MTIA_ARGUMENTS(Arguments, x, pages);
 
 void kernel(ProcessingElement& pe, const Arguments& arguments) {
   CircularBuffer<Tile<float>, dynamic_pages> pages(pe, "pages", 1, 64, static_cast<uint32_t>(arguments.pages));
-  { auto window = pe.reserve<3>(pages); }  // found
+  {
+    auto window = pe.reserve<3>(pages);  // found
+  }
   auto front = pe.front<3>(pages);
 }
 
