@@ -109,8 +109,8 @@ def test_chrome_and_perfetto_read_what_is_exported(tmp_path: Path) -> None:
         layer(torch.randn(9, 33, device="mtia_sim")).sum().backward()
     exported(profiler, tmp_path)
     path = tmp_path / "trace.json"
-    # Kineto says that times are shown in ms, by which Chrome's importer compares the ends of slices to a microsecond and
-    # takes a shorter kernel for a part of the one before.
+    # Kineto says that times are shown in ms, by which Chrome's importer compares the ends of slices to a microsecond
+    # and takes a shorter kernel for a part of the one before.
     path.write_text(path.read_text().replace('"displayTimeUnit": "ms"', '"displayTimeUnit": "ns"'))
     assert import_into_chrome(path)["flows"] >= len(device_events(profiler))
     kernels, flows = query(
