@@ -158,6 +158,13 @@ it, the element, and what touched the memory before: `torch.mtia_sim.findings()`
 - **Programs** of a launch are unordered, whatever the PE they run on. Where they use atomics, each one tells others of
   what came before it and learns of what others told before, so that locks and flags order what they guard; atomics on
   different addresses count as one. Two atomics never race.
+- **Roles of C++ kernels**: a bit an element of local memory says whether it was written since its tile was made or its
+  page reserved; a unit that reads an element that nothing wrote is a finding, a store only reads what it stores. Pages
+  that one role hands to another order the two, in all that they share. Barriers alone order memory between PEs:
+  multicasts, reduction chains and draws do not wait for stores. Whether a load overtakes a store of its PE is a matter
+  of chip time, and so the same in every run; the last 256 stores of a PE are remembered.
+- **Order**: `check(seed=7)`, or `MTIA_SIM_CHECK_SEED=7`, runs roles and PEs of C++ kernels in a random order, on one
+  host thread (`MTIA_SIM_THREADS=1`) the same one each time.
 - **Streams** are ordered by events, by `wait_stream` and by the host's waiting. A page of 4 KiB remembers the last
   command that touched it and one before that nothing orders with it; older ones are forgotten.
 - **Freed memory** is given to nobody else until 64 MiB were freed after it.

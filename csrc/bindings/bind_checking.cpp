@@ -13,6 +13,7 @@
 #include "emulator/checks/locations.h"
 #include "runtime/checking.h"
 #include "runtime/runtime.h"
+#include "runtime/schedule_seed.h"
 
 namespace py = pybind11;
 
@@ -121,12 +122,13 @@ py::list for_findings(const Take& take) {
 void bind_checking(py::module_& module) {
   module.def(
       "start_checking",
-      [](bool raises) {
+      [](bool raises, uint64_t seed) {
         runtime::set_location_source(&present_location);
+        runtime::set_schedule_seed(seed);
         const py::gil_scoped_release no_gil;
         runtime::start_checking(raises ? runtime::OnFinding::raise : runtime::OnFinding::warn);
       },
-      py::arg("raises"), "Waits for all devices and begins checked mode.");
+      py::arg("raises"), py::arg("seed") = 0, "Waits for all devices and begins checked mode.");
   module.def("stop_checking", &runtime::stop_checking, py::call_guard<py::gil_scoped_release>());
   module.def("is_checking", &runtime::is_checking);
   module.def(

@@ -343,7 +343,8 @@ struct Emulator::State {
                    const Start& of = *static_cast<Start*>(context);
                    of.state->begin_pe(pe, *of.launch, of.state->kernel_layout);
                  },
-                 &start});
+                 &start},
+                checker);
     fault.error = run.run(pool);
     return run.pe_count();
   }

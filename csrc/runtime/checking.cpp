@@ -2,11 +2,13 @@
 #include "runtime/checking.h"
 
 #include "runtime/runtime.h"
+#include "runtime/schedule_seed.h"
 
 namespace mtia::runtime {
 namespace {
 
 std::atomic<OnFinding> chosen{OnFinding::raise};
+std::atomic<uint64_t> seed{0};
 std::atomic<uint32_t (*)()> location_source{nullptr};
 std::atomic<void (*)(int, uint64_t)> host_wait_observer{nullptr};
 
@@ -33,6 +35,9 @@ void stop_checking() {
 }
 
 OnFinding on_finding() noexcept { return chosen; }
+
+void set_schedule_seed(uint64_t chosen_seed) { seed = chosen_seed; }
+uint64_t schedule_seed() noexcept { return seed; }
 
 void set_host_wait_observer(void (*observer)(int, uint64_t)) { host_wait_observer = observer; }
 

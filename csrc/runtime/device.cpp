@@ -13,6 +13,7 @@
 #include "emulator/checks/checker.h"
 #include "runtime/checking.h"
 #include "runtime/runtime.h"
+#include "runtime/schedule_seed.h"
 
 namespace mtia::runtime {
 namespace {
@@ -286,6 +287,7 @@ void Device::follow_checking() {
   if (!checker_owner_) checker_owner_ = std::make_unique<emulator::Checker>(memory(), chip().pe_count());
   checker_owner_->reset();
   checker_owner_->set_stopping(on_finding() == OnFinding::raise);
+  checker_owner_->set_seed(schedule_seed());
   checker_.store(checker_owner_.get(), std::memory_order_release);
   emulator_.set_checker(checker_owner_.get());
 }

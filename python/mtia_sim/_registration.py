@@ -33,9 +33,8 @@ def register(torch: ModuleType, package: str) -> None:
 
 
 def _shut_down() -> None:
-    from mtia_sim import _C, checking
+    from mtia_sim import _C
 
     unseen = _C.shutdown()
     if unseen:
         print(f"mtia_sim: an error that no call waited for: {unseen}", file=sys.stderr)
-    checking.finish()

@@ -3,14 +3,15 @@
 ``MTIA_SIM_CHECK=1`` checks a whole program, ``with torch.mtia_sim.check():`` a part of it. docs/checks.md lists the
 checks."""
 
+import atexit
 import json
 import os
+import sys
 import threading
 import warnings
-from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from mtia_core.errors import InvalidArgument
 from mtia_sim import _C
@@ -18,6 +19,7 @@ from mtia_sim import _C
 VARIABLE = "MTIA_SIM_CHECK"
 JSON_VARIABLE = "MTIA_SIM_CHECK_JSON"
 ON_FINDING_VARIABLE = "MTIA_SIM_CHECK_ON_FINDING"
+SEED_VARIABLE = "MTIA_SIM_CHECK_SEED"
 
 OnFinding = Literal["raise", "warn"]
 
@@ -35,6 +37,7 @@ class check:
     on_finding: "raise": an error is an exception at the next synchronising call, and stops the program in which an
         access outside of its tensor was about to happen. "warn": a CheckWarning; programs go on where that is safe.
     json: where the findings are written when the context ends: a list of objects, one a finding.
+    seed: other than 0: roles and processing elements of C++ kernels run in a random order that it chooses.
 
     Entering waits for the device. What happened to memory before is unknown and never a finding. Contexts may be
     nested; the outermost one counts.
@@ -44,16 +47,19 @@ class check:
         MtiaError: On leaving, a finding that nobody waited for.
     """
 
-    def __init__(self, *, on_finding: OnFinding = "raise", json: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self, *, on_finding: OnFinding = "raise", json: str | os.PathLike[str] | None = None, seed: int = 0
+    ) -> None:
         if on_finding not in ("raise", "warn"):
             raise InvalidArgument(f"on_finding={on_finding!r}", "check", 'pass "raise" or "warn"')
         self.on_finding = on_finding
         self.json = json
+        self.seed = seed
 
     def __enter__(self) -> "check":
         with _lock:
             if not _active:
-                _start(self.on_finding)
+                _start(self.on_finding, self.seed)
             _active.append(self)
         return self
 
@@ -104,43 +110,41 @@ def warn_of_findings() -> None:
 
 
 def start_from_environment() -> None:
-    """Follows MTIA_SIM_CHECK when the package is imported; the devices are made later.
-
-    Raises:
-        InvalidArgument: MTIA_SIM_CHECK_ON_FINDING is neither "raise" nor "warn".
-    """
+    """Follows MTIA_SIM_CHECK when the package is imported; the devices are made later."""
     if os.environ.get(VARIABLE, "0") in ("", "0"):
         return
-    wanted = os.environ.get(ON_FINDING_VARIABLE) or "raise"
-    if wanted not in ("raise", "warn"):
-        raise InvalidArgument(f"{ON_FINDING_VARIABLE}={wanted}", remedy='set it to "raise" or "warn"')
-    _of_environment.append(check(on_finding=cast(OnFinding, wanted)).__enter__())
+    on_finding: OnFinding = "warn" if os.environ.get(ON_FINDING_VARIABLE) == "warn" else "raise"
+    context = check(on_finding=on_finding, seed=int(os.environ.get(SEED_VARIABLE, "0")))
+    context.__enter__()
+    path = os.environ.get(JSON_VARIABLE)
+
+    def finish() -> None:
+        warn_of_findings()
+        if path:
+            write_findings(path)
+
+    atexit.register(finish)
 
 
-def finish() -> None:
-    """When the process ends and its devices have stopped: what MTIA_SIM_CHECK found and nobody has heard of."""
-    if not _of_environment:
-        return
-    warn_of_findings()
-    if path := os.environ.get(JSON_VARIABLE):
-        write_findings(path)
-
-
-_of_environment: list[check] = []
 _raises: bool | None = None
 
 
-def _start(on_finding: OnFinding) -> None:
+def _start(on_finding: OnFinding, seed: int) -> None:
     global _raises
-    # Calls through these are their callers'. Some may be imported later: they are found, not asked.
-    specs = [find_spec(name) for name in ("torch", "triton", "triton_mtia_sim", "mtia_sim", "mtia_sim_kernels")]
-    folders = [folder for spec in specs if spec for folder in spec.submodule_search_locations or ()]
+    import torch
+
+    triton = sys.modules.get("triton")
+    folders = [Path(torch.__file__).parent, Path(__file__).parent]
+    folders += [Path(triton.__file__).parent] if triton is not None and triton.__file__ else []
     _C.set_internal_folders([f"{folder}/" for folder in folders])
     _raises = on_finding == "raise"
-    _C.start_checking(_raises)
+    _C.start_checking(_raises, seed)
 
 
 def _synchronize() -> None:
-    if _C.is_configured():
-        for index in range(_C.device_count()):
-            _C.synchronize(index)
+    from mtia_sim.devices import device_count, synchronize
+    from mtia_sim.initialisation import is_initialized
+
+    if is_initialized():
+        for index in range(device_count()):
+            synchronize(index)

@@ -45,6 +45,9 @@ class Checker {
 
   // Whether errors stop the program that they are found in.
   void set_stopping(bool stopping) { stopping_ = stopping; }
+  // A random order of roles and PEs of C++ kernels; 0: the usual one.
+  void set_seed(uint64_t seed) { seed_ = seed; }
+  uint64_t seed() const { return seed_; }
   // Forgets what is known of memory: nothing is then uninitialised, freed or touched.
   void reset();
 
@@ -72,6 +75,8 @@ class Checker {
               std::string problem, std::string before);
   // A finding that is complete.
   void report(Finding finding);
+  // A finding of a C++ kernel in local memory: fills in kernel, PE, the line and what launched it.
+  void report_local(const AccessLog& log, uint32_t location, Finding finding);
 
   // ---- any thread
   std::vector<Finding> findings() const;
@@ -111,6 +116,7 @@ class Checker {
 
   const DeviceMemory& memory_;
   bool stopping_ = true;
+  uint64_t seed_ = 0;
   BitPlane unwritten_;
   RaceShadow races_;
   MemoryRegistry registry_;

@@ -110,6 +110,18 @@ void Checker::report(Finding finding) {
   add(std::move(finding));
 }
 
+void Checker::report_local(const AccessLog& log, uint32_t location, Finding finding) {
+  const std::lock_guard lock(mutex_);
+  if (!is_new(finding.check, location)) return;
+  finding.kernel = launching_->launch->kernel->name;
+  finding.has_program = true;
+  finding.is_tile_program = false;
+  finding.pe = log.pe();
+  finding.line = location_text(location);
+  finding.launched = location_text(order_.location);
+  add(std::move(finding));
+}
+
 void Checker::report(const AccessLog& log, Check check, uint32_t instruction, uint64_t address, uint64_t bytes,
                      std::string problem, std::string before) {
   const std::lock_guard lock(mutex_);

@@ -9,7 +9,8 @@
 namespace mtia::emulator {
 namespace {
 
-// In checked mode: what this PE did so far comes before what others do when they have learnt of it.
+// In checked mode: what this PE did so far comes before what others do when they have learnt of it. Barriers alone wait
+// for stores.
 void tell_of_progress(const Role& role) {
   if (AccessLog* log = role.pe->state->log; log != nullptr) log->synchronise();
 }
@@ -55,7 +56,6 @@ BetweenPes::Meeting& BetweenPes::line_of(const Role& role, uint8_t along) {
 
 SubCycles BetweenPes::meet(Meeting& meeting, Role& role, uint32_t wanted, SubCycles ready, WaitKind kind) {
   std::unique_lock lock(meeting.mutex, std::adopt_lock);
-  tell_of_progress(role);
   meeting.latest = std::max(meeting.latest, ready);
   if (meeting.present.size() + 1 == wanted) {
     const SubCycles start = meeting.latest;
@@ -65,21 +65,22 @@ SubCycles BetweenPes::meet(Meeting& meeting, Role& role, uint32_t wanted, SubCyc
       wake(*other);
     }
     meeting.present.clear();
-    tell_of_progress(role);
     return start;
   }
   meeting.present.push_back(&role);
   role.begin_wait(kind, wanted);
   lock.unlock();
   wait(role);
-  tell_of_progress(role);
   return role.granted_time;
 }
 
 SubCycles BetweenPes::barrier(Role& role) {
   Meeting& meeting = barrier_of(role.number);
   meeting.mutex.lock();
-  return meet(meeting, role, count_, role.board.finish(), WaitKind::barrier) + round_trip(role);
+  tell_of_progress(role);
+  const SubCycles departure = meet(meeting, role, count_, role.board.finish(), WaitKind::barrier) + round_trip(role);
+  tell_of_progress(role);
+  return departure;
 }
 
 SubCycles BetweenPes::meet_for_multicast(Role& role, uint8_t along, const mtia_region& region, const mtia_tile& tile,
@@ -133,7 +134,6 @@ std::unique_ptr<BetweenPes::Message> BetweenPes::receive(Role& role, uint8_t alo
   }
   std::unique_ptr<Message> message = std::move(link.messages.front());
   link.messages.pop_front();
-  tell_of_progress(role);
   return message;
 }
 
@@ -160,7 +160,6 @@ SubCycles BetweenPes::room_at(Role& role, uint8_t along) {
 void BetweenPes::send(Role& role, uint8_t along, std::unique_ptr<Message> message) {
   Link& link = link_into(role, along, 1);
   const std::lock_guard lock(link.mutex);
-  tell_of_progress(role);
   link.messages.push_back(std::move(message));
   if (link.receiver != nullptr && link.messages.size() == 1) wake(*link.receiver);
 }
@@ -173,14 +172,12 @@ void BetweenPes::consumed(Role& role, uint8_t along, SubCycles time) {
 }
 
 int64_t BetweenPes::next_item(Role& role, uint32_t queue, int64_t items) {
-  tell_of_progress(role);
   {
     const std::lock_guard lock(draws_mutex_);
     draws_.push_back({&role, queue, items});
     role.begin_wait(WaitKind::item, queue);
   }
   wait(role);
-  tell_of_progress(role);
   role.board.wait_until(role.granted_time);
   return role.granted_item;
 }

@@ -21,7 +21,7 @@ void claim(Role*& owner, Role& role, const Ring& ring, const char* part, const c
   }
 }
 
-void check_count(const Ring& ring, uint32_t pages, const char* operation) {
+void check_page_count(const Ring& ring, uint32_t pages, const char* operation) {
   if (pages == 0 || pages > ring.pages) {
     throw InvalidArgument(concat(operation, " of ", pages, " pages of ", ring.title(), ", which has ", ring.pages,
                                  " (mtia_rule_a_window_must_fit_its_circular_buffer)"),
@@ -48,6 +48,12 @@ uint64_t position_of(const Ring& ring, const mtia_tile& tile, uint64_t edge) {
 void hand_out(Role& role, const Ring& ring, uint64_t first, uint32_t pages, mtia_tile* results) {
   for (uint32_t i = 0; i < pages; ++i)
     results[i] = role.pe->memory.handle_of(ring.first_page + static_cast<uint32_t>((first + i) % ring.pages));
+}
+
+// In checked mode: the other role is to learn of what this one did so far.
+void hand_over(Role& role, uint32_t pages, const mtia_tile* tiles) {
+  TileChecks* checks = role.pe->checks.get();
+  for (uint32_t i = 0; checks != nullptr && i < pages; ++i) checks->handed_over(role, tiles[i].page);
 }
 
 void wait_for(Role& role, const Ring& ring, uint32_t pages) {
@@ -94,10 +100,13 @@ uint32_t make_ring(Role& role, const char* name, uint8_t dtype, int64_t rows, in
 
 void ring_reserve(Role& role, uint32_t number, uint32_t pages, mtia_tile* results) {
   Ring& ring = role.pe->rings[number];
-  check_count(ring, pages, "reserve");
+  check_page_count(ring, pages, "reserve");
   claim(ring.producer, role, ring, "producer", "mtia_rule_a_circular_buffer_has_one_producer");
   while (ring.reserved + pages > ring.popped + ring.pages) wait_for(role, ring, pages);
   hand_out(role, ring, ring.reserved, pages, results);
+  if (TileChecks* checks = role.pe->checks.get()) {
+    for (uint32_t i = 0; i < pages; ++i) checks->reserved(role, results[i].page);
+  }
   ring.reserved += pages;
   ring.last_reserve = role.line;
 }
@@ -111,6 +120,7 @@ void ring_push(Role& role, uint32_t number, uint32_t pages, const mtia_tile* til
     if (PeTrace* trace = role.board.trace()) trace->record_occupancy(time.ready, number, 1);
     role.pe->memory.renew(tiles[i].page);
   }
+  hand_over(role, pages, tiles);
   advance(ring.pushed, ring.pushed_ahead, position_of(ring, tiles[0], ring.pushed), pages);
   ring.last_push = role.line;
   wake_if_waiting(ring.consumer, ring);
@@ -118,10 +128,13 @@ void ring_push(Role& role, uint32_t number, uint32_t pages, const mtia_tile* til
 
 void ring_front(Role& role, uint32_t number, uint32_t pages, mtia_tile* results) {
   Ring& ring = role.pe->rings[number];
-  check_count(ring, pages, "front");
+  check_page_count(ring, pages, "front");
   claim(ring.consumer, role, ring, "consumer", "mtia_rule_a_circular_buffer_has_one_consumer");
   while (ring.fronted + pages > ring.pushed) wait_for(role, ring, pages);
   hand_out(role, ring, ring.fronted, pages, results);
+  if (TileChecks* checks = role.pe->checks.get()) {
+    for (uint32_t i = 0; i < pages; ++i) checks->taken(role, results[i].page);
+  }
   ring.fronted += pages;
   ring.last_front = role.line;
 }
@@ -135,6 +148,7 @@ void ring_pop(Role& role, uint32_t number, uint32_t pages, const mtia_tile* tile
     if (PeTrace* trace = role.board.trace()) trace->record_occupancy(time.release, number, -1);
     role.pe->memory.renew(tiles[i].page);
   }
+  hand_over(role, pages, tiles);
   advance(ring.popped, ring.popped_ahead, position_of(ring, tiles[0], ring.popped), pages);
   wake_if_waiting(ring.producer, ring);
 }

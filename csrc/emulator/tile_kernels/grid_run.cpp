@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "chip/chip_spec.h"
 #include "emulator/checks/access_log.h"
+#include "emulator/checks/checker.h"
 #include "emulator/grid/worker_pool.h"
 #include "emulator/tile_kernels/interface.h"
 
@@ -26,6 +27,14 @@ namespace {
 thread_local Role* running_role = nullptr;
 
 constexpr int spin_rounds = 2000;
+
+// splitmix64
+size_t random_below(uint64_t& state, size_t limit) {
+  uint64_t word = state += 0x9E3779B97F4A7C15U;
+  word = (word ^ (word >> 30U)) * 0xBF58476D1CE4E5B9U;
+  word = (word ^ (word >> 27U)) * 0x94D049BB133111EBU;
+  return static_cast<size_t>((word ^ (word >> 31U)) % limit);
+}
 
 void pause_briefly(int round) {
 #if defined(__x86_64__)
@@ -75,12 +84,13 @@ GridRun::Extents GridRun::extents_of(const Launch& launch, const ChipSpec& chip)
   return {rows * columns, rows, columns};
 }
 
-GridRun::GridRun(RoleGrid& grid, const Launch& launch, std::span<PeState> states, Starter starter)
+GridRun::GridRun(RoleGrid& grid, const Launch& launch, std::span<PeState> states, Starter starter, Checker* checker)
     : grid_(grid),
       launch_(launch),
       kernel_(*static_cast<const TileKernel*>(launch.kernel)->roles),
       states_(states),
       starter_(starter),
+      checker_(checker),
       extents_(extents_of(launch, *states.front().chip)),
       count_(extents_.count),
       between_(extents_.count, extents_.rows, extents_.columns) {
@@ -101,6 +111,12 @@ std::exception_ptr GridRun::run(WorkerPool& pool) {
   while (grid_.packs.size() < threads) grid_.packs.push_back(std::make_unique<PackCache>());
   for (const auto& pack : grid_.packs) pack->clear();
   for (unsigned i = 0; i < threads; ++i) workers_.push_back(std::make_unique<Worker>());
+  if (const uint64_t seed = checker_ == nullptr ? 0 : checker_->seed(); seed != 0) {
+    uint64_t state = seed;
+    for (uint32_t i = 0; i < count_; ++i) order_.push_back(i);
+    for (uint32_t i = count_; i > 1; --i) std::swap(order_[i - 1], order_[random_below(state, i)]);
+    for (unsigned i = 0; i < threads; ++i) workers_[i]->shuffle = seed + 0x9E3779B97F4A7C15U * (i + 1);
+  }
   unfinished_.store(static_cast<uint64_t>(count_) * kernel_.role_count);
   active_.store(unfinished_.load());
   pool.run(std::min<uint64_t>(threads, count_), &GridRun::work, this);
@@ -132,6 +148,10 @@ Role* GridRun::next_ready(Worker& worker) {
     worker.ready.swap(worker.inbox);
     worker.inbox_size.store(0, std::memory_order_relaxed);
   }
+  if (worker.shuffle != 0) {
+    const size_t choices = worker.ready.size() - worker.next;
+    std::swap(worker.ready[worker.next], worker.ready[worker.next + random_below(worker.shuffle, choices)]);
+  }
   return worker.ready[worker.next++];
 }
 
@@ -150,8 +170,9 @@ void GridRun::make_ready(Role& role) {
 
 bool GridRun::start_next(unsigned thread) {
   if (next_pe_.load(std::memory_order_relaxed) >= count_) return false;
-  const uint32_t index = next_pe_.fetch_add(1);
+  uint32_t index = next_pe_.fetch_add(1);
   if (index >= count_) return false;
+  if (!order_.empty()) index = order_[index];
   // What comes after a failure need not begin.
   if (fault_order_.load() / PeContext::max_roles < index) {
     unfinished_.fetch_sub(kernel_.role_count);
@@ -174,7 +195,8 @@ void GridRun::start(PeContext& pe, uint32_t index, unsigned thread) {
   pe.roles.clear();
   pe.shared = nullptr;
   pe.shared_made = false;
-  pe.memory.begin(state, grid_.take_memory(state.chip->local_memory_bytes));
+  pe.checks = checker_ == nullptr ? nullptr : std::make_unique<TileChecks>(*checker_);
+  pe.memory.begin(state, grid_.take_memory(state.chip->local_memory_bytes), pe.checks.get());
   for (uint32_t i = 0; i < kernel_.role_count; ++i) {
     Role& role = *grid_.roles[static_cast<size_t>(index) * kernel_.role_count + i];
     static_cast<mtia_role&>(role) = {index,         count_,          index / extents_.columns, index % extents_.columns,

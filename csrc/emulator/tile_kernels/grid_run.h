@@ -22,6 +22,7 @@
 
 namespace mtia::emulator {
 
+class Checker;
 class WorkerPool;
 
 // What launches of one device reuse: PEs' contexts, local memories, stacks.
@@ -49,7 +50,8 @@ class GridRun {
     void (*start)(void* context, PeState& pe);
     void* context;
   };
-  GridRun(RoleGrid& grid, const Launch& launch, std::span<PeState> pes, Starter starter);
+  // `checker`: of checked mode, or nullptr.
+  GridRun(RoleGrid& grid, const Launch& launch, std::span<PeState> pes, Starter starter, Checker* checker);
   ~GridRun();
   GridRun(const GridRun&) = delete;
   GridRun& operator=(const GridRun&) = delete;
@@ -84,6 +86,7 @@ class GridRun {
     std::mutex mutex;
     std::vector<Role*> inbox;  // made ready by other threads
     std::atomic<uint32_t> inbox_size{0};
+    uint64_t shuffle = 0;  // state of the random order of checked mode; 0: in order
   };
 
   static void work(void* context, uint64_t item, unsigned thread);
@@ -107,6 +110,7 @@ class GridRun {
   const mtia_kernel& kernel_;
   std::span<PeState> states_;
   Starter starter_;
+  Checker* checker_;
   Extents extents_;
   uint32_t count_;
   BetweenPes between_;
@@ -120,6 +124,7 @@ class GridRun {
   std::mutex fault_mutex_;
   std::atomic<uint64_t> fault_order_{UINT64_MAX};
   std::exception_ptr fault_;
+  std::vector<uint32_t> order_;  // in which PEs start, where checked mode shuffles
 };
 
 }  // namespace mtia::emulator

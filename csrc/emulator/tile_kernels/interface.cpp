@@ -145,6 +145,8 @@ void load(mtia_role* handle, const mtia_tile* destination, const mtia_region* so
   UnitCall call(handle, "load", line);
   const DmaDescriptor descriptor = descriptor_of(*source);
   const Tile tile = call.memory().destination(*destination, true);
+  if (TileChecks* checks = call.role.pe->checks.get())
+    checks->load(call.role, *source, tile.rows, tile.columns, call.unit.load_time(tile));
   if (!can_view(call, *destination, tile, *source)) return call.unit.dma_load(tile, descriptor, source->fill);
   make_view(call, *destination, call.unit.dma_view(tile, descriptor), *source);
 }
@@ -159,7 +161,28 @@ void store(mtia_role* handle, const mtia_region* destination, const mtia_tile* s
   UnitCall call(handle, "store", line);
   const DmaDescriptor descriptor = descriptor_of(*destination);
   before_store(call, touched(*destination, source->rows, source->columns));
-  call.unit.dma_store(descriptor, call.memory().source(*source, true));
+  call.unit.dma_store(descriptor, call.memory().stored(*source, destination->valid_rows, destination->valid_columns));
+  if (TileChecks* checks = call.role.pe->checks.get())
+    checks->store(call.role, *destination, source->rows, source->columns, call.unit.stores_done());
+}
+
+// In checked mode: the rows that an indexed call loads, before it, or stores, after it.
+void check_rows(UnitCall& call, const mtia_region& table, const Tile& indices, int64_t columns, bool stores,
+                SubCycles time) {
+  TileChecks* checks = call.role.pe->checks.get();
+  if (checks == nullptr) return;
+  mtia_region row = table;
+  row.valid_rows = 1;
+  for (int64_t i = 0; i < indices.elements(); ++i) {
+    row.row = indices.dtype == DType::I32 ? indices.as<int32_t>()[i] : indices.as<int64_t>()[i];
+    if (row.row < 0 || row.row >= table.valid_rows) continue;  // refused by the unit
+    row.base = table.base + static_cast<uint64_t>(row.row * table.row_stride) * size_of(static_cast<DType>(row.dtype));
+    if (stores) {
+      checks->store(call.role, row, 1, columns, time);
+    } else {
+      checks->load(call.role, row, 1, columns, time);
+    }
+  }
 }
 
 void indexed(mtia_role* handle, uint8_t kind, const mtia_tile* rows, const mtia_region* table, const mtia_tile* indices,
@@ -177,11 +200,18 @@ void indexed(mtia_role* handle, uint8_t kind, const mtia_tile* rows, const mtia_
   if (!index.contiguous()) throw InvalidArgument("indices with gaps", "", "use a dense row or column of indices");
   if (kind == 0) {
     const Tile tile = call.memory().destination(*rows, true);
+    const SubCycles indices_ready = call.state().pages[index.page].ready;
+    check_rows(call, *table, index, rows->columns, false, std::max(call.unit.load_time(tile), indices_ready));
     return call.unit.gather(tile, table->base, table->row_stride, index, table->valid_rows);
   }
   const Tile tile = call.memory().source(*rows);
   before_store(call, touched(*table, table->valid_rows, table->valid_columns));
-  if (kind == 1) return call.unit.scatter(table->base, table->row_stride, index, table->valid_rows, tile);
+  if (kind == 1) {
+    call.unit.scatter(table->base, table->row_stride, index, table->valid_rows, tile);
+    return check_rows(call, *table, index, rows->columns, true, call.unit.stores_done());
+  }
+  const SubCycles indices_ready = call.state().pages[index.page].ready;
+  check_rows(call, *table, index, rows->columns, false, std::max(call.unit.load_time(tile), indices_ready));
   call.unit.scatter_add(table->base, table->row_stride, index, table->valid_rows, tile);
 }
 
@@ -293,22 +323,26 @@ void transpose(mtia_role* handle, const mtia_tile* d, const mtia_tile* a, mtia_l
   call.unit.permute(call.memory().destination(*d, true), source);
 }
 
+// A tile of the one element that the scalar core reads.
 Tile element(UnitCall& call, const mtia_tile& tile, int64_t row, int64_t column) {
   if (row < 0 || row >= tile.rows || column < 0 || column >= tile.columns) {
     throw OutOfBounds(concat("element (", row, ", ", column, ") of a tile of ", tile.rows, " x ", tile.columns), "",
                       "read an element inside of the tile");
   }
-  return call.memory().source(tile, true);
+  mtia_tile one = tile;
+  one.offset += row * tile.row_stride + column * tile.column_stride;
+  one.rows = one.columns = 1;
+  return call.memory().source(one, true);
 }
 
 double read(mtia_role* handle, const mtia_tile* tile, int64_t row, int64_t column, mtia_line line) {
   UnitCall call(handle, "read", line);
-  return call.unit.read(element(call, *tile, row, column), row, column);
+  return call.unit.read(element(call, *tile, row, column), 0, 0);
 }
 
 int64_t read_integer(mtia_role* handle, const mtia_tile* tile, int64_t row, int64_t column, mtia_line line) {
   UnitCall call(handle, "read", line);
-  return call.unit.read_integer(element(call, *tile, row, column), row, column);
+  return call.unit.read_integer(element(call, *tile, row, column), 0, 0);
 }
 
 }  // namespace

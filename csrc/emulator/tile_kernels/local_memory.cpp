@@ -1,14 +1,18 @@
 // Pages, views and the checks of handles.
 #include "emulator/tile_kernels/local_memory.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "emulator/pe/memory_layout_unit/strided_copy.h"
 #include "emulator/pe/pe_state.h"
+#include "emulator/tile_kernels/role.h"
 
 namespace mtia::emulator {
 
-void LocalMemory::begin(PeState& state, std::byte* arena) {
+void LocalMemory::begin(PeState& state, std::byte* arena, TileChecks* checks) {
   state_ = &state;
+  checks_ = checks;
   state.local = arena;
   state.local_used = 0;
   state.pages.clear();
@@ -38,7 +42,9 @@ uint32_t LocalMemory::allocate(DType dtype, int64_t rows, int64_t columns) {
   state_->local_used += bytes;
   pages_.push_back(page);
   state_->pages.push_back({});
-  return static_cast<uint32_t>(pages_.size() - 1);
+  const auto number = static_cast<uint32_t>(pages_.size() - 1);
+  if (checks_ != nullptr) checks_->allocated(*state_->role, number, rows, columns);
+  return number;
 }
 
 mtia_tile LocalMemory::handle_of(uint32_t number) const {
@@ -70,6 +76,25 @@ Tile LocalMemory::in_local_memory(const Page& page, const mtia_tile& handle) con
 }
 
 Tile LocalMemory::source(const mtia_tile& handle, bool any_strides, bool* viewed) {
+  if (checks_ != nullptr) check_read(handle, handle.rows, handle.columns);
+  return resolve(handle, any_strides, viewed);
+}
+
+Tile LocalMemory::stored(const mtia_tile& handle, int64_t rows, int64_t columns) {
+  if (checks_ != nullptr) check_read(handle, std::min(rows, handle.rows), std::min(columns, handle.columns));
+  return resolve(handle, true, nullptr);
+}
+
+void LocalMemory::check_read(const mtia_tile& handle, int64_t rows, int64_t columns) {
+  checked(handle);
+  if (rows <= 0 || columns <= 0) return;
+  mtia_tile part = handle;
+  part.rows = rows;
+  part.columns = columns;
+  checks_->read(*state_->role, part);
+}
+
+Tile LocalMemory::resolve(const mtia_tile& handle, bool any_strides, bool* viewed) {
   Page& page = checked(handle);
   if (page.view != nullptr) {
     const bool natural = handle.row_stride == page.columns && handle.column_stride == 1;
@@ -96,6 +121,7 @@ Tile LocalMemory::source(const mtia_tile& handle, bool any_strides, bool* viewed
 
 Tile LocalMemory::destination(const mtia_tile& handle, bool overwrites) {
   Page& page = checked(handle);
+  if (checks_ != nullptr) checks_->write(*state_->role, handle, overwrites);
   if (page.view != nullptr) {
     if (overwrites && is_whole_page(handle)) {
       page.view = nullptr;

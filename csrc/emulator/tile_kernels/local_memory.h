@@ -17,6 +17,7 @@
 namespace mtia::emulator {
 
 struct PeState;
+class TileChecks;  // tile_checks.h
 
 class LocalMemory {
  public:
@@ -35,8 +36,8 @@ class LocalMemory {
     uint64_t high = 0;
   };
 
-  // Starts a launch on `arena`, the PE's local memory.
-  void begin(PeState& state, std::byte* arena);
+  // Starts a launch on `arena`, the PE's local memory. `checks`: of checked mode, or nullptr.
+  void begin(PeState& state, std::byte* arena, TileChecks* checks);
 
   // A new page of rows x columns. Throws OutOfLocalMemory.
   uint32_t allocate(DType dtype, int64_t rows, int64_t columns);
@@ -47,6 +48,8 @@ class LocalMemory {
   // What a unit reads. `any_strides`: it can read elements that are not adjacent along a row. `viewed`: set where the
   // tile lies in device memory.
   Tile source(const mtia_tile& handle, bool any_strides = false, bool* viewed = nullptr);
+  // What a store takes, of which it reads the first rows x columns.
+  Tile stored(const mtia_tile& handle, int64_t rows, int64_t columns);
   // What a unit writes; `overwrites`: it reads nothing of it and writes all of it.
   Tile destination(const mtia_tile& handle, bool overwrites);
 
@@ -61,10 +64,13 @@ class LocalMemory {
 
  private:
   Page& checked(const mtia_tile& handle);
+  void check_read(const mtia_tile& handle, int64_t rows, int64_t columns);
+  Tile resolve(const mtia_tile& handle, bool any_strides, bool* viewed);
   void copy_view(Page& page);
   Tile in_local_memory(const Page& page, const mtia_tile& handle) const;
 
   PeState* state_ = nullptr;
+  TileChecks* checks_ = nullptr;
   std::vector<Page> pages_;
   uint32_t views_ = 0;
 };

@@ -12,6 +12,7 @@
 #include "emulator/pe/pe_state.h"
 #include "emulator/tile_kernels/circular_buffer.h"
 #include "emulator/tile_kernels/local_memory.h"
+#include "emulator/tile_kernels/tile_checks.h"
 #include "emulator/trace.h"
 #include "include/mtia/abi.h"
 
@@ -29,13 +30,14 @@ enum class RoleState : uint8_t { ready, waiting, finished };
 enum class WaitKind : uint8_t { pages, barrier, multicast, message, link, item };
 
 struct PeContext {
-  static constexpr uint32_t max_roles = 4;
+  static constexpr uint32_t max_roles = LocalShadow::most_roles;
   GridRun* run = nullptr;
   PeState* state = nullptr;
   uint32_t worker = 0;  // the host thread that runs all of this PE's roles
   uint32_t unfinished = 0;
   LocalMemory memory;
-  std::deque<Ring> rings;  // roles keep pointers to them
+  std::unique_ptr<TileChecks> checks;  // in checked mode
+  std::deque<Ring> rings;              // roles keep pointers to them
   std::vector<Role*> roles;
   std::unique_ptr<std::byte[]> shared_memory;
   size_t shared_capacity = 0;

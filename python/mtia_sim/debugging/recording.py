@@ -94,12 +94,18 @@ def record(
 
 def record_as_environment_says() -> None:
     """Called at the device's first use."""
-    if path := os.environ.get(VARIABLE):
+    path = os.environ.get(VARIABLE)
+    if path:
         for device in range(_C.device_count()):
             file = Path(path)
-            if device:
-                file = file.with_name(f"{file.stem}.device{device}{file.suffix}")
-            record(file, device=device).__enter__()
+            Recorder(
+                file if device == 0 else file.with_name(f"{file.stem}.device{device}{file.suffix}"),
+                None,
+                None,
+                1,
+                1 << 30,
+                device,
+            ).__enter__()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,19 @@
+"""A load of bytes that the store before it has not written yet: on the chip, loads do not wait for stores."""
+
+from pathlib import Path
+
+import torch
+
+
+def launch(name: str) -> None:
+    kernel = torch.mtia_sim.load_kernel(Path(__file__).with_suffix(".cpp"), name=name)
+    kernel[1](torch.zeros(512, device="mtia_sim"))
+    torch.mtia_sim.synchronize()
+
+
+def trigger() -> None:
+    launch("trigger")
+
+
+def mended() -> None:
+    launch("mended")
