@@ -1,4 +1,4 @@
-"""breakpoint() in a C++ kernel: under gdb it stops there, without a debugger it says so and goes on."""
+"""breakpoint() in a C++ kernel: under a debugger it stops there, without one it says so and goes on."""
 
 import shutil
 import subprocess
@@ -55,6 +55,17 @@ def test_without_a_debugger_it_says_so_once_and_goes_on(folder: Path) -> None:
     assert run.returncode == 0 and "went on" in run.stdout, run.stderr
     assert run.stderr.count("breakpoint() goes on: no debugger is attached") == 1
     assert f"twice.cpp:{line_of('pe.breakpoint()')}" in run.stderr and "gdb --args python" in run.stderr
+
+
+def test_under_a_debugger_it_stops_at_the_kernels_line_each_time(folder: Path) -> None:
+    """By a debugger that is always there; gdb, which the next test drives, may not be."""
+    command = [sys.executable, str(Path(__file__).with_name("tracer.py")), "script.py"]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0 and "no debugger" not in run.stderr, run.stdout + run.stderr
+    assert run.stdout.count("stopped in ") == 2 and run.stdout.endswith("went on\n"), run.stdout
+    kernels = [line for line in run.stdout.splitlines() if "twice(mtia::ProcessingElement&" in line]
+    assert len(kernels) == 2
+    assert all(line.endswith(f"twice.cpp:{line_of('pe.breakpoint()')}") for line in kernels), run.stdout
 
 
 @pytest.mark.slow
