@@ -17,6 +17,7 @@ from mtia_core import errors
 INCLUDE = Path(__file__).resolve().parent / "include"
 
 # -fsanitize-coverage=trace-pc: a call at every basic block, by which a kernel that loops for ever is noticed.
+# -fstack-clash-protection: a large array on a role's stack meets the page below it that faults, instead of leaping it.
 FLAGS = (
     "-std=c++20",
     "-O2",
@@ -28,6 +29,7 @@ FLAGS = (
     "-Wall",
     "-Wextra",
     "-fsanitize-coverage=trace-pc",
+    "-fstack-clash-protection",
     "-DMTIA_KERNEL_MODULE",
 )
 

@@ -1,6 +1,7 @@
 """C++ kernels from their sources: compile, launch, compare with torch, and fail by name."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -176,6 +177,13 @@ FAULTS = [
     ("polls", 0, errors.Deadlock, "goes on without end", None),
     ("spins", 1, errors.Deadlock, "goes on without end", "pe.scalar_work(1)"),
     ("throws_its_own", 0, errors.LaunchFailure, "role throws on PE 0", None),
+    ("writes_nowhere", 0, errors.LaunchFailure, "writes to the host's address 0xc", "// nowhere"),
+    ("reads_nowhere", 0, errors.LaunchFailure, "role fall_while_one_waits .*reads the host's address 0x14", "// read"),
+    ("fills_nowhere", 4096, errors.LaunchFailure, "writes to the host's address 0x", "// library"),
+    ("calls_nothing", 0, errors.LaunchFailure, "reads the host's address 0x0", "// call"),
+    ("divides_by_zero", 0, errors.LaunchFailure, "an integer is divided by zero", "// divide"),
+    ("recurses", 1 << 40, errors.LaunchFailure, "stack is full: it has 256 KiB", None),
+    ("large_array", 77, errors.LaunchFailure, "stack is full: it has 256 KiB", None),
     ("waits_in_constructor", 0, errors.InvalidArgument, "the constructor of what the roles share waits", None),
 ]
 
@@ -194,6 +202,22 @@ def test_faults_name_their_line(name: str, number: int, error: type[Exception], 
     elif marker is not None:
         assert line_of("faults.cpp", marker) in str(raised.value)
     check_device_works()
+
+
+def test_a_signal_that_no_kernel_raised_ends_the_process_as_before() -> None:
+    script = (
+        "import ctypes, torch\n"
+        f"kernel = torch.mtia_sim.load_kernel({str(KERNELS / 'faults.cpp')!r}, name='writes_nowhere')\n"
+        "x = torch.zeros(192, device='mtia_sim')\n"
+        "try:\n"
+        "    kernel[()](x, 0)\n"
+        "    torch.mtia_sim.synchronize()\n"
+        "except RuntimeError:\n"
+        "    print('caught', flush=True)\n"
+        "ctypes.string_at(8)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    assert run.stdout == "caught\n" and run.returncode == -signal.SIGSEGV, run.stderr
 
 
 def test_a_consumer_that_waits_for_ever_is_a_deadlock() -> None:

@@ -14,6 +14,7 @@
 #include "emulator/checks/access_log.h"
 #include "emulator/checks/checker.h"
 #include "emulator/grid/worker_pool.h"
+#include "emulator/tile_kernels/host_fault.h"
 #include "emulator/tile_kernels/interface.h"
 
 #if defined(__x86_64__)
@@ -126,6 +127,7 @@ std::exception_ptr GridRun::run(WorkerPool& pool) {
 void GridRun::work(void* context, uint64_t, unsigned thread) { static_cast<GridRun*>(context)->work(thread); }
 
 void GridRun::work(unsigned thread) {
+  prepare_thread_for_faults();
   Worker& worker = *workers_[thread];
   for (int idle = 0; !done_.load(std::memory_order_acquire);) {
     if (Role* role = next_ready(worker)) {

@@ -2,6 +2,7 @@
 #include <dlfcn.h>
 
 #include "base/error.h"
+#include "emulator/tile_kernels/host_fault.h"
 #include "emulator/tile_kernels/interface.h"
 
 namespace mtia::emulator {
@@ -24,6 +25,7 @@ std::vector<TileKernel> load_tile_kernels(const std::string& path) {
                " bytes), this is version ", MTIA_ABI_VERSION, " (", sizeof(mtia_api), " bytes)"),
         path, "compile it again");
   }
+  watch_faults_of(object);
   std::vector<TileKernel> kernels;
   for (const mtia_kernel* kernel = module.first; kernel != nullptr; kernel = kernel->next)
     kernels.insert(kernels.begin(), TileKernel{{kernel->name, nullptr, kernel->argument_bytes}, kernel});

@@ -1,4 +1,6 @@
 // Kernels that break a rule when they run, each its own way.
+#include <cstring>
+
 #include <mtia/kernel.h>
 
 using namespace mtia;
@@ -90,3 +92,63 @@ struct Early {
 };
 void never(ProcessingElement&, const Arguments&, Early&) {}
 MTIA_KERNEL(waits_in_constructor, never);
+
+// ---- what the host's processor refuses
+
+struct HostArray {
+  float* data;
+  int64_t divisor;
+};
+
+void write_nowhere(ProcessingElement& pe, const Arguments& arguments) {
+  pe.scalar_work(1);
+  volatile HostArray array{nullptr, arguments.number};
+  array.data[3] = 1;  // nowhere
+}
+MTIA_KERNEL(writes_nowhere, write_nowhere);
+
+void fill_nowhere(ProcessingElement& pe, const Arguments& arguments) {
+  auto* volatile place = reinterpret_cast<void*>(64);
+  std::memset(place, 1, static_cast<size_t>(arguments.number));  // library
+  pe.scalar_work(1);
+}
+MTIA_KERNEL(fills_nowhere, fill_nowhere);
+
+void call_nothing(ProcessingElement& pe, const Arguments&) {
+  void (*volatile nothing)() = nullptr;
+  nothing();  // call
+  pe.scalar_work(1);
+}
+MTIA_KERNEL(calls_nothing, call_nothing);
+
+void divide(ProcessingElement& pe, const Arguments& arguments) {
+  auto tile = pe.allocate<Tile<float, 1, 1>>();
+  volatile int64_t divisor = arguments.number;
+  pe.fill(tile, static_cast<float>(7 / divisor));  // divide
+}
+MTIA_KERNEL(divides_by_zero, divide);
+
+int64_t depth(ProcessingElement& pe, int64_t left) {
+  volatile int64_t here = left;
+  if (left > 0) depth(pe, left - 1);
+  return here;
+}
+void recurse(ProcessingElement& pe, const Arguments& arguments) { depth(pe, arguments.number); }
+MTIA_KERNEL(recurses, recurse);
+
+void allocate_on_the_stack(ProcessingElement& pe, const Arguments& arguments) {
+  volatile float large[1 << 20];
+  large[arguments.number] = 1;
+  pe.scalar_work(static_cast<int64_t>(large[arguments.number]));
+}
+MTIA_KERNEL(large_array, allocate_on_the_stack);
+
+void wait_beside(ProcessingElement& pe, const Arguments& arguments, Buffers& buffers) {
+  pe.store(arguments.x.at(0), pe.front(buffers.pages));
+}
+void fall_while_one_waits(ProcessingElement& pe, const Arguments& arguments, Buffers& buffers) {
+  pe.load(pe.reserve(buffers.pages), arguments.x.at(0));
+  volatile HostArray array{nullptr, 0};
+  pe.scalar_work(static_cast<int64_t>(array.data[5]));  // read
+}
+MTIA_KERNEL(reads_nowhere, fall_while_one_waits, wait_beside);
