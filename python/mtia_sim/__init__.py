@@ -165,5 +165,5 @@ if is_built():
         "trace",
     ]
 
+    start_from_environment()  # first: what it refuses leaves nothing registered
     register(torch, __name__)
-    start_from_environment()

@@ -33,8 +33,9 @@ def register(torch: ModuleType, package: str) -> None:
 
 
 def _shut_down() -> None:
-    from mtia_sim import _C
+    from mtia_sim import _C, checking
 
     unseen = _C.shutdown()
     if unseen:
         print(f"mtia_sim: an error that no call waited for: {unseen}", file=sys.stderr)
+    checking.finish()

@@ -3,15 +3,14 @@
 ``MTIA_SIM_CHECK=1`` checks a whole program, ``with torch.mtia_sim.check():`` a part of it. docs/checks.md lists the
 checks."""
 
-import atexit
 import json
 import os
-import sys
 import threading
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from mtia_core.errors import InvalidArgument
 from mtia_sim import _C
@@ -110,41 +109,45 @@ def warn_of_findings() -> None:
 
 
 def start_from_environment() -> None:
-    """Follows MTIA_SIM_CHECK when the package is imported; the devices are made later."""
+    """Follows MTIA_SIM_CHECK when the package is imported; the devices are made later.
+
+    Raises:
+        InvalidArgument: MTIA_SIM_CHECK_ON_FINDING is neither "raise" nor "warn", or MTIA_SIM_CHECK_SEED no number.
+    """
     if os.environ.get(VARIABLE, "0") in ("", "0"):
         return
-    on_finding: OnFinding = "warn" if os.environ.get(ON_FINDING_VARIABLE) == "warn" else "raise"
-    context = check(on_finding=on_finding, seed=int(os.environ.get(SEED_VARIABLE, "0")))
-    context.__enter__()
-    path = os.environ.get(JSON_VARIABLE)
-
-    def finish() -> None:
-        warn_of_findings()
-        if path:
-            write_findings(path)
-
-    atexit.register(finish)
+    wanted = os.environ.get(ON_FINDING_VARIABLE) or "raise"
+    if wanted not in ("raise", "warn"):
+        raise InvalidArgument(f"{ON_FINDING_VARIABLE}={wanted}", remedy='set it to "raise" or "warn"')
+    seed = os.environ.get(SEED_VARIABLE) or "0"
+    if not seed.isdecimal():
+        raise InvalidArgument(f"{SEED_VARIABLE}={seed}", remedy="set it to a number, 0 for the ordinary order")
+    _of_environment.append(check(on_finding=cast(OnFinding, wanted), seed=int(seed)).__enter__())
 
 
+def finish() -> None:
+    """When the process ends and its devices have stopped: what MTIA_SIM_CHECK found and nobody has heard of."""
+    if not _of_environment:
+        return
+    warn_of_findings()
+    if path := os.environ.get(JSON_VARIABLE):
+        write_findings(path)
+
+
+_of_environment: list[check] = []
 _raises: bool | None = None
 
 
 def _start(on_finding: OnFinding, seed: int) -> None:
     global _raises
-    import torch
-
-    triton = sys.modules.get("triton")
-    folders = [Path(torch.__file__).parent, Path(__file__).parent]
-    folders += [Path(triton.__file__).parent] if triton is not None and triton.__file__ else []
-    _C.set_internal_folders([f"{folder}/" for folder in folders])
+    # Calls through these are their callers'. Some may be imported later: they are found, not asked.
+    specs = [find_spec(name) for name in ("torch", "triton", "triton_mtia_sim", "mtia_sim", "mtia_sim_kernels")]
+    _C.set_internal_folders([f"{folder}/" for spec in specs if spec for folder in spec.submodule_search_locations or ()])
     _raises = on_finding == "raise"
     _C.start_checking(_raises, seed)
 
 
 def _synchronize() -> None:
-    from mtia_sim.devices import device_count, synchronize
-    from mtia_sim.initialisation import is_initialized
-
-    if is_initialized():
-        for index in range(device_count()):
-            synchronize(index)
+    if _C.is_configured():
+        for index in range(_C.device_count()):
+            _C.synchronize(index)
