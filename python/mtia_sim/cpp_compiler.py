@@ -120,9 +120,7 @@ def _compile(program: str, flags: Sequence[str], source: Path, folder: Path) -> 
                 "mend the lines that the compiler names (docs/kernels_cpp.md lists the rules)",
             )
         (fresh / "warnings.txt").write_text(done.stderr)
-        rule = (fresh / "rule").read_text().replace("\\\n", " ").split(": ", 1)[1]
-        used = [Path(path) for path in re.split(r"(?<!\\)\s+", rule.strip())]
-        own = [path for path in used if INCLUDE not in path.parents]
+        own = [path for path in _prerequisites((fresh / "rule").read_text()) if INCLUDE not in path.parents]
         record = json.dumps({str(path): _digest(path) for path in own})
         (fresh / "dependencies.json").write_text(record)
         # A name of its own for each text: a process that has one loaded would be given it again under the same name.
@@ -139,6 +137,12 @@ def _compile(program: str, flags: Sequence[str], source: Path, folder: Path) -> 
                 raise
         else:
             fresh.mkdir()
+
+
+def _prerequisites(rule: str) -> list[Path]:
+    """The files that a rule of make names behind its target: blanks, # and $ are escaped there."""
+    words = re.split(r"(?<!\\)\s+", rule.replace("\\\n", " ").split(": ", 1)[1].strip())
+    return [Path(re.sub(r"\\([ #])", r"\1", word).replace("$$", "$")) for word in words]
 
 
 def _broken_rule(text: str, source: Path) -> str:

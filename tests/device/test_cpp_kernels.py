@@ -289,9 +289,12 @@ def test_warnings_are_shown_each_time(tmp_path: Path) -> None:
             torch.mtia_sim.load_kernel(source)
 
 
-def test_the_cache_follows_included_files(tmp_path: Path) -> None:
-    (tmp_path / "value.h").write_text("#pragma once\ninline constexpr float value = 1;\n")
-    source = tmp_path / "constant.cpp"
+@pytest.mark.parametrize("name", ["plain", "with blanks, #1 and $HOME"])
+def test_the_cache_follows_included_files(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "value.h").write_text("#pragma once\ninline constexpr float value = 1;\n")
+    source = folder / "constant.cpp"
     source.write_text(
         '#include <mtia/kernel.h>\n#include "value.h"\nusing namespace mtia;\n'
         "struct Arguments { Tensor<float, 1> out; };\nMTIA_ARGUMENTS(Arguments, out);\n"
@@ -305,7 +308,7 @@ def test_the_cache_follows_included_files(tmp_path: Path) -> None:
     compiled = compile_kernel(source)
     changed = compiled.stat().st_mtime_ns
     assert compile_kernel(source) == compiled and compiled.stat().st_mtime_ns == changed
-    (tmp_path / "value.h").write_text("#pragma once\ninline constexpr float value = 2;\n")
+    (folder / "value.h").write_text("#pragma once\ninline constexpr float value = 2;\n")
     torch.mtia_sim.load_kernel(source)[1](out)
     assert out.cpu().tolist() == [2.0] * 8
 
