@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy.typing as npt
 
@@ -113,10 +113,6 @@ class Breakpoint(Monitored):
 
             return ask(stop)
         return self._callback(stop) or "run"
-
-    def __enter__(self) -> Self:
-        super().__enter__()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -94,18 +94,12 @@ def record(
 
 def record_as_environment_says() -> None:
     """Called at the device's first use."""
-    path = os.environ.get(VARIABLE)
-    if path:
+    if path := os.environ.get(VARIABLE):
         for device in range(_C.device_count()):
             file = Path(path)
-            Recorder(
-                file if device == 0 else file.with_name(f"{file.stem}.device{device}{file.suffix}"),
-                None,
-                None,
-                1,
-                1 << 30,
-                device,
-            ).__enter__()
+            if device:
+                file = file.with_name(f"{file.stem}.device{device}{file.suffix}")
+            record(file, device=device).__enter__()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import os
 import platform
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ FORMAT = 1
 _PAGE = 4096
 _MANIFEST = "manifest.json"
 _PLAIN = ("kernel", "grid", "arguments", "extents", "allocations", "loop_limit", "number", "launched_by", "error")
+# What reading a file of any content raises.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, KeyError, ValueError, EOFError, TypeError, AttributeError)
 
 
 def write(path: str | os.PathLike[str], recording: dict[str, Any], device: int, base: int) -> None:
@@ -38,19 +41,18 @@ def write(path: str | os.PathLike[str], recording: dict[str, Any], device: int, 
     }
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file,
-        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as archive,
-    ):
-        archive.writestr(_MANIFEST, json.dumps(manifest, indent=1))
-        archive.writestr("chip.txt", chips.load().serialise())
-        if recording["program"]:
-            archive.writestr("program.tileprog", recording["program"])
-        if recording["shared_object"]:
-            archive.write(recording["shared_object"], "kernel.so")
-        archive.writestr("memory.before", b"".join(before for _, before, _ in pages))
-        archive.writestr("memory.after", b"".join(after for _, _, after in pages))
-    Path(file.name).replace(target)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+        file = Path(folder) / target.name
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as archive:
+            archive.writestr(_MANIFEST, json.dumps(manifest, indent=1))
+            archive.writestr("chip.txt", chips.load().serialise())
+            if recording["program"]:
+                archive.writestr("program.tileprog", recording["program"])
+            if recording["shared_object"]:
+                archive.write(recording["shared_object"], "kernel.so")
+            archive.writestr("memory.before", b"".join(before for _, before, _ in pages))
+            archive.writestr("memory.after", b"".join(after for _, _, after in pages))
+        file.replace(target)
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -93,16 +95,10 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise InvalidArgument("there is no such file", os.fspath(path), "give a file that record() wrote") from None
     except InvalidArgument:
         raise
-    except (zipfile.BadZipFile, OSError, KeyError, ValueError, EOFError, TypeError, AttributeError) as error:
+    except _DAMAGE as error:
         text = str(error) or type(error).__name__
         raise InvalidArgument(
             f"no whole recording of a launch: {text}", os.fspath(path), "record the launch again"
-        ) from None
-    except Exception as error:  # zlib.error is no subclass of the above
-        if type(error).__module__ != "zlib":
-            raise
-        raise InvalidArgument(
-            f"no whole recording of a launch: {error}", os.fspath(path), "record the launch again"
         ) from None
 
 
