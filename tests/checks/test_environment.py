@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 SCRIPT = """
 import torch
 import triton
@@ -54,7 +56,14 @@ def test_warnings_come_at_the_end_where_nobody_waits(tmp_path: Path) -> None:
     check_finding(path)
 
 
-def test_a_wrong_choice_is_refused(tmp_path: Path) -> None:
-    done = run(tmp_path, MTIA_SIM_CHECK_ON_FINDING="shout")
+@pytest.mark.parametrize(
+    ("variable", "value", "remedy"),
+    [
+        ("MTIA_SIM_CHECK_ON_FINDING", "shout", 'set it to "raise" or "warn"'),
+        ("MTIA_SIM_CHECK_SEED", "dice", "set it to a number"),
+    ],
+)
+def test_a_wrong_choice_is_refused(tmp_path: Path, variable: str, value: str, remedy: str) -> None:
+    done = run(tmp_path, **{variable: value})
     assert done.returncode == 1
-    assert 'MTIA_SIM_CHECK_ON_FINDING=shout; set it to "raise" or "warn"' in done.stderr
+    assert f"{variable}={value}; {remedy}" in done.stderr
