@@ -224,3 +224,53 @@ def programs_for(chip: ChipLimits, tiles: int) -> tuple[int, int]:
     """Spreads `tiles` over the PEs: (programs, tiles a program); program p takes the tiles p, p + programs, ..."""
     tiles_per_program = ceil_div(tiles, chip.processing_elements)
     return ceil_div(tiles, tiles_per_program), tiles_per_program
+
+
+def rows_launch(
+    kernel: Any,
+    arguments: Mapping[str, Argument],
+    rows: int,
+    length: int,
+    element_bytes: int,
+    compute: str,
+    chip: ChipLimits,
+    one_block: bool = False,
+) -> Launch:
+    """Launches `kernel` over tiles of `rows` rows of `length` elements; `element_bytes` as for row_tile().
+
+    Adds tiles, programs and rows to its arguments, COMPUTE, ROWS and COLUMNS to its constexprs and, with `one_block`,
+    ONE_BLOCK: whether a tile holds whole rows.
+    """
+    block_rows, columns = row_tile(chip, rows, length, element_bytes, DTYPE_BYTES[compute])
+    tiles = ceil_div(rows, block_rows)
+    programs, _ = programs_for(chip, tiles)
+    constexprs = {"COMPUTE": TRITON_DTYPES[compute], "ROWS": block_rows, "COLUMNS": columns}
+    if one_block:
+        constexprs["ONE_BLOCK"] = length <= columns
+    launched = {**arguments, "tiles": tiles, "programs": programs, "rows": rows}
+    return Launch(kernel, (programs, 1, 1), launched, constexprs)
+
+
+def row_groups_launch(
+    kernel: Any, arguments: Mapping[str, Argument], rows: int, length: int, compute: str, chip: ChipLimits
+) -> Launch:
+    """Launches `kernel` over the groups of row_group(rows), each of which it sums in tiles of rows of `length`.
+
+    Adds groups, group_rows, programs, rows and length to its arguments, COMPUTE, ROWS, COLUMNS and ONE_BLOCK (whether
+    a tile holds whole rows) to its constexprs.
+    """
+    wide = DTYPE_BYTES[compute]
+    group_rows, groups = row_group(rows)
+    # The rows of a tile set the order of the sums, so they do not depend on the chip.
+    _, columns = row_tile(chip, rows, length, 1, wide)
+    columns = min(columns, 2048 * 4 // wide)
+    block_rows = max(1, min(next_power_of_2(group_rows), 2048 * 4 // wide // columns))
+    programs, _ = programs_for(chip, groups)
+    launched = {**arguments, "groups": groups, "group_rows": group_rows, "programs": programs}
+    constexprs = {
+        "ONE_BLOCK": length <= columns,
+        "COMPUTE": TRITON_DTYPES[compute],
+        "ROWS": block_rows,
+        "COLUMNS": columns,
+    }
+    return Launch(kernel, (programs, 1, 1), {**launched, "rows": rows, "length": length}, constexprs)

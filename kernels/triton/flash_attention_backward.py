@@ -296,9 +296,9 @@ def flash_attention_backward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ..
     own, loop, stages = backward_blocks(chip, dtypes[6], q_length, head_size, value_size, bool(has_dropout))
     own = enough_programs(chip, own, q_length, batch * heads)
     q_blocks = ceil_div(q_length, own)
-    blocks = {"BLOCK_M": own, "BLOCK_N": loop, "STAGES": stages, **widths}
+    bounded = bool(causal) or kv_length % loop != 0
+    blocks = {"BLOCK_M": own, "BLOCK_N": loop, "STAGES": stages, "BOUNDED": bounded, **widths}
     of_queries = ("q", "k", "v", "grad", "grad_q", "mask")
     extra = {"grad_q": Tensor(0), "q_blocks": q_blocks}
     queries = launch(flash_attention_backward_queries, of_queries, blocks, extra, q_blocks * batch * heads)
-    queries.constexprs["BOUNDED"] = bool(causal) or kv_length % loop != 0
     return [delta_launch, keys, queries]

@@ -19,11 +19,10 @@ from mtia_sim_kernels.launch_shape import (
     Scalar,
     Tensor,
     Workspace,
-    ceil_div,
     compute_dtype,
     launch_shape,
-    programs_for,
-    row_tile,
+    rows_launch,
+    tensor_arguments,
 )
 from mtia_sim_kernels.triton.column_sum import column_sum_launch
 
@@ -177,33 +176,6 @@ def group_norm_input_gradient(
             tl.store(grad_x + place + start, result.to(grad_x.dtype.element_ty), mask=mask)
 
 
-def rows_launch(
-    kernel: object,
-    arguments: dict[str, Argument],
-    rows: int,
-    columns: int,
-    live_bytes: int,
-    compute: str,
-    chip: ChipLimits,
-) -> Launch:
-    """A launch over tiles of `rows` rows of `columns` elements; an element of a tile occupies `live_bytes`."""
-    block_rows, block_columns = row_tile(chip, rows, columns, live_bytes, DTYPE_BYTES[compute])
-    tiles = ceil_div(rows, block_rows)
-    programs, _ = programs_for(chip, tiles)
-    constexprs = {
-        "COMPUTE": tl.float64 if compute == "fp64" else tl.float32,
-        "ROWS": block_rows,
-        "COLUMNS": block_columns,
-    }
-    return Launch(
-        kernel, (programs, 1, 1), arguments | {"tiles": tiles, "programs": programs, "rows": rows}, constexprs
-    )
-
-
-def optional(dtypes: tuple[str, ...], index: int) -> Tensor | None:
-    return Tensor(index) if dtypes[index] != "none" else None
-
-
 @launch_shape("group_norm_forward")
 def group_norm_forward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> list[Launch]:
     """tensors (out, mean, rstd, x, weight or none, bias or none), scalars (eps,), all contiguous.
@@ -214,11 +186,11 @@ def group_norm_forward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], ch
     compute = compute_dtype(dtypes[3])
     live = 2 * DTYPE_BYTES[dtypes[3]] + 5 * DTYPE_BYTES[compute]
     group_channels = channels // groups
-    statistics: dict[str, Argument] = {"mean": Tensor(1), "rstd": Tensor(2), "x": Tensor(3)}
     length = group_channels * positions
-    apply = {"out": Tensor(0), **statistics, "weight": optional(dtypes, 4), "bias": optional(dtypes, 5)}
-    apply |= {"length": positions, "channels": channels, "group_channels": group_channels}
+    apply = tensor_arguments(("out", "mean", "rstd", "x", "weight", "bias"), dtypes)
+    statistics = {name: apply[name] for name in ("mean", "rstd", "x")}
     statistics |= {"eps": Scalar(0, compute), "length": length}
+    apply |= {"length": positions, "channels": channels, "group_channels": group_channels}
     return [
         rows_launch(group_statistics, statistics, batch * groups, length, live, compute, chip),
         rows_launch(group_norm_apply, apply, batch * channels, positions, live, compute, chip),
@@ -238,19 +210,21 @@ def group_norm_backward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], c
     rows, group_channels = batch * channels, channels // groups
     gradients, products = (Workspace(index, compute, rows) for index in (0, 1))
     mean_gradients, mean_products = (Workspace(index, compute, batch * groups) for index in (2, 3))
-    shared: dict[str, Argument] = {"grad_out": Tensor(3), "x": Tensor(4), "mean": Tensor(5), "rstd": Tensor(6)}
+    names = ("grad_x", "grad_weight", "grad_bias", "grad_out", "x", "mean", "rstd", "weight")
+    tensors = tensor_arguments(names, dtypes)
+    shared = {name: tensors[name] for name in ("grad_out", "x", "mean", "rstd")}
     shared |= {"length": positions, "group_channels": group_channels}
     sums: dict[str, Argument] = {"gradients": gradients, "products": products}
     launches = [rows_launch(group_norm_channel_sums, sums | shared, rows, positions, live, compute, chip)]
     if dtypes[0] != "none":
-        weight: dict[str, Argument] = {"weight": optional(dtypes, 7)}
+        weight = {"weight": tensors["weight"]}
         means: dict[str, Argument] = {"mean_gradients": mean_gradients, "mean_products": mean_products}
         of_groups = means | sums | weight
         of_groups |= {"groups": groups, "group_channels": group_channels, "size": group_channels * positions}
         launches.append(
             rows_launch(group_norm_group_means, of_groups, batch * groups, group_channels, 8 * wide, compute, chip)
         )
-        of_input = {"grad_x": Tensor(0), "channels": channels} | shared | weight | means
+        of_input = {"grad_x": tensors["grad_x"], "channels": channels} | shared | weight | means
         launches.append(rows_launch(group_norm_input_gradient, of_input, rows, positions, live, compute, chip))
     for index, partial in ((1, products), (2, gradients)):
         if dtypes[index] != "none":

@@ -12,13 +12,11 @@ from mtia_sim_kernels.launch_shape import (
     Scalar,
     Tensor,
     Workspace,
-    ceil_div,
     compute_dtype,
     launch_shape,
-    next_power_of_2,
-    programs_for,
     row_group,
-    row_tile,
+    row_groups_launch,
+    rows_launch,
     tensor_arguments,
 )
 from mtia_sim_kernels.triton.column_sum import column_sum_launch
@@ -196,26 +194,10 @@ def layer_norm_forward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], ch
     """
     rows, length, x_row = sizes
     compute = compute_dtype(dtypes[3])
-    wide = DTYPE_BYTES[compute]
-    block_rows, columns = row_tile(chip, rows, length, 2 * DTYPE_BYTES[dtypes[3]] + 5 * wide, wide)
-    tiles = ceil_div(rows, block_rows)
-    programs, _ = programs_for(chip, tiles)
+    live = 2 * DTYPE_BYTES[dtypes[3]] + 5 * DTYPE_BYTES[compute]
     arguments = tensor_arguments(("out", "mean", "rstd", "x", "weight", "bias"), dtypes)
-    arguments |= {
-        "eps": Scalar(0, compute),
-        "tiles": tiles,
-        "programs": programs,
-        "rows": rows,
-        "length": length,
-        "x_row": x_row,
-    }
-    constexprs = {
-        "ONE_BLOCK": length <= columns,
-        "COMPUTE": tl.float64 if compute == "fp64" else tl.float32,
-        "ROWS": block_rows,
-        "COLUMNS": columns,
-    }
-    return Launch(layer_norm_forward, (programs, 1, 1), arguments, constexprs)
+    arguments |= {"eps": Scalar(0, compute), "length": length, "x_row": x_row}
+    return rows_launch(layer_norm_forward, arguments, rows, length, live, compute, chip, one_block=True)
 
 
 @launch_shape("layer_norm_backward")
@@ -226,33 +208,16 @@ def layer_norm_backward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], c
     """
     rows, length, x_row, grad_row = sizes
     compute = compute_dtype(dtypes[4])
-    wide = DTYPE_BYTES[compute]
-    _, columns = row_tile(chip, rows, length, 1, wide)
-    group_rows, groups = row_group(rows)
-    # The rows of a tile set the order of the sums, so they do not depend on the chip.
-    columns = min(columns, 2048 * 4 // wide)
-    block_rows = max(1, min(next_power_of_2(group_rows), 2048 * 4 // wide // columns))
-    programs, _ = programs_for(chip, groups)
+    _, groups = row_group(rows)
     weights, biases = Workspace(0, compute, groups * length), Workspace(1, compute, groups * length)
     names = ("grad_x", "partial_weight", "partial_bias", "grad_out", "x", "mean", "rstd", "weight")
     arguments = tensor_arguments(names, dtypes) | {
         "partial_weight": weights if dtypes[1] != "none" else None,
         "partial_bias": biases if dtypes[2] != "none" else None,
-        "groups": groups,
-        "programs": programs,
-        "group_rows": group_rows,
-        "rows": rows,
-        "length": length,
         "x_row": x_row,
         "grad_row": grad_row,
     }
-    constexprs = {
-        "ONE_BLOCK": length <= columns,
-        "COMPUTE": tl.float64 if compute == "fp64" else tl.float32,
-        "ROWS": block_rows,
-        "COLUMNS": columns,
-    }
-    launches = [Launch(layer_norm_backward, (programs, 1, 1), arguments, constexprs)]
+    launches = [row_groups_launch(layer_norm_backward, arguments, rows, length, compute, chip)]
     if dtypes[1] != "none":
         launches.append(column_sum_launch(Tensor(1), weights, groups, length, chip))
     if dtypes[2] != "none":

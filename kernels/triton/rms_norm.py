@@ -12,13 +12,11 @@ from mtia_sim_kernels.launch_shape import (
     Scalar,
     Tensor,
     Workspace,
-    ceil_div,
     compute_dtype,
     launch_shape,
-    next_power_of_2,
-    programs_for,
     row_group,
-    row_tile,
+    row_groups_launch,
+    rows_launch,
     tensor_arguments,
 )
 from mtia_sim_kernels.triton.column_sum import column_sum_launch
@@ -160,25 +158,10 @@ def rms_norm_forward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip
     """
     rows, length, x_row = sizes
     compute = compute_dtype(dtypes[2])
-    wide = DTYPE_BYTES[compute]
-    block_rows, columns = row_tile(chip, rows, length, 2 * DTYPE_BYTES[dtypes[2]] + 3 * wide + wide, wide)
-    tiles = ceil_div(rows, block_rows)
-    programs, _ = programs_for(chip, tiles)
-    arguments = tensor_arguments(("out", "rstd", "x", "weight"), dtypes) | {
-        "eps": Scalar(0, compute),
-        "tiles": tiles,
-        "programs": programs,
-        "rows": rows,
-        "length": length,
-        "x_row": x_row,
-    }
-    constexprs = {
-        "ONE_BLOCK": length <= columns,
-        "COMPUTE": tl.float64 if compute == "fp64" else tl.float32,
-        "ROWS": block_rows,
-        "COLUMNS": columns,
-    }
-    return Launch(rms_norm_forward, (programs, 1, 1), arguments, constexprs)
+    live = 2 * DTYPE_BYTES[dtypes[2]] + 4 * DTYPE_BYTES[compute]
+    arguments = tensor_arguments(("out", "rstd", "x", "weight"), dtypes)
+    arguments |= {"eps": Scalar(0, compute), "length": length, "x_row": x_row}
+    return rows_launch(rms_norm_forward, arguments, rows, length, live, compute, chip, one_block=True)
 
 
 @launch_shape("rms_norm_backward")
@@ -190,31 +173,14 @@ def rms_norm_backward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chi
     rows, length, x_row, grad_row = sizes
     has_weight = dtypes[1] != "none"
     compute = compute_dtype(dtypes[3])
-    wide = DTYPE_BYTES[compute]
-    # The rows of a tile set the order of the weight's sums, so they do not depend on the chip.
-    _, columns = row_tile(chip, rows, length, 1, wide)
-    columns = min(columns, 2048 * 4 // wide)
-    group_rows, groups = row_group(rows)
-    block_rows = max(1, min(next_power_of_2(group_rows), 2048 * 4 // wide // columns))
-    programs, _ = programs_for(chip, groups)
+    _, groups = row_group(rows)
     partial = Workspace(0, compute, groups * length)
     arguments = tensor_arguments(("grad_x", "partial_weight", "grad_out", "x", "rstd", "weight"), dtypes) | {
         "partial_weight": partial if has_weight else None,
-        "groups": groups,
-        "programs": programs,
-        "group_rows": group_rows,
-        "rows": rows,
-        "length": length,
         "x_row": x_row,
         "grad_row": grad_row,
     }
-    constexprs = {
-        "ONE_BLOCK": length <= columns,
-        "COMPUTE": tl.float64 if compute == "fp64" else tl.float32,
-        "ROWS": block_rows,
-        "COLUMNS": columns,
-    }
-    launches = [Launch(rms_norm_backward, (programs, 1, 1), arguments, constexprs)]
+    launches = [row_groups_launch(rms_norm_backward, arguments, rows, length, compute, chip)]
     if has_weight:
         launches.append(column_sum_launch(Tensor(1), partial, groups, length, chip))
     return launches
