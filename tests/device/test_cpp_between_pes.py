@@ -58,6 +58,22 @@ def test_a_multicast_reads_memory_once() -> None:
     assert bytes_read((1, 1)) == 4 * 2 * 128 * 256 * 4
 
 
+def test_a_multicast_starts_when_the_last_pe_is_ready() -> None:
+    x = torch.randn(64, device="mtia_sim")
+
+    def cycles(pes: int, steps: int) -> int:
+        y = torch.zeros(64, device="mtia_sim")
+        torch.mtia_sim.synchronize()
+        torch.mtia_sim.reset_perf_counters()
+        load("late_to_multicast")[1, pes](x, y, steps)
+        torch.testing.assert_close(y.cpu(), x.cpu() + steps)
+        return torch.mtia_sim.perf_counters()["cycles"]
+
+    # What one PE does before and after takes two of them as long: the second's part comes before, the first's after.
+    assert cycles(2, 1000) == pytest.approx(cycles(1, 1000), rel=0.02)
+    assert cycles(1, 1000) > 5 * cycles(1, 0)
+
+
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("pes", [2, 6, 36])
 def test_barriers_order_memory(pes: int, steps: int) -> None:

@@ -13,14 +13,15 @@ namespace mtia::emulator {
 inline constexpr uint32_t no_page = UINT32_MAX;
 
 // Issues a call that reads the pages `sources` and writes `result`: after its sources are ready and all readers of the
-// result are done, and not before `earliest`.
-inline void time_call(PeState& pe, const Tick& tick, SubCycles duration, SubCycles latency, uint32_t result,
-                      std::initializer_list<uint32_t> sources, SubCycles earliest = 0) {
-  if (result != no_page) earliest = std::max(pe.pages[result].ready, pe.pages[result].release);
+// result are done, and not before `earliest`. Returns when the unit is free again.
+inline SubCycles time_call(PeState& pe, const Tick& tick, SubCycles duration, SubCycles latency, uint32_t result,
+                           std::initializer_list<uint32_t> sources, SubCycles earliest = 0) {
+  if (result != no_page) earliest = std::max({earliest, pe.pages[result].ready, pe.pages[result].release});
   for (const uint32_t page : sources) earliest = std::max(earliest, pe.pages[page].ready);
   const SubCycles end = pe.issuing->issue_after(earliest, tick, duration, latency);
   for (const uint32_t page : sources) pe.pages[page].release = std::max(pe.pages[page].release, end);
   if (result != no_page) pe.pages[result].ready = end + latency;
+  return end;
 }
 
 inline void check_same_dtype(const char* call, const Tile& tile, DType dtype) {

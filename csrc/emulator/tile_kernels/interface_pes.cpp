@@ -97,11 +97,7 @@ uint8_t reduce_along(mtia_role* handle, uint8_t along, uint8_t kind, uint8_t is_
     combine(tile, *before, combiner(kind, tile.dtype, is_signed != 0));
     earliest = std::max(earliest, before->ready);
   }
-  PageTime& page = call.state().pages[tile.page];
-  earliest = std::max({earliest, page.ready, page.release});
-  const SubCycles end = call.role.board.issue_after(earliest, tick, tick.duration, 0);
-  page.ready = std::max(page.ready, end);
-  page.release = std::max(page.release, end);
+  const SubCycles end = time_call(call.state(), tick, tick.duration, 0, tile.page, {}, earliest);
   if (before) between.consumed(call.role, along, end);
   if (last) return 1;
   between.send(call.role, along, message_of(tile, end + call.state().costs->issue_cost()));

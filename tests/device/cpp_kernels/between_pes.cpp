@@ -98,6 +98,23 @@ void column_extremes(ProcessingElement& pe, const Vectors& arguments) {
 }
 MTIA_KERNEL(column_max, column_extremes);
 
+// The last PE of a row has `steps` additions to do before it can take part, the first as many with what it gets.
+void late(ProcessingElement& pe, const Vectors& arguments) {
+  auto tile = pe.allocate<Tile<float, 1, block>>();
+  auto busy = pe.allocate<Tile<float, 1, block>>();
+  pe.fill(busy, 0);
+  if (pe.column() + 1 == pe.columns()) {
+    for (int64_t step = 0; step < arguments.steps; ++step) pe.add(busy, busy, 1);
+    pe.read(busy, 0, 0);
+  }
+  pe.multicast(Along::row, tile, arguments.x.at(0));
+  if (pe.column() != 0) return;
+  pe.read(tile, 0, 0);
+  for (int64_t step = 0; step < arguments.steps; ++step) pe.add(tile, tile, 1);
+  pe.store(arguments.y.at(0), tile);
+}
+MTIA_KERNEL(late_to_multicast, late);
+
 struct Items {
   Tensor<const float, 2> x;
   Tensor<float, 2> out;
