@@ -3,6 +3,7 @@
 import inspect
 import math
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -162,6 +163,40 @@ def test_a_product_that_overflows_in_half_precision(device: torch.device) -> Non
     assert operator_finding.kernel == "gemm" and operator_finding.program is None
     assert "aten::mm" in operator_finding.launched_by and operator_finding.value == math.inf
     assert 32 * 200.0 * 200.0 in operator_finding.inputs[0].values
+
+
+ROLES = """
+#include <mtia/kernel.h>
+using namespace mtia;
+struct Arguments { Tensor<const float, 2> a, b; Tensor<float, 2> c; };
+MTIA_ARGUMENTS(Arguments, a, b, c);
+void role(ProcessingElement& pe, const Arguments& arguments) {
+  auto a = pe.allocate<Tile<float, 32, 32>>();
+  auto b = pe.allocate<Tile<float, 32, 32>>();
+  auto sum = pe.allocate<Accumulator<float, 32, 32>>();
+  pe.load(a, arguments.a.at(0, 0));
+  pe.load(b, arguments.b.at(0, 0));
+  pe.dot(sum, a, b);
+  pe.store(arguments.c.at(0, 0), sum);
+}
+MTIA_KERNEL(product, role);
+"""
+
+
+def test_a_product_in_a_kernel_of_roles(device: torch.device, tmp_path: Path) -> None:
+    source = tmp_path / "product.cpp"
+    source.write_text(ROLES)
+    kernel = torch.mtia_sim.load_kernel(source)
+    a, b, c = torch.full((32, 32), 3e38), torch.full((32, 32), 2.0), torch.zeros(32, 32, device=device)
+    with torch.mtia_sim.numerics(action="collect") as found:
+        kernel[1](a.to(device), b.to(device), c)
+        b[3, 4] = math.nan  # comes from outside: nobody in the kernel made it
+        kernel[1](torch.ones(32, 32, device=device), b.to(device), c)
+    (finding,) = found.findings
+    assert finding.value == math.inf and "dot of role role" in finding.disassembly
+    assert finding.line == ROLES.splitlines().index("  pe.dot(sum, a, b);") + 1
+    assert [entry.values for entry in finding.inputs] == [pytest.approx((3e38,) * 8), (2.0,) * 8]
+    assert math.isnan(c.cpu()[0, 4].item())
 
 
 def test_warnings_at_the_end(device: torch.device) -> None:

@@ -100,6 +100,34 @@ def test_a_cpp_kernel_is_recorded_and_replayed(device: torch.device, tmp_path: P
     assert refused.returncode == 2 and "C++ kernel" in refused.stderr
 
 
+ROLES = """
+#include <mtia/kernel.h>
+using namespace mtia;
+struct Arguments { Tensor<float, 1> x; };
+MTIA_ARGUMENTS(Arguments, x);
+void role(ProcessingElement& pe, const Arguments& arguments) {
+  auto tile = pe.allocate<Tile<float, 1, 16>>();
+  Tensor<float, 1> longer = arguments.x;
+  if (pe.index() == 1) longer.sizes[0] += 1 << 20;
+  pe.load(tile, longer.at(pe.index() * (1 << 19)));
+}
+MTIA_KERNEL(roles, role);
+"""
+
+
+def test_one_pe_of_a_kernel_of_roles_is_replayed_alone(device: torch.device, tmp_path: Path) -> None:
+    path, source = tmp_path / "roles.mtia", tmp_path / "roles.cpp"
+    source.write_text(ROLES)
+    with pytest.raises(OutOfBounds), torch.mtia_sim.record(path):
+        torch.mtia_sim.load_kernel(source)[2](torch.zeros(16, device=device))
+        torch.mtia_sim.synchronize()
+    whole = mtia_sim("replay", path, "--check")
+    assert whole.returncode == 0 and "role role on PE 1" in whole.stdout, whole.stdout + whole.stderr
+    innocent = mtia_sim("replay", path, "--pe", "0")
+    assert innocent.returncode == 0 and "failed" not in innocent.stdout, innocent.stdout
+    assert "role role on PE 1" in mtia_sim("replay", path, "--pe", "1").stdout
+
+
 def test_the_environment_records_the_first_failure(tmp_path: Path) -> None:
     path = tmp_path / "environment.mtia"
     script = (

@@ -185,6 +185,8 @@ FAULTS = [
     ("recurses", 1 << 40, errors.LaunchFailure, "stack is full: it has 256 KiB", None),
     ("large_array", 77, errors.LaunchFailure, "stack is full: it has 256 KiB", None),
     ("waits_in_constructor", 0, errors.InvalidArgument, "the constructor of what the roles share waits", None),
+    ("endless_constructor", 0, errors.Deadlock, "goes on without end", None),
+    ("sum_outside_of_its_page", 17, errors.OutOfBounds, "17 x 16 elements .* in a page of 16 x 16", "// larger"),
 ]
 
 

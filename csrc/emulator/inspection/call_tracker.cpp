@@ -10,6 +10,8 @@
 namespace mtia::emulator {
 namespace {
 
+constexpr size_t most_findings = 256;  // kept of one PE; later ones share the last's number
+
 Elements read(const Tile& tile) {
   Elements elements;
   elements.dtype = tile.dtype;
@@ -77,27 +79,32 @@ void CallTracker::before(const PeState& state, std::string_view call, const Depe
   }
 }
 
+uint32_t CallTracker::keep_finding(const PeState& state, Pe& pe, const Elements& result, uint64_t element) const {
+  if (pe.findings.size() < most_findings) {
+    NonFiniteFinding& finding = pe.findings.emplace_back();
+    finding.kernel = kernel_;
+    finding.is_tile_program = false;
+    finding.pe = state.pe;
+    finding.instruction = pe.calls;
+    finding.disassembly = pe.call;
+    if (has_roles_ && state.role != nullptr) {
+      finding.disassembly += concat(" of role ", state.role->name());
+      finding.file = state.role->line.file;
+      finding.line = static_cast<uint32_t>(state.role->line.line);
+    }
+    describe_element(finding, element, result, pe.inputs, pe.dependence);
+  }
+  return static_cast<uint32_t>(pe.findings.size() - 1);
+}
+
 void CallTracker::after(const PeState& state, const Tile& tile) {
   Pe& pe = pes_[state.pe];
   uint32_t origin = none;
   Elements result = read(tile);
   if (result.has_nan || result.has_infinity) {
     origin = pe.inherited;
-    if (const auto made = first_unexplained(result, pe.inputs, pe.dependence, rules_)) {
-      NonFiniteFinding& finding = pe.findings.emplace_back();
-      finding.kernel = kernel_;
-      finding.is_tile_program = false;
-      finding.pe = state.pe;
-      finding.instruction = pe.calls;
-      finding.disassembly = pe.call;
-      if (has_roles_ && state.role != nullptr) {
-        finding.disassembly += concat(" of role ", state.role->name());
-        finding.file = state.role->line.file;
-        finding.line = static_cast<uint32_t>(state.role->line.line);
-      }
-      describe_element(finding, *made, result, pe.inputs, pe.dependence);
-      origin = std::min(origin, static_cast<uint32_t>(pe.findings.size() - 1));
-    }
+    if (const auto made = first_unexplained(result, pe.inputs, pe.dependence, rules_))
+      origin = std::min(origin, keep_finding(state, pe, result, *made));
   }
   set_stain(pe, tile, origin);
 }

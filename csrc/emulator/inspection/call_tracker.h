@@ -52,6 +52,8 @@ class CallTracker : public CallObserver {
 
   static uint32_t stain_of(const Pe& pe, const Tile& tile);
   static void set_stain(Pe& pe, const Tile& tile, uint32_t finding);
+  // The number of a finding: of the call at work, whose inputs do not explain an element of its result.
+  uint32_t keep_finding(const PeState& state, Pe& pe, const Elements& result, uint64_t element) const;
 
   std::string kernel_;
   bool has_roles_;

@@ -67,8 +67,8 @@ SubCycles BetweenPes::meet(Meeting& meeting, Role& role, uint32_t wanted, SubCyc
     meeting.present.clear();
     return start;
   }
-  meeting.present.push_back(&role);
   role.begin_wait(kind, wanted);
+  meeting.present.push_back(&role);
   lock.unlock();
   wait(role);
   return role.granted_time;
@@ -124,9 +124,9 @@ std::unique_ptr<BetweenPes::Message> BetweenPes::receive(Role& role, uint8_t alo
   Link& link = link_into(role, along, 0);
   std::unique_lock lock(link.mutex);
   while (link.messages.empty()) {
-    link.receiver = &role;
-    role.waits_along = along;
     role.begin_wait(WaitKind::message, 0);
+    role.waits_along = along;
+    link.receiver = &role;
     lock.unlock();
     wait(role);
     lock.lock();
@@ -142,9 +142,9 @@ SubCycles BetweenPes::room_at(Role& role, uint8_t along) {
   Link& link = link_into(role, along, 1);
   std::unique_lock lock(link.mutex);
   while (link.in_use == Link::capacity) {
-    link.sender = &role;
-    role.waits_along = along;
     role.begin_wait(WaitKind::link, 0);
+    role.waits_along = along;
+    link.sender = &role;
     lock.unlock();
     wait(role);
     lock.lock();
@@ -174,8 +174,8 @@ void BetweenPes::consumed(Role& role, uint8_t along, SubCycles time) {
 int64_t BetweenPes::next_item(Role& role, uint32_t queue, int64_t items) {
   {
     const std::lock_guard lock(draws_mutex_);
-    draws_.push_back({&role, queue, items});
     role.begin_wait(WaitKind::item, queue);
+    draws_.push_back({&role, queue, items});
   }
   wait(role);
   role.board.wait_until(role.granted_time);

@@ -14,6 +14,7 @@
 #include "emulator/checks/access_log.h"
 #include "emulator/checks/checker.h"
 #include "emulator/grid/worker_pool.h"
+#include "emulator/inspection/call_observer.h"
 #include "emulator/tile_kernels/host_fault.h"
 #include "emulator/tile_kernels/interface.h"
 
@@ -142,24 +143,22 @@ void GridRun::work(unsigned thread) {
 }
 
 Role* GridRun::next_ready(Worker& worker) {
-  if (worker.next == worker.ready.size()) {
-    worker.ready.clear();
-    worker.next = 0;
+  if (worker.ready.empty()) {
     if (worker.inbox_size.load(std::memory_order_acquire) == 0) return nullptr;
     const std::lock_guard lock(worker.mutex);
     worker.ready.swap(worker.inbox);
     worker.inbox_size.store(0, std::memory_order_relaxed);
   }
-  if (worker.shuffle != 0) {
-    const size_t choices = worker.ready.size() - worker.next;
-    std::swap(worker.ready[worker.next], worker.ready[worker.next + random_below(worker.shuffle, choices)]);
-  }
-  return worker.ready[worker.next++];
+  if (worker.shuffle != 0)
+    std::swap(worker.ready.front(), worker.ready[random_below(worker.shuffle, worker.ready.size())]);
+  Role* role = worker.ready.front();
+  worker.ready.pop_front();
+  return role;
 }
 
 void GridRun::make_ready(Role& role) {
   active_.fetch_add(1, std::memory_order_acq_rel);
-  role.state = RoleState::ready;
+  role.state.store(RoleState::ready, std::memory_order_relaxed);
   Worker& worker = *workers_[role.pe->worker];
   if (running_role != nullptr && running_role->pe->worker == role.pe->worker) {
     worker.ready.push_back(&role);
@@ -177,17 +176,22 @@ bool GridRun::start_next(unsigned thread) {
   if (!order_.empty()) index = order_[index];
   // What comes after a failure need not begin.
   if (fault_order_.load() / PeContext::max_roles < index) {
-    unfinished_.fetch_sub(kernel_.role_count);
-    for (uint32_t i = 0; i < kernel_.role_count; ++i) one_less_active();
-    return true;
+    pass_over();
+  } else {
+    start(*grid_.pes[index], index, thread);
   }
-  start(*grid_.pes[index], index, thread);
   return true;
+}
+
+void GridRun::pass_over() {
+  unfinished_.fetch_sub(kernel_.role_count);
+  for (uint32_t i = 0; i < kernel_.role_count; ++i) one_less_active();
 }
 
 void GridRun::start(PeContext& pe, uint32_t index, unsigned thread) {
   PeState& state = states_[index];
   starter_.start(starter_.context, state);
+  if (state.calls != nullptr && !state.calls->wants(index)) return pass_over();
   if (state.log != nullptr) state.log->begin(index, {});
   pe.run = this;
   pe.state = &state;
@@ -212,9 +216,23 @@ void GridRun::start(PeContext& pe, uint32_t index, unsigned thread) {
     role.blocks_left = launch_.loop_limit;
     role.waits_for = nullptr;
     role.stack = nullptr;
-    role.state = RoleState::ready;
     pe.roles.push_back(&role);
   }
+  // On a fiber, so that a constructor that loops for ever can be left.
+  switch_to(*pe.roles.front(), thread, &GridRun::enter_constructor);
+  if (!pe.shared_made) {
+    for (Role* role : pe.roles) role->state.store(RoleState::finished, std::memory_order_relaxed);
+    pe.unfinished = 0;
+    end_pe(pe);
+    return pass_over();
+  }
+  for (Role* role : pe.roles) {
+    role->state.store(RoleState::ready, std::memory_order_relaxed);
+    workers_[thread]->ready.push_back(role);
+  }
+}
+
+void GridRun::construct(PeContext& pe) {
   try {
     const size_t bytes = kernel_.shared_bytes + kernel_.shared_alignment;
     if (pe.shared_capacity < bytes) {
@@ -224,48 +242,46 @@ void GridRun::start(PeContext& pe, uint32_t index, unsigned thread) {
     void* memory = pe.shared_memory.get();
     size_t space = bytes;
     pe.shared = std::align(kernel_.shared_alignment, kernel_.shared_bytes, memory, space);
-    running_role = pe.roles.front();
     kernel_.construct(pe.shared, pe.roles.front(), launch_.arguments.data());
-    running_role = nullptr;
     pe.shared_made = true;
   } catch (...) {
-    running_role = nullptr;
     record(nullptr, pe, std::current_exception());
-    for (Role* role : pe.roles) {
-      role->state = RoleState::finished;
-      --pe.unfinished;
-      unfinished_.fetch_sub(1);
-    }
-    end_pe(pe);
-    for (uint32_t i = 0; i < kernel_.role_count; ++i) one_less_active();
-    return;
   }
-  for (Role* role : pe.roles) workers_[thread]->ready.push_back(role);
 }
 
-void GridRun::resume(Role& role, unsigned thread) {
+void GridRun::switch_to(Role& role, unsigned thread, Fiber::Entry entry) {
   if (role.stack == nullptr) {
     {
       const std::lock_guard lock(grid_.mutex);
       role.stack = grid_.stacks.take();
     }
-    role.fiber.prepare(*role.stack, &GridRun::enter, &role);
+    role.fiber.prepare(*role.stack, entry, &role);
   }
   running_role = &role;
-  role.state = RoleState::ready;
+  role.state.store(RoleState::ready, std::memory_order_relaxed);
   Fiber::change(workers_[thread]->fiber, role.fiber);
   running_role = nullptr;
-  if (role.state == RoleState::finished) {
-    {
-      const std::lock_guard lock(grid_.mutex);
-      grid_.stacks.give(role.stack);
-    }
-    role.stack = nullptr;
+  if (role.state.load(std::memory_order_relaxed) != RoleState::finished) return;
+  const std::lock_guard lock(grid_.mutex);
+  grid_.stacks.give(role.stack);
+  role.stack = nullptr;
+}
+
+void GridRun::resume(Role& role, unsigned thread) {
+  switch_to(role, thread, &GridRun::enter);
+  if (role.state.load(std::memory_order_relaxed) == RoleState::finished) {
     PeContext& pe = *role.pe;
     unfinished_.fetch_sub(1);
     if (--pe.unfinished == 0) end_pe(pe);
   }
   one_less_active();
+}
+
+void GridRun::enter_constructor(void* context) {
+  Role& role = *static_cast<Role*>(context);
+  GridRun& run = *role.pe->run;
+  run.construct(*role.pe);
+  run.leave(role, true);
 }
 
 void GridRun::enter(void* context) {
@@ -285,7 +301,7 @@ void GridRun::execute(Role& role) {
 }
 
 void GridRun::leave(Role& role, bool finished) {
-  if (finished) role.state = RoleState::finished;
+  if (finished) role.state.store(RoleState::finished, std::memory_order_relaxed);
   Fiber::change(role.fiber, workers_[role.pe->worker]->fiber, finished);
 }
 
@@ -365,10 +381,6 @@ void GridRun::record(const Role* role, const PeContext& pe, std::exception_ptr e
 __attribute__((noinline)) Role* GridRun::running() { return running_role; }
 
 void wait(Role& role) {
-  if (GridRun::running() == &role && role.stack == nullptr) {
-    throw InvalidArgument("the constructor of what the roles share waits", "",
-                          "reserve and consume pages in roles, which start after it");
-  }
   role.pe->run->leave(role, false);
   if (role.abandoned) throw Abandoned();
 }

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -81,10 +82,9 @@ class GridRun {
 
   struct Worker {
     Fiber fiber;  // the thread's own side of switches
-    std::vector<Role*> ready;
-    size_t next = 0;
+    std::deque<Role*> ready;
     std::mutex mutex;
-    std::vector<Role*> inbox;  // made ready by other threads
+    std::deque<Role*> inbox;  // made ready by other threads
     std::atomic<uint32_t> inbox_size{0};
     uint64_t shuffle = 0;  // state of the random order of checked mode; 0: in order
   };
@@ -94,8 +94,14 @@ class GridRun {
   Role* next_ready(Worker& worker);
   bool start_next(unsigned thread);
   void start(PeContext& pe, uint32_t index, unsigned thread);
+  // A PE that does not run.
+  void pass_over();
   void resume(Role& role, unsigned thread);
+  // Runs a role until it waits or ends; entry(&role) where it has not begun.
+  void switch_to(Role& role, unsigned thread, Fiber::Entry entry);
+  static void enter_constructor(void* role);
   static void enter(void* role);
+  void construct(PeContext& pe);
   void execute(Role& role);
   void end_pe(PeContext& pe);
   void one_less_active();

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "emulator/inspection/call_observer.h"
 #include "emulator/pe/kernel_timing.h"
 #include "emulator/pe/processing_element.h"
 #include "emulator/tile_kernels/grid_run.h"
@@ -95,7 +96,6 @@ void poll(uint32_t blocks) {
     role->blocks_left -= blocks;
     return;
   }
-  if (role->stack == nullptr) return;  // a constructor on the thread's own stack cannot be left
   role->pe->run->kill(
       *role,
       std::make_exception_ptr(Deadlock(
@@ -225,7 +225,10 @@ void dot(mtia_role* handle, const mtia_tile* d, const mtia_tile* a, const mtia_t
   if (viewed && sum.column_stride == 1) {
     const LocalMemory::Page& page = call.memory().page(b->page);
     const PackedTile packed = call.role.pe->run->pack_cache(call.role).find(right, page.low, page.high);
-    if (packed.data != nullptr) return call.unit.dot(sum, left, packed, accumulate != 0, precision);
+    if (packed.data != nullptr) {
+      if (call.state().calls != nullptr) call.state().calls->pack(call.state(), right, packed.data);
+      return call.unit.dot(sum, left, packed, accumulate != 0, precision);
+    }
   }
   call.unit.dot(sum, left, right, accumulate != 0, precision);
 }

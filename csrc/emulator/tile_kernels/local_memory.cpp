@@ -9,6 +9,20 @@
 #include "emulator/tile_kernels/role.h"
 
 namespace mtia::emulator {
+namespace {
+
+// Whether all elements of a handle are among a page's, which are few enough that nothing overflows behind the first
+// tests.
+bool lies_inside(const mtia_tile& handle, int64_t elements) {
+  const auto is_among = [elements](int64_t value) { return value >= 0 && value <= elements; };
+  if (!is_among(handle.rows) || !is_among(handle.columns) || !is_among(handle.offset) || !is_among(handle.row_stride) ||
+      !is_among(handle.column_stride))
+    return false;
+  if (handle.rows == 0 || handle.columns == 0) return true;
+  return handle.offset + (handle.rows - 1) * handle.row_stride + (handle.columns - 1) * handle.column_stride < elements;
+}
+
+}  // namespace
 
 void LocalMemory::begin(PeState& state, std::byte* arena, TileChecks* checks) {
   state_ = &state;
@@ -60,6 +74,10 @@ LocalMemory::Page& LocalMemory::checked(const mtia_tile& handle) {
   if (page.generation != handle.generation)
     throw Undefined("a tile of a circular buffer is used after its window ended", "",
                     "keep the window as long as its tile is used");
+  if (!lies_inside(handle, page.rows * page.columns))
+    throw OutOfBounds(concat("a tile of ", handle.rows, " x ", handle.columns, " elements from element ", handle.offset,
+                             " on, in a page of ", page.rows, " x ", page.columns),
+                      "", "stay within the extents that were allocated");
   return page;
 }
 

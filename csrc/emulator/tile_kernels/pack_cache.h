@@ -5,7 +5,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 
 #include "emulator/pe/processing_element.h"
 #include "emulator/pe/tile.h"

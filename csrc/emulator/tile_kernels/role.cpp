@@ -33,6 +33,11 @@ std::string_view Role::name() const {
 
 std::string Role::place() const { return concat("role ", name(), " on PE ", index, ", ", text_of(line)); }
 
+void Role::refuse_to_wait() {
+  throw InvalidArgument("the constructor of what the roles share waits", "",
+                        "reserve and consume pages in roles, which start after it");
+}
+
 void Call::loops_for_ever() {
   throw Deadlock("the role goes on without end: it made more calls than MTIA_SIM_LOOP_LIMIT allows", "",
                  "check the condition that ends its loop, or raise MTIA_SIM_LOOP_LIMIT");

@@ -1,6 +1,7 @@
 // A role of a C++ kernel on one PE: its fiber, its issue timeline, where in the source it is and what it waits for.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -51,9 +52,9 @@ struct Role : mtia_role {
   Fiber fiber;
   FiberStack* stack = nullptr;
   Scoreboard board;
-  mtia_line line{};            // of the call that it is in, or was in last
-  const char* operation = "";  // that call
-  RoleState state = RoleState::finished;
+  mtia_line line{};                                   // of the call that it is in, or was in last
+  const char* operation = "";                         // that call
+  std::atomic<RoleState> state{RoleState::finished};  // other threads wake it
   bool abandoned = false;
   uint64_t blocks_left = 0;  // until it is taken to loop for ever
   WaitKind waits = WaitKind::pages;
@@ -64,17 +65,22 @@ struct Role : mtia_role {
   SubCycles granted_time = 0;
   int64_t granted_item = -1;
 
-  // Before it gives its thread away; where other threads may wake it, under the lock by which they find it.
+  // Before it gives its thread away; where other threads may wake it, under the lock by which they find it, and before
+  // they can. Throws InvalidArgument where what the roles share is being made: there is nobody yet to wait for.
   void begin_wait(WaitKind kind, uint32_t number, const Ring* ring = nullptr) {
+    if (!pe->shared_made) refuse_to_wait();
     waits = kind;
     waits_for = ring;
     waits_for_pages = number;
-    state = RoleState::waiting;
+    state.store(RoleState::waiting, std::memory_order_relaxed);
   }
 
   std::string_view name() const;
   // "role load on PE 3, gemm.cpp:42"
   std::string place() const;
+
+ private:
+  [[noreturn]] static void refuse_to_wait();
 };
 
 // "gemm.cpp:42"

@@ -13,7 +13,7 @@ namespace mtia::emulator {
 namespace {
 
 // The constructor of what the roles share runs before all of them.
-bool is_running(const Role& role) { return role.stack != nullptr; }
+bool is_running(const Role& role) { return role.pe->shared_made; }
 
 std::string name_of_page(const Role& role, uint32_t page) {
   for (const Ring& ring : role.pe->rings) {

@@ -93,6 +93,26 @@ struct Early {
 void never(ProcessingElement&, const Arguments&, Early&) {}
 MTIA_KERNEL(waits_in_constructor, never);
 
+struct Endless {
+  Endless(ProcessingElement&, const Arguments& arguments) {
+    volatile int64_t turns = 0;
+    while (arguments.number == 0) turns = turns + 1;
+  }
+};
+void never_begins(ProcessingElement&, const Arguments&, Endless&) {}
+MTIA_KERNEL(endless_constructor, never_begins);
+
+void larger_sum(ProcessingElement& pe, const Arguments& arguments) {
+  auto sum = pe.allocate<Accumulator<float>>(16, 16);
+  auto a = pe.allocate<Tile<float>>(arguments.number, 16);
+  auto b = pe.allocate<Tile<float>>(16, 16);
+  pe.fill(a, 1.0);
+  pe.fill(b, 1.0);
+  pe.clear(sum, arguments.number, 16);
+  pe.dot(sum, a, b);  // larger
+}
+MTIA_KERNEL(sum_outside_of_its_page, larger_sum);
+
 // ---- what the host's processor refuses
 
 struct HostArray {
