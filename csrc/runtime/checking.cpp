@@ -29,7 +29,12 @@ void start_checking(OnFinding on_finding) {
 }
 
 void stop_checking() {
-  for_devices([](Device& device) { device.wait(device.submitted()); });
+  // What was watched until the host waits must not outlive the period: nobody tells of its changes afterwards.
+  for_devices([](Device& device) {
+    const Ticket last = device.submitted();
+    device.wait(last);
+    observe_host_wait(device.index(), last);
+  });
   detail::checking = false;
   for_devices([](Device& device) { device.follow_checking(); });
 }

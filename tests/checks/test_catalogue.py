@@ -62,6 +62,18 @@ def test_its_mended_twin_is_clean(name: str) -> None:
     assert run(name, "mended") == []
 
 
+def test_what_a_period_watched_ends_with_it() -> None:
+    torch.mtia_sim.clear_findings()
+    batch = torch.zeros(1000).pin_memory()
+    with pytest.raises(ZeroDivisionError), torch.mtia_sim.check():
+        batch.to("mtia_sim", non_blocking=True)
+        raise ZeroDivisionError
+    batch.fill_(1.0)  # the period has waited for the copy
+    with torch.mtia_sim.check():
+        torch.mtia_sim.synchronize()
+    assert torch.mtia_sim.findings() == []
+
+
 def run_always(name: str, what: str, folder: Path) -> str:
     """The error of a check that needs no checked mode, in a process of its own where it needs a chip of its own."""
     chip = getattr(module_of(name), "CHIP", None)

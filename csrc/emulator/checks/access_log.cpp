@@ -10,7 +10,7 @@
 namespace mtia::emulator {
 namespace {
 
-// Records of one program: beyond them, equal ones are thrown away, then later ones.
+// Records of one program: beyond the first number equal ones are thrown away, beyond the second later ones.
 constexpr size_t usual_records = size_t{1} << 13;
 constexpr size_t most_records = size_t{1} << 17;
 
@@ -38,6 +38,7 @@ void AccessLog::begin(uint64_t number, const std::array<uint32_t, 3>& id) {
   id_ = id;
   records_.clear();
   limit_ = usual_records;
+  is_full_ = false;
   acquired_ = 0;
   unreleased_ = 0;
   undefined_load_ = no_load;
@@ -105,7 +106,7 @@ void AccessLog::keep(AccessKind kind, uint32_t instruction, const ByteRows& rows
     }
   }
   if (records_.size() >= limit_) {
-    thin_out();
+    if (!is_full_) thin_out();
     if (records_.size() >= limit_) return;
   }
   AccessRecord& record = records_.emplace_back();
@@ -135,6 +136,8 @@ void AccessLog::thin_out() {
                                        [](const AccessRecord& record) { return record.released == UINT64_MAX; }) -
                           records_.begin());
   while (limit_ < most_records && records_.size() > limit_ / 2) limit_ *= 2;
+  // Sorting again and again for a few places would take hours.
+  is_full_ = records_.size() > limit_ / 2;
 }
 
 void AccessLog::synchronise() {

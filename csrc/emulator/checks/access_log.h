@@ -1,7 +1,7 @@
 // What one program (of a C++ kernel: one PE) does to device memory, checked as it happens and kept until it ends.
 //
-// The fabric interface tells of each access once: where it goes (`is_inside`, `refuse`) before it is made, what it
-// touches (`touch`) after its bounds were found good.
+// The fabric interface tells of each access once: where it goes (`is_inside`, `check_inside`) before it is made, what
+// it touches (`touch`) after its bounds were found good.
 #pragma once
 
 #include <array>
@@ -46,9 +46,8 @@ class AccessLog {
 
   // A program begins. `number` is its place in the grid; id is meaningless for a C++ kernel.
   void begin(uint64_t number, const std::array<uint32_t, 3>& id);
+  // Compares what it did with what others did; not called for a program that failed.
   void end();
-  // The program failed: what it did is not compared with others.
-  void abandon() { records_.clear(); }
 
   // Whether an access of an instruction to [low, high) stays inside of the tensor or the memory that it may touch.
   bool is_inside(uint32_t instruction, uint64_t low, uint64_t high);
@@ -83,6 +82,7 @@ class AccessLog {
   std::array<uint32_t, 3> id_{};
   std::vector<AccessRecord> records_;
   size_t limit_ = 0;
+  bool is_full_ = false;  // of records that all differ
   uint64_t acquired_ = 0;
   static constexpr uint32_t no_load = UINT32_MAX;
   uint32_t undefined_load_ = no_load;  // the first of them

@@ -186,7 +186,7 @@ uint64_t Checker::tick() {
 
 std::vector<Finding> Checker::findings() const {
   const std::lock_guard lock(mutex_);
-  return findings_;
+  return {findings_.begin(), findings_.end()};
 }
 
 void Checker::clear_findings() {

@@ -38,7 +38,7 @@ struct CommandOrder {
 
 class Checker {
  public:
-  static constexpr size_t most_findings = 1000;  // later ones are counted, not kept
+  static constexpr size_t most_findings = 1000;  // that are kept, the latest; all are counted
 
   Checker(const DeviceMemory& memory, uint32_t pes);
   ~Checker();
@@ -129,7 +129,7 @@ class Checker {
   std::atomic<uint64_t> clock_{0};
 
   mutable std::mutex mutex_;  // of the race shadow, the launch's history, and the findings
-  std::vector<Finding> findings_;
+  std::deque<Finding> findings_;
   size_t taken_[2] = {0, 0};  // by severity
   std::atomic<uint64_t> count_{0};
   std::atomic<uint64_t> seen_[2] = {0, 0};  // count_ at the last take

@@ -102,7 +102,12 @@ bool Checker::is_new(Check check, uint32_t instruction) {
 
 void Checker::add(Finding finding) {
   ++count_;
-  if (findings_.size() < most_findings) findings_.push_back(std::move(finding));
+  // The oldest goes: a new error must be raised however many findings came before.
+  if (findings_.size() == most_findings) {
+    findings_.pop_front();
+    for (size_t& taken : taken_) taken -= taken != 0 ? 1 : 0;
+  }
+  findings_.push_back(std::move(finding));
 }
 
 void Checker::report(Finding finding) {

@@ -26,7 +26,7 @@ class MemoryRegistry {
 
   // The block that holds `address`, with its first address; nullptr where nothing is known.
   const std::pair<const uint64_t, Block>* find(uint64_t address) const;
-  // "allocated at train.py:12 (4096 bytes)", or an empty string.
+  // "the memory, 4096 bytes, was allocated at train.py:12 and freed at train.py:20", or an empty string.
   std::string history(uint64_t address) const;
 
  private:

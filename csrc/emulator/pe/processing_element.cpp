@@ -234,6 +234,8 @@ void for_indexed_rows(ProcessingElement& pe, const char* call, uint64_t base, in
   const auto row_bytes = static_cast<uint64_t>(rows.columns) * size_of(rows.dtype);
   const uint64_t access_bytes = state.costs->access_bytes();
   const uint64_t counted = (row_bytes + access_bytes - 1) / access_bytes * access_bytes;
+  const AccessKind kind = read && write ? AccessKind::atomic : (write ? AccessKind::write : AccessKind::read);
+  const uint32_t place = state.log != nullptr ? place_of(state) : 0;
   for (int64_t row = 0; row < rows.rows; ++row) {
     const int64_t index = indices.dtype == DType::I32 ? indices.as<int32_t>()[row] : indices.as<int64_t>()[row];
     if (index < 0 || index >= limit) {
@@ -243,9 +245,7 @@ void for_indexed_rows(ProcessingElement& pe, const char* call, uint64_t base, in
     if (row_bytes == 0) continue;
     const uint64_t address = base + static_cast<uint64_t>(index * row_stride) * size_of(rows.dtype);
     if (state.log != nullptr) {
-      RowCollector collector(*state.log,
-                             read && write ? AccessKind::atomic : (write ? AccessKind::write : AccessKind::read),
-                             place_of(state));
+      RowCollector collector(*state.log, kind, place);
       collector.add(address, row_bytes);
       collector.finish();
     }
