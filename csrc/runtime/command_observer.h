@@ -23,7 +23,7 @@ namespace mtia::runtime {
 // What a command is called: the kernel of a launch, else what is done with the memory.
 std::string_view name_of(const Command& command);
 
-// A command was submitted by this thread. It may run already.
+// A command that takes chip time was submitted by this thread. It may run already.
 struct Submission {
   int device = 0;
   Ticket ticket = 0;
@@ -41,7 +41,7 @@ struct Execution {
   const Command* command = nullptr;
   std::string_view name;
   double start = 0;  // seconds of chip time
-  double end = 0;    // equal to start for what takes no time: events, and failures
+  double end = 0;    // equal to start for failures
   emulator::LaunchAccount account;
   emulator::LaunchTrace* trace = nullptr;  // what trace_of() asked for
   bool failed = false;

@@ -60,7 +60,9 @@ Ticket Device::submit(CommandKind kind, StreamId stream, Fill&& fill) {
   const bool is_work = kind < CommandKind::record_event;
   const uint32_t location = is_work && is_checking() ? present_location() : 0;
   const bool is_note = kind >= CommandKind::note_allocated;
-  const bool observed = !is_note && !observers_.empty();
+  // Of events and of what the runtime tells itself there is nothing to show.
+  const bool takes_time = is_work || kind == CommandKind::flush_cache;
+  const bool observed = takes_time && !observers_.empty();
   const int64_t began = observed ? host_clock() : 0;
   const Ticket submitted = queue_.push([&](Command& command, Ticket ticket) {
     command.kind = kind;
@@ -75,8 +77,7 @@ Ticket Device::submit(CommandKind kind, StreamId stream, Fill&& fill) {
     }
     fill(command, ticket);
     // Notes are no work that anybody waits for.
-    if (kind < CommandKind::note_allocated)
-      last_tickets_[static_cast<size_t>(checked)].store(ticket, std::memory_order_release);
+    if (!is_note) last_tickets_[static_cast<size_t>(checked)].store(ticket, std::memory_order_release);
   });
   if (observed) {
     const Submission submission{index_, submitted, kind, began, host_clock()};

@@ -26,7 +26,6 @@ std::unique_ptr<emulator::LaunchTrace> TraceRecorder::trace_of(int, const Comman
 
 void TraceRecorder::executed(const Execution& execution) {
   const Command& command = *execution.command;
-  if (command.kind == CommandKind::record_event || command.kind == CommandKind::wait_event) return;
   const std::lock_guard lock(mutex_);
   if (room() == 0) {
     ++dropped_commands_;

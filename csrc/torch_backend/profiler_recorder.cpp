@@ -15,11 +15,6 @@ namespace {
 
 std::atomic<uint64_t> sessions{0};
 
-bool takes_time(runtime::CommandKind kind) {
-  using enum runtime::CommandKind;
-  return kind != empty && kind != record_event && kind != wait_event;
-}
-
 }  // namespace
 
 Correlations& Correlations::of_this_thread(uint64_t session) {
@@ -32,7 +27,6 @@ Correlations& Correlations::of_this_thread(uint64_t session) {
 ProfilerRecorder::ProfilerRecorder() : session_(++sessions) {}
 
 void ProfilerRecorder::submitted(const runtime::Submission& submission) {
-  if (!takes_time(submission.kind)) return;
   const Correlations& correlations = Correlations::of_this_thread(session_);
   RecordedSubmission recorded;
   recorded.began = submission.began;
@@ -47,7 +41,7 @@ void ProfilerRecorder::submitted(const runtime::Submission& submission) {
 
 void ProfilerRecorder::executed(const runtime::Execution& execution) {
   const runtime::Command& command = *execution.command;
-  if (!takes_time(command.kind) || execution.failed) return;
+  if (execution.failed) return;
   RecordedExecution recorded;
   recorded.device = execution.device;
   recorded.ticket = execution.ticket;
