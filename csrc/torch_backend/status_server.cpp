@@ -40,8 +40,8 @@ class Server {
   }
 
   ~Server() {
-    if (getpid() != process_) {
-      thread_.detach();  // it stayed with the parent
+    if (!is_ours()) {
+      if (thread_.joinable()) thread_.detach();  // it stayed with the parent
       return;
     }
     if (thread_.joinable()) {
@@ -58,6 +58,8 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   bool answers() const { return thread_.joinable(); }
+  // Whether it was made by this process, not by the one that it is forked from.
+  bool is_ours() const { return getpid() == process_; }
 
  private:
   void serve() {
@@ -65,7 +67,10 @@ class Server {
     while (poll(waited, 2, -1) >= 0 || errno == EINTR) {
       if (waited[1].revents != 0) return;
       const int client = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
-      if (client < 0) continue;
+      if (client < 0) {
+        poll(&waited[1], 1, 100);  // out of files, perhaps: not as fast as poll can
+        continue;
+      }
       // Nobody who stops reading may hold the thread.
       const timeval patience{1, 0};
       setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
@@ -139,7 +144,7 @@ std::string status_json() {
 
 bool serve_status(const std::string& path) {
   const std::lock_guard lock(server_mutex);
-  if (server() == nullptr) server() = std::make_unique<Server>(path);
+  if (server() == nullptr || !server()->is_ours()) server() = std::make_unique<Server>(path);
   return server()->answers();
 }
 

@@ -24,7 +24,10 @@ FiberStack::FiberStack() : guard_(static_cast<size_t>(sysconf(_SC_PAGESIZE))) {
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
   memory_ = static_cast<std::byte*>(memory);
-  mprotect(memory_, guard_, PROT_NONE);
+  if (mprotect(memory_, guard_, PROT_NONE) != 0) {
+    munmap(memory, guard_ + bytes);
+    throw std::bad_alloc();
+  }
 }
 
 FiberStack::~FiberStack() { munmap(memory_, guard_ + bytes); }
@@ -40,6 +43,7 @@ FiberStack* StackPool::take() {
 }
 
 Fiber::~Fiber() {
+  free_context(saved_);
 #if defined(__SANITIZE_THREAD__)
   if (stack_ != nullptr && sanitizer_ != nullptr) __tsan_destroy_fiber(sanitizer_);
 #endif

@@ -73,6 +73,8 @@ void* make_context(std::byte* bottom, size_t bytes, void (*start)(void*), void* 
   return frame;
 }
 
+void free_context(void*) {}  // it lies on the fiber's stack
+
 #else
 
 namespace {
@@ -101,6 +103,8 @@ void* make_context(std::byte* bottom, size_t bytes, void (*start)(void*), void* 
               static_cast<unsigned>(static_cast<uint64_t>(address) >> 32));
   return context;
 }
+
+void free_context(void* context) { delete static_cast<Context*>(context); }
 
 extern "C" void mtia_switch_context(void** from, void* to) {
   // A thread that switches for the first time has no context of its own yet.

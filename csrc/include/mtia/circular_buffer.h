@@ -14,7 +14,7 @@ namespace detail {
 // The role that makes what the roles of a PE share, while it does.
 __attribute__((visibility("hidden"))) inline thread_local mtia_role* constructing = nullptr;
 
-// Pages of a circular buffer while one role works on them; `Leave` is what ends the window.
+// Pages of a circular buffer while one role works on them; the end of the window pushes or pops them.
 template <typename TileType, uint32_t Count, bool Producing>
 class Window {
  public:

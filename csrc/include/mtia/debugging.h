@@ -1,6 +1,7 @@
 // Stops a kernel under a debugger.
 #pragma once
 
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -24,9 +25,8 @@ inline bool debugger_is_attached() {
 }
 
 inline void say_no_debugger(const mtia_line& where) {
-  static bool said = false;
-  if (said) return;
-  said = true;
+  static std::atomic_flag said = ATOMIC_FLAG_INIT;
+  if (said.test_and_set()) return;
   std::fprintf(stderr,
                "mtia_sim: %s:%u: breakpoint() goes on: no debugger is attached; run `gdb --args python ...`, or attach "
                "one with `gdb -p`\n",

@@ -101,10 +101,10 @@ class Tile {
 
  private:
   constexpr mtia_tile part(int64_t row, int64_t column, int64_t rows, int64_t columns, SourceLine where) const {
-    if (row < 0 || rows < 0 || row + rows > handle_.rows)
+    if (row < 0 || rows < 0 || row > handle_.rows || rows > handle_.rows - row)
       detail::refuse("mtia_rule_slice_must_lie_inside_its_tile: first row, rows, rows of the tile", row, rows,
                      handle_.rows, where);
-    if (column < 0 || columns < 0 || column + columns > handle_.columns)
+    if (column < 0 || columns < 0 || column > handle_.columns || columns > handle_.columns - column)
       detail::refuse("mtia_rule_slice_must_lie_inside_its_tile: first column, columns, columns of the tile", column,
                      columns, handle_.columns, where);
     mtia_tile other = handle_;
