@@ -1,12 +1,11 @@
 """The checks of checked mode: the rows of csrc/emulator/checks/checks.def."""
 
-import re
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
-_TABLE = Path(__file__).parent / "tables" / "checks.def"
-_ROW = re.compile(r'^MTIA_CHECK\((\w+), (\w+), (\w+), "([^"]*)", "([^"]*)"\)$', re.MULTILINE)
+from mtia_core.table import FOLDER, TEXT, rows
+
+_FIELDS = rf"(\w+), (\w+), (\w+), {TEXT}, {TEXT}"
 
 
 @dataclass(frozen=True)
@@ -23,4 +22,4 @@ class Check:
 @cache
 def checks() -> tuple[Check, ...]:
     """All checks in the order of the table."""
-    return tuple(Check(*row) for row in _ROW.findall(_TABLE.read_text()))
+    return tuple(Check(*row) for row in rows(FOLDER / "checks.def", "MTIA_CHECK", _FIELDS))

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from mtia_core.errors import InvalidChip
+from mtia_core.table import FOLDER, TEXT, rows
 
 DEFAULT = "mtia300"
 VARIABLE = "MTIA_SIM_CHIP"
 KINDS = ("published", "derived", "assumed")
 _DIRECTORY = Path(__file__).parent / "chips"
-_TABLE = Path(__file__).parent / "tables" / "chip_fields.def"
-_ROW = re.compile(r'^CHIP_FIELD\((\w+), (\w+), (integer|real), "([^"]*)", ([^,]+), ([^,]+), "([^"]*)"\)$', re.MULTILINE)
+_FIELDS = rf"(\w+), (\w+), (integer|real), {TEXT}, ([^,]+), ([^,]+), {TEXT}"
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,12 @@ class Chip:
 @functools.cache
 def fields() -> tuple[Field, ...]:
     """Returns the rows of chip_fields.def in their order."""
-    rows = tuple(
+    return tuple(
         Field(group, name, kind == "integer", unit, float(minimum), float(maximum), summary)
-        for group, name, kind, unit, minimum, maximum, summary in _ROW.findall(_TABLE.read_text())
+        for group, name, kind, unit, minimum, maximum, summary in rows(
+            FOLDER / "chip_fields.def", "CHIP_FIELD", _FIELDS
+        )
     )
-    assert rows, f"{_TABLE} has no row that reads CHIP_FIELD(...)"
-    return rows
 
 
 def names() -> list[str]:

@@ -1,14 +1,12 @@
 """The tile instruction set as Python sees it: csrc/isa/instructions.def read once, so that there is one table."""
 
-import re
 import zlib
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
-_ROW = re.compile(
-    r'^INSTRUCTION\((\w+), (\w+), (\w+), "([^"]*)", "([^"]*)", "([^"]*)", "((?:[^"\\]|\\.)*)"\)', re.MULTILINE
-)
+from mtia_core.table import FOLDER, TEXT, rows
+
+_FIELDS = rf"(\w+), (\w+), (\w+), {TEXT}, {TEXT}, {TEXT}, {TEXT}"
 
 
 @dataclass(frozen=True)
@@ -39,29 +37,13 @@ def _fields(text: str) -> tuple[Field, ...]:
     return tuple(Field(name.rstrip("?*"), name.endswith("?"), name.endswith("*")) for name in names)
 
 
-def table_path() -> Path:
-    """Where instructions.def lies: in tables/ of a wheel, under csrc/isa in a source tree."""
-    here = Path(__file__).resolve().parent
-    candidates = (here / "tables" / "instructions.def", here.parents[1] / "csrc" / "isa" / "instructions.def")
-    for path in candidates:
-        if path.exists():
-            return path
-    raise FileNotFoundError(
-        f"the instruction table instructions.def is at neither of {', '.join(map(str, candidates))}; reinstall mtia_sim"
-    )
-
-
 @cache
 def instructions() -> tuple[Instruction, ...]:
     """Every instruction in opcode order."""
-    text = table_path().read_text()
-    rows = _ROW.findall(text)
-    declared = sum(line.startswith("INSTRUCTION(") for line in text.splitlines())
-    if len(rows) != declared:
-        raise ValueError(f"{table_path()}: {declared} rows start with INSTRUCTION( and {len(rows)} of them can be read")
+    found = rows(FOLDER / "instructions.def", "INSTRUCTION", _FIELDS)
     return tuple(
         Instruction(opcode, mnemonic, unit, form, _fields(results), _fields(operands), _fields(attributes), summary)
-        for opcode, (mnemonic, unit, form, results, operands, attributes, summary) in enumerate(rows)
+        for opcode, (mnemonic, unit, form, results, operands, attributes, summary) in enumerate(found)
     )
 
 

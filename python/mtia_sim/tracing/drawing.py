@@ -75,7 +75,8 @@ def _read(
             continue
         if event["ph"] == "X":
             end = event["ts"] + event["dur"]
-            slices[event["pid"], event["tid"]].append((event["ts"], end, event["name"]))
+            name = "scalar" if event["name"].endswith(" scalar") else event["name"]  # "12 scalar", "3 scalar": one kind
+            slices[event["pid"], event["tid"]].append((event["ts"], end, name))
         elif event["ph"] == "C":
             for unit, value in event["args"].items():
                 counters[event["pid"], event["name"], unit].append((event["ts"], value))
@@ -93,7 +94,7 @@ def _colours(rows: list[_Row], left: float, right: float) -> dict[str, Any]:
     time: dict[str, float] = defaultdict(float)
     for row in rows:
         for start, end, name in row.slices:
-            time["scalar" if name.endswith(" scalar") else name] += min(end, right) - max(start, left)
+            time[name] += min(end, right) - max(start, left)
     names = sorted(time, key=lambda name: -time[name])
     palette = plt.get_cmap("tab20")
     colours: dict[str, Any] = {name: palette(index) for index, name in enumerate(names[:_NAMED])}
@@ -105,7 +106,7 @@ def _colours(rows: list[_Row], left: float, right: float) -> dict[str, Any]:
 def _draw_rows(axis: Any, rows: list[_Row], colours: dict[str, Any], left: float, right: float) -> None:
     wide = (right - left) / 18  # room for a name
     for index, row in enumerate(rows):
-        names = ["scalar" if name.endswith(" scalar") else name for _, _, name in row.slices]
+        names = [name for _, _, name in row.slices]
         spans = [(start, max(end - start, (right - left) / 4000)) for start, end, _ in row.slices]
         faces = [colours.get(name, _OTHERS) for name in names]
         axis.broken_barh(spans, (index - 0.4, 0.8), facecolors=faces, edgecolor="white", linewidth=0.2)

@@ -10,15 +10,12 @@ from collections.abc import Iterable
 from triton_mtia_sim.analysis.structure import EFFECTS
 from triton_mtia_sim.lowering.machine import Code, Register
 from triton_mtia_sim.strips.aliasing import READS, WRITES, Check, checkable, conflict, same_place
+from triton_mtia_sim.strips.hoisted import CHEAP
 from triton_mtia_sim.strips.roles import Cutting, Kind, Roles
 
-_PLAIN_WORK = frozenset(
-    """
-    iota copy convert_f convert_s_to_f convert_u_to_f convert_f_to_s convert_f_to_u extend_s extend_u bitcast add_i
-    sub_i mul_i and_i or_i xor_i shl shr_s shr_u max_s min_s max_u min_u compare_i compare_f select neg_f abs_f add_f
-    sub_f mul_f
-    """.split()  # noqa: SIM905 - a list of words
-)
+_PLAIN_WORK = CHEAP | {
+    "convert_f", "convert_f_to_s", "convert_f_to_u", "compare_f", "neg_f", "abs_f", "add_f", "sub_f", "mul_f",
+}  # fmt: skip
 
 
 class Node:

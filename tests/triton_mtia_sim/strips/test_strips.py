@@ -10,10 +10,10 @@ import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from mtia_core import chips
+from mtia_core import chips, isa
 from triton_mtia_sim.errors import OutOfLocalMemory
 from triton_mtia_sim.explain.explaining import generic_ttir
-from triton_mtia_sim.strips import aliasing
+from triton_mtia_sim.strips import accumulators, aliasing, roles, schedule
 from triton_mtia_sim.strips.splitting import Strips
 from triton_mtia_sim.translate import translate
 
@@ -185,6 +185,11 @@ def same_bits(a, b):
     return np.array_equal(a.contiguous().view(torch.uint8).numpy(), b.contiguous().view(torch.uint8).numpy())
 
 
+def assert_near(got, wanted, bound):
+    error = (got.double() - wanted).norm() / wanted.norm()
+    assert error < bound, f"off by {error:.2g} in relative norm"
+
+
 def compare(kernel, tensors, numbers, constants, programs=1, ways=WAYS):
     whole, uncut = run(kernel, tensors, numbers, constants, None, programs)
     for strips in ways:
@@ -193,6 +198,16 @@ def compare(kernel, tensors, numbers, constants, programs=1, ways=WAYS):
         for name in tensors:
             assert same_bits(whole[name], cut[name]), f"{strips}: {name} differs"
     return whole
+
+
+def test_what_strips_know_of_instructions_is_in_the_table():
+    """Lists of names: one that is spelt wrong, or was renamed, would be cut no more without a word."""
+    instructions = isa.by_mnemonic()
+    assert schedule._PLAIN_WORK | set(accumulators._COMBINE.values()) | aliasing.READS | aliasing.WRITES <= set(
+        instructions
+    )
+    assert set(instructions) >= aliasing.FENCES | aliasing.OBSERVERS
+    assert {form.form for form in instructions.values()} >= roles.ELEMENTWISE
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -212,7 +227,12 @@ def test_loops_in_place(dtype):
         "x": torch.randn(2, 300, generator=generator).to(dtype),
         "weight": torch.rand(300, generator=generator),
     }
-    compare(weighted_loss, tensors, {"n": 300}, {"BLOCK": 128}, programs=2)
+    found = compare(weighted_loss, tensors, {"n": 300}, {"BLOCK": 128}, programs=2)
+    x, weight = tensors["x"].double(), tensors["weight"].double()
+    assert_near(found["out"], x.logsumexp(1) + (x * weight).sum(1), 1e-6)
+    probability = x.softmax(1)
+    gradient = 0.9 * probability * weight + 0.1 * (probability - weight) + probability.square()
+    assert_near(found["x"], gradient, 1e-6 if dtype is torch.float32 else 2**-8)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -224,7 +244,11 @@ def test_norm(dtype):
         "x": torch.randn(3, 121, generator=generator).to(dtype),
         "weight": torch.rand(121, generator=generator),
     }
-    compare(norm, tensors, {"n": 121}, {"ROWS": 3, "BLOCK": 128})
+    found = compare(norm, tensors, {"n": 121}, {"ROWS": 3, "BLOCK": 128})
+    x = tensors["x"].double()
+    scales = (x.square().mean(1) + 1e-6).rsqrt()
+    assert_near(found["scales"], scales, 1e-6)
+    assert_near(found["out"], x * scales[:, None] * tensors["weight"], 1e-6 if dtype is torch.float32 else 2**-8)
 
 
 def test_reload_needs_less_than_keeping():
@@ -252,8 +276,16 @@ def test_reductions(dtype, contents):
         x = torch.where(torch.rand(256, generator=generator) < 0.5, 0.0, -0.0).to(dtype)
     elif contents == "nan" and dtype.is_floating_point:
         x[100], x[31] = float("nan"), float("nan")
-    out = torch.zeros(6, dtype=dtype)
-    compare(reductions, {"out": out, "positions": torch.zeros(5, dtype=torch.int32), "x": x}, {}, {"BLOCK": 256})
+    out = torch.full((6,), 77, dtype=dtype)
+    tensors = {"out": out, "positions": torch.full((5,), -1, dtype=torch.int32), "x": x}
+    found = compare(reductions, tensors, {}, {"BLOCK": 256})
+    if contents == "random":
+        exact = x.double().numpy()
+        assert found["out"][1:3].tolist() == [exact.max(), exact.min()]
+        bits = np.bitwise_xor.reduce(np.where(exact > 0, np.arange(256), 3))
+        places = [exact.argmax(), exact.argmin(), np.where(np.arange(256) % 3, 0, exact).argmax(), (exact > 0).sum()]
+        assert found["positions"].tolist() == [*places, bits]
+        assert found["out"][0].item() == pytest.approx(exact.sum(), rel=2**-7, abs=1e-3)
 
 
 @pytest.mark.parametrize("shape", [(16, 64), (64, 16), (1, 128), (2, 256)])
@@ -268,7 +300,12 @@ def test_matrices(shape):
         "column_vector": torch.randn(rows, generator=generator),
     }
     ways = [strips for strips in WAYS if strips.count == 2 or rows != 2]
-    compare(matrix, tensors, {}, {"ROWS": rows, "COLUMNS": columns}, ways=ways)
+    found = compare(matrix, tensors, {}, {"ROWS": rows, "COLUMNS": columns}, ways=ways)
+    x, across, down = (tensors[name].double() for name in ("x", "row_vector", "column_vector"))
+    mixed = x * across + down[:, None]
+    assert_near(found["sums"], torch.cat([mixed.sum(1), mixed.sum(0)]), 1e-5)
+    normal = (mixed - mixed.amax(1, keepdim=True)) * (mixed.sum(1) * down).sum()
+    assert_near(found["out"], normal.sort(1).values.cumsum(1) + mixed.sum(0), 1e-5)
 
 
 def test_indexed_accesses():
@@ -292,7 +329,9 @@ def test_products(dtype):
     torch.testing.assert_close(found.double(), expected, rtol=2e-2, atol=2e-2 if dtype is torch.bfloat16 else 1e-4)
     a, b = torch.randn(2, 4, 16, 16, generator=generator).to(dtype)
     ways = [strips for strips in WAYS if strips.count <= 4]
-    compare(batch, {"out": torch.empty(4, 16, 16), "a": a, "b": b}, {}, {"SIZE": 16}, ways=ways)
+    out = torch.full((4, 16, 16), float("nan"))
+    found = compare(batch, {"out": out, "a": a, "b": b}, {}, {"SIZE": 16}, ways=ways)["out"]
+    assert_near(found, a.double() @ b.double(), 1e-6)
 
 
 def test_stores_over_loads():
