@@ -11,7 +11,7 @@
 #include "emulator/fibers/switch.h"
 
 #if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/common_interface_defs.h>
+#include <sanitizer/asan_interface.h>
 #endif
 #if defined(__SANITIZE_THREAD__)
 #include <sanitizer/tsan_interface.h>
@@ -30,7 +30,17 @@ FiberStack::FiberStack() : guard_(static_cast<size_t>(sysconf(_SC_PAGESIZE))) {
   }
 }
 
-FiberStack::~FiberStack() { munmap(memory_, guard_ + bytes); }
+FiberStack::~FiberStack() {
+  forget_frames();
+  munmap(memory_, guard_ + bytes);
+}
+
+void FiberStack::forget_frames() const {
+  // Frames that never returned leave the red zones around their variables marked, for whoever has the memory next.
+#if defined(__SANITIZE_ADDRESS__)
+  __asan_unpoison_memory_region(bottom(), bytes);
+#endif
+}
 
 FiberStack* StackPool::take() {
   if (free_.empty()) {
@@ -56,6 +66,7 @@ void Fiber::prepare(FiberStack& stack, Entry entry, void* argument) {
 #else
   sanitizer_ = nullptr;
 #endif
+  stack.forget_frames();
   stack_ = &stack;
   entry_ = entry;
   argument_ = argument;
@@ -65,9 +76,7 @@ void Fiber::prepare(FiberStack& stack, Entry entry, void* argument) {
 
 void Fiber::begin(void* fiber) {
   Fiber& self = *static_cast<Fiber*>(fiber);
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
-#endif
+  self.arrive();
   self.entry_(self.argument_);
   __builtin_trap();
 }
@@ -81,22 +90,19 @@ void Fiber::change(Fiber& from, Fiber& to, [[maybe_unused]] bool finished) {
   __tsan_switch_to_fiber(to.sanitizer_, 0);
 #endif
 #if defined(__SANITIZE_ADDRESS__)
+  to.left_ = &from;
   const void* bottom = to.stack_ == nullptr ? to.thread_bottom_ : to.stack_->bottom();
   const size_t bytes = to.stack_ == nullptr ? to.thread_bytes_ : FiberStack::bytes;
-  if (from.stack_ == nullptr) {
-    // The thread's own stack, for the way back.
-    pthread_attr_t attributes;
-    void* low = nullptr;
-    pthread_getattr_np(pthread_self(), &attributes);
-    pthread_attr_getstack(&attributes, &low, &from.thread_bytes_);
-    pthread_attr_destroy(&attributes);
-    from.thread_bottom_ = low;
-  }
   __sanitizer_start_switch_fiber(finished ? nullptr : &from.sanitizer_, bottom, bytes);
 #endif
   switch_context(&from.saved_, to.saved_);
+  from.arrive();
+}
+
+void Fiber::arrive() {
 #if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(from.sanitizer_, nullptr, nullptr);
+  // Where the stack was that is left: needed for the way back to a thread, whose stack no fiber made.
+  __sanitizer_finish_switch_fiber(sanitizer_, &left_->thread_bottom_, &left_->thread_bytes_);
 #endif
 }
 

@@ -21,6 +21,9 @@ class FiberStack {
   std::byte* bottom() const { return memory_ + guard_; }
   std::byte* top() const { return bottom() + bytes; }
 
+  // Tells ASan that no function's variables are on it any more; nothing without ASan.
+  void forget_frames() const;
+
  private:
   size_t guard_;
   std::byte* memory_;
@@ -46,6 +49,8 @@ class Fiber {
 
  private:
   [[noreturn]] static void begin(void* fiber);
+  // The first thing on a stack that was switched to.
+  void arrive();
 
   struct Exceptions {  // of the C++ runtime, one set a thread
     void* caught = nullptr;
@@ -60,6 +65,7 @@ class Fiber {
   void* sanitizer_ = nullptr;            // TSan's fiber, or ASan's fake stack
   const void* thread_bottom_ = nullptr;  // of the thread's own stack, for ASan
   size_t thread_bytes_ = 0;
+  Fiber* left_ = nullptr;  // who switched to this one last, for ASan
 };
 
 // Stacks that no fiber uses.

@@ -1,4 +1,7 @@
 // Fibers: switches there and back, exceptions of their own, stacks used again, many of them on several threads.
+#include <sys/mman.h>
+
+#include <cstring>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -38,6 +41,14 @@ void throw_across_switches(void* context) {
     }
     Fiber::change(counter.fiber, counter.home);
   }
+}
+
+void park_with_an_array(void* context) {
+  auto& counter = *static_cast<Counter*>(context);
+  volatile int values[64];
+  for (int i = 0; i < 64; ++i) values[i] = i;
+  counter.value = values[63];
+  Fiber::change(counter.fiber, counter.home);
 }
 
 void end(void* context) {
@@ -87,6 +98,25 @@ TEST(a_stack_serves_one_fiber_after_the_other) {
     CHECK(pool.take() == stack);
   }
   CHECK_EQ(counter.value, 1000);
+}
+
+// With ASan: the red zones of frames that never returned must go with the stack.
+TEST(memory_of_a_stack_that_is_gone_is_anybodys) {
+  Counter counter;
+  std::byte* bottom = nullptr;
+  {
+    FiberStack stack;
+    bottom = stack.bottom();
+    counter.fiber.prepare(stack, &park_with_an_array, &counter);
+    Fiber::change(counter.home, counter.fiber);
+    CHECK_EQ(counter.value, 63);
+  }
+  void* again =
+      mmap(bottom, FiberStack::bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  CHECK(again == bottom);
+  std::memset(again, 7, FiberStack::bytes);
+  CHECK(bottom[FiberStack::bytes - 1] == std::byte{7});
+  munmap(again, FiberStack::bytes);
 }
 
 TEST(threads_run_fibers_of_their_own) {
