@@ -10,7 +10,7 @@ BUILD := TORCH_DEVICE_BACKEND_AUTOLOAD=0
 CLANG_FORMAT := $(PYTHON) -c 'import clang_format; clang_format.clang_format()'
 
 .DEFAULT_GOAL := build
-.PHONY: train test test-all lint format bench build cpp-test sanitize sanitize-step clean
+.PHONY: train test test-checked test-all lint format bench build cpp-test sanitize sanitize-step clean
 
 .venv/environment: requirements-dev.txt .ci/environment.py
 	python3 .ci/environment.py
@@ -63,7 +63,11 @@ test: build cpp-test
 	MTIA_SIM_CHIP=mtia1 $(PYTHON) -m pytest -q -n 2 -m "not slow" tests/kernels
 	MTIA_SIM_CHIP=mtia2i $(PYTHON) -m pytest -q -n 2 -m "not slow" tests/kernels
 
-test-all: build cpp-test sanitize
+# The suite again, with the device in checked mode: a test that leaves a finding fails.
+test-checked: build
+	MTIA_SIM_CHECK=1 $(PYTHON) -m pytest -q -n 2 -m "not slow"
+
+test-all: build cpp-test sanitize test-checked
 	$(PYTHON) -m pytest -q -n 2
 
 lint: .venv/environment

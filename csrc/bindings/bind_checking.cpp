@@ -86,6 +86,7 @@ py::dict as_dict(const emulator::Finding& finding, int device) {
     if (finding.is_tile_program)
       entry["program"] = py::make_tuple(finding.program[0], finding.program[1], finding.program[2]);
     entry["pe"] = finding.pe;
+    if (!finding.role.empty()) entry["role"] = finding.role;
   }
   if (finding.instruction >= 0) {
     entry["instruction"] = finding.instruction;

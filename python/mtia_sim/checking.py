@@ -81,7 +81,7 @@ class check:
 def findings() -> list[dict[str, Any]]:
     """The findings of all devices since the process began or clear_findings(), at most 1,000 a device.
 
-    Each has: check, severity, error (its exception's class), device, kernel, program or pe, instruction and its
+    Each has: check, severity, error (its exception's class), device, kernel, program or role, pe, instruction and its
     disassembly, line, launched (the line of the Python program), tensor, shape, strides, index, address, bytes,
     problem, before (what touched the memory before), where, remedy.
     """

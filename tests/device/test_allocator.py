@@ -1,7 +1,6 @@
 """The caching allocator: reuse, splitting and merging, statistics, record_stream, and running out of memory."""
 
 import gc
-import os
 
 import pytest
 import torch
@@ -10,9 +9,7 @@ from tests.device.subprocesses import run_successfully
 
 MIB = 1 << 20
 
-reuses = pytest.mark.skipif(
-    os.environ.get("MTIA_SIM_CHECK", "0") != "0", reason="checked mode gives freed memory to nobody for a while"
-)
+reuses = pytest.mark.unchecked(reason="freed memory is given to nobody for a while")
 
 
 @pytest.fixture(autouse=True)

@@ -190,6 +190,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.finds
 @pytest.mark.parametrize(("name", "number", "error", "text", "marker"), FAULTS, ids=[row[0] for row in FAULTS])
 def test_faults_name_their_line(name: str, number: int, error: type[Exception], text: str, marker: str | None) -> None:
     x = torch.zeros(192, device="mtia_sim")

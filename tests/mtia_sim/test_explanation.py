@@ -19,7 +19,7 @@ def mixed_kernel(table, index, out, n, stride, BLOCK: tl.constexpr):
     gathered = tl.load(table + chosen * stride, mask=i < n)
     squared = tl.load(table + i * i % stride)
     tl.store(out + i, gathered + squared, mask=i < n)
-    tl.atomic_add(out, 1.0)
+    tl.atomic_add(out + n, 1.0)
 
 
 @triton.jit

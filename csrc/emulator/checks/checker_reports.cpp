@@ -25,9 +25,10 @@ bool holds(const AccessRecord& record, uint64_t address) {
                        [&](uint64_t begin, uint64_t bytes) { return address < begin || address >= begin + bytes; });
 }
 
-std::string program_text(bool is_tile_program, const std::array<uint32_t, 3>& id, uint32_t pe) {
-  if (!is_tile_program) return concat("PE ", pe);
-  return concat("program (", id[0], ", ", id[1], ", ", id[2], ")");
+std::string program_text(bool is_tile_program, const std::array<uint32_t, 3>& id, uint32_t pe, uint32_t instruction) {
+  if (is_tile_program) return concat("program (", id[0], ", ", id[1], ", ", id[2], ")");
+  const std::string role = location_role(instruction);
+  return role.empty() ? concat("PE ", pe) : concat("role ", role, " on PE ", pe);
 }
 
 // Of a C++ kernel the number is a location's.
@@ -82,6 +83,7 @@ Finding Checker::describe(const AccessLog& log, Check check, uint32_t instructio
   } else {
     finding.kernel = now.launch->kernel->name;
     finding.line = location_text(instruction);
+    finding.role = location_role(instruction);
   }
   if (const TensorNote* note = note_of(instruction, address)) {
     finding.tensor = note->name;
@@ -239,8 +241,8 @@ std::string Checker::other_access(const AccessLog& log, const RaceShadow::Confli
   }
   if (past == nullptr) return concat("another program of the launch ", past_verb(found.kind), " it");
   const std::string line = line_of(*now.launch, past->record.instruction);
-  return concat(program_text(now.launch->program != nullptr, past->id, past->pe), " ", past_verb(found.kind), " it",
-                line.empty() ? "" : " at ", line);
+  return concat(program_text(now.launch->program != nullptr, past->id, past->pe, past->record.instruction), " ",
+                past_verb(found.kind), " it", line.empty() ? "" : " at ", line);
 }
 
 std::string Checker::command_text(const RaceShadow::Conflict& found) const {
@@ -265,8 +267,8 @@ void Checker::report_clock_races() {
     Finding finding = describe(log, check, record.instruction, race.address, record.run);
     finding.problem = concat(verb(record.kind), place_text(finding));
     const std::string line = line_of(*now.launch, race.first->record.instruction);
-    finding.before = concat(program_text(tile, race.first->id, race.first->pe), " ", past_verb(race.first->record.kind),
-                            " it", line.empty() ? "" : " at ", line);
+    finding.before = concat(program_text(tile, race.first->id, race.first->pe, race.first->record.instruction), " ",
+                            past_verb(race.first->record.kind), " it", line.empty() ? "" : " at ", line);
     add(std::move(finding));
   }
 }

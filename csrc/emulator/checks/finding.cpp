@@ -17,6 +17,7 @@ std::string Finding::where() const {
   if (!has_program) return launched.empty() ? kernel : concat(kernel, " at ", launched);
   std::string text = concat("kernel ", kernel);
   if (is_tile_program) text += concat(", program (", program[0], ", ", program[1], ", ", program[2], ")");
+  if (!role.empty()) text += concat(", role ", role);
   text += concat(" on PE ", pe);
   if (!line.empty()) text += ", " + line;
   if (instruction >= 0) text += concat(", instruction ", instruction, " `", disassembly, "`");

@@ -19,6 +19,7 @@ struct Finding {
   bool is_tile_program = true;  // else `program` is meaningless: a C++ kernel runs once a PE
   std::array<uint32_t, 3> program{};
   uint32_t pe = 0;
+  std::string role;          // of a C++ kernel
   int64_t instruction = -1;  // index in the tile program
   std::string disassembly;
   std::string line;      // of the kernel's source, "softmax.py:12"

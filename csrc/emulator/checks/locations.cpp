@@ -3,16 +3,22 @@
 
 #include <map>
 #include <mutex>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 namespace mtia::emulator {
 namespace {
 
+struct Location {
+  std::string text;
+  std::string role;
+};
+
 struct Table {
   std::mutex mutex;
-  std::map<std::pair<std::string, int>, uint32_t> numbers;
-  std::vector<std::string> texts{""};
+  std::map<std::tuple<std::string, int, std::string>, uint32_t> numbers;
+  std::vector<Location> locations{{}};
 };
 
 Table& table() {
@@ -20,21 +26,25 @@ Table& table() {
   return *instance;
 }
 
-}  // namespace
-
-uint32_t intern_location(std::string_view file, int line) {
+Location location_of(uint32_t number) {
   Table& all = table();
   const std::lock_guard lock(all.mutex);
-  const auto [entry, added] =
-      all.numbers.try_emplace({std::string(file), line}, static_cast<uint32_t>(all.texts.size()));
-  if (added) all.texts.push_back(std::string(file) + ":" + std::to_string(line));
+  return number < all.locations.size() ? all.locations[number] : Location{};
+}
+
+}  // namespace
+
+uint32_t intern_location(std::string_view file, int line, std::string_view role) {
+  Table& all = table();
+  const std::lock_guard lock(all.mutex);
+  const auto [entry, added] = all.numbers.try_emplace({std::string(file), line, std::string(role)},
+                                                      static_cast<uint32_t>(all.locations.size()));
+  if (added) all.locations.push_back({std::string(file) + ":" + std::to_string(line), std::string(role)});
   return entry->second;
 }
 
-std::string location_text(uint32_t location) {
-  Table& all = table();
-  const std::lock_guard lock(all.mutex);
-  return location < all.texts.size() ? all.texts[location] : std::string();
-}
+std::string location_text(uint32_t location) { return location_of(location).text; }
+
+std::string location_role(uint32_t location) { return location_of(location).role; }
 
 }  // namespace mtia::emulator

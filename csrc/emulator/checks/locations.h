@@ -1,4 +1,4 @@
-// Lines of the user's program as small numbers, so that a launch or an allocation carries four bytes.
+// Lines of the user's program and of C++ kernels as small numbers, so that a launch or an access carries four bytes.
 #pragma once
 
 #include <cstdint>
@@ -7,9 +7,11 @@
 
 namespace mtia::emulator {
 
-// 0 is "unknown". Any thread.
-uint32_t intern_location(std::string_view file, int line);
+// 0 is "unknown". `role`: of a C++ kernel, whose role it is that came to this line. Any thread.
+uint32_t intern_location(std::string_view file, int line, std::string_view role = {});
 // "train.py:12", or an empty string for 0.
 std::string location_text(uint32_t location);
+// The role that it was interned with.
+std::string location_role(uint32_t location);
 
 }  // namespace mtia::emulator

@@ -110,9 +110,9 @@ void log_matrix(PeState& pe, const DmaAccess& access, uint64_t item_bytes, Acces
 
 uint32_t place_of(const PeState& pe) {
   if (pe.role == nullptr) return 0;
-  return intern_location(
-      std::string_view(pe.role->line.file).substr(std::string_view(pe.role->line.file).find_last_of('/') + 1),
-      static_cast<int>(pe.role->line.line));
+  const std::string_view file = pe.role->line.file;
+  return intern_location(file.substr(file.find_last_of('/') + 1), static_cast<int>(pe.role->line.line),
+                         pe.role->name());
 }
 
 void RowCollector::finish() {
