@@ -137,8 +137,9 @@ assert torch.mtia_sim.findings() == []
 An error is an exception at the next synchronising call, of the class in the catalogue; a warning, and with
 `on_finding="warn"` an error too, is a `torch.mtia_sim.CheckWarning`. `MTIA_SIM_CHECK_ON_FINDING=warn` and
 `MTIA_SIM_CHECK_JSON=path` say the same for a whole program. The device stays usable. Each finding names the kernel,
-the program or PE, the instruction and its source line, the line that launched it, the tensor by the kernel's name for
-it, the element, and what touched the memory before: `torch.mtia_sim.findings()` returns them as dictionaries.
+the program or the role and PE, the instruction and its source line, the line that launched it, the tensor by the
+kernel's name for it, the element, and what touched the memory before: `torch.mtia_sim.findings()` returns them as
+dictionaries.
 
 ## What is known, and what is not
 
@@ -170,8 +171,14 @@ it, the element, and what touched the memory before: `torch.mtia_sim.findings()`
 - **Freed memory** is given to nobody else until 64 MiB were freed after it.
 - Shadow memory is 1/8 of the device memory that was touched for its contents, and 3/8 for who touched it (twice that
   where streams overlap). Records of a launch are bounded; past the bound it is compared less, never reported wrongly.
+- **A launch that fails** is one error: what it did not come to write counts as written.
 
 Checks marked "always" need no checked mode: the emulator refuses what they name whenever it meets it.
+
+`make test-checked` runs this project's tests under `MTIA_SIM_CHECK=1`. A test that leaves a finding there, be it a
+warning, fails; `finds` marks those that make findings on purpose, `unchecked(reason=...)` those that cannot hold in
+checked mode. `tests/examples/test_checked_llama.py` trains with and without checked mode and compares the losses bit by
+bit; `tests/checks/test_bounded_memory.py` holds the process to its size over 500 steps.
 
 ## Catalogue
 """
@@ -183,7 +190,8 @@ def checks_document() -> str:
     for check in checks.checks():
         source = (DOCUMENTS.parent / "tests" / "checks" / "kernels" / f"{check.name}.py").read_text()
         described, code = source.removeprefix('"""').split('"""\n', 1)
-        raised = f"`{check.category}`" if check.severity == "error" else "a warning"
+        raised = "A warning" if check.severity == "warning" else f"`{check.category}`"
+        raised += ", always" if check.severity == "always" else ""
         lines += [
             "",
             f"### {check.name}",

@@ -469,7 +469,7 @@ LaunchAccount Emulator::run(const Launch& launch, LaunchTrace* trace, const Comm
       state.pool.run(used, State::run_pe, &job);
     }
   }
-  if (state.checker != nullptr) state.checker->end_launch();
+  if (state.checker != nullptr) state.checker->end_launch(fault.error != nullptr);
   if (fault.error) std::rethrow_exception(fault.error);
   LaunchAccount account = state.total(used);
   if (launch.program != nullptr && launch.program->observer != nullptr)

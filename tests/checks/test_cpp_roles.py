@@ -92,7 +92,7 @@ def test_draws_from_a_work_queue_order_nothing() -> None:
     x = torch.randn(9 * 64, device="mtia_sim")
     with torch.mtia_sim.check():
         torch.mtia_sim.load_kernel(ROLES, name="relays")[4](x, 8)
-        with pytest.raises(errors.DataRace, match=r"kernel relays on PE \d, roles.cpp:\d+"):
+        with pytest.raises(errors.DataRace, match=r"kernel relays, role relay on PE \d, roles.cpp:\d+"):
             torch.mtia_sim.synchronize()
     assert {finding["check"] for finding in torch.mtia_sim.findings()} == {"race_between_programs"}
 

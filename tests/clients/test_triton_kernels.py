@@ -127,6 +127,7 @@ def test_programs_that_wait_for_later_ones(device: torch.device, programs: int) 
     assert out.cpu().tolist() == [sum(range(first, programs)) for first in range(programs)]
 
 
+@pytest.mark.finds
 def test_the_fault_of_a_program_that_others_wait_for(device: torch.device) -> None:
     out, locks = (torch.zeros(8, dtype=torch.int32, device=device) for _ in range(2))
     kernels.wait_for_the_next[(8,)](out, locks, 8, 5)

@@ -46,6 +46,7 @@ def record_failure(device: torch.device, path: Path) -> str:
     return str(caught.value)
 
 
+@pytest.mark.finds
 def test_a_failing_launch_fails_again_with_the_same_message(device: torch.device, tmp_path: Path) -> None:
     path = tmp_path / "failure.mtia"
     message = record_failure(device, path)
@@ -143,6 +144,7 @@ def test_the_environment_records_the_first_failure(tmp_path: Path) -> None:
     assert again.returncode == 0 and "same message" in again.stdout, again.stdout + again.stderr
 
 
+@pytest.mark.finds
 def test_damaged_recordings_are_refused_in_a_sentence(device: torch.device, tmp_path: Path) -> None:
     path = tmp_path / "whole.mtia"
     record_failure(device, path)

@@ -37,6 +37,7 @@ def device_works_afterwards(device: torch.device) -> object:
     assert torch.equal(target.cpu(), values + 1)
 
 
+@pytest.mark.finds
 def test_out_of_bounds_in_a_kernel_names_kernel_program_pe_and_line(device: torch.device) -> None:
     source = torch.randn(1000).to(device)
     target = torch.empty(1000, device=device)
@@ -46,6 +47,7 @@ def test_out_of_bounds_in_a_kernel_names_kernel_program_pe_and_line(device: torc
     torch.mtia_sim.synchronize()  # reported once
 
 
+@pytest.mark.finds
 @pytest.mark.parametrize("wait", ["item", "cpu", "stream", "event", "device"])
 def test_every_synchronising_call_reports(device: torch.device, wait: str) -> None:
     source = torch.randn(100).to(device)
@@ -211,6 +213,7 @@ def test_errors_are_classes_of_their_category() -> None:
     assert str(caught.value).count("InvalidArgument") == 1
 
 
+@pytest.mark.finds
 def test_a_pending_error_does_not_stop_the_queue(device: torch.device) -> None:
     source = torch.randn(100).to(device)
     target = torch.zeros(100).to(device)

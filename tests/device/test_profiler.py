@@ -242,6 +242,7 @@ def test_work_of_before_the_profile_is_not_in_it() -> None:
     assert [event.name for event in device_events(profiler)] == ["elementwise_contiguous"]
 
 
+@pytest.mark.finds
 def test_a_failing_launch_leaves_a_profile() -> None:
     x = torch.randn(30, device="mtia_sim")
     with profile(activities=BOTH) as profiler:

@@ -319,6 +319,7 @@ def test_streams_and_devices_have_tracks(tmp_path: Path) -> None:
     import_into_chrome(path)
 
 
+@pytest.mark.finds
 def test_a_failing_launch_is_marked_and_raises_where_it_would(tmp_path: Path) -> None:
     path = tmp_path / "failing.json"
     table = torch.randn(4, 4, device="mtia_sim")

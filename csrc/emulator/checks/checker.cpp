@@ -112,9 +112,12 @@ void Checker::begin_launch(const CommandOrder& order, const Launch& launch) {
   begin(order, "kernel " + name);
 }
 
-void Checker::end_launch() {
+void Checker::end_launch(bool failed) {
   Launching& now = *launching_;
   if (now.uses_clocks && !now.timed_overflow) report_clock_races();
+  if (failed && now.notes != nullptr) {
+    for (const TensorNote& tensor : now.notes->tensors) unwritten_.clear(tensor.reach.begin, tensor.reach.bytes());
+  }
   now.timed.clear();
   now.launch = nullptr;
   now.notes = nullptr;

@@ -59,7 +59,8 @@ class Checker {
   void transfer(const CommandOrder& order, std::string_view name, AddressRange read, AddressRange written,
                 bool moves = false);
   void begin_launch(const CommandOrder& order, const Launch& launch);
-  void end_launch();
+  // Of what a failed launch did not come to write, no later read is a finding.
+  void end_launch(bool failed);
 
   // ---- a launch's programs, by the threads that run them
   AccessLog& log_of(uint32_t pe) { return *logs_[pe]; }
