@@ -1,6 +1,6 @@
-"""Shares the cores among pytest's workers, before anything imports torch, and holds the suite to checked mode's findings.
+"""Shares the cores among the workers of pytest before anything imports torch, and fails tests that leave findings.
 
-Under MTIA_SIM_CHECK=1 (`make test-checked`) a test fails when it leaves a finding, a warning too."""
+Under MTIA_SIM_CHECK=1 (`make test-checked`) a finding of checked mode fails the test that left it, a warning too."""
 
 import os
 import sys
