@@ -27,8 +27,10 @@ class _Row:
 
 def draw(arguments: argparse.Namespace) -> str:
     """Writes the picture. Returns what is wrong with the request, or an empty string."""
-    events = json.loads(Path(arguments.trace).read_text())["traceEvents"]
-    rows, counters = _read(events, arguments.groups)
+    try:
+        rows, counters = _read(json.loads(Path(arguments.trace).read_text())["traceEvents"], arguments.groups)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        return f"{arguments.trace} is no trace in Chrome's format, as trace() writes to a path in .json: {error}"
     if not rows:
         return f"{arguments.trace} has no track in a group {arguments.groups}"
     left = min(s for row in rows for s, _, _ in row.slices) if arguments.start is None else arguments.start
