@@ -8,6 +8,7 @@ from tests.fuzz.checking import Checker, defined, differs
 from tests.fuzz.kernel import ttir
 from tests.fuzz.semantics import round_bf16
 from tests.fuzz.statements import make_kernel
+from triton_mtia_sim.strips.splitting import Strips
 
 SEED = 20261122
 
@@ -22,6 +23,17 @@ def test_random_kernels_agree_with_numpy(checker, first):
     for case in range(first, first + 50):
         difference, _ = run_case(checker, SEED, case)
         assert difference is None, f"python -m tests.fuzz --seed {SEED} --first {case} --cases 1: {difference}"
+
+
+@pytest.mark.parametrize(("count", "reload"), [(4, False), (2, True)])
+def test_random_kernels_in_strips_agree_with_numpy(tmp_path, count, reload):
+    checker = Checker(tmp_path, strips=Strips(count, reload, least=2))
+    options = f"--strips {count}{' --reload' * reload}"
+    for case in range(50):
+        difference, _ = run_case(checker, SEED, case)
+        assert difference is None, (
+            f"python -m tests.fuzz --seed {SEED} --first {case} --cases 1 {options}: {difference}"
+        )
 
 
 def test_a_case_is_always_the_same_kernel():

@@ -192,12 +192,20 @@ def test_backward_dropout():
 def test_backward_with_mask_and_dropout_fits_the_smallest_chip(head_size):
     """Dropout's counters and a mask lie beside the weights: on every chip the blocks leave room, and give the same."""
     torch.manual_seed(2)
-    q, k, v = (t.to(harness.DEVICE) for t in random_inputs(1, 1, 1, 150, 150, head_size, torch.bfloat16))
-    grad = torch.randn(q.shape, dtype=torch.bfloat16).to(harness.DEVICE)
-    mask = torch.randn(150, 150, dtype=torch.bfloat16).to(harness.DEVICE)
+    host = random_inputs(1, 1, 1, 150, 150, head_size, torch.bfloat16)
+    grad, mask = torch.randn(1, 1, 150, head_size).bfloat16(), torch.randn(150, 150).bfloat16()
+    q, k, v, grad_out, bias = (t.to(harness.DEVICE) for t in (*host, grad, mask))
     results = []
     for chip in ("mtia1", "mtia300"):
-        out, logsumexp = forward(q, k, v, mask, dropout=0.2, chip=chip)
-        results.append(backward(q, k, v, grad, out, logsumexp, mask, dropout=0.2, chip=chip))
+        out, logsumexp = forward(q, k, v, bias, dropout=0.2, chip=chip)
+        results.append(backward(q, k, v, grad_out, out, logsumexp, bias, dropout=0.2, chip=chip))
     assert all(torch.equal(one.cpu(), other.cpu()) for one, other in zip(*results, strict=True))
-    assert all(gradient.isfinite().all() for gradient in results[0])
+    # With the identity as values the result is the weights themselves: it shows which ones the seed drops.
+    identity = torch.eye(150, dtype=torch.bfloat16)[None, None].to(harness.DEVICE)
+    kept = forward(q, k, identity, bias, dropout=0.2)[0].cpu() != 0
+    assert 0.77 < kept.double().mean() < 0.83
+    wide = [tensor.double().requires_grad_() for tensor in host]
+    weights = (wide[0] @ wide[1].mT / math.sqrt(head_size) + mask.double()).softmax(-1)
+    expected = torch.autograd.grad((weights * kept / 0.8) @ wide[2], wide, grad.double())
+    for got, want in zip(results[0], expected, strict=True):
+        harness.assert_close(got, want, 6 * harness.BOUNDS[torch.bfloat16])
