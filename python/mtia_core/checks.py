@@ -10,7 +10,7 @@ _FIELDS = rf"(\w+), (\w+), (\w+), {TEXT}, {TEXT}"
 
 @dataclass(frozen=True)
 class Check:
-    """A kind of finding: its exception class, "error" or "warning", what is wrong, what to do."""
+    """A kind of finding: its exception class, "error", "warning" or "always", what is wrong, what to do."""
 
     name: str
     category: str

@@ -1,6 +1,7 @@
 """Recordings: launches stored with their memory, replayed in a fresh process, whole, by program and by PE."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import triton
 import triton.language as tl
 
 from mtia_core.errors import InvalidArgument, OutOfBounds
+from mtia_sim.__main__ import main
 from mtia_sim.debugging import recording_file
 
 
@@ -137,7 +139,7 @@ def test_the_environment_records_the_first_failure(tmp_path: Path) -> None:
         "torch.nn.functional.embedding(torch.tensor([3]).to('mtia_sim'), table)\n"
         "torch.nn.functional.embedding(torch.tensor([999999]).to('mtia_sim'), table).cpu()\n"
     )
-    environment = {**dict(__import__("os").environ), "MTIA_SIM_RECORD": str(path)}
+    environment = {**os.environ, "MTIA_SIM_RECORD": str(path)}
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=300)
     assert run.returncode != 0 and path.exists(), run.stderr
     again = mtia_sim("replay", path, "--check")
@@ -167,6 +169,13 @@ def test_damaged_recordings_are_refused_in_a_sentence(device: torch.device, tmp_
         recording_file.read(damaged)
     refused = mtia_sim("replay", damaged)
     assert refused.returncode == 2 and "format 99" in refused.stderr and "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("program", ["", "x", "1,-2", "1,2,3,4"])
+def test_what_is_no_program_id_is_refused(program: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["replay", "launch.mtia", f"--program={program}"])
+    assert f"{program!r} is no program id; give X, X,Y or X,Y,Z" in capsys.readouterr().err
 
 
 def test_a_launch_that_touches_too_much_is_refused_with_the_remedy(device: torch.device, tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ from mtia_core.errors import MtiaError
 
 
 def _program(text: str) -> tuple[int, int, int]:
-    parts = [int(part) for part in text.split(",")]
-    if not 1 <= len(parts) <= 3 or min(parts) < 0:
+    parts = text.split(",")
+    if len(parts) > 3 or not all(part.isdecimal() for part in parts):
         raise argparse.ArgumentTypeError(f"{text!r} is no program id; give X, X,Y or X,Y,Z")
-    x, y, z = (*parts, 0, 0)[:3]
+    x, y, z = (*map(int, parts), 0, 0)[:3]
     return x, y, z
 
 
