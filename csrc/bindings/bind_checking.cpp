@@ -2,13 +2,12 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <frameobject.h>
-
+#include <optional>
 #include <string>
-#include <string_view>
-#include <unordered_map>
+#include <vector>
 
 #include "bindings/bind_runtime.h"
+#include "bindings/user_line.h"
 #include "emulator/checks/checker.h"
 #include "emulator/checks/locations.h"
 #include "runtime/checking.h"
@@ -20,56 +19,12 @@ namespace py = pybind11;
 namespace mtia::bindings {
 namespace {
 
-// Files whose lines are not the user's: calls through them are attributed to who called them.
-std::vector<std::string>& internal_folders() {
-  static auto* const folders = new std::vector<std::string>;
-  return *folders;
-}
-
-struct CodeInfo {
-  std::string file;
-  bool is_internal = false;
-};
-
-// Kept with a reference each, so that an address stays its code's. Guarded by Python's lock.
-const CodeInfo& info_of(PyCodeObject* code) {
-  static auto* const known = new std::unordered_map<PyCodeObject*, CodeInfo>;
-  const auto [entry, added] = known->try_emplace(code);
-  if (!added) return entry->second;
-  Py_INCREF(code);
-  Py_ssize_t length = 0;
-  const char* name = PyUnicode_AsUTF8AndSize(code->co_filename, &length);
-  if (name == nullptr) {
-    PyErr_Clear();
-    return entry->second;
-  }
-  entry->second.file.assign(name, static_cast<size_t>(length));
-  for (const std::string& folder : internal_folders()) {
-    if (std::string_view(entry->second.file).starts_with(folder)) entry->second.is_internal = true;
-  }
-  return entry->second;
-}
-
-// The innermost frame of this thread that is the user's.
+// The user's line that this thread is at.
 uint32_t present_location() {
   if (Py_IsInitialized() == 0 || _Py_IsFinalizing() != 0) return 0;
   const PyGILState_STATE state = PyGILState_Ensure();
-  uint32_t location = 0;
-  PyFrameObject* frame = PyEval_GetFrame();
-  Py_XINCREF(frame);
-  while (frame != nullptr) {
-    PyCodeObject* code = PyFrame_GetCode(frame);
-    const CodeInfo& info = info_of(code);
-    Py_DECREF(code);
-    if (!info.is_internal) {
-      location = emulator::intern_location(info.file, PyFrame_GetLineNumber(frame));
-      break;
-    }
-    PyFrameObject* caller = PyFrame_GetBack(frame);
-    Py_DECREF(frame);
-    frame = caller;
-  }
-  Py_XDECREF(frame);
+  const std::optional<UserLine> line = user_line(PyEval_GetFrame());
+  const uint32_t location = line ? emulator::intern_location(line->file, line->number) : 0;
   PyGILState_Release(state);
   return location;
 }
@@ -124,6 +79,7 @@ void bind_checking(py::module_& module) {
   module.def(
       "start_checking",
       [](bool raises, uint64_t seed) {
+        find_library_folders();
         runtime::set_location_source(&present_location);
         runtime::set_schedule_seed(seed);
         const py::gil_scoped_release no_gil;
@@ -132,9 +88,6 @@ void bind_checking(py::module_& module) {
       py::arg("raises"), py::arg("seed") = 0, "Waits for all devices and begins checked mode.");
   module.def("stop_checking", &runtime::stop_checking, py::call_guard<py::gil_scoped_release>());
   module.def("is_checking", &runtime::is_checking);
-  module.def(
-      "set_internal_folders", [](const std::vector<std::string>& folders) { internal_folders() = folders; },
-      py::arg("folders"), "Whose lines are not the user's.");
   module.def("findings", [] { return for_findings([](emulator::Checker& checker) { return checker.findings(); }); });
   module.def(
       "take_findings",

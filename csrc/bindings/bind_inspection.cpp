@@ -3,11 +3,13 @@
 #include <pybind11/stl.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "bindings/bind_runtime.h"
 #include "bindings/launcher.h"
+#include "bindings/user_line.h"
 #include "runtime/comparison_monitor.h"
 #include "runtime/launch_monitor.h"
 #include "runtime/numerics_monitor.h"
@@ -52,46 +54,16 @@ void wait_without_lock(void (*wait)(void*), void* context) {
   wait(context);
 }
 
-// Folders of packages whose lines are nobody's own. With Python's lock.
-const std::vector<std::string>& library_folders() {
-  static const auto* folders = [] {
-    auto* found = new std::vector<std::string>;
-    const py::dict modules = py::module_::import("sys").attr("modules");
-    for (const char* name : {"torch", "triton", "mtia_sim", "mtia_sim_kernels", "triton_mtia_sim"}) {
-      if (!modules.contains(name)) continue;
-      for (const py::handle& folder : py::object(modules[name]).attr("__path__"))
-        found->push_back(py::str(folder).cast<std::string>() + "/");
-    }
-    return found;
-  }();
-  return *folders;
-}
-
-bool is_users(const std::string& file) {
-  if (file.empty() || file.front() == '<') return false;
-  for (const std::string& folder : library_folders()) {
-    if (file.compare(0, folder.size(), folder) == 0) return false;
-  }
-  return true;
-}
-
-// The innermost line of Python outside of these.
-std::string python_line_of(PyFrameObject* innermost) {
-  auto frame = py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(innermost));
-  while (frame && !frame.is_none()) {
-    auto* raw = reinterpret_cast<PyFrameObject*>(frame.ptr());
-    const auto code = py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(PyFrame_GetCode(raw)));
-    const auto file = code.attr("co_filename").cast<std::string>();
-    if (is_users(file)) return concat(file.substr(file.rfind('/') + 1), ":", PyFrame_GetLineNumber(raw));
-    frame = py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(PyFrame_GetBack(raw)));
-  }
-  return {};
+// "train.py:42"
+std::string user_line_text(PyFrameObject* innermost) {
+  const std::optional<UserLine> line = user_line(innermost);
+  return line ? concat(line->file.substr(line->file.rfind('/') + 1), ":", line->number) : "";
 }
 
 std::string own_python_line() {
   if (Py_IsInitialized() == 0) return {};
   const py::gil_scoped_acquire gil;
-  return python_line_of(PyEval_GetFrame());
+  return user_line_text(PyEval_GetFrame());
 }
 
 // Who made the launch that the dispatcher of `device` runs now.
@@ -103,7 +75,7 @@ std::string launcher_of(int device) {
     const py::gil_scoped_acquire gil;
     const py::dict frames = py::module_::import("sys").attr("_current_frames")();
     const py::int_ key(thread);
-    if (frames.contains(key)) line = python_line_of(reinterpret_cast<PyFrameObject*>(py::object(frames[key]).ptr()));
+    if (frames.contains(key)) line = user_line_text(reinterpret_cast<PyFrameObject*>(py::object(frames[key]).ptr()));
   }
   return concat(place.name, !place.name.empty() && !line.empty() ? " at " : "", line);
 }
@@ -111,6 +83,7 @@ std::string launcher_of(int device) {
 }  // namespace
 
 std::function<std::string()> launcher(int device) {
+  find_library_folders();
   return [device, trace = std::make_shared<torch_backend::OperatorTrace>(&own_python_line)] {
     return launcher_of(device);
   };
@@ -161,6 +134,7 @@ void bind_inspection(py::module_& module) {
   module.def(
       "python_line",
       [] {
+        find_library_folders();
         const std::string line = own_python_line();
         return line.empty() ? torch_backend::OperatorTrace::current().caller : line;
       },

@@ -7,7 +7,6 @@ import json
 import os
 import threading
 import warnings
-from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, cast
@@ -140,10 +139,6 @@ _raises: bool | None = None
 
 def _start(on_finding: OnFinding, seed: int) -> None:
     global _raises
-    # Calls through these are their callers'. Some may be imported later: they are found, not asked.
-    specs = [find_spec(name) for name in ("torch", "triton", "triton_mtia_sim", "mtia_sim", "mtia_sim_kernels")]
-    folders = [folder for spec in specs if spec for folder in spec.submodule_search_locations or ()]
-    _C.set_internal_folders([f"{folder}/" for folder in folders])
     _raises = on_finding == "raise"
     _C.start_checking(_raises, seed)
 
