@@ -6,7 +6,6 @@
 
 #include <bit>
 #include <cstring>
-#include <deque>
 #include <string>
 #include <vector>
 
@@ -29,10 +28,8 @@ struct TileKernelHandle {
 };
 
 std::vector<TileKernelHandle> load(const std::string& path) {
-  static auto* kernels = new std::deque<emulator::TileKernel>;
   std::vector<TileKernelHandle> handles;
-  for (const emulator::TileKernel& kernel : emulator::load_tile_kernels(path))
-    handles.push_back({&kernels->emplace_back(kernel)});
+  for (const emulator::TileKernel* kernel : emulator::load_tile_kernels(path)) handles.push_back({kernel});
   return handles;
 }
 

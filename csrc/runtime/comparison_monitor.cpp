@@ -88,11 +88,8 @@ void ComparisonMonitor::compare(Device& device, const emulator::Launch& launch, 
     before.emplace_back(page.contents, page.contents + MemoryJournal::page_bytes);
   journal_->swap();
   try {
-    auto& twin = twins_[launch.program.get()];
-    if (!twin) {
-      twin = emulator::float64_twin(*launch.program);
-      kept_.push_back(launch.program);
-    }
+    auto& twin = twins_[launch.program];
+    if (!twin) twin = emulator::float64_twin(*launch.program);
     emulator::Launch again = launch;
     again.program = twin;
     device.emulator().run(again);
@@ -100,6 +97,9 @@ void ComparisonMonitor::compare(Device& device, const emulator::Launch& launch, 
     journal_->swap();
     error.skipped = problem.problem();
     return;
+  } catch (...) {
+    journal_->swap();
+    throw;
   }
   std::vector<Written> written;
   std::set<std::string> dtypes;

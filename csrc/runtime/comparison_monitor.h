@@ -50,8 +50,7 @@ class ComparisonMonitor : public LaunchMonitor {
   std::function<std::string()> launcher_;
   std::atomic<bool> enabled_{true};
   std::unique_ptr<emulator::MemoryJournal> journal_;
-  std::map<const emulator::LoadedProgram*, std::shared_ptr<const emulator::LoadedProgram>> twins_;
-  std::vector<std::shared_ptr<const emulator::LoadedProgram>> kept_;  // so that no address is used again
+  std::map<std::shared_ptr<const emulator::LoadedProgram>, std::shared_ptr<const emulator::LoadedProgram>> twins_;
   mutable std::mutex mutex_;
   std::map<std::pair<std::string, std::string>, KernelError> errors_;
 };

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <deque>
 #include <map>
 #include <utility>
 
@@ -41,12 +40,10 @@ std::string shared_object_of(const emulator::CppKernel& kernel) {
   return dladdr(loaded, &info) != 0 && info.dli_fname != nullptr ? info.dli_fname : "";
 }
 
-// The kernel of a recording; those of shared objects live as long as the process.
 const emulator::CppKernel* kernel_of(const Recording& recording) {
   if (recording.shared_object.empty()) return &emulator::cpp_kernel(recording.kernel);
-  static auto* loaded = new std::deque<emulator::TileKernel>;
-  for (const emulator::TileKernel& kernel : emulator::load_tile_kernels(recording.shared_object)) {
-    if (kernel.name == recording.kernel) return &loaded->emplace_back(kernel);
+  for (const emulator::TileKernel* kernel : emulator::load_tile_kernels(recording.shared_object)) {
+    if (kernel->name == recording.kernel) return kernel;
   }
   throw InvalidArgument(concat("its shared object has no kernel ", recording.kernel), "replay", "record it again");
 }
@@ -156,10 +153,11 @@ void RecordMonitor::record(Device& device, const emulator::Launch& launch, const
     const std::byte* now = memory.backing_of(address);
     place[address] = recording.pages.size();
     recording.pages.push_back({address, {now, now + page_bytes}, {}});
+    if (launch.extents.size() != 0) continue;
     // A page may hold the ends of several allocations.
-    for (uint64_t part = address; part < address + page_bytes; part += 512) {
+    for (uint64_t part = address; part < address + page_bytes; part += MemoryJournal::granule_bytes) {
       const AddressRange range = memory.allocation_of(part);
-      if (range.end != 0 && launch.extents.size() == 0)
+      if (range.end != 0)
         allocations.push_back({std::max(range.begin, address), std::min(range.end, address + page_bytes)});
     }
   }
@@ -199,15 +197,14 @@ ReplayResult replay(Device& device, const Recording& recording, const ReplayOpti
     }
   }
   ReplayResult result;
-  device.emulator().set_call_observer(one_pe ? &*one_pe : nullptr);
   try {
+    const LaunchWatch watch(device.emulator(), nullptr, one_pe ? &*one_pe : nullptr);
     const emulator::LaunchAccount account = device.emulator().run(launch);
     result.cycles = account.cycles;
     result.seconds = account.seconds;
   } catch (const Error& error) {
     result.error = error.what();
   }
-  device.emulator().set_call_observer(nullptr);
   for (const RecordedPage& page : recording.pages) {
     const std::vector<std::byte>& wanted = page.after.empty() ? page.before : page.after;
     const std::byte* now = memory.backing_of(page.address);

@@ -18,9 +18,9 @@ struct TileKernel : CppKernel {
 
 const mtia_api& tile_kernel_api();
 
-// The kernels of a shared object, which stays loaded for good. Throws LaunchFailure where it cannot be loaded,
-// InvalidProgram where it was compiled for another version of the interface.
-std::vector<TileKernel> load_tile_kernels(const std::string& path);
+// The kernels of a shared object, in the order of its source; they and it stay for the life of the process. Throws
+// LaunchFailure where it cannot be loaded, InvalidProgram where it was compiled for another version of the interface.
+std::vector<const TileKernel*> load_tile_kernels(const std::string& path);
 
 // Elements of operations.def, by number.
 struct OperationInstructions {

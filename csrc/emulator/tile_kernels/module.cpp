@@ -1,13 +1,17 @@
 // Shared objects of kernels.
 #include <dlfcn.h>
 
+#include <algorithm>
+#include <map>
+#include <mutex>
+
 #include "base/error.h"
 #include "emulator/tile_kernels/host_fault.h"
 #include "emulator/tile_kernels/interface.h"
 
 namespace mtia::emulator {
 
-std::vector<TileKernel> load_tile_kernels(const std::string& path) {
+std::vector<const TileKernel*> load_tile_kernels(const std::string& path) {
   void* object = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (object == nullptr) {
     throw LaunchFailure(concat("the shared object of a kernel cannot be loaded: ", dlerror()), path,
@@ -26,9 +30,15 @@ std::vector<TileKernel> load_tile_kernels(const std::string& path) {
         path, "compile it again");
   }
   watch_faults_of(object);
-  std::vector<TileKernel> kernels;
-  for (const mtia_kernel* kernel = module.first; kernel != nullptr; kernel = kernel->next)
-    kernels.insert(kernels.begin(), TileKernel{{kernel->name, nullptr, kernel->argument_bytes}, kernel});
+  static std::mutex mutex;
+  static auto* const all = new std::map<const mtia_kernel*, TileKernel>;  // the same one when loaded again
+  const std::lock_guard lock(mutex);
+  std::vector<const TileKernel*> kernels;
+  for (const mtia_kernel* kernel = module.first; kernel != nullptr; kernel = kernel->next) {
+    const TileKernel entry{{kernel->name, nullptr, kernel->argument_bytes}, kernel};
+    kernels.push_back(&all->try_emplace(kernel, entry).first->second);
+  }
+  std::reverse(kernels.begin(), kernels.end());
   return kernels;
 }
 
