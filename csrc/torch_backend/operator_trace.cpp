@@ -45,7 +45,8 @@ std::unique_ptr<at::ObserverContext> enter(const at::RecordFunction& function) {
     if (forward != all.forward_lines.end()) place.caller = forward->second;
   } else if (function.seqNr() >= 0 && !place.caller.empty()) {
     if (all.forward_lines.size() >= most_forward_lines) all.forward_lines.clear();
-    all.forward_lines.try_emplace(function.seqNr(), place.caller);
+    // Operators without a gradient have the number of the next one that has: the last with it makes the node.
+    all.forward_lines.insert_or_assign(function.seqNr(), place.caller);
   }
   stack.push_back(std::move(place));
   all.latest_thread = thread;
@@ -69,6 +70,7 @@ OperatorTrace::OperatorTrace(std::string (*python_line)()) {
   all.python_line = python_line;
   if (all.users++ != 0) return;
   all.stacks.clear();
+  all.forward_lines.clear();
   all.handle = at::addGlobalCallback(at::RecordFunctionCallback(&enter, &leave)
                                          .scopes({at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION}));
 }

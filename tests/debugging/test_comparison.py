@@ -1,5 +1,6 @@
 """Operators beside a float64 reference: a kernel that accumulates in bfloat16 ranks first."""
 
+import inspect
 from typing import Any
 
 import pytest
@@ -59,6 +60,19 @@ def test_a_kernel_that_accumulates_in_bfloat16_ranks_first(device: torch.device,
     plain = weight.detach().clone().requires_grad_()
     RowSum.apply(torch.nn.functional.silu(inputs @ plain), narrow).square().mean().backward()
     assert torch.equal(plain.grad.cpu(), weight.grad.cpu())
+
+
+def test_the_line_of_a_backward_pass_is_its_forward_operators(device: torch.device) -> None:
+    weight = torch.rand(16, 16).to(device).requires_grad_()
+    with torch.mtia_sim.numerics(compare="float64") as comparison:
+        with torch.no_grad():
+            torch.exp(weight)
+        torch.exp(weight.detach())
+        loss = (weight @ weight.detach()).sum()
+        loss.backward()
+    forward = inspect.currentframe().f_lineno - 2  # type: ignore[union-attr]
+    products = [row.line for row in comparison.rows if row.name == "aten::mm"]
+    assert products and all(f"test_comparison.py:{forward}" in line for line in products), products
 
 
 def test_the_error_is_the_rounding_of_the_dtype(device: torch.device) -> None:
