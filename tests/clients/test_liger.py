@@ -3,9 +3,8 @@
 import pytest
 import torch
 import torch.nn.functional as functional
+from liger_kernel import ops
 from torch import Tensor
-
-ops = pytest.importorskip("liger_kernel.ops", reason="the package liger-kernel is not installed")
 
 DTYPES = [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)]
 

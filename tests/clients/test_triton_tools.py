@@ -169,7 +169,6 @@ def test_the_cuda_graph_benchmark_measures_chip_time_of_a_warm_chip(operands: An
 
 
 def test_perf_report_writes_its_table(operands: Any, tmp_path: Path) -> None:
-    pytest.importorskip("pandas")
     x, out = operands
 
     @triton.testing.perf_report(

@@ -1,16 +1,5 @@
-"""Tests of the tools that look into running kernels."""
+"""Tests of the tools that look into running kernels: they get the device, and leave it, as those of tests/device do."""
 
-from collections.abc import Iterator
+from tests.device.conftest import device
 
-import pytest
-import torch
-
-
-@pytest.fixture(autouse=True)
-def device() -> Iterator[torch.device]:
-    """The first device; afterwards it is idle and without a pending error."""
-    if not hasattr(torch, "mtia_sim"):
-        pytest.skip("torch has no mtia_sim: extension not built (make build)")
-    torch.mtia_sim.set_device(0)
-    yield torch.device("mtia_sim:0")
-    torch.mtia_sim.synchronize(0)
+__all__ = ["device"]

@@ -7,8 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-pytestmark = pytest.mark.skipif(not hasattr(torch, "mtia_sim"), reason="torch has no mtia_sim: extension not built")
-
 
 class Tied(nn.Module):
     def __init__(self) -> None:

@@ -4,18 +4,12 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
 
-def _device(name: str) -> object:
-    built = name == "cpu" or hasattr(torch, name)
-    return pytest.param(name, marks=pytest.mark.skipif(not built, reason=f"torch has no {name}: extension not built"))
-
-
-@pytest.fixture(params=[_device("cpu"), _device("mtia_sim")])
+@pytest.fixture(params=["cpu", "mtia_sim"])
 def device(request: pytest.FixtureRequest) -> str:
     return request.param
 

@@ -8,8 +8,6 @@ import torch
 from llama.options import parse_options
 from llama.training import train
 
-pytestmark = pytest.mark.skipif(not hasattr(torch, "mtia_sim"), reason="torch has no mtia_sim: extension not built")
-
 
 def losses(out: Path, text: Path, *more: str) -> list[float]:
     common = ["--data", str(text), "--out", str(out), "--batch", "2", "--seq", "24", "--eval-every", "2"]
