@@ -14,8 +14,10 @@ import torch
 
 from mtia_core import errors
 from mtia_sim.cpp_compiler import compile_kernel
+from tests.source_tree import ROOT
 
 KERNELS = Path(__file__).parent / "cpp_kernels"
+SCALED_ADD = ROOT / "examples" / "cpp" / "scaled_add.cpp"
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -35,18 +37,18 @@ def line_of(file: str, text: str) -> str:
     return f"{file}:{next(number for number, line in enumerate(lines, 1) if text in line)}"
 
 
-@pytest.mark.parametrize("elements", [1, 999, 1000, 123457])
+@pytest.mark.parametrize("elements", [1, 4095, 4096, 123457])
 @pytest.mark.parametrize("grid", [(), 1, (7,), (2, 3)])
-def test_vector_add(elements: int, grid: int | tuple[int, ...]) -> None:
+def test_scaled_add(elements: int, grid: int | tuple[int, ...]) -> None:
     x, y = torch.randn(elements), torch.randn(elements)
     out = torch.full((elements,), 7.0, device="mtia_sim")
-    load("vector_add.cpp")[grid](x.to("mtia_sim"), y.to("mtia_sim"), out, 0.5)
+    torch.mtia_sim.load_kernel(SCALED_ADD)[grid](x.to("mtia_sim"), y.to("mtia_sim"), out, 0.5)
     torch.testing.assert_close(out.cpu(), x + 0.5 * y)
 
 
 def test_arguments_by_name_views_and_streams() -> None:
     x, y = torch.randn(50, 40), torch.randn(2000)
-    kernel = load("vector_add.cpp")
+    kernel = torch.mtia_sim.load_kernel(SCALED_ADD)
     device_x, device_y = x.to("mtia_sim"), y.to("mtia_sim")
     out = torch.zeros(50, device="mtia_sim")
     stream = torch.mtia_sim.Stream()
@@ -253,7 +255,7 @@ def test_pages_that_nobody_consumed() -> None:
 
 
 def test_what_the_launch_refuses() -> None:
-    kernel = load("vector_add.cpp")
+    kernel = torch.mtia_sim.load_kernel(SCALED_ADD)
     x = torch.zeros(10, device="mtia_sim")
     with pytest.raises(errors.InvalidArgument, match="argument y holds Double, the kernel takes f32"):
         kernel[1](x, x.double(), x, 1.0)
