@@ -42,6 +42,38 @@ std::vector<emulator::AddressRange> ranges_of(const py::handle& encoded) {
   return all;
 }
 
+py::dict contents(const runtime::RecordedChecks& checks) {
+  py::list tensors;
+  for (const emulator::TensorNote& note : checks.notes.tensors)
+    tensors.append(py::make_tuple(note.name, note.address, note.item_bytes, note.sizes, note.strides));
+  py::dict result;
+  result["tensors"] = tensors;
+  result["tensor_of_argument"] = py::cast(checks.notes.tensor_of_argument);
+  result["moves"] = checks.notes.moves;
+  result["unwritten"] = py::cast(checks.unwritten);
+  result["seed"] = checks.seed;
+  return result;
+}
+
+runtime::RecordedChecks checks_of(const py::handle& encoded) {
+  runtime::RecordedChecks checks;
+  for (const py::handle& entry : encoded["tensors"]) {
+    const auto fields = entry.cast<py::sequence>();
+    emulator::TensorNote& note = checks.notes.tensors.emplace_back();
+    note.name = fields[0].cast<std::string>();
+    note.address = fields[1].cast<uint64_t>();
+    note.item_bytes = fields[2].cast<uint64_t>();
+    note.sizes = fields[3].cast<std::vector<int64_t>>();
+    note.strides = fields[4].cast<std::vector<int64_t>>();
+    note.find_reach();
+  }
+  checks.notes.tensor_of_argument = encoded["tensor_of_argument"].cast<std::vector<uint32_t>>();
+  checks.notes.moves = encoded["moves"].cast<bool>();
+  checks.unwritten = encoded["unwritten"].cast<std::vector<uint64_t>>();
+  checks.seed = encoded["seed"].cast<uint64_t>();
+  return checks;
+}
+
 py::dict contents(const Recording& recording) {
   py::dict result;
   result["kernel"] = recording.kernel;
@@ -55,6 +87,7 @@ py::dict contents(const Recording& recording) {
   result["number"] = recording.number;
   result["launched_by"] = recording.launched_by;
   result["error"] = recording.error;
+  result["checks"] = recording.checks ? py::object(contents(*recording.checks)) : py::none();
   py::list pages;
   for (const runtime::RecordedPage& page : recording.pages)
     pages.append(py::make_tuple(page.address, bytes_of(page.before), bytes_of(page.after)));
@@ -73,6 +106,7 @@ Recording recording_of(const py::dict& encoded) {
   recording.allocations = ranges_of(encoded["allocations"]);
   recording.loop_limit = encoded["loop_limit"].cast<uint64_t>();
   recording.error = encoded["error"].cast<std::string>();
+  if (!encoded["checks"].is_none()) recording.checks = checks_of(encoded["checks"]);
   for (const py::handle& entry : encoded["pages"]) {
     const auto page = entry.cast<py::tuple>();
     recording.pages.push_back({page[0].cast<uint64_t>(), vector_of(page[1]), vector_of(page[2])});

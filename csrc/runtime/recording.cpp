@@ -16,6 +16,7 @@
 #include "program/disassemble.h"
 #include "program/serialise.h"
 #include "program/tile_program.h"
+#include "runtime/checking.h"
 #include "runtime/device.h"
 #include "runtime/launch_watch.h"
 
@@ -116,19 +117,26 @@ emulator::LaunchAccount RecordMonitor::run(Device& device, const emulator::Launc
   if (!journal_) journal_ = std::make_unique<MemoryJournal>(device.memory(), choice_.most_bytes);
   journal_->clear();
   emulator::LaunchAccount account;
+  const bool stops = is_checking() && on_finding() == OnFinding::raise;
+  const emulator::Checker* checker = stops ? device.checker() : nullptr;
+  const LaunchFindings found(checker);
+  const auto checks = [&] {
+    return checker == nullptr ? std::nullopt : std::optional<RecordedChecks>(found.checks(launch));
+  };
   try {
     const LaunchWatch watch(device.emulator(), journal_.get());
     account = device.emulator().run(launch);
   } catch (const Error& error) {
-    record(device, launch, name, error.what());
+    record(device, launch, name, found.error(error.what()), checks());
     throw;
   }
-  if (chosen) record(device, launch, name, "");
+  const std::string error = found.error("");
+  if (chosen || !error.empty()) record(device, launch, name, error, checks());
   return account;
 }
 
 void RecordMonitor::record(Device& device, const emulator::Launch& launch, const std::string& name,
-                           const std::string& error) {
+                           const std::string& error, std::optional<RecordedChecks> checks) {
   const uint64_t bytes = journal_->pages().size() * page_bytes;
   if (!journal_->complete() || bytes > choice_.most_bytes) {
     throw InvalidArgument(concat("kernel ", name, " touches at least ", bytes, " bytes of memory, a recording holds ",
@@ -144,6 +152,7 @@ void RecordMonitor::record(Device& device, const emulator::Launch& launch, const
   recording.number = launches_ - 1;
   recording.launched_by = launcher_ ? launcher_() : "";
   recording.error = error;
+  recording.checks = std::move(checks);
   if (launch.kernel != nullptr) recording.shared_object = shared_object_of(*launch.kernel);
   if (launch.program != nullptr) recording.program = serialise(emulator::source_of(*launch.program));
   const emulator::DeviceMemory& memory = device.memory();
@@ -197,6 +206,13 @@ ReplayResult replay(Device& device, const Recording& recording, const ReplayOpti
     }
   }
   ReplayResult result;
+  std::unique_ptr<emulator::Checker> checker;
+  if (recording.checks) {
+    checker = checker_of(*recording.checks, memory, device.chip().pe_count());
+    launch.notes = std::make_shared<emulator::LaunchNotes>(recording.checks->notes);
+  }
+  const LaunchFindings found(checker.get());
+  device.emulator().set_checker(checker.get());
   try {
     const LaunchWatch watch(device.emulator(), nullptr, one_pe ? &*one_pe : nullptr);
     const emulator::LaunchAccount account = device.emulator().run(launch);
@@ -205,6 +221,8 @@ ReplayResult replay(Device& device, const Recording& recording, const ReplayOpti
   } catch (const Error& error) {
     result.error = error.what();
   }
+  result.error = found.error(result.error);
+  device.emulator().set_checker(nullptr);
   for (const RecordedPage& page : recording.pages) {
     const std::vector<std::byte>& wanted = page.after.empty() ? page.before : page.after;
     const std::byte* now = memory.backing_of(page.address);

@@ -13,6 +13,7 @@
 
 #include "emulator/inspection/memory_journal.h"
 #include "runtime/launch_monitor.h"
+#include "runtime/recorded_checks.h"
 
 namespace mtia::runtime {
 
@@ -33,7 +34,8 @@ struct Recording {
   uint64_t loop_limit = 0;
   uint64_t number = 0;  // of the launches that were looked at, from 0
   std::string launched_by;
-  std::string error;  // its message; empty where the launch succeeded
+  std::string error;                     // its message; empty where the launch succeeded
+  std::optional<RecordedChecks> checks;  // where checked mode stopped it at errors
   std::vector<RecordedPage> pages;
 };
 
@@ -59,7 +61,8 @@ class RecordMonitor : public LaunchMonitor {
 
  private:
   bool is_chosen(const std::string& name);
-  void record(Device& device, const emulator::Launch& launch, const std::string& name, const std::string& error);
+  void record(Device& device, const emulator::Launch& launch, const std::string& name, const std::string& error,
+              std::optional<RecordedChecks> checks);
 
   RecordChoice choice_;
   std::function<std::string()> launcher_;

@@ -13,7 +13,7 @@ import torch
 import triton
 import triton.language as tl
 
-from mtia_core.errors import InvalidArgument, OutOfBounds
+from mtia_core.errors import InvalidArgument, MtiaError, OutOfBounds
 from mtia_sim.__main__ import main
 from mtia_sim.debugging import recording_file
 
@@ -118,6 +118,7 @@ MTIA_KERNEL(roles, role);
 """
 
 
+@pytest.mark.finds
 def test_one_pe_of_a_kernel_of_roles_is_replayed_alone(device: torch.device, tmp_path: Path) -> None:
     path, source = tmp_path / "roles.mtia", tmp_path / "roles.cpp"
     source.write_text(ROLES)
@@ -144,6 +145,33 @@ def test_the_environment_records_the_first_failure(tmp_path: Path) -> None:
     assert run.returncode != 0 and path.exists(), run.stderr
     again = mtia_sim("replay", path, "--check")
     assert again.returncode == 0 and "same message" in again.stdout, again.stdout + again.stderr
+
+
+@triton.jit
+def add_parts(out, parts, written, BLOCK: tl.constexpr):
+    place = tl.arange(0, BLOCK)
+    tl.store(out + place, tl.load(out + place) + tl.load(parts + place))
+    tl.store(written + tl.program_id(0), 1.0)
+
+
+@pytest.mark.finds
+@pytest.mark.parametrize(
+    ("programs", "width", "error"), [(2, 64, "DataRace"), (1, 64, "UninitialisedRead"), (1, 50, "OutOfBounds")]
+)
+def test_findings_of_checked_mode_are_recorded_and_found_again(
+    device: torch.device, tmp_path: Path, programs: int, width: int, error: str
+) -> None:
+    path = tmp_path / "finding.mtia"
+    with pytest.raises(MtiaError) as caught, torch.mtia_sim.check(), torch.mtia_sim.record(path) as recorder:
+        empty = torch.empty(64, device=device)
+        parts = torch.zeros(64, device=device) if programs > 1 else empty
+        add_parts[(programs,)](torch.zeros(width, device=device), parts, torch.zeros(2, device=device), BLOCK=64)
+        torch.mtia_sim.synchronize()
+    assert type(caught.value).__name__ == error and recorder.files == [path]
+    whole = mtia_sim("replay", path, "--check")
+    assert whole.returncode == 0, whole.stdout + whole.stderr
+    assert f"failed: {error}: kernel add_parts, program" in whole.stdout and "with the same message" in whole.stdout
+    assert "test_recording.py:" in whole.stdout
 
 
 @pytest.mark.finds

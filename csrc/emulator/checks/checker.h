@@ -54,6 +54,8 @@ class Checker {
   // ---- commands, by the one thread that runs them
   void allocated(uint64_t address, uint64_t bytes, uint64_t block_bytes, uint32_t location);
   void freed(uint64_t address, uint64_t block_bytes, uint32_t location);
+  // As after allocated(): nothing wrote it.
+  void mark_unwritten(AddressRange range) { unwritten_.set(range.begin, range.bytes()); }
   // A plain copy or fill; an empty range is no access. What is copied on the device keeps its state; what leaves it is
   // used, unless the copy only `moves` it.
   void transfer(const CommandOrder& order, std::string_view name, AddressRange read, AddressRange written,

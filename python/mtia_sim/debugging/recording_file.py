@@ -14,10 +14,21 @@ import torch
 from mtia_core import chips
 from mtia_core.errors import InvalidArgument
 
-FORMAT = 1
+FORMAT = 2
 _PAGE = 4096
 _MANIFEST = "manifest.json"
-_PLAIN = ("kernel", "grid", "arguments", "extents", "allocations", "loop_limit", "number", "launched_by", "error")
+_PLAIN = (
+    "kernel",
+    "grid",
+    "arguments",
+    "extents",
+    "allocations",
+    "loop_limit",
+    "number",
+    "launched_by",
+    "error",
+    "checks",
+)
 # What reading a file of any content raises.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, KeyError, ValueError, EOFError, TypeError, AttributeError)
 
