@@ -12,7 +12,7 @@ import torch
 import triton
 import triton.language as tl
 
-from mtia_core.errors import NonFinite
+from mtia_core.errors import InvalidArgument, NonFinite
 
 
 def line_of(function: Any, text: str) -> int:
@@ -206,6 +206,23 @@ def test_warnings_at_the_end(device: torch.device) -> None:
         with torch.mtia_sim.numerics(action="warn"):
             torch.sqrt(source)
     assert any("aten::sqrt" in str(item.message) for item in caught)
+
+
+def test_contexts_nest_and_follow_each_other_but_not_inside_of_themselves(device: torch.device) -> None:
+    source = torch.tensor([-1.0]).to(device)
+    outer, inner = (torch.mtia_sim.numerics(action="collect") for _ in range(2))
+    with outer:
+        with pytest.raises(InvalidArgument, match="open already"), outer:
+            pass
+        with inner:
+            torch.sqrt(source)
+        torch.sqrt(source)
+        torch.sqrt(source)
+    torch.sqrt(source)
+    assert (len(outer.findings), len(inner.findings)) == (2, 1)
+    with inner:
+        torch.sqrt(source)
+    assert len(inner.findings) == 1  # those of the second time
 
 
 def test_wrong_options_are_refused() -> None:

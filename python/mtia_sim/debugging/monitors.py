@@ -3,6 +3,7 @@
 from types import TracebackType
 from typing import Any, Self
 
+from mtia_core.errors import InvalidArgument
 from mtia_sim import _C
 from mtia_sim.initialisation import _lazy_init
 
@@ -22,6 +23,8 @@ class Monitored:
 
     def __enter__(self) -> Self:
         _lazy_init()
+        if self._monitor in _stacks.get(self._device, ()):
+            raise InvalidArgument("the context is open already", type(self).__name__, "make another one to nest it")
         self._device = _C.current_device() if self._wanted_device is None else self._wanted_device
         self._monitor = self._make_monitor()
         _stacks.setdefault(self._device, []).append(self._monitor)
