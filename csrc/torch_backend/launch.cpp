@@ -288,16 +288,18 @@ KernelCall& KernelCall::operand(const at::TensorBase& tensor, const void* addres
   const c10::StorageImpl& storage = *tensor.unsafeGetTensorImpl()->unsafe_storage().unsafeGetStorageImpl();
   const auto begin = reinterpret_cast<uint64_t>(storage.data());
   extents_.push_back({begin, begin + storage.nbytes()});
+  add_address(address);
   if (runtime::is_checking()) add_note(tensor);
-  return add_address(address);
+  return *this;
 }
 
+// Of the operand that was added last.
 void KernelCall::add_note(const at::TensorBase& tensor) {
   if (!notes_) {
     notes_ = std::make_shared<emulator::LaunchNotes>();
     note_of_tensor_.fill(UINT8_MAX);
   }
-  note_of_tensor_[n_tensors_] = static_cast<uint8_t>(notes_->tensors.size());
+  note_of_tensor_[n_tensors_ - 1U] = static_cast<uint8_t>(notes_->tensors.size());
   notes_->tensors.push_back(note_of(tensor));
 }
 
@@ -373,26 +375,21 @@ void KernelCall::launch() {
   const std::shared_ptr<const LaunchPlan> plan = plan_cache().find_or_make(*this);
   c10::SmallVector<c10::DataPtr, 2>
       workspaces;  // freed after the push: the caching allocator reuses memory in stream order
-  for (const uint64_t bytes : plan->workspace_bytes) workspaces.push_back(allocate_on(device_, bytes));
+  c10::SmallVector<emulator::AddressRange, 2> workspace_ranges;
+  for (const uint64_t bytes : plan->workspace_bytes) {
+    workspaces.push_back(allocate_on(device_, bytes));
+    const auto begin = reinterpret_cast<uint64_t>(workspaces.back().get());
+    workspace_ranges.push_back({begin, begin + bytes});
+  }
   for (const PlannedLaunch& planned : plan->launches) {
     emulator::Launch launch;
     launch.program = planned.program;
     launch.grid = planned.grid;
     if (confined_) {
       launch.extents = extents_;
-      for (size_t i = 0; i < workspaces.size(); ++i) {
-        const auto begin = reinterpret_cast<uint64_t>(workspaces[i].get());
-        launch.extents.push_back({begin, begin + plan->workspace_bytes[i]});
-      }
+      for (const emulator::AddressRange& range : workspace_ranges) launch.extents.push_back(range);
     }
-    if (notes_) {
-      std::vector<emulator::AddressRange> ranges;
-      for (size_t i = 0; i < workspaces.size(); ++i) {
-        const auto begin = reinterpret_cast<uint64_t>(workspaces[i].get());
-        ranges.push_back({begin, begin + plan->workspace_bytes[i]});
-      }
-      launch.notes = notes_of(planned, ranges);
-    }
+    if (notes_) launch.notes = notes_of(planned, {workspace_ranges.begin(), workspace_ranges.end()});
     for (const ArgumentSlot& slot : planned.slots) {
       switch (slot.source) {
         case ArgumentSlot::Source::tensor:
@@ -405,7 +402,7 @@ void KernelCall::launch() {
           launch.arguments.push_back(slot.bits);
           break;
         case ArgumentSlot::Source::workspace:
-          launch.arguments.push_back(reinterpret_cast<uint64_t>(workspaces[slot.index].get()));
+          launch.arguments.push_back(workspace_ranges[slot.index].begin);
           break;
       }
     }
