@@ -78,7 +78,7 @@ class check:
 
 
 def findings() -> list[dict[str, Any]]:
-    """The findings of all devices since the process began or clear_findings(), at most 1,000 a device.
+    """The findings of all devices since the process began or clear_findings(), the latest 1,000 of each.
 
     Each has: check, severity, error (its exception's class), device, kernel, program or role, pe, instruction and its
     disassembly, line, launched (the line of the Python program), tensor, shape, strides, index, address, bytes,
