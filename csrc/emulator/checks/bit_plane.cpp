@@ -1,17 +1,11 @@
 // Loops over 64 bytes of device memory at a time.
 #include "emulator/checks/bit_plane.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <atomic>
 #include <bit>
-#include <cerrno>
-#include <cstring>
 #include <utility>
 #include <vector>
-
-#include "base/error.h"
 
 namespace mtia::emulator {
 namespace {
@@ -24,21 +18,8 @@ uint64_t load(const uint64_t* word) {
 
 }  // namespace
 
-BitPlane::BitPlane(uint64_t base, uint64_t capacity) : base_(base), capacity_(capacity) {
-  void* memory =
-      mmap(nullptr, capacity / 8 + 64, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) {
-    throw OutOfDeviceMemory(concat("the host refuses to reserve ", capacity / 8,
-                                   " bytes of addresses for checked mode: ", std::strerror(errno)),
-                            "", "raise the address-space limit (ulimit -v) or use a chip with less DRAM");
-  }
-  madvise(memory, capacity / 8 + 64, MADV_DONTFORK);
-  words_ = static_cast<uint64_t*>(memory);
-}
-
-BitPlane::~BitPlane() { munmap(words_, capacity_ / 8 + 64); }
-
-void BitPlane::reset() { madvise(words_, capacity_ / 8 + 64, MADV_DONTNEED); }
+BitPlane::BitPlane(uint64_t base, uint64_t capacity)
+    : base_(base), memory_(capacity / 8 + 64, "checked mode"), words_(memory_.as<uint64_t>()) {}
 
 // Calls word(pointer, mask) for each word that the range touches.
 template <typename Word>

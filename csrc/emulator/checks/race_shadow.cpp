@@ -1,12 +1,8 @@
 // Pages are turned over lazily, when a command first touches them.
 #include "emulator/checks/race_shadow.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <cstring>
-
-#include "base/error.h"
 
 namespace mtia::emulator {
 namespace {
@@ -21,25 +17,17 @@ bool is_harmless(AccessKind a, AccessKind b) { return a == b && a != AccessKind:
 }  // namespace
 
 RaceShadow::Layer::Layer(uint64_t base, uint64_t capacity)
-    : planes{{base, capacity}, {base, capacity}, {base, capacity}}, page_count(capacity / page_bytes + 1) {
-  void* memory = mmap(nullptr, page_count * sizeof(Page), PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) throw OutOfDeviceMemory("the host refuses to reserve addresses for checked mode");
-  madvise(memory, page_count * sizeof(Page), MADV_DONTFORK);
-  pages = static_cast<Page*>(memory);
-}
-
-RaceShadow::Layer::~Layer() { munmap(pages, page_count * sizeof(Page)); }
+    : planes{{base, capacity}, {base, capacity}, {base, capacity}},
+      memory((capacity / page_bytes + 1) * sizeof(Page), "checked mode"),
+      pages(memory.as<Page>()) {}
 
 void RaceShadow::Layer::reset() {
   for (BitPlane& plane : planes) plane.reset();
-  madvise(pages, page_count * sizeof(Page), MADV_DONTNEED);
+  memory.reset();
 }
 
 RaceShadow::RaceShadow(uint64_t base, uint64_t capacity)
     : base_(base), current_(base, capacity), other_(base, capacity) {}
-
-RaceShadow::~RaceShadow() = default;
 
 void RaceShadow::reset() {
   current_.reset();

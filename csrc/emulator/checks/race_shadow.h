@@ -31,9 +31,6 @@ class RaceShadow {
   };
 
   RaceShadow(uint64_t base, uint64_t capacity);
-  ~RaceShadow();
-  RaceShadow(const RaceShadow&) = delete;
-  RaceShadow& operator=(const RaceShadow&) = delete;
 
   // The command at work from now on. Other commands are compared with it only where `concurrent`.
   void begin(uint32_t epoch, bool concurrent, Order order);
@@ -51,11 +48,11 @@ class RaceShadow {
   // What one command left in each page.
   struct Layer {
     Layer(uint64_t base, uint64_t capacity);
-    ~Layer();
-    BitPlane planes[3];  // by AccessKind
-    Page* pages;
-    uint64_t page_count;
     void reset();
+
+    BitPlane planes[3];  // by AccessKind
+    Reservation memory;
+    Page* pages;
   };
 
   template <typename Body>

@@ -1,43 +1,21 @@
 // Former contents are kept page by page, in chunks, when a page is first written.
 #include "emulator/inspection/memory_journal.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <cstring>
-
-#include "base/error.h"
 
 namespace mtia::emulator {
 namespace {
 
 constexpr size_t pages_a_chunk = 256;
 
-std::atomic<uint8_t>* reserve(uint64_t bytes) {
-  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) {
-    throw OutOfDeviceMemory(concat("the host refuses to reserve ", bytes, " bytes for the journal of device memory"),
-                            "", "raise the address-space limit (ulimit -v)");
-  }
-  return static_cast<std::atomic<uint8_t>*>(memory);
-}
-
 }  // namespace
 
 MemoryJournal::MemoryJournal(const DeviceMemory& memory, uint64_t limit_bytes)
-    : memory_(memory), limit_(limit_bytes), states_(reserve(memory.capacity() / page_bytes + 1)) {
-  try {
-    dtypes_ = reserve(memory.capacity() / granule_bytes + 1);
-  } catch (...) {
-    munmap(states_, memory.capacity() / page_bytes + 1);
-    throw;
-  }
-}
-
-MemoryJournal::~MemoryJournal() {
-  munmap(states_, memory_.capacity() / page_bytes + 1);
-  munmap(dtypes_, memory_.capacity() / granule_bytes + 1);
-}
+    : memory_(memory),
+      limit_(limit_bytes),
+      states_(memory.capacity() / page_bytes + 1, "the journal of device memory"),
+      dtypes_(memory.capacity() / granule_bytes + 1, "the journal of device memory") {}
 
 void MemoryJournal::touch(uint64_t low, uint64_t high, bool write, DType dtype) {
   if (low >= high) return;

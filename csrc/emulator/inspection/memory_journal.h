@@ -12,6 +12,7 @@
 
 #include "base/dtype.h"
 #include "emulator/memory/device_memory.h"
+#include "emulator/memory/reservation.h"
 
 namespace mtia::emulator {
 
@@ -24,9 +25,6 @@ class MemoryJournal {
 
   // Keeps at most `limit_bytes` of former contents; a launch that writes more is no longer undoable.
   MemoryJournal(const DeviceMemory& memory, uint64_t limit_bytes);
-  ~MemoryJournal();
-  MemoryJournal(const MemoryJournal&) = delete;
-  MemoryJournal& operator=(const MemoryJournal&) = delete;
 
   // Before [low, high) is read or written. Any worker thread: the first to write a page keeps its contents, others wait
   // for that.
@@ -56,15 +54,18 @@ class MemoryJournal {
  private:
   enum State : uint8_t { untouched, known, kept };
 
-  std::atomic<uint8_t>& state_of(uint64_t page) const { return states_[(page - memory_.base()) / page_bytes]; }
+  std::atomic<uint8_t>& state_of(uint64_t page) const {
+    return states_.as<std::atomic<uint8_t>>()[(page - memory_.base()) / page_bytes];
+  }
+  std::atomic<uint8_t>& dtype_of(uint64_t address) const {
+    return dtypes_.as<std::atomic<uint8_t>>()[(address - memory_.base()) / granule_bytes];
+  }
   void keep(uint64_t page, bool write);
-  std::atomic<uint8_t>& dtype_of(uint64_t address) const { return dtypes_[(address - memory_.base()) / granule_bytes]; }
 
   const DeviceMemory& memory_;
   uint64_t limit_;
-  // One a page and one a granule of device memory, committed by the host where touched.
-  std::atomic<uint8_t>* states_ = nullptr;
-  std::atomic<uint8_t>* dtypes_ = nullptr;  // DType + 1
+  Reservation states_;  // a byte a page of device memory
+  Reservation dtypes_;  // DType + 1, a byte a granule
   std::mutex mutex_;
   std::vector<uint64_t> pages_;
   std::vector<uint64_t> kept_pages_;
