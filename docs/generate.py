@@ -154,18 +154,32 @@ dictionaries.
 - **Masked-off lanes** of a load without `other` hold a NaN of a pattern of its own, which arithmetic and conversions of
   float16, bfloat16, float32 and float64 carry on; a store of that pattern is a finding, a lane that is dropped is none.
   A maximum drops it unseen, and integers have no such pattern: they read as zero.
-- **Pinned memory** that an asynchronous copy to the device reads must be the same when the host first waits for the
-  copy, or for anything submitted later, as it was when the copy was submitted.
-- **Programs** of a launch are unordered, whatever the PE they run on. Where they use atomics, each one tells others of
-  what came before it and learns of what others told before, so that locks and flags order what they guard; atomics on
-  different addresses count as one. Two atomics never race.
-- **Roles of C++ kernels**: a bit an element of local memory says whether it was written since its tile was made or its
-  page reserved; a unit that reads an element that nothing wrote is a finding, a store only reads what it stores. Pages
-  that one role hands to another order the two, in all that they share. Barriers alone order memory between PEs:
-  multicasts, reduction chains and draws do not wait for stores. Whether a load overtakes a store of its PE is a matter
-  of chip time, and so the same in every run; the last 256 stores of a PE are remembered.
-- **Order**: `check(seed=7)`, or `MTIA_SIM_CHECK_SEED=7`, runs roles and PEs of C++ kernels in a random order, on one
-  host thread (`MTIA_SIM_THREADS=1`) the same one each time.
+- **Pinned memory** belongs to an asynchronous copy from its submission until the host first waits for it, or for
+  anything submitted later: the program may not write what the copy reads, nor read or write what it writes, whether
+  or not the copy is done by then. Pinned memory that was allocated in checked mode lies on pages that the copy takes
+  away from the program; the first access to them is the finding, with its line (where torch's threads share the work,
+  that of the thread which runs Python), and goes on. A system call that is given such memory fails with EFAULT. Pages
+  that a copy shares with other elements, and pinned memory from before checked mode, are compared when the host
+  waits, which finds writes to what a copy reads.
+- **SRAM** caches device memory and holds nothing of its own. What lies behind a tensor's last element, an
+  allocation's padding or a neighbour, is out of its bounds; what a load of a C++ kernel leaves of a tile beyond the
+  tensor is filled.
+- **Programs** of a launch are unordered, whatever the PE they run on. Where they use atomics, each one tells others
+  of what came before it and learns of what others told before, so that locks and flags order what they guard; atomics
+  on different addresses count as one. Two atomics never race.
+- **Roles of C++ kernels**: a bit an element of local memory says whether it was written since its tile was made or
+  its page reserved; a unit that reads an element that nothing wrote is a finding, a store only reads what it stores.
+  Pages that one role hands to another order the two, in all that they share. Barriers alone order memory between PEs:
+  multicasts, reduction chains and draws do not wait for stores.
+- **Missing waits** for the DMA of a tile cannot be written down: a tile has no address, and each call that reads or
+  writes one starts when the DMA into it or out of it is done, however long that takes
+  (tests/checks/test_delayed_dma.py makes it take a thousand times as long). What has to be waited for is what DMA
+  leaves in device memory: for the checks, a store is under way until a barrier of its role, whatever chip time says
+  (`load_overtakes_store`; `race_between_programs` for loads of other PEs), a copy to or from the host until the host
+  waits (`race_with_host`). The last 256 stores of a PE are remembered.
+- **Order**: `check(seed=7)`, or `MTIA_SIM_CHECK_SEED=7`, runs roles and PEs of C++ kernels, and the programs of
+  Triton kernels whose atomics make their order matter (without a `while`, in which programs may wait for each other),
+  in a random order that the chip could take; with one host thread (`MTIA_SIM_THREADS=1`) the same one each time.
 - **Streams** are ordered by events, by `wait_stream` and by the host's waiting. A page of 4 KiB remembers the last
   command that touched it and one before that nothing orders with it; older ones are forgotten.
 - **Freed memory** is given to nobody else until 64 MiB were freed after it.
@@ -188,7 +202,8 @@ def checks_document() -> str:
     """One section a check: its row and the kernel that triggers it."""
     lines = CHECKS_HEAD.splitlines()
     for check in checks.checks():
-        source = (DOCUMENTS.parent / "tests" / "checks" / "kernels" / f"{check.name}.py").read_text()
+        kernel = DOCUMENTS.parent / "tests" / "checks" / "kernels" / f"{check.name}.py"
+        source = kernel.read_text()
         described, code = source.removeprefix('"""').split('"""\n', 1)
         raised = "A warning" if check.severity == "warning" else f"`{check.category}`"
         raised += ", always" if check.severity == "always" else ""
@@ -199,7 +214,11 @@ def checks_document() -> str:
             f"{check.what[0].upper()}{check.what[1:]}. {raised}: {check.remedy}.",
             "",
         ]
-        lines += [" ".join(described.split()), "", "```py", *code.strip().splitlines(), "```"]
+        lines += [" ".join(described.split()), ""]
+        if kernel.with_suffix(".cpp").exists():
+            of_roles = kernel.with_suffix(".cpp").read_text().split("#include", 1)[1]
+            lines += ["```cpp", *f"#include{of_roles}".strip().splitlines(), "```", ""]
+        lines += ["```py", *code.strip().splitlines(), "```"]
     return "\n".join(lines) + "\n"
 
 

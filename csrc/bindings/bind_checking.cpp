@@ -21,7 +21,7 @@ namespace {
 
 // The user's line that this thread is at.
 uint32_t present_location() {
-  if (Py_IsInitialized() == 0 || _Py_IsFinalizing() != 0) return 0;
+  if (Py_IsInitialized() == 0 || _Py_IsFinalizing() != 0 || PyGILState_GetThisThreadState() == nullptr) return 0;
   const PyGILState_STATE state = PyGILState_Ensure();
   const std::optional<UserLine> line = user_line(PyEval_GetFrame());
   const uint32_t location = line ? emulator::intern_location(line->file, line->number) : 0;

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "chip/chip_spec.h"
 #include "emulator/checks/checker.h"
+#include "emulator/grid/random_order.h"
 #include "emulator/grid/worker_pool.h"
 #include "emulator/inspection/call_observer.h"
 #include "emulator/inspection/instruction_observer.h"
@@ -88,6 +89,16 @@ struct Fault {
     error = std::move(caught);
   }
 };
+
+}  // namespace
+
+namespace {
+
+// Whether its programs may wait for one another: they can only where those that wait start in order (run_another).
+bool may_wait(const TileProgram& program) {
+  return std::any_of(program.instructions.begin(), program.instructions.end(),
+                     [](const Instruction& instruction) { return instruction.opcode == Opcode::while_begin; });
+}
 
 }  // namespace
 
@@ -232,13 +243,32 @@ struct Emulator::State {
     uint64_t programs;
     uint32_t pes;
     std::vector<bool> busy;
+    uint64_t shuffle = 0;              // state of checked mode's random order; 0: in order
+    std::vector<uint64_t> upcoming{};  // where shuffled: the next program of each PE
     uint64_t next = 0;
     uint64_t unfinished = 0;
 
     // To the next program that is to run; false where there is none.
     bool advance() {
+      if (shuffle != 0) return choose();
       while (next < programs && program.observer != nullptr && !program.observer->wants(next)) ++next;
       return next < programs;
+    }
+
+    // Of any PE that is free; each runs its own in order.
+    bool choose() {
+      if (upcoming.empty()) {
+        for (uint32_t pe = 0; pe < pes; ++pe) upcoming.push_back(pe);
+      }
+      std::vector<uint32_t> free;
+      for (uint32_t pe = 0; pe < pes; ++pe) {
+        if (!busy[pe] && upcoming[pe] < programs) free.push_back(pe);
+      }
+      if (free.empty()) return false;
+      uint64_t& chosen = upcoming[free[random_below(shuffle, free.size())]];
+      next = chosen;
+      chosen += pes;
+      return true;
     }
 
     bool run_next(Frame& frame) {
@@ -462,6 +492,8 @@ LaunchAccount Emulator::run(const Launch& launch, LaunchTrace* trace, const Comm
     if (program.observer != nullptr || (program.ordered && job.programs > 1)) {
       for (uint32_t i = 0; i < used; ++i) state.begin_pe(state.pes[i], launch, program.layout);
       State::Ordered ordered{state, launch, program, fault, job.programs, job.pes, std::vector<bool>(job.pes)};
+      if (state.checker != nullptr && program.observer == nullptr && !may_wait(program.program))
+        ordered.shuffle = state.checker->seed();
       Frame frame = state.make_frame(program, launch, state.arenas[0]);
       while (ordered.advance() && ordered.run_next(frame)) {
       }

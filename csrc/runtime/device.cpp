@@ -137,13 +137,7 @@ Ticket Device::flush_cache(StreamId stream, double rest_seconds) {
 
 void Device::copy_to_device(StreamId stream, uint64_t destination, const void* source, size_t bytes) {
   if (bytes == 0) return;
-  if (bytes > staging_limit) {
-    const Ticket ticket = copy_to_device_async(stream, destination, source, bytes);
-    queue_.wait(ticket);
-    if (is_checking()) note_host_waited(stream, ticket);
-    error_.rethrow();
-    return;
-  }
+  if (bytes > staging_limit) return copy_to_device_in_order(stream, destination, source, bytes);
   const bool is_inline = bytes <= Command::inline_capacity;
   std::shared_ptr<std::byte[]> staged;
   if (!is_inline) {
@@ -161,6 +155,13 @@ void Device::copy_to_device(StreamId stream, uint64_t destination, const void* s
       command.owner = std::move(staged);
     }
   });
+}
+
+void Device::copy_to_device_in_order(StreamId stream, uint64_t destination, const void* source, size_t bytes) {
+  const Ticket ticket = copy_to_device_async(stream, destination, source, bytes);
+  queue_.wait(ticket);
+  if (is_checking()) note_host_waited(stream, ticket);
+  error_.rethrow();
 }
 
 Ticket Device::copy_to_device_async(StreamId stream, uint64_t destination, const void* source, size_t bytes) {

@@ -45,6 +45,8 @@ class Device {
   Ticket launch(StreamId stream, emulator::Launch&& launch);
   // The caller may reuse `source` on return: it is copied now where small, and waited for where large.
   void copy_to_device(StreamId stream, uint64_t destination, const void* source, size_t bytes);
+  // Reads `source` when its turn in the stream comes, and waits for that.
+  void copy_to_device_in_order(StreamId stream, uint64_t destination, const void* source, size_t bytes);
   // `source` must stay as it is until the ticket is complete.
   Ticket copy_to_device_async(StreamId stream, uint64_t destination, const void* source, size_t bytes);
   // The queue keeps the source alive until it was read.

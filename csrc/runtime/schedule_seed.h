@@ -1,4 +1,4 @@
-// The order in which checked mode runs the roles and PEs of C++ kernels.
+// The order in which checked mode runs roles, PEs and programs.
 #pragma once
 
 #include <cstdint>

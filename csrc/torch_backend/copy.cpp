@@ -14,6 +14,7 @@
 #include "torch_backend/device.h"
 #include "torch_backend/errors.h"
 #include "torch_backend/host_allocator.h"
+#include "torch_backend/pinned_arena.h"
 #include "torch_backend/pinned_watch.h"
 #include "torch_backend/stream.h"
 
@@ -36,15 +37,18 @@ void send(const at::Tensor& device_tensor, const at::Tensor& host, bool host_is_
   runtime::Device& device = device_of(index);
   const runtime::StreamId stream = current_stream_id(index);
   const uint64_t address = address_of(device_tensor);
-  const void* source = host.const_data_ptr();
+  const void* source = device_view(host.const_data_ptr());
   surfacing_errors([&] {
     if (host_is_ours) {
       auto owner = std::make_shared<at::Tensor>(host);
       device.copy_to_device_owned(stream, address, std::shared_ptr<const void>(owner, source), host.nbytes());
-    } else if (non_blocking && is_pinned(source)) {
+    } else if (non_blocking && is_pinned(host.const_data_ptr())) {
       const runtime::Ticket ticket = device.copy_to_device_async(stream, address, source, host.nbytes());
-      use_pinned(source, index, ticket);
-      if (runtime::is_checking()) watch_pinned_source(source, host.nbytes(), index, ticket);
+      use_pinned(host.const_data_ptr(), index, ticket);
+      if (runtime::is_checking()) watch_pinned(host, PinnedUse::read_by_device, index, ticket);
+    } else if (is_pinned_in_use(host.const_data_ptr())) {
+      // A copy before this one may yet write what this one reads.
+      device.copy_to_device_in_order(stream, address, source, host.nbytes());
     } else {
       device.copy_to_device(stream, address, source, host.nbytes());
     }
@@ -55,12 +59,15 @@ void receive(const at::Tensor& host, const at::Tensor& device_tensor, bool non_b
   const c10::DeviceIndex index = device_tensor.device().index();
   runtime::Device& device = device_of(index);
   const runtime::StreamId stream = current_stream_id(index);
-  void* destination = host.mutable_data_ptr();
+  void* destination = device_view(host.mutable_data_ptr());
   surfacing_errors([&] {
-    if (non_blocking && is_pinned(destination)) {
-      if (runtime::is_checking()) unwatch_pinned(destination, host.nbytes());
-      use_pinned(destination, index,
-                 device.copy_from_device_async(stream, destination, address_of(device_tensor), host.nbytes()));
+    const bool pinned = is_pinned(host.const_data_ptr());
+    if (pinned && runtime::is_checking()) unwatch_pinned(host.const_data_ptr(), host.nbytes());
+    if (non_blocking && pinned) {
+      const runtime::Ticket ticket =
+          device.copy_from_device_async(stream, destination, address_of(device_tensor), host.nbytes());
+      use_pinned(host.const_data_ptr(), index, ticket);
+      if (runtime::is_checking()) watch_pinned(host, PinnedUse::written_by_device, index, ticket);
     } else {
       device.copy_from_device(stream, destination, address_of(device_tensor), host.nbytes());
     }

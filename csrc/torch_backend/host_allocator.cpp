@@ -16,17 +16,18 @@
 
 #include "runtime/checking.h"
 #include "torch_backend/device.h"
+#include "torch_backend/pinned_arena.h"
 #include "torch_backend/pinned_watch.h"
 
 namespace mtia::torch_backend {
 namespace {
 
 constexpr size_t minimum_bytes = 512;
-constexpr size_t page_bytes = 4096;
 
 struct PinnedBlock {
   std::byte* data = nullptr;
   size_t bytes = 0;  // a power of two: the class in which the block is cached
+  size_t requested = 0;
   std::vector<std::pair<c10::DeviceIndex, runtime::Ticket>> uses;
 
   bool is_idle() const {
@@ -43,16 +44,14 @@ class PinnedAllocator final : public at::HostAllocator {
  public:
   c10::DataPtr allocate(size_t bytes) override {
     if (bytes == 0) return {nullptr, nullptr, &free_pinned, c10::Device(c10::DeviceType::CPU)};
-    const size_t rounded = std::bit_ceil(std::max(bytes, minimum_bytes));
+    // Checked mode watches whole pages.
+    const bool watched = runtime::is_checking();
+    const size_t rounded = std::bit_ceil(std::max(bytes, watched ? pinned_page : minimum_bytes));
     const std::lock_guard lock(mutex_);
     collect_idle();
-    PinnedBlock* block = nullptr;
-    if (std::vector<PinnedBlock*>& cached = cache_[class_of(rounded)]; !cached.empty()) {
-      block = cached.back();
-      cached.pop_back();
-    } else {
-      block = make_block(rounded);
-    }
+    PinnedBlock* block = take_cached(rounded, watched);
+    if (block == nullptr) block = make_block(rounded, watched);
+    block->requested = bytes;
     stats_.active_requests.increase(1);
     stats_.active_bytes.increase(block->bytes);
     return {block->data, block, &free_pinned, c10::Device(c10::DeviceType::CPU)};
@@ -103,11 +102,23 @@ class PinnedAllocator final : public at::HostAllocator {
         stats_.allocations.decrease(1);
         stats_.allocated_bytes.decrease(block->bytes);
         stats_.num_host_free += 1;
-        std::free(block->data);
+        is_in_arena(block->data) ? give_to_arena(block->data, block->bytes) : std::free(block->data);
         delete block;
       }
       cached.clear();
     }
+  }
+
+  PinnedExtent extent(const void* data) {
+    const std::lock_guard lock(mutex_);
+    const PinnedBlock* block = find(data);
+    return block == nullptr ? PinnedExtent{} : PinnedExtent{block->data, block->requested, block->bytes};
+  }
+
+  bool is_used(const void* data) {
+    const std::lock_guard lock(mutex_);
+    const PinnedBlock* block = find(data);
+    return block != nullptr && !block->is_idle();
   }
 
   at::HostStats get_stats() override {
@@ -132,10 +143,23 @@ class PinnedAllocator final : public at::HostAllocator {
       function(*stat);
   }
 
-  PinnedBlock* make_block(size_t bytes) {
-    auto* data = static_cast<std::byte*>(std::aligned_alloc(bytes < page_bytes ? minimum_bytes : page_bytes, bytes));
+  // The last one given back, which is the likeliest to be in the host's caches.
+  PinnedBlock* take_cached(size_t bytes, bool watched) {
+    std::vector<PinnedBlock*>& cached = cache_[class_of(bytes)];
+    const auto found = std::find_if(cached.rbegin(), cached.rend(),
+                                    [&](const PinnedBlock* block) { return !watched || is_in_arena(block->data); });
+    if (found == cached.rend()) return nullptr;
+    PinnedBlock* block = *found;
+    cached.erase(std::next(found).base());
+    return block;
+  }
+
+  PinnedBlock* make_block(size_t bytes, bool watched) {
+    std::byte* data = watched ? take_from_arena(bytes) : nullptr;
+    if (data == nullptr)
+      data = static_cast<std::byte*>(std::aligned_alloc(bytes < pinned_page ? minimum_bytes : pinned_page, bytes));
     if (data == nullptr) throw std::bad_alloc();
-    auto* block = new PinnedBlock{data, bytes, {}};
+    auto* block = new PinnedBlock{data, bytes, bytes, {}};
     blocks_.emplace(data, block);
     stats_.allocations.increase(1);
     stats_.allocated_bytes.increase(bytes);
@@ -185,6 +209,10 @@ REGISTER_HOST_ALLOCATOR(c10::DeviceType::PrivateUse1, &instance())
 }  // namespace
 
 bool is_pinned(const void* data) noexcept { return data != nullptr && instance().holds(data); }
+
+bool is_pinned_in_use(const void* data) noexcept { return data != nullptr && instance().is_used(data); }
+
+PinnedExtent pinned_extent(const void* data) { return instance().extent(data); }
 
 void use_pinned(const void* data, c10::DeviceIndex device, runtime::Ticket ticket) {
   instance().record_use(data, device, ticket);

@@ -1,24 +1,27 @@
-// Host and device on pinned memory, in checked mode: what the host changes before it has waited for a copy that reads
-// it.
+// Host and device on pinned memory, in checked mode: what the program does with it before it has waited for an
+// asynchronous copy.
 //
-// No timing is involved: between the submission of an asynchronous copy to the device and the host's first wait that
-// covers it, the bytes must stay as they are; that wait compares them.
+// No timing is involved: between the submission of the copy and the host's first wait that covers it, the program may
+// not write what the copy reads, nor touch what it writes. Blocks of pinned_arena.h are guarded page by page, which
+// names the program's line; of others, and of pages that the copy shares with other elements, digests of what it reads
+// are compared when the host waits.
 #pragma once
 
+#include <ATen/core/Tensor.h>
 #include <c10/core/Device.h>
 
 #include <cstddef>
-#include <cstdint>
 
 #include "runtime/event.h"
 
 namespace mtia::torch_backend {
 
-// An asynchronous copy of pinned memory to the device was submitted. Only where runtime::is_checking().
-void watch_pinned_source(const void* data, size_t bytes, c10::DeviceIndex device, runtime::Ticket ticket);
+// An asynchronous copy between the device and a dense tensor in pinned memory was submitted. Only where
+// runtime::is_checking().
+enum class PinnedUse { read_by_device, written_by_device };
+void watch_pinned(const at::Tensor& host, PinnedUse use, c10::DeviceIndex device, runtime::Ticket ticket);
 
-// The device, or the host by the allocator's leave, writes the bytes from now on: what is watched of them is compared
-// now, and no more.
+// The device writes the bytes next, or the allocator takes them back: what is watched of them ends here.
 void unwatch_pinned(const void* data, size_t bytes);
 
 }  // namespace mtia::torch_backend

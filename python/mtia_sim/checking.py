@@ -35,7 +35,8 @@ class check:
     on_finding: "raise": an error is an exception at the next synchronising call, and stops the program in which an
         access outside of its tensor was about to happen. "warn": a CheckWarning; programs go on where that is safe.
     json: where the findings are written when the context ends: a list of objects, one a finding.
-    seed: other than 0: roles and processing elements of C++ kernels run in a random order that it chooses.
+    seed: other than 0: roles and processing elements of C++ kernels, and programs whose order matters, run in a random
+        order that it chooses.
 
     Entering waits for the device. What happened to memory before is unknown and never a finding. Contexts may be
     nested; the outermost one counts.

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from mtia_core import checks, errors
+from mtia_sim import checking
 from tests.source_tree import ROOT
 
 CHECKS = {check.name: check for check in checks.checks()}
@@ -20,6 +22,26 @@ WATCHED = [name for name, check in CHECKS.items() if check.severity != "always"]
 ALWAYS = [name for name, check in CHECKS.items() if check.severity == "always"]
 FOUND = "# found", "// found"  # end the line that a finding names
 KERNELS = Path(__file__).parent / "kernels"
+# Of the finding at the marked line: kernel, tensor, index, and a part of what it says of before.
+PLACES = {
+    "out_of_bounds": ("double", "x", (), r"8000 bytes, was allocated at .*out_of_bounds.py:\d+"),
+    "between_rows": ("zero_rows", "x", (), ""),
+    "use_after_free": ("add_one", "", (), r"allocated at .*use_after_free.py:\d+ and freed at .*use_after_free.py:\d+"),
+    "uninitialised_read": ("accumulate", "total", (0,), r"allocated at .*uninitialised_read.py:\d+"),
+    "undefined_lanes": ("row_sum", "out", (0,), r"undefined by the load at undefined_lanes.py:\d+"),
+    "race_between_programs": (
+        "sum_all",
+        "total",
+        (0,),
+        r"program \(\d, 0, 0\) wrote it at race_between_programs.py:\d+",
+    ),
+    "race_between_streams": ("copy", "source", (0,), r"kernel copy on stream 0 wrote it, launched at .*.py:\d+"),
+    "race_with_host": ("copy to the device", "the pinned tensor", (0,), ""),
+    "uninitialised_local_read": ("trigger", "tile", (0, 32), r"allocated at uninitialised_local_read.cpp:\d+"),
+    "race_between_roles": ("trigger", "tile", (0, 0), r"role load wrote it at race_between_roles.cpp:\d+"),
+    "load_overtakes_store": ("trigger", "x", (32,), r"stores it at load_overtakes_store.cpp:\d+, and no barrier"),
+}
+ROLES = {"uninitialised_local_read": "role<32>", "race_between_roles": "store", "load_overtakes_store": "role<false>"}
 
 
 def module_of(name: str) -> ModuleType:
@@ -53,8 +75,30 @@ def run(name: str, what: str) -> list[dict[str, Any]]:
 def test_the_kernel_is_caught_at_its_line(name: str) -> None:
     found = run(name, "trigger")
     assert {finding["check"] for finding in found} == {name}, found
-    lines = {Path(found[0]["line"]).name, Path(found[0]["launched"]).name}
-    assert set(marked_lines(name)) <= lines, found[0]
+    assert set(marked_lines(name)) <= {Path(finding["line"]).name for finding in found}, found
+    finding = next(finding for finding in found if Path(finding["line"]).name in marked_lines(name))
+    kernel, tensor, index, before = PLACES[name]
+    assert (finding["kernel"], finding["tensor"], finding["index"]) == (kernel, tensor, index)
+    assert re.search(before, finding["before"]), finding["before"]
+    assert Path(finding["launched"]).name.startswith(f"{name}.py:")
+    if finding["line"].startswith(name):  # of a launch, not of a copy
+        if (KERNELS / f"{name}.cpp").exists():
+            assert (finding["pe"], finding["role"]) == (0, ROLES[name])
+        else:
+            assert len(finding["program"]) == 3 and finding["pe"] >= 0
+            assert finding["instruction"] >= 0 and finding["disassembly"]
+        assert finding["line"] in finding["where"]
+
+
+def test_findings_are_written_as_json(tmp_path: Path) -> None:
+    path = tmp_path / "findings.json"
+    torch.mtia_sim.clear_findings()
+    warns = pytest.warns(checking.CheckWarning, match=r"out_of_bounds: kernel double, program \(1, 0, 0\)")
+    with warns, torch.mtia_sim.check(on_finding="warn", json=path):
+        module_of("out_of_bounds").trigger()
+    finding = json.loads(path.read_text())[0]
+    assert (finding["check"], finding["error"], finding["severity"]) == ("out_of_bounds", "OutOfBounds", "error")
+    assert [finding["line"]] == marked_lines("out_of_bounds")
 
 
 @pytest.mark.parametrize("name", WATCHED)

@@ -33,16 +33,20 @@ def test_pes_that_store_to_one_row_race() -> None:
     with torch.mtia_sim.check():
         out = torch.zeros(32, 64, device="mtia_sim")
         torch.mtia_sim.load_kernel(RACES)[8](torch.randn(32, 64, device="mtia_sim"), out, 1)
-        with pytest.raises(errors.DataRace, match=r"kernel copies, role \w+ on PE \d+.*races.cpp:\d+.*PE \d+ wrote it"):
+        with pytest.raises(
+            errors.DataRace,
+            match=r"kernel copies, role copy_rows on PE \d+.*races.cpp:\d+.*role copy_rows on PE \d+ wrote it",
+        ):
             torch.mtia_sim.synchronize()
     (finding,) = torch.mtia_sim.findings()
-    assert (finding["line"], finding["tensor"], finding["index"]) == (line_of("// store"), "out", (0, 0))
+    assert (finding["line"], finding["role"]) == (line_of("// store"), "copy_rows")
+    assert (finding["tensor"], finding["index"]) == ("out", (0, 0))
 
 
 def test_a_load_of_what_nothing_wrote() -> None:
     with torch.mtia_sim.check():
         x, out = torch.empty(2, 32, 64, device="mtia_sim")
         torch.mtia_sim.load_kernel(RACES)[8](x, out, 0)
-        with pytest.raises(errors.UninitialisedRead, match=r"kernel copies, role \w+ on PE 0"):
+        with pytest.raises(errors.UninitialisedRead, match="kernel copies, role copy_rows on PE 0"):
             torch.mtia_sim.synchronize()
     assert {finding["line"] for finding in torch.mtia_sim.findings()} == {line_of("// load")}

@@ -44,10 +44,26 @@ def test_pages_of_a_circular_buffer_order_other_tiles(seed: int) -> None:
 def test_a_tile_that_is_loaded_before_the_other_role_has_read_it() -> None:
     finding = only_finding("tile_without_wait", 1, torch.randn(6 * 64, device="mtia_sim"))
     assert (finding["check"], finding["tensor"], finding["shape"]) == ("race_between_roles", "tile", (1, 64))
+    assert (finding["index"], finding["pe"], finding["kernel"]) == ((0, 0), 0, "tile_without_wait")
     assert {finding["line"], finding["before"].split(" at ")[1].split(",")[0]} == {
         line_of("// early"),
         line_of("// before the other has read the last one"),
     }
+
+
+def test_roles_that_share_a_tile_by_halves() -> None:
+    x = torch.randn(6 * 64, device="mtia_sim")
+    with torch.mtia_sim.check():
+        torch.mtia_sim.load_kernel(ROLES, name="halves")[1](x)
+        torch.mtia_sim.synchronize()
+    assert torch.mtia_sim.findings() == []
+    with torch.mtia_sim.check():
+        torch.mtia_sim.load_kernel(ROLES, name="overlapping_halves")[1](x)
+        with pytest.raises(errors.DataRace):
+            torch.mtia_sim.synchronize()
+    for finding in torch.mtia_sim.findings():
+        assert (finding["check"], finding["shape"], finding["index"]) == ("race_between_roles", (1, 64), (0, 0))
+        assert line_of("// upper") in finding["before"]
 
 
 def test_parts_of_tiles_that_nobody_reads_may_be_unwritten() -> None:
@@ -66,7 +82,7 @@ def test_an_element_that_nothing_wrote() -> None:
 
 
 def test_a_page_of_a_circular_buffer_forgets_what_it_held() -> None:
-    finding = only_finding("half_a_page", 1, torch.randn(300, device="mtia_sim"))
+    finding = only_finding("half_a_page", 1, torch.randn(320, device="mtia_sim"))
     assert (finding["check"], finding["line"]) == ("uninitialised_local_read", line_of("// half"))
     assert (finding["tensor"], finding["shape"], finding["index"]) == ("circular buffer pages", (1, 64), (0, 32))
 

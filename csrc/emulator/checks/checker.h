@@ -45,7 +45,7 @@ class Checker {
 
   // Whether errors stop the program that they are found in.
   void set_stopping(bool stopping) { stopping_ = stopping; }
-  // A random order of roles and PEs of C++ kernels; 0: the usual one.
+  // A random order of roles, PEs and programs; 0: the usual one.
   void set_seed(uint64_t seed) { seed_ = seed; }
   uint64_t seed() const { return seed_; }
   // Forgets what is known of memory: nothing is then uninitialised, freed or touched.

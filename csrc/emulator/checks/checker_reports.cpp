@@ -125,6 +125,7 @@ void Checker::report_local(const AccessLog& log, uint32_t location, Finding find
   finding.is_tile_program = false;
   finding.pe = log.pe();
   finding.line = location_text(location);
+  finding.role = location_role(location);
   finding.launched = location_text(order_.location);
   add(std::move(finding));
 }
@@ -163,6 +164,12 @@ void Checker::report_outside(AccessLog& log, AccessKind kind, uint32_t instructi
       !known && block != nullptr && !block->second.is_live ? Check::use_after_free : Check::out_of_bounds;
   std::unique_lock lock(mutex_);
   Finding finding = describe(log, check, instruction, address, bytes);
+  if (check == Check::use_after_free) {
+    // No tensor of this launch lies there, the nearest one is none of the matter.
+    finding.tensor.clear();
+    finding.sizes.clear();
+    finding.strides.clear();
+  }
   if (known && now.notes != nullptr && !finding.tensor.empty()) {
     const TensorNote& note = *note_of(instruction, address);
     // The first byte outside.

@@ -14,7 +14,7 @@ std::string describe_tensor(const std::string& name, const std::vector<int64_t>&
 }
 
 std::string Finding::where() const {
-  if (!has_program) return launched.empty() ? kernel : concat(kernel, " at ", launched);
+  if (!has_program) return concat(line, line.empty() ? "" : ", ", kernel, launched.empty() ? "" : " at ", launched);
   std::string text = concat("kernel ", kernel);
   if (is_tile_program) text += concat(", program (", program[0], ", ", program[1], ", ", program[2], ")");
   if (!role.empty()) text += concat(", role ", role);

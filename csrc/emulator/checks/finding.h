@@ -22,7 +22,7 @@ struct Finding {
   std::string role;          // of a C++ kernel
   int64_t instruction = -1;  // index in the tile program
   std::string disassembly;
-  std::string line;      // of the kernel's source, "softmax.py:12"
+  std::string line;      // of the kernel's source, "softmax.py:12", or where the host races with a transfer
   std::string launched;  // line of the Python program that launched or copied
 
   std::string tensor;            // the argument's name

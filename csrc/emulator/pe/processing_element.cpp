@@ -189,12 +189,6 @@ SubCycles ProcessingElement::load_time(const Tile& destination) const {
   return std::max({state_->issuing->earliest(tick), page.ready, page.release});
 }
 
-SubCycles ProcessingElement::stores_done() const {
-  Tick tick;
-  state_->costs->fabric(tick, 0, true);
-  return state_->issuing->earliest(tick);
-}
-
 Tile ProcessingElement::dma_multicast(const Tile& destination, const DmaDescriptor& source, double fill, bool view,
                                       SubCycles start, bool counts_traffic) {
   check_same_dtype("multicast", destination, source.dtype);

@@ -59,8 +59,6 @@ class ProcessingElement {
   // A load that several PEs get at once: each computes when it could start one into `destination` (load_time), and all
   // start at the latest of these. One of them counts the traffic. `view`: as dma_view.
   SubCycles load_time(const Tile& destination) const;
-  // When the stores that were issued so far are done.
-  SubCycles stores_done() const;
   Tile dma_multicast(const Tile& destination, const DmaDescriptor& source, double fill, bool view, SubCycles start,
                      bool counts_traffic);
   // Indexed DMA: row r of destination = the row_elements elements at base + size * indices[r] * row_stride. A negative

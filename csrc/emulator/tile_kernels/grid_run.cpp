@@ -13,6 +13,7 @@
 #include "chip/chip_spec.h"
 #include "emulator/checks/access_log.h"
 #include "emulator/checks/checker.h"
+#include "emulator/grid/random_order.h"
 #include "emulator/grid/worker_pool.h"
 #include "emulator/inspection/call_observer.h"
 #include "emulator/tile_kernels/host_fault.h"
@@ -29,14 +30,6 @@ namespace {
 thread_local Role* running_role = nullptr;
 
 constexpr int spin_rounds = 2000;
-
-// splitmix64
-size_t random_below(uint64_t& state, size_t limit) {
-  uint64_t word = state += 0x9E3779B97F4A7C15U;
-  word = (word ^ (word >> 30U)) * 0xBF58476D1CE4E5B9U;
-  word = (word ^ (word >> 27U)) * 0x94D049BB133111EBU;
-  return static_cast<size_t>((word ^ (word >> 31U)) % limit);
-}
 
 void pause_briefly(int round) {
 #if defined(__x86_64__)

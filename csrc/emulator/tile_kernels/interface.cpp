@@ -145,8 +145,7 @@ void load(mtia_role* handle, const mtia_tile* destination, const mtia_region* so
   UnitCall call(handle, "load", line);
   const DmaDescriptor descriptor = descriptor_of(*source);
   const Tile tile = call.memory().destination(*destination, true);
-  if (TileChecks* checks = call.role.pe->checks.get())
-    checks->load(call.role, *source, tile.rows, tile.columns, call.unit.load_time(tile));
+  if (TileChecks* checks = call.role.pe->checks.get()) checks->load(call.role, *source, tile.rows, tile.columns);
   if (!can_view(call, *destination, tile, *source)) return call.unit.dma_load(tile, descriptor, source->fill);
   make_view(call, *destination, call.unit.dma_view(tile, descriptor), *source);
 }
@@ -163,12 +162,11 @@ void store(mtia_role* handle, const mtia_region* destination, const mtia_tile* s
   before_store(call, touched(*destination, source->rows, source->columns));
   call.unit.dma_store(descriptor, call.memory().stored(*source, destination->valid_rows, destination->valid_columns));
   if (TileChecks* checks = call.role.pe->checks.get())
-    checks->store(call.role, *destination, source->rows, source->columns, call.unit.stores_done());
+    checks->store(call.role, *destination, source->rows, source->columns);
 }
 
 // In checked mode: the rows that an indexed call loads, before it, or stores, after it.
-void check_rows(UnitCall& call, const mtia_region& table, const Tile& indices, int64_t columns, bool stores,
-                SubCycles time) {
+void check_rows(UnitCall& call, const mtia_region& table, const Tile& indices, int64_t columns, bool stores) {
   TileChecks* checks = call.role.pe->checks.get();
   if (checks == nullptr) return;
   mtia_region row = table;
@@ -178,9 +176,9 @@ void check_rows(UnitCall& call, const mtia_region& table, const Tile& indices, i
     if (row.row < 0 || row.row >= table.valid_rows) continue;  // refused by the unit
     row.base = table.base + static_cast<uint64_t>(row.row * table.row_stride) * size_of(static_cast<DType>(row.dtype));
     if (stores) {
-      checks->store(call.role, row, 1, columns, time);
+      checks->store(call.role, row, 1, columns);
     } else {
-      checks->load(call.role, row, 1, columns, time);
+      checks->load(call.role, row, 1, columns);
     }
   }
 }
@@ -200,18 +198,16 @@ void indexed(mtia_role* handle, uint8_t kind, const mtia_tile* rows, const mtia_
   if (!index.contiguous()) throw InvalidArgument("indices with gaps", "", "use a dense row or column of indices");
   if (kind == 0) {
     const Tile tile = call.memory().destination(*rows, true);
-    const SubCycles indices_ready = call.state().pages[index.page].ready;
-    check_rows(call, *table, index, rows->columns, false, std::max(call.unit.load_time(tile), indices_ready));
+    check_rows(call, *table, index, rows->columns, false);
     return call.unit.gather(tile, table->base, table->row_stride, index, table->valid_rows);
   }
   const Tile tile = call.memory().source(*rows);
   before_store(call, touched(*table, table->valid_rows, table->valid_columns));
   if (kind == 1) {
     call.unit.scatter(table->base, table->row_stride, index, table->valid_rows, tile);
-    return check_rows(call, *table, index, rows->columns, true, call.unit.stores_done());
+    return check_rows(call, *table, index, rows->columns, true);
   }
-  const SubCycles indices_ready = call.state().pages[index.page].ready;
-  check_rows(call, *table, index, rows->columns, false, std::max(call.unit.load_time(tile), indices_ready));
+  check_rows(call, *table, index, rows->columns, false);
   call.unit.scatter_add(table->base, table->row_stride, index, table->valid_rows, tile);
 }
 

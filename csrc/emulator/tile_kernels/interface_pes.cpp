@@ -70,7 +70,7 @@ void multicast(mtia_role* handle, uint8_t along, const mtia_tile* destination, c
   const SubCycles start =
       between.meet_for_multicast(call.role, along, *source, *destination, call.unit.load_time(tile));
   call.resume();
-  if (TileChecks* checks = call.role.pe->checks.get()) checks->load(call.role, *source, tile.rows, tile.columns, start);
+  if (TileChecks* checks = call.role.pe->checks.get()) checks->load(call.role, *source, tile.rows, tile.columns);
   // Memory is read once, for the first of the line.
   const bool counts = between.place_in_line(call.role, along) == 0;
   const bool view = can_view(call, *destination, tile, *source);
@@ -111,6 +111,7 @@ void barrier(mtia_role* handle, mtia_line line) {
   call.memory().copy_views();
   const SubCycles departure = run.between().barrier(call.role);
   call.resume();
+  if (TileChecks* checks = call.role.pe->checks.get()) checks->waited(call.role);
   run.pack_cache(call.role).clear();
   call.role.board.wait_until(departure);
 }

@@ -86,19 +86,35 @@ void LocalShadow::acquire(uint32_t role, uint32_t page) {
   for (uint32_t i = 0; i < most_roles; ++i) clocks_[role][i] = std::max(clocks_[role][i], pages_[page].clock[i]);
 }
 
-std::optional<LocalShadow::Use> LocalShadow::use(uint32_t number, uint32_t role, mtia_line line, bool writes) {
-  Page& page = pages_[number];
+std::optional<LocalShadow::Conflict> LocalShadow::use(const mtia_tile& tile, uint32_t role, mtia_line line,
+                                                      bool writes) {
+  Page& page = pages_[tile.page];
   if (page.is_ring) return std::nullopt;
-  const Use now{role, writes, clocks_[role][role], line};
-  Use* own = nullptr;
+  const AdjacentRows elements =
+      AdjacentRows::of(tile.offset, 1, tile.rows, tile.columns, tile.row_stride, tile.column_stride);
+  const Use now{role, writes, clocks_[role][role], line, elements};
+  Use* same = nullptr;
   for (Use& before : page.uses) {
-    if (before.role != role && (before.writes || writes) && before.time > clocks_[role][before.role]) return before;
-    if (before.role == role && before.writes == writes) own = &before;
+    if (before.role == role) {
+      if (before.writes == writes && before.elements == elements) same = &before;
+      continue;
+    }
+    if ((!before.writes && !writes) || before.time <= clocks_[role][before.role]) continue;
+    const auto element = overlap(elements, before.elements);
+    if (!element) continue;
+    const int64_t distance = *element - tile.offset;
+    const bool by_rows = tile.row_stride >= tile.column_stride;
+    const int64_t wide = std::max<int64_t>(by_rows ? tile.row_stride : tile.column_stride, 1);
+    const int64_t narrow = std::max<int64_t>(by_rows ? tile.column_stride : tile.row_stride, 1);
+    const std::pair place(distance / wide, distance % wide / narrow);
+    return Conflict{before, by_rows ? place : std::pair(place.second, place.first)};
   }
-  if (own == nullptr) {
+  if (same != nullptr) {
+    *same = now;
+  } else if (page.uses.size() < most_uses) {
     page.uses.push_back(now);
   } else {
-    *own = now;
+    page.uses[page.next_use++ % most_uses] = now;
   }
   return std::nullopt;
 }

@@ -7,16 +7,20 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <tuple>
 #include <utility>
 #include <vector>
 
+#include "emulator/tile_kernels/adjacent_rows.h"
 #include "include/mtia/abi.h"
 
 namespace mtia::emulator {
 
+using RoleClock = std::array<uint32_t, 4>;
+
 class LocalShadow {
  public:
-  static constexpr uint32_t most_roles = 4;
+  static constexpr uint32_t most_roles = std::tuple_size_v<RoleClock>;
 
   LocalShadow();
   void allocate(uint32_t page, int64_t rows, int64_t columns, mtia_line line);
@@ -30,29 +34,40 @@ class LocalShadow {
   // A role's window of a page ends, another's begins.
   void release(uint32_t role, uint32_t page);
   void acquire(uint32_t role, uint32_t page);
+  // A role has waited for what it did; its time from then on.
+  uint32_t tick(uint32_t role) { return ++clocks_[role][role]; }
+  // What a role knows of all.
+  const RoleClock& clock(uint32_t role) const { return clocks_[role]; }
 
-  // Notes that a role reads or writes a page; returns another role's use that nothing orders before it, if one of the
-  // two writes.
   struct Use {
     uint32_t role = 0;
     bool writes = false;
     uint32_t time = 0;  // of the role's own clock
     mtia_line line{};
+    AdjacentRows elements;  // of the page
   };
-  std::optional<Use> use(uint32_t page, uint32_t role, mtia_line line, bool writes);
+  struct Conflict {
+    Use use;
+    std::pair<int64_t, int64_t> place;  // (row, column) of the tile
+  };
+  // Notes that a role reads or writes a tile; returns another role's use of the same elements that nothing orders
+  // before it, if one of the two writes.
+  std::optional<Conflict> use(const mtia_tile& tile, uint32_t role, mtia_line line, bool writes);
 
   mtia_line allocated_at(uint32_t page) const { return pages_[page].line; }
 
  private:
-  using Clock = std::array<uint32_t, most_roles>;
+  static constexpr size_t most_uses = 64;  // of a page; older ones are forgotten
+
   struct Page {
     std::vector<uint64_t> written;  // a bit an element
     mtia_line line{};
     bool is_ring = false;
-    std::vector<Use> uses;  // the last of each role and direction
-    Clock clock{};          // of the role that handed it over last
+    std::vector<Use> uses;  // the last ones, each tile of each role and direction once
+    size_t next_use = 0;    // to be replaced where there are more
+    RoleClock clock{};      // of the role that handed it over last
   };
-  std::array<Clock, most_roles> clocks_{};
+  std::array<RoleClock, most_roles> clocks_{};
   std::vector<Page> pages_;
 };
 

@@ -1,7 +1,6 @@
 // The findings of a PE's roles.
 #include "emulator/tile_kernels/tile_checks.h"
 
-#include <algorithm>
 #include <string>
 
 #include "base/error.h"
@@ -48,14 +47,15 @@ void TileChecks::handed_over(const Role& role, uint32_t page) { shadow_.release(
 
 void TileChecks::use(const Role& role, const mtia_tile& tile, bool writes) {
   if (!is_running(role)) return;
-  const auto before = shadow_.use(tile.page, role.number, role.line, writes);
+  const auto before = shadow_.use(tile, role.number, role.line, writes);
   if (!before) return;
   Finding finding = finding_of(Check::race_between_roles, role, tile);
-  finding.problem =
-      concat("role ", role.name(), writes ? " writes " : " reads ", describe_tensor(finding.tensor, finding.sizes),
-             ", allocated at ", text_of(shadow_.allocated_at(tile.page)));
-  finding.before = concat("role ", role.pe->roles[before->role]->name(), before->writes ? " wrote" : " read", " it at ",
-                          text_of(before->line), ", and no circular buffer orders the two");
+  finding.index = {before->place.first, before->place.second};
+  finding.problem = concat(role.operation, writes ? " writes" : " reads", " element ", describe_tuple(finding.index),
+                           " of ", describe_tensor(finding.tensor, finding.sizes), ", allocated at ",
+                           text_of(shadow_.allocated_at(tile.page)));
+  finding.before = concat("role ", role.pe->roles[before->use.role]->name(), before->use.writes ? " wrote" : " read",
+                          " it at ", text_of(before->use.line), ", and no circular buffer orders the two");
   checker_.report_local(*role.pe->state->log, place_of(*role.pe->state), std::move(finding));
 }
 
@@ -63,9 +63,8 @@ void TileChecks::read(const Role& role, const mtia_tile& tile) {
   if (const auto place = shadow_.unwritten(tile)) {
     Finding finding = finding_of(Check::uninitialised_local_read, role, tile);
     finding.index = {place->first, place->second};
-    finding.problem =
-        concat("role ", role.name(), ": ", role.operation, " reads element ", describe_tuple(finding.index), " of ",
-               describe_tensor(finding.tensor, finding.sizes), ", which nothing wrote");
+    finding.problem = concat(role.operation, " reads element ", describe_tuple(finding.index), " of ",
+                             describe_tensor(finding.tensor, finding.sizes), ", which nothing wrote");
     finding.before = concat("allocated at ", text_of(shadow_.allocated_at(tile.page)));
     checker_.report_local(*role.pe->state->log, place_of(*role.pe->state), std::move(finding));
     shadow_.write(tile);  // reported once
@@ -79,27 +78,20 @@ void TileChecks::write(const Role& role, const mtia_tile& tile, bool overwrites)
   use(role, tile, true);
 }
 
-void TileChecks::load(const Role& role, const mtia_region& source, int64_t rows, int64_t columns, SubCycles start) {
-  rows = std::min(rows, source.valid_rows);
-  columns = std::min(columns, source.valid_columns);
-  const auto found = stores_.under_way(source, rows, columns, start);
+void TileChecks::load(const Role& role, const mtia_region& source, int64_t rows, int64_t columns) {
+  const auto found = stores_.under_way(source, rows, columns, shadow_.clock(role.number));
   if (!found) return;
   const StoreHistory::Store& store = found->store;
   checker_.report(*role.pe->state->log, Check::load_overtakes_store, place_of(*role.pe->state), found->address,
-                  size_of(static_cast<DType>(source.dtype)), concat("role ", role.name(), ": ", role.operation),
+                  size_of(static_cast<DType>(source.dtype)), role.operation,
                   concat("role ", role.pe->roles[store.role]->name(), " stores it at ", text_of(store.line),
-                         " and is done ", (store.end - start + cycle - 1) / cycle, " cycles later"));
+                         ", and no barrier has waited for that"));
 }
 
-void TileChecks::store(const Role& role, const mtia_region& destination, int64_t rows, int64_t columns, SubCycles end) {
-  StoreHistory::Store store;
-  store.region = destination;
-  store.rows = std::min(rows, destination.valid_rows);
-  store.columns = std::min(columns, destination.valid_columns);
-  store.end = end;
-  store.role = role.number;
-  store.line = role.line;
-  stores_.add(store);
+void TileChecks::store(const Role& role, const mtia_region& destination, int64_t rows, int64_t columns) {
+  stores_.add(destination, rows, columns, role.number, role.line);
 }
+
+void TileChecks::waited(const Role& role) { stores_.wait(role.number, shadow_.tick(role.number)); }
 
 }  // namespace mtia::emulator

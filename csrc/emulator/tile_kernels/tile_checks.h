@@ -26,10 +26,10 @@ class TileChecks {
   void read(const Role& role, const mtia_tile& tile);
   void write(const Role& role, const mtia_tile& tile, bool overwrites);
 
-  // rows x columns of a region: a load that begins at `start` in chip time, and a store that was issued and ends at
-  // `end`.
-  void load(const Role& role, const mtia_region& source, int64_t rows, int64_t columns, SubCycles start);
-  void store(const Role& role, const mtia_region& destination, int64_t rows, int64_t columns, SubCycles end);
+  // A load and a store of rows x columns of a region, as far as they exist, and a barrier that was passed.
+  void load(const Role& role, const mtia_region& source, int64_t rows, int64_t columns);
+  void store(const Role& role, const mtia_region& destination, int64_t rows, int64_t columns);
+  void waited(const Role& role);
 
  private:
   void use(const Role& role, const mtia_tile& tile, bool writes);

@@ -65,7 +65,7 @@ void half_pages(ProcessingElement& pe, const Vector& arguments, Pages& buffers) 
   pe.fill(page.tile().slice<1, 32>(0, 0), 1);
 }
 void store_pages(ProcessingElement& pe, const Vector& arguments, Pages& buffers) {
-  for (int64_t i = 0; i < 4; ++i) pe.store(arguments.x.at(block * i), pe.front(buffers.pages));  // half
+  for (int64_t i = 0; i < 4; ++i) pe.store(arguments.x.at(block * (i + 1)), pe.front(buffers.pages));  // half
 }
 MTIA_KERNEL(half_a_page, half_pages, store_pages);
 
@@ -81,7 +81,7 @@ void rows_by_index(ProcessingElement& pe, const Table& arguments) {
   auto loaded = pe.allocate<Tile<float, 8, block>>();
   auto indices = pe.allocate<Tile<int32_t, 1, 8>>();
   pe.load(indices, arguments.rows.at(0));
-  pe.fill(stored, pe.read(indices, 0, 0));  // not before they are there, so that the gather need not wait for them
+  pe.fill(stored, 1);
   pe.store(arguments.x.at(0, 0), stored);
   pe.gather(loaded, arguments.x.at(0, 0), indices);  // gather
   pe.store(arguments.x.at(16, 0), loaded);
@@ -115,3 +115,21 @@ void relay(ProcessingElement& pe, const Queue& arguments) {
   }
 }
 MTIA_KERNEL(relays, relay);
+
+// Two roles at work on halves of one tile.
+struct Halves {
+  explicit Halves(ProcessingElement& pe) : tile(pe.allocate<Tile<float, 4, block>>()) {}
+  Tile<float, 4, block> tile;
+};
+template <int64_t row>
+void upper_half(ProcessingElement& pe, const Vector& arguments, Halves& halves) {
+  pe.load(halves.tile.slice<2, block>(row, 0).slice<1, block>(0, 0), arguments.x.at(0));
+  pe.load(halves.tile.slice<2, block>(row, 0).slice<1, block>(1, 0), arguments.x.at(block));  // upper
+}
+void lower_half(ProcessingElement& pe, const Vector& arguments, Halves& halves) {
+  pe.load(halves.tile.slice<1, block>(2, 0), arguments.x.at(0));
+  pe.add(halves.tile.slice<1, block>(2, 0), halves.tile.slice<1, block>(2, 0), 1);
+  pe.store(arguments.x.at(block * 2), halves.tile.slice<1, block>(2, 0));
+}
+MTIA_KERNEL(halves, upper_half<0>, lower_half);
+MTIA_KERNEL(overlapping_halves, upper_half<1>, lower_half);
