@@ -136,10 +136,10 @@ assert torch.mtia_sim.findings() == []
 
 An error is an exception at the next synchronising call, of the class in the catalogue; a warning, and with
 `on_finding="warn"` an error too, is a `torch.mtia_sim.CheckWarning`. `MTIA_SIM_CHECK_ON_FINDING=warn` and
-`MTIA_SIM_CHECK_JSON=path` say the same for a whole program. The device stays usable. Each finding names the kernel,
-the program or the role and PE, the instruction and its source line, the line that launched it, the tensor by the
-kernel's name for it, the element, and what touched the memory before: `torch.mtia_sim.findings()` returns them as
-dictionaries.
+`MTIA_SIM_CHECK_JSON=path` say the same for a whole program, which then waits for its last work before it ends. The
+device stays usable. Each finding names the kernel, the program or the role and PE, the instruction and its source line,
+the line that launched it, the tensor by the kernel's name for it, the element, and what touched the memory before:
+`torch.mtia_sim.findings()` returns them as dictionaries.
 
 ## What is known, and what is not
 

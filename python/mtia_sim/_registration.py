@@ -35,7 +35,8 @@ def register(torch: ModuleType, package: str) -> None:
 def _shut_down() -> None:
     from mtia_sim import _C, checking
 
+    last = checking.wait_for_the_last_work()
     unseen = _C.shutdown()
-    if unseen:
+    if unseen := last or unseen:
         print(f"mtia_sim: an error that no call waited for: {unseen}", file=sys.stderr)
     checking.finish()

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, cast
 
-from mtia_core.errors import InvalidArgument
+from mtia_core.errors import InvalidArgument, MtiaError
 from mtia_sim import _C
 
 VARIABLE = "MTIA_SIM_CHECK"
@@ -123,6 +123,17 @@ def start_from_environment() -> None:
     if not seed.isdecimal():
         raise InvalidArgument(f"{SEED_VARIABLE}={seed}", remedy="set it to a number, 0 for the ordinary order")
     _of_environment.append(check(on_finding=cast(OnFinding, wanted), seed=int(seed)).__enter__())
+
+
+def wait_for_the_last_work() -> str:
+    """When a program that MTIA_SIM_CHECK checks ends: an error of what is still under way, which would be dropped."""
+    if not _of_environment or _C.is_in_bad_fork():
+        return ""
+    try:
+        _synchronize()
+    except MtiaError as error:
+        return str(error)
+    return ""
 
 
 def finish() -> None:

@@ -21,6 +21,9 @@ def copy(out, x, BLOCK: tl.constexpr):
 
 x = torch.empty(64, device="mtia_sim")  # allocated
 out = torch.zeros(64, device="mtia_sim")
+large = torch.ones(1024, 1024, device="mtia_sim")
+for _ in range(10):
+    large @ large  # the device is busy when the program ends
 copy[(1,)](out, x, BLOCK=64)  # launched
 """
 
