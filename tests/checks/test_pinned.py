@@ -1,9 +1,12 @@
 """Host and device on pinned memory: what the program does with it before it has waited for a copy, and nothing else."""
 
 import faulthandler
+import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -230,3 +233,27 @@ def test_a_handler_of_faults_that_was_installed_later() -> None:
         if not was_enabled:
             faulthandler.disable()
     assert finding["kernel"] == "copy to the host"
+
+
+CRASH = """
+import ctypes, faulthandler, torch
+faulthandler.enable()
+with torch.mtia_sim.check(on_finding="warn"):
+    x = torch.ones(5000, device="mtia_sim")
+    x.to("cpu", non_blocking=True)
+    torch.mtia_sim.load_kernel({kernel!r})  # puts handlers of its own in front
+    result = x.to("cpu", non_blocking=True)
+    result.sum()
+    torch.mtia_sim.synchronize()
+    print(torch.mtia_sim.findings()[0]["line"], flush=True)
+    ctypes.string_at(8)
+"""
+
+
+def test_crashes_of_the_program_are_still_crashes(tmp_path: Path) -> None:
+    program = tmp_path / "crash.py"
+    program.write_text(CRASH.format(kernel=str(Path(__file__).parents[1] / "device" / "cpp_kernels" / "gemm.cpp")))
+    done = subprocess.run([sys.executable, "-W", "ignore", program], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGSEGV
+    assert done.stdout.strip() == f"{program}:9"
+    assert "Fatal Python error: Segmentation fault" in done.stderr and "in string_at" in done.stderr
