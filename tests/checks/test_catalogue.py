@@ -90,6 +90,7 @@ def test_the_kernel_is_caught_at_its_line(name: str) -> None:
         assert finding["line"] in finding["where"]
 
 
+@pytest.mark.unchecked(reason="on_finding and seed are the outer period's")
 def test_findings_are_written_as_json(tmp_path: Path) -> None:
     path = tmp_path / "findings.json"
     torch.mtia_sim.clear_findings()

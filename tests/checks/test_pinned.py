@@ -1,6 +1,6 @@
 """Host and device on pinned memory: what the program does with it before it has waited for a copy, and nothing else."""
 
-import faulthandler
+import os
 import signal
 import subprocess
 import sys
@@ -177,6 +177,7 @@ def test_buffers_that_are_freed_and_taken_again() -> None:
     assert torch.mtia_sim.findings() == []
 
 
+@pytest.mark.unchecked(reason="a period inside of another neither begins nor ends")
 def test_memory_stays_usable_after_checked_mode() -> None:
     with pytest.raises(ZeroDivisionError), torch.mtia_sim.check():
         batch = torch.zeros(3000).pin_memory()
@@ -189,6 +190,7 @@ def test_memory_stays_usable_after_checked_mode() -> None:
     assert torch.mtia_sim.findings() == []
 
 
+@pytest.mark.unchecked(reason="a period inside of another neither begins nor ends")
 def test_blocks_from_before_checked_mode() -> None:
     batch, result = torch.zeros(40_000).pin_memory(), torch.zeros(40_000).pin_memory()
     with torch.mtia_sim.check():
@@ -220,19 +222,27 @@ def test_an_access_by_another_thread() -> None:
     assert [finding["line"]] == lines
 
 
-def test_a_handler_of_faults_that_was_installed_later() -> None:
-    with torch.mtia_sim.check():
-        torch.ones(9, device="mtia_sim").to("cpu", non_blocking=True)  # ours is in place
-        torch.mtia_sim.synchronize()
-        was_enabled = faulthandler.is_enabled()
-        faulthandler.disable()
-        faulthandler.enable()
-        result = torch.ones(5000, device="mtia_sim").to("cpu", non_blocking=True)
-        result.sum()
-        finding = only_finding()
-        if not was_enabled:
-            faulthandler.disable()
-    assert finding["kernel"] == "copy to the host"
+LATER = """
+import faulthandler, torch
+with torch.mtia_sim.check(on_finding="warn"):
+    torch.ones(9, device="mtia_sim").to("cpu", non_blocking=True)  # ours is in place
+    torch.mtia_sim.synchronize()
+    faulthandler.enable()
+    result = torch.ones(5000, device="mtia_sim").to("cpu", non_blocking=True)
+    result.sum()
+    torch.mtia_sim.synchronize()
+    print([finding["kernel"] for finding in torch.mtia_sim.findings()])
+"""
+
+
+def test_a_handler_of_faults_that_was_installed_later(tmp_path: Path) -> None:
+    """In a process of its own: handlers of faults are the whole process's."""
+    program = tmp_path / "later.py"
+    program.write_text(LATER)
+    environment = {**os.environ, "MTIA_SIM_CHECK": "0"}
+    command = [sys.executable, "-W", "ignore", program]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.strip() == "['copy to the host']", done.stderr
 
 
 CRASH = """
@@ -253,7 +263,9 @@ with torch.mtia_sim.check(on_finding="warn"):
 def test_crashes_of_the_program_are_still_crashes(tmp_path: Path) -> None:
     program = tmp_path / "crash.py"
     program.write_text(CRASH.format(kernel=str(Path(__file__).parents[1] / "device" / "cpp_kernels" / "gemm.cpp")))
-    done = subprocess.run([sys.executable, "-W", "ignore", program], capture_output=True, text=True, check=False)
+    environment = {**os.environ, "MTIA_SIM_CHECK": "0"}
+    command = [sys.executable, "-W", "ignore", program]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == -signal.SIGSEGV
     assert done.stdout.strip() == f"{program}:9"
     assert "Fatal Python error: Segmentation fault" in done.stderr and "in string_at" in done.stderr

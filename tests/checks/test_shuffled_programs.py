@@ -1,5 +1,6 @@
 """check(seed=...): programs whose order matters run in another one that the chip could take."""
 
+import pytest
 import torch
 import triton
 import triton.language as tl
@@ -32,6 +33,7 @@ def tickets(seed: int) -> list[int]:
     return result
 
 
+@pytest.mark.unchecked(reason="on_finding and seed are the outer period's")
 def test_programs_are_shuffled_by_the_seed() -> None:
     in_order = list(range(PROGRAMS))
     assert tickets(0) == in_order
