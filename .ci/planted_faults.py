@@ -79,7 +79,9 @@ def main() -> int:
         missing = missing_words(report, words)
         if status == 0 or missing:
             failed = True
-            print(f"{build} does not see {name}: status {status}, the report lacks {missing}\n{report}", file=sys.stderr)
+            print(
+                f"{build} does not see {name}: status {status}, the report lacks {missing}\n{report}", file=sys.stderr
+            )
         else:
             print(f"{build} reports {name}")
     return int(failed)

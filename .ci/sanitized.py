@@ -75,9 +75,10 @@ def library(name: str) -> str:
 
 
 def run(build: Path, command: list[str], stderr: int | None = None) -> tuple[int, str]:
-    """Status and reports of `python command` under the sanitizer of a build; with subprocess.PIPE stderr is one of them.
+    """Status and reports of `python command` under the sanitizer of a build.
 
-    UBSan beside ASan writes to stderr whatever log_path says, and ends the process.
+    With subprocess.PIPE what it writes to stderr is one of the reports, else it is shown: UBSan beside ASan writes
+    to stderr whatever log_path says, and ends the process.
     """
     sanitizer = next(row for part, row in SANITIZERS.items() if part in build.name)
     reports = build / "reports"

@@ -30,7 +30,8 @@ target_compile_definitions(mtia_torch_headers INTERFACE
 file(GLOB_RECURSE extension_sources CONFIGURE_DEPENDS
   ${CMAKE_SOURCE_DIR}/csrc/torch_backend/*.cpp ${CMAKE_SOURCE_DIR}/csrc/bindings/*.cpp)
 # With sanitizers these files are as the release has them, from its objects: the two layers that include torch's headers take
-# most of a build's time. MTIA_SANITIZE_TORCH=ON compiles and instruments them too.
+# most of a build's time. MTIA_SANITIZE_TORCH=ON compiles and instruments them too; TSan needs it, or it misses the host's half
+# of every reference count and reports the other.
 option(MTIA_SANITIZE_TORCH "Instrument the layers that use torch as well" OFF)
 if(MTIA_SANITIZE AND NOT MTIA_SANITIZE_TORCH)
   set(release ${CMAKE_SOURCE_DIR}/build/cmake/CMakeFiles/_C.dir)
