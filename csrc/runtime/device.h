@@ -130,6 +130,7 @@ class Device {
   void execute_transfer(Command& command);
   // Time and energy of a transfer over a link off the chip, and of the memory behind it.
   void charge_link(Command& command, Engine engine, double bytes_per_second, bool writes_device);
+  void occupy(int stream, Engine engine, double seconds, const emulator::LaunchAccount& account);
   void charge_memory(int stream, const emulator::LaunchAccount& account);
 
   const int index_;
@@ -147,7 +148,7 @@ class Device {
   // Dispatcher only.
   Timeline timeline_;
   emulator::LaunchTrace* trace_ = nullptr;  // of the launch that runs
-  Execution execution_;                     // what the last command took
+  Execution* execution_ = nullptr;          // of the command at work, while somebody observes
   std::shared_ptr<LaunchMonitor> monitor_;  // dispatcher only
   std::atomic<bool> monitored_{false};
   std::atomic<uint64_t> launching_thread_{0};

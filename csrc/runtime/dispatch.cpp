@@ -102,8 +102,9 @@ void Device::execute_observed(Command& command, const std::vector<ObserverPointe
       if (trace == nullptr) trace = observer->trace_of(index_, command);
     }
   }
-  execution_ = Execution{};
-  execution_.start = execution_.end = timeline_.stream_time(command.stream);
+  Execution execution;
+  execution.start = execution.end = timeline_.stream_time(command.stream);
+  execution_ = &execution;
   trace_ = trace.get();
   std::exception_ptr failure;
   try {
@@ -112,14 +113,15 @@ void Device::execute_observed(Command& command, const std::vector<ObserverPointe
     failure = std::current_exception();
   }
   trace_ = nullptr;
-  execution_.device = index_;
-  execution_.ticket = queue_.completed() + 1;
-  execution_.stream = command.stream;
-  execution_.command = &command;
-  execution_.name = name_of(command);
-  execution_.trace = trace.get();
-  execution_.failed = failure != nullptr;
-  for (const ObserverPointer& observer : observers) observer->executed(execution_);
+  execution_ = nullptr;
+  execution.device = index_;
+  execution.ticket = queue_.completed() + 1;
+  execution.stream = command.stream;
+  execution.command = &command;
+  execution.name = name_of(command);
+  execution.trace = trace.get();
+  execution.failed = failure != nullptr;
+  for (const ObserverPointer& observer : observers) observer->executed(execution);
   if (failure) std::rethrow_exception(failure);
 }
 
@@ -251,11 +253,17 @@ void Device::execute_transfer(Command& command) {
   }
 }
 
+void Device::occupy(int stream, Engine engine, double seconds, const emulator::LaunchAccount& account) {
+  const double end = timeline_.occupy(stream, engine, seconds);
+  if (execution_ == nullptr) return;
+  execution_->end = end;
+  execution_->start = end - seconds;
+  execution_->engine = engine;
+  execution_->account = account;
+}
+
 void Device::charge_memory(int stream, const emulator::LaunchAccount& account) {
-  execution_.end = timeline_.occupy(stream, Engine::grid, account.seconds);
-  execution_.start = execution_.end - account.seconds;
-  execution_.engine = Engine::grid;
-  execution_.account = account;
+  occupy(stream, Engine::grid, account.seconds, account);
   const std::lock_guard lock(counters_mutex_);
   counters_.total += account;
   counters_.elapsed_seconds = timeline_.latest() - counters_origin_;
@@ -266,10 +274,7 @@ void Device::charge_link(Command& command, Engine engine, double bytes_per_secon
   const double link_seconds =
       chip().host_link_latency_ns * 1e-9 + static_cast<double>(command.bytes) / bytes_per_second;
   const double seconds = std::max(link_seconds, account.seconds);
-  execution_.end = timeline_.occupy(command.stream, engine, seconds);
-  execution_.start = execution_.end - seconds;
-  execution_.engine = engine;
-  execution_.account = account;
+  occupy(command.stream, engine, seconds, account);
   // The link works beside the grid, so its time is not added to the grid's, and static power is in the launches'
   // accounts.
   account.dynamic_joules += static_cast<double>(command.bytes) * chip().host_link_picojoules_per_byte * 1e-12;

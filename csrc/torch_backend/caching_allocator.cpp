@@ -173,8 +173,9 @@ void CachingAllocator::free(uint64_t address) {
     return;
   }
   if (runtime::is_checking()) return quarantine(block);
-  end_quarantine(0);
+  // In this order: what rested beside the block merges with it only once it is in the pool.
   release_block(block);
+  end_quarantine(0);
 }
 
 void CachingAllocator::quarantine(Block* block) {

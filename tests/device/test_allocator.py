@@ -58,6 +58,23 @@ def test_neighbours_merge_when_freed() -> None:
 
 
 @reuses
+def test_memory_that_rested_merges_with_what_is_freed_after_checked_mode() -> None:
+    blocks = [empty(4 * MIB) for _ in range(5)]  # one segment of 20 MiB
+    first = min(block.data_ptr() for block in blocks)
+    blocks.sort(key=torch.Tensor.data_ptr)
+    with torch.mtia_sim.check():
+        del blocks[3], blocks[1]
+    del blocks[1]  # between them
+    stats = torch.mtia_sim.memory_stats()
+    parts = [segment["blocks"] for segment in torch.mtia_sim.snapshot()["segments"] if len(segment["blocks"]) > 1]
+    inactive = [block["size"] for blocks in parts for block in blocks if block["state"] == "inactive"]
+    assert 12 * MIB in inactive
+    assert stats["inactive_split.all.current"] == len(inactive)
+    assert stats["inactive_split_bytes.all.current"] == sum(inactive)
+    assert empty(12 * MIB).data_ptr() == first + 4 * MIB
+
+
+@reuses
 def test_best_fit_leaves_the_large_block_whole() -> None:
     large, spacer, small = empty(8 * MIB), empty(2 * MIB), empty(3 * MIB)
     keep = empty(2 * MIB)

@@ -30,6 +30,7 @@ namespace {
 thread_local Role* running_role = nullptr;
 
 constexpr int spin_rounds = 2000;
+constexpr int patience = 100'000;  // rounds, milliseconds: the thread that has PEs to begin does not come
 
 void pause_briefly(int round) {
 #if defined(__x86_64__)
@@ -105,7 +106,11 @@ std::exception_ptr GridRun::run(WorkerPool& pool) {
   const unsigned threads = pool.threads();
   while (grid_.packs.size() < threads) grid_.packs.push_back(std::make_unique<PackCache>());
   for (const auto& pack : grid_.packs) pack->clear();
-  for (unsigned i = 0; i < threads; ++i) workers_.push_back(std::make_unique<Worker>());
+  for (uint64_t i = 0; i < threads; ++i) {
+    Worker& worker = *workers_.emplace_back(std::make_unique<Worker>());
+    worker.next_pe = static_cast<uint32_t>(i * count_ / threads);
+    worker.end_pe = static_cast<uint32_t>((i + 1) * count_ / threads);
+  }
   if (const uint64_t seed = checker_ == nullptr ? 0 : checker_->seed(); seed != 0) {
     uint64_t state = seed;
     for (uint32_t i = 0; i < count_; ++i) order_.push_back(i);
@@ -127,7 +132,7 @@ void GridRun::work(unsigned thread) {
     if (Role* role = next_ready(worker)) {
       resume(*role, thread);
       idle = 0;
-    } else if (start_next(thread)) {
+    } else if (start_next(thread, idle)) {
       idle = 0;
     } else {
       pause_briefly(++idle);
@@ -162,11 +167,26 @@ void GridRun::make_ready(Role& role) {
   worker.inbox_size.store(static_cast<uint32_t>(worker.inbox.size()), std::memory_order_release);
 }
 
-bool GridRun::start_next(unsigned thread) {
-  if (next_pe_.load(std::memory_order_relaxed) >= count_) return false;
-  uint32_t index = next_pe_.fetch_add(1);
-  if (index >= count_) return false;
-  if (!order_.empty()) index = order_[index];
+std::optional<uint32_t> GridRun::next_pe(unsigned thread, int idle) {
+  const auto take = [](Worker& of) -> std::optional<uint32_t> {
+    if (of.next_pe.load(std::memory_order_relaxed) >= of.end_pe) return std::nullopt;
+    const uint32_t index = of.next_pe.fetch_add(1);
+    return index < of.end_pe ? std::optional(index) : std::nullopt;
+  };
+  Worker& own = *workers_[thread];
+  if (const auto index = take(own)) return index;
+  // PEs that wait for each other are quickly begun, and all of them would be this thread's before the others wake.
+  if (own.unfinished_pes != 0 && idle < patience && count_ >= workers_.size()) return std::nullopt;
+  for (const auto& other : workers_) {
+    if (const auto index = take(*other)) return index;
+  }
+  return std::nullopt;
+}
+
+bool GridRun::start_next(unsigned thread, int idle) {
+  const std::optional<uint32_t> taken = next_pe(thread, idle);
+  if (!taken) return false;
+  const uint32_t index = order_.empty() ? *taken : order_[*taken];
   // What comes after a failure need not begin.
   if (fault_order_.load() / PeContext::max_roles < index) {
     pass_over();
@@ -189,6 +209,7 @@ void GridRun::start(PeContext& pe, uint32_t index, unsigned thread) {
   pe.run = this;
   pe.state = &state;
   pe.worker = thread;
+  ++workers_[thread]->unfinished_pes;
   pe.unfinished = kernel_.role_count;
   pe.rings.clear();
   pe.roles.clear();
@@ -316,6 +337,7 @@ void GridRun::end_pe(PeContext& pe) {
   }
   for (const Role* role : pe.roles) pe.state->board.absorb(role->board);
   pe.state->role = nullptr;
+  --workers_[pe.worker]->unfinished_pes;
   grid_.give_memory(pe.state->local);
 }
 

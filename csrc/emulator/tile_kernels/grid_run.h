@@ -1,9 +1,10 @@
 // One launch of a C++ kernel of roles: deals PEs to host threads, runs their roles as fibers, and notices when all
 // wait.
 //
-// A PE starts when a thread has nothing else to run, and stays with that thread. PEs that wait for none but their own
-// roles so run one after the other in one local memory a thread; where roles wait for other PEs, all of them live at
-// once. What happens in chip time is carried by pages, messages and barriers and does not depend on any of this.
+// A PE starts when a thread has nothing else to run, and stays with that thread; each thread has an equal share of the
+// grid, and takes of another's when it has nothing left. PEs that wait for none but their own roles so run one after
+// the other in one local memory a thread; where roles wait for other PEs, all of them live at once. What happens in
+// chip time is carried by pages, messages and barriers and does not depend on any of this.
 #pragma once
 
 #include <atomic>
@@ -12,6 +13,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -86,13 +88,18 @@ class GridRun {
     std::mutex mutex;
     std::deque<Role*> inbox;  // made ready by other threads
     std::atomic<uint32_t> inbox_size{0};
+    // PEs that it has yet to begin, or that another thread takes from it; and of those that it began.
+    std::atomic<uint32_t> next_pe{0};
+    uint32_t end_pe = 0;
+    uint32_t unfinished_pes = 0;
     uint64_t shuffle = 0;  // state of the random order of checked mode; 0: in order
   };
 
   static void work(void* context, uint64_t item, unsigned thread);
   void work(unsigned thread);
   Role* next_ready(Worker& worker);
-  bool start_next(unsigned thread);
+  bool start_next(unsigned thread, int idle);
+  std::optional<uint32_t> next_pe(unsigned thread, int idle);
   void start(PeContext& pe, uint32_t index, unsigned thread);
   // A PE that does not run.
   void pass_over();
@@ -122,7 +129,6 @@ class GridRun {
   BetweenPes between_;
 
   std::vector<std::unique_ptr<Worker>> workers_;
-  std::atomic<uint32_t> next_pe_{0};
   std::atomic<uint64_t> active_{0};  // roles that are ready, running or not yet started
   std::atomic<uint64_t> unfinished_{0};
   std::atomic<bool> done_{false};
