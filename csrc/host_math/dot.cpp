@@ -190,9 +190,23 @@ void pack_panels_of_b(const Plan& plan, std::byte* panels, const Operand& b, siz
   }
 }
 
-// c (+)= a * b for packed b of one k block.
+// Packs the panels of the rows [first, last) of a's m rows, one after the other.
+void pack_panels_of_a(const Plan& plan, DType dtype, std::byte* panels, const Operand& a, size_t first, size_t last,
+                      size_t m, size_t k, HostIsa isa) {
+  const size_t mr = plan.kernels->mr;
+  const size_t bytes = panel_bytes(*plan.kernels, mr, k);
+  for (size_t row = first; row < last; row += mr) {
+    const size_t rows = std::min(mr, last - row);
+    if (row + mr < m) prefetch_operand(advance(a, row + mr, 0), std::min(mr, m - row - mr), k, size_of(dtype));
+    pack_panel(plan, true, panels + (row - first) / mr * bytes,
+               converted(plan, dtype, advance(a, row, 0), rows, k, converted_a, isa), rows, k);
+  }
+}
+
+// c (+)= a * b for packed b of one k block. `packed_a`: all panels of a, or nullptr.
 void multiply_block(const Plan& plan, DType dtype, std::byte* c, ptrdiff_t c_row_stride, const Operand& a,
-                    const std::byte* panels, size_t m, size_t n, size_t k, bool accumulate, HostIsa isa) {
+                    const std::byte* packed_a, const std::byte* panels, size_t m, size_t n, size_t k, bool accumulate,
+                    HostIsa isa) {
   const DotKernels& kernels = *plan.kernels;
   const auto c_size = static_cast<ptrdiff_t>(size_of(accumulator_of(dtype)));
   const size_t steps = round_up(k, kernels.k_step) / kernels.k_step;
@@ -200,15 +214,11 @@ void multiply_block(const Plan& plan, DType dtype, std::byte* c, ptrdiff_t c_row
   const size_t a_bytes = panel_bytes(kernels, kernels.mr, k);
   for (size_t first = 0; first < m; first += kernels.mr * panels_of_a_block) {
     const size_t last = std::min(m, first + kernels.mr * panels_of_a_block);
-    std::byte* packed = panels_of_a.get(round_up(last - first, kernels.mr) / kernels.mr * a_bytes);
-    for (size_t row = first; row < last; row += kernels.mr) {
-      const size_t rows = std::min(kernels.mr, last - row);
-      if (row + kernels.mr < m) {
-        prefetch_operand(advance(a, row + kernels.mr, 0), std::min(kernels.mr, m - row - kernels.mr), k,
-                         size_of(dtype));
-      }
-      pack_panel(plan, true, packed + (row - first) / kernels.mr * a_bytes,
-                 converted(plan, dtype, advance(a, row, 0), rows, k, converted_a, isa), rows, k);
+    const std::byte* packed = packed_a + first / kernels.mr * a_bytes;
+    if (packed_a == nullptr) {
+      std::byte* fresh = panels_of_a.get(round_up(last - first, kernels.mr) / kernels.mr * a_bytes);
+      pack_panels_of_a(plan, dtype, fresh, a, first, last, m, k, isa);
+      packed = fresh;
     }
     // A panel of b stays in the first-level cache while the rows of a go by.
     for (size_t column = 0; column < n; column += kernels.nr) {
@@ -290,7 +300,7 @@ void dot(DType dtype, const Matrix& c, const ConstMatrix& a, const ConstMatrix& 
       pack_panels_of_b(plan, panels, converted(plan, dtype, advance(right, column, p), width, depth, converted_b, isa),
                        depth, width);
       std::byte* target = static_cast<std::byte*>(c.data) + column * c_size;
-      multiply_block(plan, dtype, target, c.row_stride, advance(left, 0, p), panels, m, width, depth,
+      multiply_block(plan, dtype, target, c.row_stride, advance(left, 0, p), nullptr, panels, m, width, depth,
                      accumulate || p > 0, isa);
     }
   }
@@ -301,21 +311,32 @@ size_t packed_b_bytes(DType dtype, size_t k, size_t n, HostIsa isa) {
   return panel_bytes(kernels, round_up(n, kernels.nr), k);
 }
 
+size_t packed_a_bytes(DType dtype, size_t m, size_t k, HostIsa isa) {
+  const DotKernels& kernels = *plan_for(dtype, isa).kernels;
+  return panel_bytes(kernels, round_up(m, kernels.mr), k);
+}
+
+void pack_a(DType dtype, void* packed, const ConstMatrix& a, size_t m, size_t k, HostIsa isa) {
+  pack_panels_of_a(plan_for(dtype, isa), dtype, static_cast<std::byte*>(packed), operand_of_a(a, size_of(dtype)), 0, m,
+                   m, k, isa);
+}
+
 void pack_b(DType dtype, void* packed, const ConstMatrix& b, size_t k, size_t n, HostIsa isa) {
   const Plan plan = plan_for(dtype, isa);
   pack_panels_of_b(plan, static_cast<std::byte*>(packed),
                    converted(plan, dtype, operand_of_b(b, size_of(dtype)), n, k, converted_b, isa), k, n);
 }
 
-void dot_packed(DType dtype, const Matrix& c, const ConstMatrix& a, const void* packed, size_t m, size_t n, size_t k,
-                bool accumulate, HostIsa isa) {
+void dot_packed(DType dtype, const Matrix& c, const ConstMatrix& a, const void* packed_a, const void* packed_b,
+                size_t m, size_t n, size_t k, bool accumulate, HostIsa isa) {
   if (m == 0 || n == 0) return;
   if (k == 0) {
     if (!accumulate) clear(c, size_of(accumulator_of(dtype)), m, n);
     return;
   }
   multiply_block(plan_for(dtype, isa), dtype, static_cast<std::byte*>(c.data), c.row_stride,
-                 operand_of_a(a, size_of(dtype)), static_cast<const std::byte*>(packed), m, n, k, accumulate, isa);
+                 operand_of_a(a, size_of(dtype)), static_cast<const std::byte*>(packed_a),
+                 static_cast<const std::byte*>(packed_b), m, n, k, accumulate, isa);
 }
 
 }  // namespace mtia::host_math

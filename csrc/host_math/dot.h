@@ -35,12 +35,15 @@ DType accumulator_of(DType dtype);
 void dot(DType dtype, const Matrix& c, const ConstMatrix& a, const ConstMatrix& b, size_t m, size_t n, size_t k,
          bool accumulate, HostIsa isa = selected_isa());
 
-// b in the layout of the micro-kernels, for use in many products. Bytes, 64-byte aligned.
+// a and b in the layout of the micro-kernels, for use in many products. Bytes, 64-byte aligned.
+size_t packed_a_bytes(DType dtype, size_t m, size_t k, HostIsa isa = selected_isa());
+void pack_a(DType dtype, void* packed, const ConstMatrix& a, size_t m, size_t k, HostIsa isa = selected_isa());
 size_t packed_b_bytes(DType dtype, size_t k, size_t n, HostIsa isa = selected_isa());
 void pack_b(DType dtype, void* packed, const ConstMatrix& b, size_t k, size_t n, HostIsa isa = selected_isa());
 
-// As dot, with b packed by pack_b(dtype, packed, b, k, n). c's columns must be adjacent (column_stride 1).
-void dot_packed(DType dtype, const Matrix& c, const ConstMatrix& a, const void* packed, size_t m, size_t n, size_t k,
-                bool accumulate, HostIsa isa = selected_isa());
+// As dot, with b packed by pack_b(dtype, packed_b, b, k, n), and a by pack_a unless packed_a is nullptr. c's columns
+// must be adjacent (column_stride 1).
+void dot_packed(DType dtype, const Matrix& c, const ConstMatrix& a, const void* packed_a, const void* packed_b,
+                size_t m, size_t n, size_t k, bool accumulate, HostIsa isa = selected_isa());
 
 }  // namespace mtia::host_math

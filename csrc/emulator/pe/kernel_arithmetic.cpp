@@ -195,11 +195,12 @@ PackedTile ProcessingElement::pack(const Tile& b, uint32_t number) {
   return {packed, b.dtype, b.page, b.rows, b.columns};
 }
 
-void ProcessingElement::dot(const Tile& d, const Tile& a, const PackedTile& b, bool accumulate, int precision) {
+void ProcessingElement::dot(const Tile& d, const Tile& a, const PackedTile& b, bool accumulate, int precision,
+                            const std::byte* packed_a) {
   check_product(d, a.rows, a.columns, a.dtype, b.rows, b.columns, b.dtype);
   const CallNote note(*state_, "dot", {Dependence::Kind::product, 0}, d,
                       {CallInput{&a}, CallInput{nullptr, b.data}, accumulate ? CallInput{&d} : CallInput{}});
-  host_math::dot_packed(a.dtype, {d.data, d.row_stride, d.column_stride}, const_matrix(a), b.data,
+  host_math::dot_packed(a.dtype, {d.data, d.row_stride, d.column_stride}, const_matrix(a), packed_a, b.data,
                         static_cast<size_t>(d.rows), static_cast<size_t>(d.columns), static_cast<size_t>(a.columns),
                         accumulate);
   Tick tick;

@@ -78,7 +78,9 @@ class ProcessingElement {
   // packed again or the kernel returns. A view of device memory that the previous PE on this host thread packed under
   // the same number is not packed again.
   PackedTile pack(const Tile& b, uint32_t number);
-  void dot(const Tile& d, const Tile& a, const PackedTile& b, bool accumulate, int precision = 0);
+  // `packed_a`: a by host_math::pack_a, or nullptr.
+  void dot(const Tile& d, const Tile& a, const PackedTile& b, bool accumulate, int precision = 0,
+           const std::byte* packed_a = nullptr);
 
   // ---- vector core and SIMD engine: an element-wise instruction of instructions.def. Operands have d's shape, or 1
   // row, or 1 column.

@@ -214,16 +214,21 @@ void indexed(mtia_role* handle, uint8_t kind, const mtia_tile* rows, const mtia_
 void dot(mtia_role* handle, const mtia_tile* d, const mtia_tile* a, const mtia_tile* b, uint8_t accumulate,
          uint8_t precision, mtia_line line) {
   UnitCall call(handle, "dot", line);
-  bool viewed = false;
-  const Tile left = call.memory().source(*a, true);
-  const Tile right = call.memory().source(*b, true, &viewed);
+  bool left_viewed = false;
+  bool right_viewed = false;
+  const Tile left = call.memory().source(*a, true, &left_viewed);
+  const Tile right = call.memory().source(*b, true, &right_viewed);
   const Tile sum = call.memory().destination(*d, accumulate == 0);
-  if (viewed && sum.column_stride == 1) {
-    const LocalMemory::Page& page = call.memory().page(b->page);
-    const PackedTile packed = call.role.pe->run->pack_cache(call.role).find(right, page.low, page.high);
-    if (packed.data != nullptr) {
-      if (call.state().calls != nullptr) call.state().calls->pack(call.state(), right, packed.data);
-      return call.unit.dot(sum, left, packed, accumulate != 0, precision);
+  if (right_viewed && sum.column_stride == 1) {
+    PackCache& cache = call.role.pe->run->pack_cache(call.role);
+    const auto packed = [&](PackCache::Side side, const Tile& tile, uint32_t page) {
+      return cache.find(side, tile, call.memory().page(page).low, call.memory().page(page).high);
+    };
+    if (const std::byte* packed_b = packed(PackCache::Side::right, right, b->page); packed_b != nullptr) {
+      const std::byte* packed_a = left_viewed ? packed(PackCache::Side::left, left, a->page) : nullptr;
+      if (call.state().calls != nullptr) call.state().calls->pack(call.state(), right, packed_b);
+      const PackedTile operand{packed_b, right.dtype, right.page, right.rows, right.columns};
+      return call.unit.dot(sum, left, operand, accumulate != 0, precision, packed_a);
     }
   }
   call.unit.dot(sum, left, right, accumulate != 0, precision);

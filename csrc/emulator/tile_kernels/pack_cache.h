@@ -1,4 +1,4 @@
-// Right operands of products in the order of the host's dot kernels, kept while several PEs of a host thread read the
+// Operands of products in the order of the host's dot kernels, kept while several PEs of a host thread read the
 // same device memory: a convenience of the emulator that costs nothing on the chip.
 #pragma once
 
@@ -18,9 +18,10 @@ class PackCache {
   PackCache(const PackCache&) = delete;
   PackCache& operator=(const PackCache&) = delete;
 
-  // The packed form of a tile that lies in device memory [low, high), or one without data where packing did not pay
-  // lately.
-  PackedTile find(const Tile& tile, uint64_t low, uint64_t high);
+  enum class Side : uint8_t { left, right };
+
+  // The packed form of an operand that lies in device memory [low, high); nullptr where packing did not pay lately.
+  const std::byte* find(Side side, const Tile& tile, uint64_t low, uint64_t high);
   // Forgets what overlaps bytes that are written.
   void before_store(uint64_t low, uint64_t high);
   void clear();
@@ -28,7 +29,7 @@ class PackCache {
  private:
   struct Entry {
     std::byte* memory = nullptr;
-    size_t capacity = 0;
+    size_t bytes = 0;
     const std::byte* data = nullptr;
     int64_t row_stride = 0;
     int64_t column_stride = 0;
@@ -38,12 +39,15 @@ class PackCache {
     uint64_t low = 0;
     uint64_t high = 0;
   };
-  static constexpr size_t entries = 64;
-  static constexpr uint32_t patience = 2 * entries;  // misses in a row until it gives up for a while
+  static constexpr size_t capacity = 64;              // operands of a side
+  static constexpr uint32_t patience = 2 * capacity;  // misses in a row until it gives up for a while
 
-  std::array<Entry, entries> entries_{};
-  size_t next_ = 0;
-  uint32_t misses_ = 0;
+  struct Ring {
+    std::array<Entry, capacity> entries{};
+    size_t next = 0;
+    uint32_t misses = 0;
+  };
+  std::array<Ring, 2> rings_;  // by side
   uint64_t low_ = UINT64_MAX;  // of all entries
   uint64_t high_ = 0;
 };

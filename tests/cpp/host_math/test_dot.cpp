@@ -152,7 +152,7 @@ TEST("products are the documented chain in every layout") {
 }
 
 TEST("long products cross the blocks without a seam, packed or not") {
-  constexpr size_t m = 9;
+  constexpr size_t m = 75;
   constexpr size_t n = 300;
   constexpr size_t k = 1100;
   for (const DType dtype : {DType::F32, DType::BF16}) {
@@ -167,7 +167,13 @@ TEST("long products cross the blocks without a seam, packed or not") {
     void* packed = storage.data() + (64 - reinterpret_cast<uintptr_t>(storage.data()) % 64) % 64;
     pack_b(dtype, packed, b.matrix(), k, n);
     std::vector<float> again(m * n, 777);
-    dot_packed(dtype, {again.data(), n, 1}, a.matrix(), packed, m, n, k, false);
+    dot_packed(dtype, {again.data(), n, 1}, a.matrix(), nullptr, packed, m, n, k, false);
+    CHECK(again == c);
+    std::vector<std::byte> left_storage(packed_a_bytes(dtype, m, k) + 64);
+    void* packed_a = left_storage.data() + (64 - reinterpret_cast<uintptr_t>(left_storage.data()) % 64) % 64;
+    pack_a(dtype, packed_a, a.matrix(), m, k);
+    again.assign(m * n, 777);
+    dot_packed(dtype, {again.data(), n, 1}, {nullptr, 0, 0}, packed_a, packed, m, n, k, false);
     CHECK(again == c);
   }
 }
