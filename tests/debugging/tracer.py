@@ -1,7 +1,8 @@
 """A debugger of one purpose: runs a Python script under ptrace(2) and prints, of each trap, the function, file and line
 of every inlined frame as addr2line tells them: `python tracer.py script.py`. Linux on x86-64.
 
-Exits as the script does. Threads are traced from the start, as by any debugger; other signals are passed on."""
+Exits as the script does, or with NOT_PERMITTED where the system forbids ptrace(2). Threads are traced from the start,
+as by any debugger; other signals are passed on."""
 
 import ctypes
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+NOT_PERMITTED = 77
 TRACEME, CONTINUE, GETREGS, SETOPTIONS = 0, 7, 12, 0x4200
 TRACE_CLONE = 1 << 3
 WALL = 0x40000000  # threads too
@@ -44,9 +46,14 @@ def place_of(thread: int) -> str:
 def main() -> int:
     script = os.fork()
     if script == 0:
-        ptrace(TRACEME, 0)
+        try:
+            ptrace(TRACEME, 0)
+        except PermissionError:
+            os._exit(NOT_PERMITTED)
         os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
-    os.waitpid(script, 0)  # it stops when execv has succeeded
+    _, status = os.waitpid(script, 0)  # it stops when execv has succeeded
+    if os.WIFEXITED(status):
+        return os.waitstatus_to_exitcode(status)
     ptrace(SETOPTIONS, script, TRACE_CLONE)
     ptrace(CONTINUE, script)
     met = {script}
