@@ -113,8 +113,9 @@ class Checker {
   void report_unwritten_transfer(AddressRange range);
   void report_clock_races();
   void note_gaps(AccessLog& log, uint32_t instruction, const ByteRows& rows);
-  // Once for each instruction of a launch. With the lock held, as add.
-  bool is_new(Check check, uint32_t instruction);
+  // Once for each instruction of a launch: of programs that run side by side, the first in the order of the grid is
+  // told of. With the lock held, as add.
+  bool is_new(Check check, uint32_t instruction, uint64_t program);
   void add(Finding finding);
 
   const DeviceMemory& memory_;

@@ -1,5 +1,6 @@
 // What findings say.
 #include <algorithm>
+#include <utility>
 
 #include "emulator/checks/checker.h"
 #include "emulator/checks/launching.h"
@@ -94,15 +95,30 @@ Finding Checker::describe(const AccessLog& log, Check check, uint32_t instructio
   return finding;
 }
 
-bool Checker::is_new(Check check, uint32_t instruction) {
+bool Checker::is_new(Check check, uint32_t instruction, uint64_t program) {
   auto& reported = launching_->reported;
-  const std::pair entry(check, instruction);
-  if (std::find(reported.begin(), reported.end(), entry) != reported.end()) return false;
-  reported.push_back(entry);
+  const auto entry = std::find_if(reported.begin(), reported.end(), [&](const Launching::Reported& other) {
+    return other.check == check && other.instruction == instruction;
+  });
+  if (entry == reported.end()) {
+    reported.push_back({check, instruction, program, count_ + 1});
+    return true;
+  }
+  if (program >= entry->program) return false;
+  entry->program = program;
+  launching_->replaced = entry->finding;
   return true;
 }
 
 void Checker::add(Finding finding) {
+  if (const uint64_t number = std::exchange(launching_->replaced, 0); number != 0) {
+    const uint64_t later = count_ - number;
+    if (later >= findings_.size()) return;
+    const size_t place = findings_.size() - 1 - later;
+    const bool was_taken = place < taken_[static_cast<size_t>(info_of(finding.check).severity)];
+    if (!was_taken && findings_[place].check == finding.check) findings_[place] = std::move(finding);
+    return;
+  }
   ++count_;
   // The oldest goes: a new error must be raised however many findings came before.
   if (findings_.size() == most_findings) {
@@ -119,7 +135,7 @@ void Checker::report(Finding finding) {
 
 void Checker::report_local(const AccessLog& log, uint32_t location, Finding finding) {
   const std::lock_guard lock(mutex_);
-  if (!is_new(finding.check, location)) return;
+  if (!is_new(finding.check, location, log.number())) return;
   finding.kernel = launching_->launch->kernel->name;
   finding.has_program = true;
   finding.is_tile_program = false;
@@ -133,7 +149,7 @@ void Checker::report_local(const AccessLog& log, uint32_t location, Finding find
 void Checker::report(const AccessLog& log, Check check, uint32_t instruction, uint64_t address, uint64_t bytes,
                      std::string problem, std::string before) {
   const std::lock_guard lock(mutex_);
-  if (!is_new(check, instruction)) return;
+  if (!is_new(check, instruction, log.number())) return;
   Finding finding = describe(log, check, instruction, address, bytes);
   problem += place_text(finding);
   finding.problem = std::move(problem);
@@ -197,7 +213,7 @@ void Checker::report_outside(AccessLog& log, AccessKind kind, uint32_t instructi
     if (check == Check::use_after_free) finding.problem += ", which is freed";
   }
   if (finding.before.empty()) finding.before = registry_.history(finding.address);
-  const bool fresh = is_new(check, instruction);
+  const bool fresh = is_new(check, instruction, log.number());
   if (fresh) add(finding);
   lock.unlock();
   if (!stopping_) return;
@@ -230,7 +246,7 @@ void Checker::report_undefined_lane(const AccessLog& log, uint32_t instruction, 
 // Called with the lock held.
 void Checker::conflict(const AccessLog& log, const AccessRecord& record, const RaceShadow::Conflict& found) {
   const Check check = found.epoch == epoch_ ? Check::race_between_programs : Check::race_between_streams;
-  if (!is_new(check, record.instruction)) return;
+  if (!is_new(check, record.instruction, log.number())) return;
   Finding finding = describe(log, check, record.instruction, found.address, record.run);
   finding.problem = concat(verb(record.kind), place_text(finding));
   finding.before = other_access(log, found);
@@ -268,7 +284,7 @@ void Checker::report_clock_races() {
   for (const ClockRace& race : find_clock_races(now.timed, 16)) {
     const std::lock_guard lock(mutex_);
     const AccessRecord& record = race.second->record;
-    if (!is_new(check, record.instruction)) continue;
+    if (!is_new(check, record.instruction, race.second->program)) continue;
     AccessLog log(*this, race.second->pe);
     log.begin(race.second->program, race.second->id);
     Finding finding = describe(log, check, record.instruction, race.address, record.run);

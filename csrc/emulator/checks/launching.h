@@ -33,7 +33,14 @@ struct Checker::Launching {
   size_t next_past = 0;
   std::vector<TimedAccess> timed;
   bool timed_overflow = false;
-  std::vector<std::pair<Check, uint32_t>> reported;
+  struct Reported {
+    Check check;
+    uint32_t instruction;
+    uint64_t program;
+    uint64_t finding;  // of all findings, from 1
+  };
+  std::vector<Reported> reported;
+  uint64_t replaced = 0;  // the finding that the next one takes the place of
 
   // The tensor that an instruction addresses, or no_tensor.
   uint32_t tensor_of(uint32_t instruction) const {

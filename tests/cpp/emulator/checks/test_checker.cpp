@@ -44,6 +44,28 @@ TEST(a_new_error_is_told_of_however_many_findings_came_before) {
   CHECK_EQ(checker.take(Severity::warning).size(), Checker::most_findings - 6);
 }
 
+TEST(of_programs_side_by_side_the_first_in_the_grid_is_told_of) {
+  mtia::test::Machine machine;
+  Checker checker(machine.emulator().memory(), 4);
+  const mtia::emulator::CppKernel kernel{"kernel", nullptr, 0};
+  mtia::emulator::Launch launch;
+  launch.kernel = &kernel;
+  checker.begin_launch({}, launch);
+  const auto report_of = [&](uint32_t pe) {
+    AccessLog& log = checker.log_of(pe);
+    log.begin(pe, {});
+    checker.report(log, Check::between_rows, 0, 64, 4, "write", "");
+  };
+  for (const uint32_t pe : {2U, 3U, 1U}) report_of(pe);
+  CHECK_EQ(checker.finding_count(), uint64_t{1});
+  const std::vector<Finding> found = checker.take(Severity::warning);
+  CHECK_EQ(found.size(), size_t{1});
+  CHECK_EQ(found.front().pe, 1U);
+  report_of(0);  // too late: the other has been told of
+  CHECK(checker.take(Severity::warning).empty());
+  CHECK_EQ(checker.findings().front().pe, 1U);
+}
+
 TEST(a_program_of_very_many_accesses_takes_no_longer_for_each) {
   mtia::test::Machine machine;
   mtia::emulator::DeviceMemory& memory = machine.emulator().memory();
