@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "runtime/checking.h"
 #include "torch_backend/device.h"
-#include "torch_backend/launch_notes.h"
+#include "torch_backend/launching/launch_notes.h"
 
 namespace py = pybind11;
 

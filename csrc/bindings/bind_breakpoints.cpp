@@ -12,7 +12,7 @@
 #include "emulator/inspection/instruction_observer.h"
 #include "program/disassemble.h"
 #include "program/tile_program.h"
-#include "runtime/breakpoint_monitor.h"
+#include "runtime/monitors/breakpoint_monitor.h"
 
 namespace py = pybind11;
 

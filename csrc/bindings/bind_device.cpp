@@ -14,8 +14,8 @@
 #include "runtime/runtime.h"
 #include "torch_backend/device.h"
 #include "torch_backend/generator.h"
-#include "torch_backend/status_server.h"
-#include "torch_backend/stream.h"
+#include "torch_backend/status/status_server.h"
+#include "torch_backend/streams/stream.h"
 
 namespace py = pybind11;
 

@@ -10,12 +10,12 @@
 #include "bindings/bind_runtime.h"
 #include "bindings/launcher.h"
 #include "bindings/user_line.h"
-#include "runtime/comparison_monitor.h"
-#include "runtime/launch_monitor.h"
-#include "runtime/numerics_monitor.h"
+#include "runtime/monitors/comparison_monitor.h"
+#include "runtime/monitors/launch_monitor.h"
+#include "runtime/monitors/numerics_monitor.h"
 #include "runtime/runtime.h"
 #include "torch_backend/device.h"
-#include "torch_backend/operator_trace.h"
+#include "torch_backend/launching/operator_trace.h"
 
 namespace py = pybind11;
 

@@ -3,8 +3,8 @@
 #include <pybind11/pybind11.h>
 
 #include "bindings/bind_runtime.h"
-#include "torch_backend/allocator.h"
 #include "torch_backend/device.h"
+#include "torch_backend/memory/allocator.h"
 
 namespace py = pybind11;
 

@@ -8,7 +8,7 @@
 
 #include "bindings/program_handle.h"
 #include "torch_backend/fallback.h"
-#include "torch_backend/launch.h"
+#include "torch_backend/launching/launch.h"
 #include "torch_backend/operators/elementwise.h"
 
 namespace py = pybind11;

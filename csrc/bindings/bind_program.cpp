@@ -15,7 +15,7 @@
 #include "chip/chip_spec.h"
 #include "emulator/inspection/profile.h"
 #include "torch_backend/device.h"
-#include "torch_backend/stream.h"
+#include "torch_backend/streams/stream.h"
 
 namespace py = pybind11;
 

@@ -9,7 +9,7 @@
 
 #include "bindings/bind_runtime.h"
 #include "bindings/launcher.h"
-#include "runtime/recording.h"
+#include "runtime/recording/recording.h"
 #include "runtime/runtime.h"
 
 namespace py = pybind11;

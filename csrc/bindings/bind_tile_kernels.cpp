@@ -15,8 +15,8 @@
 #include "runtime/checking.h"
 #include "torch_backend/device.h"
 #include "torch_backend/dtypes.h"
-#include "torch_backend/launch_notes.h"
-#include "torch_backend/stream.h"
+#include "torch_backend/launching/launch_notes.h"
+#include "torch_backend/streams/stream.h"
 
 namespace py = pybind11;
 

@@ -12,8 +12,8 @@
 #include "bindings/bind_runtime.h"
 #include "chip/chip_spec.h"
 #include "isa/opcode.h"
+#include "runtime/observers/trace_recorder.h"
 #include "runtime/runtime.h"
-#include "runtime/trace_recorder.h"
 #include "torch_backend/device.h"
 
 namespace py = pybind11;

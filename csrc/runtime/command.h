@@ -10,7 +10,7 @@
 
 #include "emulator/emulator.h"
 #include "runtime/event.h"
-#include "runtime/launch_monitor.h"
+#include "runtime/monitors/launch_monitor.h"
 #include "runtime/timeline.h"
 
 namespace mtia::runtime {

@@ -11,11 +11,11 @@
 #include <thread>
 
 #include "emulator/emulator.h"
-#include "runtime/command_observer.h"
 #include "runtime/counters.h"
 #include "runtime/deferred_error.h"
 #include "runtime/event.h"
-#include "runtime/launch_monitor.h"
+#include "runtime/monitors/launch_monitor.h"
+#include "runtime/observers/command_observer.h"
 #include "runtime/stream_order.h"
 #include "runtime/timeline.h"
 #include "runtime/work_queue.h"

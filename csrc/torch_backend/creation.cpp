@@ -8,9 +8,9 @@
 
 #include <optional>
 
-#include "torch_backend/allocator.h"
 #include "torch_backend/device.h"
 #include "torch_backend/errors.h"
+#include "torch_backend/memory/allocator.h"
 
 namespace mtia::torch_backend {
 namespace {

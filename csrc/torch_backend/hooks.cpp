@@ -3,12 +3,12 @@
 #include <ATen/detail/PrivateUse1HooksInterface.h>
 #include <c10/core/Storage.h>
 
-#include "torch_backend/allocator.h"
 #include "torch_backend/device.h"
 #include "torch_backend/errors.h"
 #include "torch_backend/generator.h"
-#include "torch_backend/host_allocator.h"
-#include "torch_backend/storage.h"
+#include "torch_backend/memory/allocator.h"
+#include "torch_backend/memory/host_allocator.h"
+#include "torch_backend/memory/storage.h"
 
 namespace mtia::torch_backend {
 namespace {

@@ -8,7 +8,7 @@
 #include <ATen/ops/view_native.h>
 #include <torch/library.h>
 
-#include "torch_backend/allocator.h"
+#include "torch_backend/memory/allocator.h"
 
 namespace mtia::torch_backend {
 namespace {

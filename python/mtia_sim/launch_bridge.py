@@ -11,7 +11,7 @@ from mtia_core import chips
 from mtia_sim_kernels import launch_shape
 from mtia_sim_kernels.launch_shape import Argument, ChipLimits, Launch, Scalar, Tensor, Workspace
 
-# ArgumentSlot::Source of csrc/torch_backend/launch.h.
+# ArgumentSlot::Source of csrc/torch_backend/launching/launch.h.
 _TENSOR, _SCALAR, _CONSTANT, _WORKSPACE = range(4)
 
 # mtia::DType of csrc/base/dtype.h by the names that launch plans use.

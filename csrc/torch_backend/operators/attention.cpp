@@ -8,7 +8,7 @@
 #include <cmath>
 
 #include "torch_backend/generator.h"
-#include "torch_backend/launch.h"
+#include "torch_backend/launching/launch.h"
 #include "torch_backend/operators/allocate.h"
 
 namespace mtia::torch_backend {

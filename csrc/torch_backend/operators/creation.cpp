@@ -6,7 +6,7 @@
 
 #include <cmath>
 
-#include "torch_backend/launch.h"
+#include "torch_backend/launching/launch.h"
 #include "torch_backend/operators/structured.h"
 
 namespace mtia::torch_backend {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "torch_backend/launch.h"
+#include "torch_backend/launching/launch.h"
 
 namespace mtia::torch_backend {
 

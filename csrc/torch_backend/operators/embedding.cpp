@@ -1,7 +1,7 @@
 // The gradient of an embedding table (the forward is index_select).
 #include <torch/library.h>
 
-#include "torch_backend/launch.h"
+#include "torch_backend/launching/launch.h"
 #include "torch_backend/operators/allocate.h"
 
 namespace mtia::torch_backend {

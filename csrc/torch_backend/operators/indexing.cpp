@@ -25,7 +25,7 @@
 #include <vector>
 
 #include "runtime/checking.h"
-#include "torch_backend/launch.h"
+#include "torch_backend/launching/launch.h"
 #include "torch_backend/operators/structured.h"
 
 namespace mtia::torch_backend {

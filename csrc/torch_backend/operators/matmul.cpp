@@ -9,7 +9,7 @@
 
 #include "kernels/cpp/gemm.h"
 #include "torch_backend/dtypes.h"
-#include "torch_backend/launch.h"
+#include "torch_backend/launching/launch.h"
 #include "torch_backend/operators/structured.h"
 
 namespace mtia::torch_backend {

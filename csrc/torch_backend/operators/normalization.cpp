@@ -4,7 +4,7 @@
 
 #include <limits>
 
-#include "torch_backend/launch.h"
+#include "torch_backend/launching/launch.h"
 #include "torch_backend/operators/allocate.h"
 
 namespace mtia::torch_backend {

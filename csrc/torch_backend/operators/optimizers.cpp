@@ -1,7 +1,7 @@
 // Fused optimisers: one launch a parameter reads and writes all of its state once.
 #include <torch/library.h>
 
-#include "torch_backend/launch.h"
+#include "torch_backend/launching/launch.h"
 #include "torch_backend/operators/allocate.h"
 
 namespace mtia::torch_backend {

@@ -22,7 +22,7 @@
 
 #include <cmath>
 
-#include "torch_backend/launch.h"
+#include "torch_backend/launching/launch.h"
 #include "torch_backend/operators/geometry.h"
 #include "torch_backend/operators/structured.h"
 

@@ -5,7 +5,7 @@
 #include <ATen/ops/_softmax_meta.h>
 #include <torch/library.h>
 
-#include "torch_backend/launch.h"
+#include "torch_backend/launching/launch.h"
 #include "torch_backend/operators/geometry.h"
 #include "torch_backend/operators/structured.h"
 

@@ -6,7 +6,7 @@
 
 #include "kernels/cpp/sort.h"
 #include "torch_backend/dtypes.h"
-#include "torch_backend/launch.h"
+#include "torch_backend/launching/launch.h"
 #include "torch_backend/operators/geometry.h"
 #include "torch_backend/operators/structured.h"
 

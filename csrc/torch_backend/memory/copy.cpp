@@ -1,0 +1,188 @@
+// Copies as ATen asks for them: between host and device, between devices, on one device; conversions of dtype and
+// layout.
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/conj_physical.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_strided.h>
+#include <ATen/ops/neg.h>
+#include <torch/library.h>
+
+#include <memory>
+
+#include "runtime/checking.h"
+#include "torch_backend/device.h"
+#include "torch_backend/errors.h"
+#include "torch_backend/memory/copy.h"
+#include "torch_backend/memory/host_allocator.h"
+#include "torch_backend/memory/pinned_arena.h"
+#include "torch_backend/memory/pinned_watch.h"
+#include "torch_backend/streams/stream.h"
+
+namespace mtia::torch_backend {
+namespace {
+
+at::Tensor empty_like_on(const at::Tensor& tensor, at::ScalarType dtype, c10::Device device) {
+  return at::empty_strided(tensor.sizes(), tensor.strides(),
+                           tensor.options().dtype(dtype).device(device).pinned_memory(false));
+}
+
+at::Tensor empty_contiguous_on(const at::Tensor& tensor, at::ScalarType dtype, c10::Device device) {
+  return at::empty(tensor.sizes(), tensor.options().dtype(dtype).device(device).pinned_memory(false));
+}
+
+// Moves the bytes of two tensors of one dtype and dense layout. `host_is_ours`: nobody else can write the host tensor
+// any more.
+void send(const at::Tensor& device_tensor, const at::Tensor& host, bool host_is_ours, bool non_blocking) {
+  const c10::DeviceIndex index = device_tensor.device().index();
+  runtime::Device& device = device_of(index);
+  const runtime::StreamId stream = current_stream_id(index);
+  const uint64_t address = address_of(device_tensor);
+  const void* source = device_view(host.const_data_ptr());
+  surfacing_errors([&] {
+    if (host_is_ours) {
+      auto owner = std::make_shared<at::Tensor>(host);
+      device.copy_to_device_owned(stream, address, std::shared_ptr<const void>(owner, source), host.nbytes());
+    } else if (non_blocking && is_pinned(host.const_data_ptr())) {
+      const runtime::Ticket ticket = device.copy_to_device_async(stream, address, source, host.nbytes());
+      use_pinned(host.const_data_ptr(), index, ticket);
+      if (runtime::is_checking()) watch_pinned(host, PinnedUse::read_by_device, index, ticket);
+    } else if (is_pinned_in_use(host.const_data_ptr())) {
+      // A copy before this one may yet write what this one reads.
+      device.copy_to_device_in_order(stream, address, source, host.nbytes());
+    } else {
+      device.copy_to_device(stream, address, source, host.nbytes());
+    }
+  });
+}
+
+void receive(const at::Tensor& host, const at::Tensor& device_tensor, bool non_blocking) {
+  const c10::DeviceIndex index = device_tensor.device().index();
+  runtime::Device& device = device_of(index);
+  const runtime::StreamId stream = current_stream_id(index);
+  void* destination = device_view(host.mutable_data_ptr());
+  surfacing_errors([&] {
+    const bool pinned = is_pinned(host.const_data_ptr());
+    if (pinned && runtime::is_checking()) unwatch_pinned(host.const_data_ptr(), host.nbytes());
+    if (non_blocking && pinned) {
+      const runtime::Ticket ticket =
+          device.copy_from_device_async(stream, destination, address_of(device_tensor), host.nbytes());
+      use_pinned(host.const_data_ptr(), index, ticket);
+      if (runtime::is_checking()) watch_pinned(host, PinnedUse::written_by_device, index, ticket);
+    } else {
+      device.copy_from_device(stream, destination, address_of(device_tensor), host.nbytes());
+    }
+  });
+}
+
+void copy_host_to_device(const at::Tensor& destination, const at::Tensor& source, bool non_blocking) {
+  const at::ScalarType dtype = destination.scalar_type();
+  if (!destination.is_non_overlapping_and_dense()) {
+    // The host cannot write strided device memory: the values arrive dense and a kernel spreads them.
+    const at::Tensor dense = empty_contiguous_on(source, dtype, destination.device());
+    copy_host_to_device(dense, source, non_blocking);
+    return copy_on_device(destination, dense.expand(destination.sizes()));
+  }
+  if (source.scalar_type() == dtype && have_same_dense_layout(destination, source))
+    return send(destination, source, false, non_blocking);
+  at::Tensor host = empty_like_on(destination, dtype, c10::kCPU);
+  host.copy_(source);
+  send(destination, host, true, non_blocking);
+}
+
+void copy_device_to_host(const at::Tensor& destination, const at::Tensor& source, bool non_blocking) {
+  const at::Tensor dense = source.is_non_overlapping_and_dense() ? source : source.contiguous();
+  if (dense.scalar_type() == destination.scalar_type() && have_same_dense_layout(destination, dense)) {
+    return receive(destination, dense, non_blocking);
+  }
+  const at::Tensor host = empty_like_on(dense, dense.scalar_type(), c10::kCPU);
+  receive(host, dense, false);
+  destination.copy_(host);
+}
+
+void copy_device_to_device(const at::Tensor& destination, const at::Tensor& source) {
+  if (destination.device() == source.device()) return copy_on_device(destination, source.expand(destination.sizes()));
+  // The source device converts and packs, the link carries bytes, the destination device unpacks.
+  const bool is_ready =
+      source.scalar_type() == destination.scalar_type() && have_same_dense_layout(destination, source);
+  if (!is_ready) {
+    const at::Tensor packed = empty_contiguous_on(source, destination.scalar_type(), source.device());
+    copy_on_device(packed, source);
+    const at::Tensor arrived = empty_contiguous_on(source, destination.scalar_type(), destination.device());
+    copy_device_to_device(arrived, packed);
+    return copy_on_device(destination, arrived.expand(destination.sizes()));
+  }
+  const c10::DeviceIndex to = destination.device().index();
+  const c10::DeviceIndex from = source.device().index();
+  surfacing_errors([&] {
+    runtime::copy_between_devices(device_of(to), current_stream_id(to), address_of(destination), device_of(from),
+                                  current_stream_id(from), address_of(source), source.nbytes());
+  });
+}
+
+// A lazily conjugated or negated source, with the operation carried out where it lies.
+at::Tensor resolved(const at::Tensor& tensor) {
+  at::Tensor result = tensor;
+  if (result.is_conj()) result = at::conj_physical(result.conj());
+  if (result.is_neg()) result = at::neg(result._neg_view());
+  return result;
+}
+
+at::Tensor copy_from(const at::Tensor& self, const at::Tensor& destination, bool non_blocking) {
+  if (self.is_sparse() || destination.is_sparse() || self.is_meta()) {
+    throw_for_python(Unimplemented(concat("a copy from ", self.toString(), " to ", destination.toString()), "copy_",
+                                   "convert to a dense tensor first"));
+  }
+  if (destination.numel() == 0) {
+    (void)self.expand(destination.sizes());  // throws where the shapes do not fit
+    return destination;
+  }
+  if (destination.is_conj()) {
+    copy_from(self.conj(), destination.conj(), non_blocking);
+    return destination;
+  }
+  if (destination.is_neg()) {
+    copy_from(self._neg_view(), destination._neg_view(), non_blocking);
+    return destination;
+  }
+  const at::Tensor source = resolved(self);
+  const bool from_device = source.device().type() == device_type;
+  const bool to_device = destination.device().type() == device_type;
+  if (from_device && to_device) {
+    copy_device_to_device(destination, source);
+  } else if (to_device && source.is_cpu()) {
+    copy_host_to_device(destination, source, non_blocking);
+  } else if (from_device && destination.is_cpu()) {
+    copy_device_to_host(destination, source, non_blocking);
+  } else {
+    throw_for_python(Unsupported(concat("a copy from ", source.device().str(), " to ", destination.device().str()),
+                                 "copy_", "copy through the CPU"));
+  }
+  return destination;
+}
+
+at::Tensor copy_from_and_resize(const at::Tensor& self, const at::Tensor& destination) {
+  destination.resize_(self.sizes());
+  return copy_from(self, destination, false);
+}
+
+at::Scalar local_scalar_dense(const at::Tensor& self) {
+  const at::Tensor source = resolved(self);
+  const at::Tensor host = at::empty({}, source.options().device(c10::kCPU));
+  receive(host, source, false);
+  return host.item();
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
+  library.impl("_copy_from", TORCH_FN(copy_from));
+  library.impl("_copy_from_and_resize", TORCH_FN(copy_from_and_resize));
+  library.impl("_local_scalar_dense", TORCH_FN(local_scalar_dense));
+}
+
+// copy_from resolves lazy conjugates and signs itself; torch's fallbacks would copy to do so, and call it again.
+TORCH_LIBRARY_IMPL(aten, Conjugate, library) { library.impl("_copy_from", torch::CppFunction::makeFallthrough()); }
+
+TORCH_LIBRARY_IMPL(aten, Negative, library) { library.impl("_copy_from", torch::CppFunction::makeFallthrough()); }
+
+}  // namespace mtia::torch_backend
