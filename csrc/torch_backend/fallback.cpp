@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "runtime/checking.h"
+#include "torch_backend/operators/elementwise.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -48,6 +49,10 @@ std::string describe_tensors(c10::ArrayRef<c10::IValue> arguments) {
 
 void fallback(const c10::OperatorHandle& operation, c10::DispatchKeySet, torch::jit::Stack* stack) {
   const std::string name = c10::toString(operation.operator_name());
+  if (restore_displaced(name)) {
+    operation.callBoxed(stack);
+    return;
+  }
   const c10::ArrayRef<c10::IValue> arguments = torch::jit::last(*stack, operation.schema().arguments().size());
   TORCH_CHECK_NOT_IMPLEMENTED(
       cpu_fallback_allowed(), "Unimplemented: ", name, " has no mtia_sim kernel (called with ",
