@@ -36,6 +36,11 @@ SUMS = (torch.float32, torch.float64, torch.int64, torch.int32)
 FLOATS = (torch.float32, torch.bfloat16, torch.float64)
 BOTH = (torch.int64, torch.int32)
 
+
+def first_of_rows(x: torch.Tensor) -> torch.Tensor:
+    return x.reshape(len(x), -1)[:, 0]
+
+
 CASES = [
     Case("gather", lambda x, i, s: x.gather(0, i), vector=False),
     Case("take_along_dim", lambda x, i, s: x.take_along_dim(i, 0), vector=False),
@@ -57,8 +62,8 @@ CASES = [
     Case("index by two", lambda x, i, s: x[i, i.clamp(-1, 0)]),
     Case("index_put", lambda x, i, s: x.index_put((i,), s)),
     Case("index_put accumulate", lambda x, i, s: x.index_put((i,), s, accumulate=True), SUMS),
-    Case("take", lambda x, i, s: x[:, 0].take(i)),
-    Case("put", lambda x, i, s: x[:, 0].clone().put_(i, s[:, 0].clone())),
+    Case("take", lambda x, i, s: first_of_rows(x).take(i)),
+    Case("put", lambda x, i, s: first_of_rows(x).clone().put_(i, first_of_rows(s))),
     Case("embedding", lambda x, i, s: F.embedding(i, x), FLOATS, index_dtypes=BOTH),
     Case("embedding padding", lambda x, i, s: F.embedding(i, x, padding_idx=0), FLOATS),
 ]

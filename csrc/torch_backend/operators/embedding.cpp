@@ -11,9 +11,10 @@ namespace {
 at::Tensor embedding(const at::Tensor& weight, const at::Tensor& indices, int64_t, bool, bool) {
   const OperatorScope scope("embedding");
   TORCH_CHECK(weight.dim() == 2, "'weight' must be 2-D");
-  TORCH_CHECK(indices.scalar_type() == c10::kLong || indices.scalar_type() == c10::kInt,
-              "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got ",
-              indices.scalar_type(), " instead");
+  TORCH_CHECK(
+      indices.scalar_type() == c10::kLong || indices.scalar_type() == c10::kInt,
+      "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got ",
+      indices.scalar_type(), " instead");
   if (indices.dim() == 1) return weight.index_select(0, indices);
   c10::SmallVector<int64_t, 8> sizes(indices.sizes().begin(), indices.sizes().end());
   sizes.push_back(weight.size(1));

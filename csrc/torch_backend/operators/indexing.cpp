@@ -367,7 +367,8 @@ at::Tensor& masked_scatter_(at::Tensor& self, const at::Tensor& mask, const at::
   if (self.numel() == 0) return self;
   const at::Tensor full_mask = mask.expand_as(self);
   if (source.numel() == 0) {
-    TORCH_CHECK(!full_mask.any().item().toBool(), "masked_scatter: expected self and source to have as many elements "
+    TORCH_CHECK(!full_mask.any().item().toBool(),
+                "masked_scatter: expected self and source to have as many elements "
                 "as the mask has ones, but the source is empty");
     return self;
   }

@@ -99,8 +99,9 @@ template <typename T>
 void check(const RangeDetail& detail, Frame& frame) {
   const auto low = number_of_bits<T>(frame.scalars()[detail.low]);
   const auto high = number_of_bits<T>(frame.scalars()[detail.high]);
-  const std::byte* values =
-      detail.scalar != absent ? reinterpret_cast<const std::byte*>(&frame.scalars()[detail.scalar]) : frame.at(detail.value);
+  const std::byte* values = detail.scalar != absent
+                                ? reinterpret_cast<const std::byte*>(&frame.scalars()[detail.scalar])
+                                : frame.at(detail.value);
   const std::byte* mask = detail.has_mask ? frame.at(detail.mask) : nullptr;
   if (mask != nullptr && detail.mask_single) {
     if (*mask == std::byte{0}) return;
