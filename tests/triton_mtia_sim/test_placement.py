@@ -1,5 +1,7 @@
 """Places in local memory: what rotates, and that a pipelined loop shares no bytes where there is room."""
 
+from itertools import pairwise
+
 import triton
 import triton.language as tl
 
@@ -58,7 +60,7 @@ def test_without_stages_nothing_rotates():
 def test_slots_share_no_bytes_where_there_is_room():
     """And so a loop's next iteration waits for the readers of its own values alone."""
     slots = sorted((slot.offset, slot.offset + slot.bytes * slot.buffers) for slot in compiled(64, 64, 2).slots)
-    assert all(end <= begin for (_, end), (begin, _) in zip(slots, slots[1:], strict=False))
+    assert all(end <= begin for (_, end), (begin, _) in pairwise(slots))
 
 
 def test_slots_share_bytes_where_there_is_none():
