@@ -42,7 +42,6 @@ def shifted_scores(
         return tl.fma(dots, tl.broadcast_to(factor, dots.shape), tl.broadcast_to(-shift, dots.shape))
 
 
-
 @triton.jit
 def flash_attention_backward_queries(
     grad_q, delta, q, k, v, out, grad_out, logsumexp, mask, scale, dropout, seed, offset,
