@@ -13,6 +13,11 @@ namespace {
 bool is_skipped(const at::Tensor& tensor) { return tensor.dim() == 1 && tensor.size(0) == 0; }
 
 at::Tensor& cat_out(const at::ITensorListRef& tensors, int64_t dim, at::Tensor& out) {
+  for (const at::Tensor& tensor : tensors) {
+    TORCH_CHECK(tensor.device() == out.device(),
+                "Expected all tensors to be on the same device, but cat was given one on ", tensor.device(),
+                " among tensors on ", out.device());
+  }
   WithOutputs<at::meta::structured_cat> call(out);
   const auto precomputed = call.meta(tensors, dim);
   const at::Tensor& result = call.output();
