@@ -91,7 +91,7 @@ Tile shaped(Tile tile, int64_t rows, int64_t columns) {
 // Numbers as torch converts them, in a few steps of the vector core.
 class Conversion {
  public:
-  Conversion(ProcessingElement& pe, const StridedCopyArguments& arguments, int64_t elements)
+  Conversion(ProcessingElement& pe, const StridedCopySides& arguments, int64_t elements)
       : pe_(pe),
         from_(arguments.source_dtype),
         to_(arguments.destination_dtype),
@@ -140,7 +140,7 @@ class Conversion {
 };
 
 struct Addresses {
-  const StridedCopyArguments& arguments;
+  const StridedCopySides& arguments;
   const StridedDimension& rows;
   const StridedDimension& columns;
 
@@ -165,7 +165,7 @@ DmaDescriptor transposed(DmaDescriptor descriptor) {
 }
 
 // Rows of both tensors run along the same dimension: load, convert, store.
-void copy_straight(ProcessingElement& pe, const StridedCopyArguments& arguments, const StridedLayout& layout) {
+void copy_straight(ProcessingElement& pe, const StridedCopySides& arguments, const StridedLayout& layout) {
   const size_t size = std::max(size_of(arguments.source_dtype), size_of(arguments.destination_dtype));
   const bool converts = arguments.source_dtype != arguments.destination_dtype;
   const PageShape page = page_shape(pe, layout, page_bytes(pe, converts ? 8 : 4), size);
@@ -209,7 +209,7 @@ void copy_straight(ProcessingElement& pe, const StridedCopyArguments& arguments,
 
 // The source's rows run along the destination's columns: load its rows, let the layout unit transpose, store the
 // destination's rows.
-void copy_transposed(ProcessingElement& pe, const StridedCopyArguments& arguments, const StridedLayout& layout) {
+void copy_transposed(ProcessingElement& pe, const StridedCopySides& arguments, const StridedLayout& layout) {
   const uint64_t between = arguments.destination_is_unsigned ? sizeof(int64_t) + sizeof(float) : sizeof(float);
   const uint64_t element = 4 * size_of(arguments.source_dtype) + size_of(arguments.destination_dtype) + between;
   const int64_t edge = 64 * 64 * element <= pe.local_bytes_free() ? 64 : 32;
@@ -241,7 +241,8 @@ void copy_transposed(ProcessingElement& pe, const StridedCopyArguments& argument
   });
 }
 
-void strided_copy(ProcessingElement& pe, const StridedCopyArguments& arguments) {
+template <uint32_t rank_limit>
+void copy_up_to(ProcessingElement& pe, const StridedCopyArgumentsUpTo<rank_limit>& arguments) {
   StridedLayout layout(arguments.rank, arguments.shape, arguments.destination_strides, arguments.source_strides);
   const uint32_t last = layout.rank() - 1;
   if (layout[last].source != 1 && layout[last].destination == 1) {
@@ -255,6 +256,9 @@ void strided_copy(ProcessingElement& pe, const StridedCopyArguments& arguments) 
   layout.move(layout.longest_before_last(), last - 1);
   copy_straight(pe, arguments, layout);
 }
+
+void strided_copy(ProcessingElement& pe, const StridedCopyArguments& arguments) { copy_up_to(pe, arguments); }
+void strided_copy_wide(ProcessingElement& pe, const WideStridedCopyArguments& arguments) { copy_up_to(pe, arguments); }
 
 void strided_fill(ProcessingElement& pe, const StridedFillArguments& arguments) {
   constexpr int64_t no_source[max_rank] = {};
@@ -276,6 +280,7 @@ void strided_fill(ProcessingElement& pe, const StridedFillArguments& arguments) 
 }
 
 MTIA_CPP_KERNEL("strided_copy", strided_copy, StridedCopyArguments);
+MTIA_CPP_KERNEL("strided_copy_wide", strided_copy_wide, WideStridedCopyArguments);
 MTIA_CPP_KERNEL("strided_fill", strided_fill, StridedFillArguments);
 
 }  // namespace
