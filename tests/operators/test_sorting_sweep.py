@@ -1,4 +1,4 @@
-"""Sorting, selecting and what follows from it, drawn at random on both sides of a PE's local memory, against CPU torch."""
+"""Sorting, selecting and what follows from it, at random, on both sides of a PE's local memory, against CPU torch."""
 
 from __future__ import annotations
 
