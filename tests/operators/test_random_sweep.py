@@ -21,7 +21,7 @@ COUNT = 200_000
 def test_uniform_numbers_stay_below_one(dtype: torch.dtype) -> None:
     base = torch.empty(COUNT, dtype=dtype, device=DEVICE)
     for draw in (torch.rand_like(base), torch.rand(COUNT, dtype=dtype, device=DEVICE), base.uniform_()):
-        assert draw.dtype == dtype and 0 <= draw.min().item() and draw.max().item() < 1
+        assert draw.dtype == dtype and draw.min().item() >= 0 and draw.max().item() < 1
         assert abs(draw.double().mean().item() - 0.5) < 5 / math.sqrt(12 * COUNT) + torch.finfo(dtype).eps
         assert draw.max().item() > 0.98
 
@@ -51,12 +51,12 @@ def test_exponential_numbers_are_positive_and_finite(dtype: torch.dtype) -> None
 @pytest.mark.parametrize(
     ("draw", "quantiles"),
     [
-        (lambda x: x.log_normal_(0.5, 0.25), (math.exp(0.5 - 0.25 * 0.6745), math.exp(0.5), math.exp(0.5 + 0.25 * 0.6745))),
+        (lambda x: x.log_normal_(0.5, 0.25), (1.3929, 1.6487, 1.9516)),
         (lambda x: x.cauchy_(2, 0.5), (1.5, 2.0, 2.5)),
         (lambda x: x.normal_(-1, 2), (-1 - 2 * 0.6745, -1.0, -1 + 2 * 0.6745)),
         (lambda x: x.exponential_(2), (-math.log(0.75) / 2, math.log(2) / 2, math.log(4) / 2)),
     ],
-)  # fmt: skip
+)
 def test_quartiles(draw: Callable[[Tensor], Tensor], quantiles: tuple[float, ...], dtype: torch.dtype) -> None:
     numbers = draw(torch.empty(50_000, dtype=dtype, device=DEVICE)).cpu().double()
     got = numbers.quantile(torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64))
