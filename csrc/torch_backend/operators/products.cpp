@@ -1,3 +1,4 @@
+// Which kernel multiplies matrices of a dtype, and what complex ones look like as real ones.
 #include "torch_backend/operators/products.h"
 
 #include <ATen/ops/mul.h>
