@@ -448,7 +448,10 @@ at::Tensor& masked_scatter_(at::Tensor& self, const at::Tensor& mask, const at::
 }
 
 at::Tensor take(const at::Tensor& self, const at::Tensor& index) {
-  return self.reshape({-1}).index_select(0, index.reshape({-1})).view(index.sizes());
+  // A negative index counts from the end.
+  const at::Tensor flat = index.reshape({-1});
+  const at::Tensor place = at::where(flat.lt(0), flat.add(self.numel()), flat);
+  return self.reshape({-1}).index_select(0, place).view(index.sizes());
 }
 
 at::Tensor flip(const at::Tensor& self, c10::IntArrayRef dims) {
