@@ -52,9 +52,9 @@ def test_fills_of_repeated_elements(dtype: torch.dtype) -> None:
             for value in (1, 0.5, True):
                 base = torch.zeros(3, 1, dtype=dtype, device=place)
                 filled = view(base).fill_(value)
-                results += [base.cpu(), filled.cpu()]
+                results += [base.cpu().clone(), filled.cpu().clone()]
                 view(base).zero_()
-                results.append(base.cpu())
+                results.append(base.cpu().clone())
         return results
 
     for ours, cpus in zip(both(DEVICE), both("cpu"), strict=True):
