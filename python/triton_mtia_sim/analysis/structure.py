@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from triton_mtia_sim.lowering.machine import Code, Register
+from triton_mtia_sim.tiles.machine import Code, Register
 
 OPENING = frozenset(("for_begin", "while_begin", "if_begin"))
 MARKERS = OPENING | {"while_test", "else_begin", "end"}

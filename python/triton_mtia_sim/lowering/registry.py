@@ -1,15 +1,12 @@
 """The one table of lowerings: TTIR operation name -> function, filled by decorators in the family files."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
-from triton_mtia_sim.lowering.machine import Register
+from triton_mtia_sim.lowering.site import Site
+from triton_mtia_sim.tiles.machine import Register
 
-if TYPE_CHECKING:
-    from triton_mtia_sim.lowering.site import Site
-
-PureLowering = Callable[["Site"], "Register | Sequence[Register]"]
-EffectLowering = Callable[["Site"], "Sequence[Register] | None"]
+PureLowering = Callable[[Site], "Register | Sequence[Register]"]
+EffectLowering = Callable[[Site], "Sequence[Register] | None"]
 
 PURE: dict[str, PureLowering] = {}
 EFFECTS: dict[str, EffectLowering] = {}

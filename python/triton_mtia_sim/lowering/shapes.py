@@ -5,10 +5,10 @@ import struct
 from mtia_core.dtypes import DType
 from triton_mtia_sim.ir.attributes import Dense, Hex
 from triton_mtia_sim.ir.types import shape_of
-from triton_mtia_sim.lowering.machine import Register, Shape
 from triton_mtia_sim.lowering.registry import lowers
 from triton_mtia_sim.lowering.site import Site
 from triton_mtia_sim.lowering.software_floats import format_of
+from triton_mtia_sim.tiles.machine import Register, Shape
 
 _LARGEST_TABLE = 64
 _UNPACK = {

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mtia_core.dtypes import DType
-from triton_mtia_sim.lowering.folding import fold
-from triton_mtia_sim.lowering.machine import Bucket, Code, Register, wrap_integer
 from triton_mtia_sim.strips.roles import cut_dimension
+from triton_mtia_sim.tiles.folding import fold
+from triton_mtia_sim.tiles.machine import Bucket, Code, Register, wrap_integer
 
 READS = frozenset(("dma_load", "gather"))
 WRITES = frozenset(("dma_store", "scatter", "atomic_rmw", "atomic_cas"))

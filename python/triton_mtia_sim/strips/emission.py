@@ -2,24 +2,21 @@
 
 from collections.abc import Callable
 
-from mtia_core.dtypes import DType
-from triton_mtia_sim.lowering.machine import Bucket, Code, Register, Shape
 from triton_mtia_sim.strips.accumulators import Accumulators
 from triton_mtia_sim.strips.aliasing import Check, Scalars, check_apart
 from triton_mtia_sim.strips.roles import Cutting, Kind, cut_dimension, strip_shape
 from triton_mtia_sim.strips.schedule import Node, Schedule
+from triton_mtia_sim.strips.writing import Writer
+from triton_mtia_sim.tiles.machine import Bucket, Code, Register
 
 
-class Emission:
-    """The code of a whole program in strips; `origins` says which register each strip is cut from."""
+class Emission(Writer):
+    """The code of a whole program in strips."""
 
     def __init__(self, cutting: Cutting, home: Bucket, string: Callable[[str], int]) -> None:
+        super().__init__(cutting.count, home)
         self.cutting = cutting
-        self.count = cutting.count
-        self.home = home
         self.string = string
-        self.code: list[Code] = []
-        self.origins: dict[Register, Register] = {}
         self.strips: dict[Register, list[Register]] = {}
         self.repeated: dict[tuple[int, Register], list[Register]] = {}
         self.accumulators = Accumulators(self)
@@ -54,18 +51,6 @@ class Emission:
             self.code.append(node.item)
 
     # ---- registers
-    def fresh(self, dtype: DType, shape: Shape, origin: Register) -> Register:
-        """A new tile that is part of, or made for, another."""
-        register = Register(dtype, shape, self.home)
-        self.origins[register] = self.origins.get(origin.root, origin.root)
-        return register
-
-    def view(self, register: Register, shape: Shape, dtype: DType | None = None) -> Register:
-        """The same storage under another shape."""
-        result = Register(register.dtype if dtype is None else dtype, shape, register.home)
-        result.root, result.definition = register.root, register.definition
-        return result
-
     def _parts(self, root: Register) -> list[Register]:
         elements = root.elements // self.count
         return [self.fresh(root.dtype, (elements,), root) for _ in range(self.count)]
@@ -76,17 +61,6 @@ class Emission:
         if parts is None:
             parts = self.strips[register.root] = self._parts(register.root)
         return self.view(parts[strip], strip_shape(register.shape, self.count), register.dtype)
-
-    def emit(
-        self, like: Code, mnemonic: str, results: list[Register | None], operands: list[Register | None],
-        attributes: tuple[int, ...] = (),
-    ) -> None:  # fmt: skip
-        """Appends an instruction at the place of another in the kernel's source."""
-        code = Code(mnemonic, results, operands, attributes, like.location)
-        for register in results:
-            if register is not None and register.root.definition is None:
-                register.root.definition = register.definition = code
-        self.code.append(code)
 
     # ---- strips
     def _strip(self, schedule: Schedule, node: Node, time: int, strip: int) -> None:

@@ -9,7 +9,7 @@ from enum import Enum, auto
 
 from mtia_core import isa
 from mtia_core.dtypes import DType
-from triton_mtia_sim.lowering.machine import Code, Register, Shape
+from triton_mtia_sim.tiles.machine import Code, Register, Shape
 
 LANES = 16  # in which a row is reduced (docs/numerics.md)
 ELEMENTWISE = frozenset(

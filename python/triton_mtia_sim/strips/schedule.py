@@ -8,10 +8,10 @@ instructions that depend on each other share a phase unless something in between
 from collections.abc import Iterable
 
 from triton_mtia_sim.analysis.structure import EFFECTS
-from triton_mtia_sim.lowering.machine import Code, Register
 from triton_mtia_sim.strips.aliasing import READS, WRITES, Check, checkable, conflict, same_place
 from triton_mtia_sim.strips.hoisted import CHEAP
 from triton_mtia_sim.strips.roles import Cutting, Kind, Roles
+from triton_mtia_sim.tiles.machine import Code, Register
 
 _PLAIN_WORK = CHEAP | {
     "convert_f", "convert_f_to_s", "convert_f_to_u", "compare_f", "neg_f", "abs_f", "add_f", "sub_f", "mul_f",
