@@ -41,7 +41,17 @@ PYTHON_ROOTS = {
 # Low to high, the subpackages and modules of a package: what stands in one line does not import what stands beside it.
 ROOM_ORDER = {
     "triton_mtia_sim": (
-        ("custom_types", "errors", "graph_benchmark", "launch_cache", "launch_codes", "libdevice", "ttir", "versions"),
+        (
+            "argument_types",
+            "custom_types",
+            "errors",
+            "graph_benchmark",
+            "launch_cache",
+            "launch_codes",
+            "libdevice",
+            "ttir",
+            "versions",
+        ),
         ("ir",),
         ("tiles",),
         ("analysis",),

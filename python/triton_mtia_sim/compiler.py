@@ -23,7 +23,7 @@ if "triton" not in sys.modules:
 
 from triton.backends.compiler import BaseBackend, GPUTarget
 
-from triton_mtia_sim import ttir, versions
+from triton_mtia_sim import argument_types, ttir, versions
 
 BINARY_EXTENSION = "tileprog"
 
@@ -149,6 +149,7 @@ class MtiaBackend(BaseBackend):
 
 
 versions.keep_concrete(MtiaBackend)
+argument_types.accept()
 
 
 def make_program(module: Any, metadata: dict[str, Any], options: MtiaOptions) -> bytes:

@@ -61,7 +61,7 @@ class AddressAnalysis:
         assert dtype is not None
         if dtype is DType.I64:
             return form
-        return self.algebra.checked(self._reduced(form, dtype), *type_range(dtype), dtype.bits, may_wrap=True)
+        return self._within(self._reduced(form, dtype), *type_range(dtype), dtype, may_wrap=True)
 
     def not_negative(self, value: Value) -> Affine | None:
         """As exact, of a number that has to be >= 0."""
@@ -70,7 +70,17 @@ class AddressAnalysis:
             return None
         if dtype is not DType.I64:
             form = self._reduced(form, dtype)
-        return self.algebra.checked(form, 0, type_range(dtype)[1], dtype.bits)
+        return self._within(form, 0, type_range(dtype)[1], dtype)
+
+    def _within(self, form: Affine, low: int, high: int, dtype: DType, may_wrap: bool = False) -> Affine | None:
+        """A form with the check that it keeps within limits; None of one of 8 or 16 bits that is not known to.
+
+        Those often wrap on purpose, and not so far that the bounds of memory would tell.
+        """
+        if dtype.bits >= 32:
+            return self.algebra.checked(form, low, high, dtype.bits, may_wrap)
+        least, most = self.algebra.span(form)
+        return form if low <= least and most <= high else None
 
     def _reduced(self, form: Affine, dtype: DType) -> Affine:
         """A form with the numbers in it modulo 2^bits."""

@@ -284,6 +284,8 @@ def indexed(site: Site, pointer: Pointer, shape: Shape) -> tuple[Register, Regis
     if len(parts) > 1:
         parts = [site.convert(part, DType.I64) for part in parts]
     offset = parts[0]
+    if offset.dtype.bits < 32:  # signed, as Triton takes them: unsigned ones come extended
+        offset = site.convert(offset, DType.I32)
     for part in parts[1:]:
         offset = site.elementwise("add_i", [offset, part], DType.I64)
     return base, offset

@@ -7,7 +7,7 @@ from triton_mtia_sim.analysis.interfaces import EffectInSpeculation
 from triton_mtia_sim.errors import UnsupportedOperation
 from triton_mtia_sim.ir.operations import Block, Operation, Value
 from triton_mtia_sim.ir.types import DescriptorType, PointerType, ScalarType, element_of, shape_of
-from triton_mtia_sim.lowering.registry import CONTROL_FLOW, EFFECTS, ELEMENTWISE, PURE
+from triton_mtia_sim.lowering.registry import CONTROL_FLOW, EFFECTS, ELEMENTWISE, PURE, is_volatile
 from triton_mtia_sim.lowering.site import LoweringState, Site
 from triton_mtia_sim.lowering.state import KernelArgument
 from triton_mtia_sim.tiles.machine import Register
@@ -40,11 +40,11 @@ class KernelLowering(LoweringState):
             return self.control.argument(value)
         if operation.name in CONTROL_FLOW:
             return self.control.result(value)
+        if operation.name in EFFECTS or is_volatile(operation):
+            self._effect(operation)
+            return self.registers[value]
         lowering = PURE.get(operation.name)
         if lowering is None:
-            if operation.name in EFFECTS:
-                self._effect(operation)
-                return self.registers[value]
             raise UnsupportedOperation(
                 operation.name,
                 operation.location,
@@ -79,7 +79,7 @@ class KernelLowering(LoweringState):
         for region in operation.regions:
             for block in region.blocks:
                 for inner in block.operations:
-                    if inner.name in EFFECTS:
+                    if inner.name in EFFECTS or is_volatile(inner):
                         self._effect(inner)
                     elif inner.name in CONTROL_FLOW:
                         self.control.demand_condition(inner)
@@ -91,9 +91,10 @@ class KernelLowering(LoweringState):
             if self.speculations:
                 raise EffectInSpeculation
             location, self.builder.location = self.builder.location, operation.location
-            results = EFFECTS[operation.name](Site(self, operation, self.before[operation]))
+            lowering = EFFECTS.get(operation.name) or PURE[operation.name]
+            results = lowering(Site(self, operation, self.before[operation]))
             self.builder.location = location
-            self.effects[operation] = results or ()
+            self.effects[operation] = [results] if isinstance(results, Register) else results or ()
         self.bind(operation, self.effects[operation])
 
     def _promise(self, number: int, register: Register) -> None:

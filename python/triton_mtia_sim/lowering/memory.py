@@ -7,9 +7,9 @@ from triton_mtia_sim.ir.operations import Value
 from triton_mtia_sim.ir.types import PointerType, element_of, shape_of
 from triton_mtia_sim.lowering.access import Access
 from triton_mtia_sim.lowering.accesses import access, full_mask, indexed, indexed_way, joined, other_way, whole_mask
-from triton_mtia_sim.lowering.registry import lowers, lowers_effect
+from triton_mtia_sim.lowering.registry import is_volatile, lowers, lowers_effect
 from triton_mtia_sim.lowering.site import Site
-from triton_mtia_sim.tiles.machine import Register
+from triton_mtia_sim.tiles.machine import VOLATILE, Register
 
 
 def _segments(site: Site, names: int) -> list[Value | None]:
@@ -37,7 +37,7 @@ def load(site: Site) -> Register:
     pointer_value, mask_value, other_value = _segments(site, 3)
     assert pointer_value is not None
     dtype, shape = site.result_dtype(), site.result_shape()
-    cache = (site.attribute("cache", 1),)
+    cache = (VOLATILE if is_volatile(site.operation) else site.attribute("cache", 1),)
     other = site.kernel.data(other_value) if other_value is not None and mask_value is not None else None
     blend = other if other is not None and not other.is_scalar else None
     other = None if blend is not None else other

@@ -5,7 +5,7 @@ state after a strip is one row of 16 lanes, or one row of columns, and it comes 
 """
 
 from mtia_core.dtypes import DType
-from triton_mtia_sim.strips.roles import LANES, Kind
+from triton_mtia_sim.strips.roles import LANES, NARROW, Kind
 from triton_mtia_sim.strips.schedule import Node
 from triton_mtia_sim.strips.writing import Writer
 from triton_mtia_sim.tiles.machine import Code, Register, Shape
@@ -16,7 +16,6 @@ _COMBINE = {
     11: "min_u", 12: "and_i", 13: "or_i", 14: "xor_i",
 }  # fmt: skip
 _SUMS = (0, 1)
-_NARROW = (DType.F16, DType.BF16, DType.F8E4M3, DType.F8E5M2)
 
 
 class Accumulators:
@@ -67,7 +66,7 @@ class Accumulators:
         width = self._width(item)
         rows = source.elements // width
         dtype = source.dtype
-        if kind in _SUMS and dtype in _NARROW:  # kept in float32 from strip to strip
+        if kind in _SUMS and dtype in NARROW:  # kept in float32 from strip to strip
             dtype = DType.F32
             wide = writer.fresh(dtype, source.shape, source)
             writer.emit(item, "convert_f", [wide], [source], (0,))

@@ -48,9 +48,9 @@ def descriptor(item: Code) -> Descriptor | None:
 def conflict(a: Code, b: Code) -> bool:
     """Whether the order of two instructions matters to memory, or to who is told of it."""
     first, second = a.mnemonic, b.mnemonic
-    if first in FENCES or second in FENCES:
-        other = second if first in FENCES else first
-        return other in READS | WRITES | FENCES | OBSERVERS
+    for item, other in ((a, second), (b, first)):
+        if item.mnemonic in FENCES or item.is_volatile:  # what follows a flag's load is to see what its writer wrote
+            return other in READS | WRITES | FENCES | OBSERVERS
     if first in OBSERVERS:
         # What an assertion guards stays behind it; what came before it may as well come after it.
         return second in WRITES | READS | OBSERVERS

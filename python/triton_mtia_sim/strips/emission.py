@@ -5,6 +5,7 @@ from collections.abc import Callable
 from triton_mtia_sim.strips.accumulators import Accumulators
 from triton_mtia_sim.strips.aliasing import Check, Scalars, check_apart
 from triton_mtia_sim.strips.roles import Cutting, Kind, cut_dimension, strip_shape
+from triton_mtia_sim.strips.scans import Scans
 from triton_mtia_sim.strips.schedule import Node, Schedule
 from triton_mtia_sim.strips.writing import Writer
 from triton_mtia_sim.tiles.machine import Bucket, Code, Register
@@ -20,6 +21,7 @@ class Emission(Writer):
         self.strips: dict[Register, list[Register]] = {}
         self.repeated: dict[tuple[int, Register], list[Register]] = {}
         self.accumulators = Accumulators(self)
+        self.scans = Scans(self)
 
     def segment(self, schedule: Schedule) -> None:
         """Appends one straight line of the program."""
@@ -27,12 +29,12 @@ class Emission(Writer):
         whole: dict[int, list[Node]] = {}
         for time, nodes in schedule.times.items():
             for node in nodes:
-                if node.finishes or node.plan is None:
+                if node.finishes or node.follows_phases:
                     whole.setdefault(time + node.finishes, []).append(node)
         for time in sorted(schedule.times.keys() | whole.keys()):
             checks = schedule.checks.get(time, [])
             if time % 2:
-                self._whole(sorted(whole[time], key=lambda node: node.index), checks)
+                self._whole(schedule, sorted(whole[time], key=lambda node: node.index), time, checks)
                 continue
             for check in checks:
                 check_apart(self.code, check, self.home, self.string)
@@ -40,8 +42,12 @@ class Emission(Writer):
                 for node in schedule.times[time]:
                     self._strip(schedule, node, time, strip)
 
-    def _whole(self, nodes: list[Node], checks: list[Check]) -> None:
+    def _whole(self, schedule: Schedule, nodes: list[Node], time: int, checks: list[Check]) -> None:
         for node in nodes:
+            if node.plan is not None and node.follows_phases:
+                for strip in reversed(range(self.count)):
+                    self._strip(schedule, node, time, strip)
+                continue
             if node.plan is not None:
                 self.accumulators.finish(node)
                 continue
@@ -75,7 +81,7 @@ class Emission(Writer):
                 operands.append(self.part(operand, time, strip))
             else:
                 operands.append(self._slice(item, operand, strip))
-        if plan.kind is not Kind.STRIPS:
+        if not plan.cuts_results:
             self.accumulators.add(node, operands, strip)
             return
         results: list[Register | None] = []
@@ -86,6 +92,11 @@ class Emission(Writer):
             if schedule.repeated.get((time, result.root)) is node and strip == 0:
                 self.repeated[time, result.root] = self._parts(result.root)
             results.append(self.part(result, time, strip))
+        if plan.kind is not Kind.STRIPS:
+            source, result = operands[0], results[0]
+            assert source is not None and result is not None
+            self.scans.add(node, source, result, strip == (self.count - 1 if plan.kind is Kind.SCAN_BACK else 0))
+            return
         attributes = item.attributes
         if item.mnemonic == "iota":
             assert item.results[0] is not None

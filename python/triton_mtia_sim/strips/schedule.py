@@ -7,7 +7,7 @@ instructions that depend on each other share a phase unless something in between
 
 from collections.abc import Iterable
 
-from triton_mtia_sim.analysis.structure import EFFECTS
+from triton_mtia_sim.analysis.structure import has_effect
 from triton_mtia_sim.strips.aliasing import READS, WRITES, Check, checkable, conflict, same_place
 from triton_mtia_sim.strips.hoisted import CHEAP
 from triton_mtia_sim.strips.roles import Cutting, Kind, Roles
@@ -27,19 +27,24 @@ class Node:
         self.index = index
         self.item = item
         self.plan = plan  # None: runs whole
-        self.time = 1 if plan is None else 2
+        self.time = 1 if self.follows_phases else 2
         self.movable = False
         self.before: list[tuple[Node, int]] = []  # nodes that come earlier, and how much at least
         self.after: list[tuple[Node, int]] = []
 
     @property
+    def follows_phases(self) -> bool:
+        """Whether it runs between two phases: whole, or in strips from the last to the first."""
+        return self.plan is None or self.plan.kind is Kind.SCAN_BACK
+
+    @property
     def finishes(self) -> int:
         """How long after the node's own time its results are whole or its strips there."""
-        return 0 if self.plan is None or self.plan.kind is Kind.STRIPS else 1
+        return 0 if self.plan is None or self.plan.cuts_results else 1
 
     def allowed(self, time: int) -> int:
         """The first time from `time` on at which the node may run."""
-        return time + (time % 2 == (self.plan is not None))
+        return time + (time % 2 != self.follows_phases)
 
 
 class Schedule:
@@ -60,12 +65,12 @@ class Schedule:
         self.writers: dict[Register, list[Node]] = {}
         self.checks: dict[int, list[Check]] = {}
         self._relaxed: list[tuple[Node, Node]] = []
-        self._memory = [node for node in self.nodes if node.item.mnemonic in READS | WRITES | EFFECTS]
+        self._memory = [node for node in self.nodes if node.item.mnemonic in READS | WRITES or has_effect(node.item)]
         self._depend()
         for node in self.nodes:
             tiles = node.plan is not None and node.plan.kind is Kind.STRIPS
             single = all(definitions[root] == 1 and root not in kept for root in _roots(node.item.results))
-            node.movable = tiles and single and node.item.mnemonic not in EFFECTS
+            node.movable = tiles and single and not has_effect(node.item)
         self._assign()
         self.times: dict[int, list[Node]] = {}
         for node in self.nodes:
@@ -145,7 +150,7 @@ class Schedule:
     def _want(self, wanted: dict[Node, set[int]], node: Node, time: int) -> None:
         for root in _roots(node.item.operands):
             maker = self._maker(root)
-            if maker is not None and time > maker.time:
+            if maker is not None and time > maker.time and time % 2 == 0:
                 wanted.setdefault(maker, set()).add(time)
 
     def _maker(self, root: Register) -> Node | None:
