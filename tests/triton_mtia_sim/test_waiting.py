@@ -1,4 +1,4 @@
-"""Programs of one launch that wait for each other, by flags that they read anew each time; on one and two host threads."""
+"""Programs of one launch that wait for each other, by flags that they read anew; on one and two host threads."""
 
 import os
 import subprocess
