@@ -72,45 +72,55 @@ def extended(x, length, first=0):
     return result
 
 
+_alive: list[torch.Tensor] = []
+
+
+def apart(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor on the device with memory around it that no launch is given: beyond one tensor lies no other one."""
+    around = [torch.empty(1 << 14, dtype=torch.uint8, device=DEVICE), tensor.to(DEVICE)]
+    _alive.extend([*around, torch.empty(1 << 14, dtype=torch.uint8, device=DEVICE)])
+    return around[1]
+
+
 def check_lenient() -> None:
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(100, generator=generator)
     for dtype in (torch.float32, torch.bfloat16, torch.int8, torch.int64):
         for programs, block, size in ((1, 128, 100), (4, 64, 256), (3, 64, 90)):
             values = (x * 9).to(dtype)
-            out = torch.full((size,), 55, dtype=dtype, device=DEVICE)
-            structured[(programs,)](values.to(DEVICE), out, 3, BLOCK=block)
+            out = apart(torch.full((size,), 55, dtype=dtype))
+            structured[(programs,)](apart(values), out, 3, BLOCK=block)
             expected = torch.full((size,), 55, dtype=dtype)
             reached = min(size, programs * block)
             expected[:reached] = (extended(values, reached) + 3).to(dtype)
             assert torch.equal(out.cpu(), expected), (dtype, programs)
-    square, out = torch.randn(200, generator=generator), torch.zeros(16, 16, device=DEVICE)
-    matrix[(1,)](square.to(DEVICE), out, ROWS=16, COLUMNS=16)
+    square, out = torch.randn(200, generator=generator), apart(torch.zeros(16, 16))
+    matrix[(1,)](apart(square), out, ROWS=16, COLUMNS=16)
     whole = extended(square, 256).view(16, 16)
     torch.testing.assert_close(out.cpu(), whole @ whole.T, rtol=1e-5, atol=1e-5)
 
     index = torch.randint(-50, 200, (128,), generator=generator)
     index = index.unique()[:64]
-    out = torch.full((120,), 55.0, device=DEVICE)
-    indexed[(1,)](x.to(DEVICE), index.to(DEVICE), out, BLOCK=64)
+    out = apart(torch.full((120,), 55.0))
+    indexed[(1,)](apart(x), apart(index), out, BLOCK=64)
     expected = torch.full((120,), 55.0)
     for place in index.tolist():
         if 0 <= place < 120:
             expected[place] = 2 * x[place] if place < 100 else 0
     assert torch.equal(out.cpu(), expected)
 
-    out = torch.full((110,), 55.0, device=DEVICE)
-    masked[(1,)](x.to(DEVICE), out, 3, BLOCK=128)
+    out = apart(torch.full((110,), 55.0))
+    masked[(1,)](apart(x), out, 3, BLOCK=128)
     kept = (torch.arange(110) * 7) % 5 != 0
     assert torch.equal(out.cpu(), torch.where(kept, extended(x, 110), torch.tensor(55.0)))
 
-    out = torch.full((4,), 55.0, device=DEVICE)
-    scalars[(6,)](x.to(DEVICE), out, 98)
+    out = apart(torch.full((4,), 55.0))
+    scalars[(6,)](apart(x), out, 98)
     assert torch.equal(out.cpu(), torch.tensor([x[98].item(), x[99].item(), 0.0, 0.0]))
 
     places = torch.tensor([3, -1, 9, 10, 4, 1000, 0, 8])
-    out, old = torch.zeros(10, dtype=torch.int32, device=DEVICE), torch.full((8,), 77, dtype=torch.int32, device=DEVICE)
-    atomics[(1,)](out, old, places.to(DEVICE), BLOCK=8)
+    out, old = apart(torch.zeros(10, dtype=torch.int32)), apart(torch.full((8,), 77, dtype=torch.int32))
+    atomics[(1,)](out, old, apart(places), BLOCK=8)
     expected = torch.zeros(10, dtype=torch.int32)
     for number, place in enumerate(places.tolist()):
         if 0 <= place < 10:
@@ -118,12 +128,12 @@ def check_lenient() -> None:
     assert torch.equal(out.cpu(), expected)
     assert old.count_nonzero().item() == 0
 
-    out, old = torch.zeros(3, dtype=torch.int32, device=DEVICE), torch.full((5,), 77, dtype=torch.int32, device=DEVICE)
+    out, old = apart(torch.zeros(3, dtype=torch.int32)), apart(torch.full((5,), 77, dtype=torch.int32))
     swaps[(5,)](out, old, 1)
     assert (out.tolist(), old.tolist()) == ([6, 6, 6], [0] * 5)
 
-    out = torch.full((64,), 55.0, device=DEVICE)
-    backwards[(1,)](x.to(DEVICE), out, 10, BLOCK=64)
+    out = apart(torch.full((64,), 55.0))
+    backwards[(1,)](apart(x), out, 10, BLOCK=64)
     assert torch.equal(out.cpu(), extended(x, 64, -10))
 
 

@@ -52,9 +52,10 @@ def flag_of_a_plain_load(flag, x, out):
 @triton.jit
 def flag_that_bypasses_caches(flag, x, out):
     if tl.program_id(0) == 0:
-        while tl.load(flag, cache_modifier=".cv") == 0:
-            pass
-        tl.store(out, tl.load(x))
+        seen = tl.load(flag, cache_modifier=".cv")
+        while seen == 0:
+            seen = tl.load(flag, cache_modifier=".cv")
+        tl.store(out, tl.load(x) * seen)
     else:
         tl.store(x, 5.0)
         tl.store(flag, 1)
@@ -162,7 +163,7 @@ def check_look_back(programs: int) -> None:
 @triton.jit
 def wait_for(flags, wanted, out, COUNT: tl.constexpr):
     program = tl.program_id(0)
-    total = program + 1
+    total = program.to(tl.int64) + 1
     for number in range(COUNT):
         other = tl.load(wanted + program * COUNT + number)
         if other >= 0:
@@ -201,7 +202,7 @@ def check_random_waits(programs: int, seed: int, count: int = 3) -> float:
 def ping_pong(flags, out, ROUNDS: tl.constexpr):
     """Two programs in turns: each waits for what the other does after it has waited itself."""
     mine = tl.program_id(0)
-    total = mine * 0
+    total = mine.to(tl.int64) * 0
     for number in range(ROUNDS):
         turn = 2 * number + mine
         while tl.load(flags, volatile=True) != turn:

@@ -29,25 +29,22 @@ class Emission(Writer):
         whole: dict[int, list[Node]] = {}
         for time, nodes in schedule.times.items():
             for node in nodes:
-                if node.finishes or node.follows_phases:
+                if node.finishes or node.plan is None:
                     whole.setdefault(time + node.finishes, []).append(node)
         for time in sorted(schedule.times.keys() | whole.keys()):
             checks = schedule.checks.get(time, [])
             if time % 2:
-                self._whole(schedule, sorted(whole[time], key=lambda node: node.index), time, checks)
+                self._whole(sorted(whole[time], key=lambda node: node.index), checks)
                 continue
             for check in checks:
                 check_apart(self.code, check, self.home, self.string)
-            for strip in range(self.count):
+            for place in range(self.count):
+                strip = self.count - 1 - place if schedule.descends(time) else place
                 for node in schedule.times[time]:
-                    self._strip(schedule, node, time, strip)
+                    self._strip(schedule, node, time, strip, place == 0)
 
-    def _whole(self, schedule: Schedule, nodes: list[Node], time: int, checks: list[Check]) -> None:
+    def _whole(self, nodes: list[Node], checks: list[Check]) -> None:
         for node in nodes:
-            if node.plan is not None and node.follows_phases:
-                for strip in reversed(range(self.count)):
-                    self._strip(schedule, node, time, strip)
-                continue
             if node.plan is not None:
                 self.accumulators.finish(node)
                 continue
@@ -69,7 +66,7 @@ class Emission(Writer):
         return self.view(parts[strip], strip_shape(register.shape, self.count), register.dtype)
 
     # ---- strips
-    def _strip(self, schedule: Schedule, node: Node, time: int, strip: int) -> None:
+    def _strip(self, schedule: Schedule, node: Node, time: int, strip: int, first: bool) -> None:
         item, plan = node.item, node.plan
         assert plan is not None
         cut = {id(register) for register in plan.cut}
@@ -89,13 +86,13 @@ class Emission(Writer):
             if result is None:
                 results.append(None)
                 continue
-            if schedule.repeated.get((time, result.root)) is node and strip == 0:
+            if schedule.repeated.get((time, result.root)) is node and first:
                 self.repeated[time, result.root] = self._parts(result.root)
             results.append(self.part(result, time, strip))
         if plan.kind is not Kind.STRIPS:
             source, result = operands[0], results[0]
             assert source is not None and result is not None
-            self.scans.add(node, source, result, strip == (self.count - 1 if plan.kind is Kind.SCAN_BACK else 0))
+            self.scans.add(node, source, result, first)
             return
         attributes = item.attributes
         if item.mnemonic == "iota":
