@@ -19,6 +19,7 @@
 #include "torch_backend/operators/complex.h"
 #include "torch_backend/operators/elementwise.h"
 #include "torch_backend/operators/promotion.h"
+#include "torch_backend/operators/type_rules.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -97,9 +98,9 @@ struct Alternative {
   KernelId kernel;
   bool promote_to_float;
   bool result_is_bool;
-  bool is_power;
   std::vector<Condition> conditions;
   std::vector<Operand> operands;
+  std::vector<size_t> baked;  // numbers that count in promotion and are no operand, such as the exponent of a square
 };
 
 std::pair<std::string, std::vector<Condition>> parse_operator(const std::string& text) {
@@ -127,20 +128,19 @@ enum class Form : uint8_t { functional, in_place, out };
 class ElementwiseOperator final : public c10::OperatorKernel {
  public:
   ElementwiseOperator(std::string name, Form form, size_t returns, std::optional<size_t> output,
-                      std::optional<size_t> reduction, std::optional<size_t> alpha,
-                      std::vector<Alternative> alternatives)
+                      std::optional<size_t> reduction, std::vector<Alternative> alternatives)
       : name_(std::move(name)),
         form_(form),
+        rules_(name_, form == Form::in_place),
         returns_(returns),
         output_(output),
         reduction_(reduction),
-        alpha_(alpha),
         alternatives_(std::move(alternatives)) {}
 
   void operator()(const c10::OperatorHandle& handle, c10::DispatchKeySet, torch::jit::Stack* stack) {
     const size_t count = handle.schema().arguments().size();
     const c10::ArrayRef<c10::IValue> arguments = torch::jit::last(*stack, count);
-    at::Tensor result = run(arguments);
+    at::Tensor result = run(handle, arguments);
     std::vector<c10::IValue> results;
     if (returns_ > 1) {  // log_sigmoid's buffer, which only the CPU's kernels use
       results.emplace_back(form_ == Form::out ? arguments[*output_ + 1].toTensor() : result.new_empty({0}));
@@ -151,7 +151,8 @@ class ElementwiseOperator final : public c10::OperatorKernel {
   }
 
  private:
-  at::Tensor run(c10::ArrayRef<c10::IValue> arguments) const {
+  at::Tensor run(const c10::OperatorHandle& handle, c10::ArrayRef<c10::IValue> arguments) {
+    const c10::ScalarType ruled = rules_.result(handle, arguments);
     const int64_t reduction = reduction_ ? arguments[*reduction_].toInt() : 0;
     const Alternative& alternative = choose(arguments, reduction);
     c10::SmallVector<ElementwiseOperand, 4> operands;
@@ -174,23 +175,24 @@ class ElementwiseOperator final : public c10::OperatorKernel {
         if (operand.promotes) promotion.add(operands.back().number);
       }
     }
+    for (const size_t position : alternative.baked) promotion.add(arguments[position].toScalar());
     c10::ScalarType compute = promotion.result();
     if (compute == c10::ScalarType::Undefined)
       compute = arguments[*output_].toTensor().scalar_type();  // fill_: nothing but a number
     if (alternative.promote_to_float && c10::isIntegralType(compute, /*includeBool=*/true))
       compute = c10::get_default_dtype_as_scalartype();
-    check_numbers(alternative, arguments, operands, compute);
 
     const at::Tensor undefined;
     const bool reduce_after =
         reduction != 0 && !alternative.conditions.empty() && alternative.conditions.front().argument == "reduction";
     const at::Tensor& out = output_ && !reduce_after ? arguments[*output_].toTensor() : undefined;
-    const c10::ScalarType result = alternative.result_is_bool ? c10::kBool : compute;
-    if (out.defined() && !alternative.result_is_bool) {
-      TORCH_CHECK(c10::canCast(result, out.scalar_type()), "result type ", result,
-                  " can't be cast to the desired output type ", out.scalar_type());
+    c10::ScalarType result = alternative.result_is_bool ? c10::kBool : compute;
+    if (!output_ && ruled != c10::ScalarType::Undefined && !c10::isComplexType(ruled)) {
+      result = ruled;
+      // Integers of which the operator makes floats.
+      if (c10::isFloatingType(ruled) && c10::isIntegralType(compute, /*includeBool=*/true)) compute = ruled;
     }
-    if (c10::isComplexType(compute) && !alternative.result_is_bool && reduction == 0) {
+    if (c10::isComplexType(compute)) {
       const at::Tensor parts = complex_elementwise(name_, operands, compute);
       if (!out.defined()) return parts;
       if (form_ == Form::out) at::native::resize_output(out, parts.sizes());
@@ -220,26 +222,12 @@ class ElementwiseOperator final : public c10::OperatorKernel {
         "or compute it on the CPU: tensor.cpu()");
   }
 
-  void check_numbers(const Alternative& alternative, c10::ArrayRef<c10::IValue> arguments,
-                     c10::ArrayRef<ElementwiseOperand> operands, c10::ScalarType compute) const {
-    if (alpha_) {
-      const c10::Scalar alpha = arguments[*alpha_].toScalar();
-      TORCH_CHECK(!alpha.isBoolean() || compute == c10::kBool, "Boolean alpha only supported for Boolean results.");
-      TORCH_CHECK(c10::isFloatingType(compute) || c10::isComplexType(compute) || alpha.isIntegral(true),
-                  "For integral input tensors, argument alpha must not be a floating point number.");
-    }
-    if (alternative.is_power && operands.size() == 2 && operands[1].tensor == nullptr &&
-        c10::isIntegralType(compute, true)) {
-      TORCH_CHECK(operands[1].number.toLong() >= 0, "Integers to negative integer powers are not allowed.");
-    }
-  }
-
   std::string name_;
   Form form_;
+  TypeRules rules_;
   size_t returns_;
   std::optional<size_t> output_;
   std::optional<size_t> reduction_;
-  std::optional<size_t> alpha_;
   std::vector<Alternative> alternatives_;
 };
 
@@ -255,16 +243,13 @@ Alternative bind(const ElementwiseRow& row, std::vector<Condition> conditions, c
                                   schema.operator_name(), " does not have"),
                            "elementwise_table.py", "use the schema's argument names");
   };
-  Alternative alternative{KernelId("elementwise." + row.name),
-                          row.promote_to_float,
-                          row.result_is_bool,
-                          row.name == "pow",
-                          std::move(conditions),
-                          {}};
+  Alternative alternative{
+      KernelId("elementwise." + row.name), row.promote_to_float, row.result_is_bool, std::move(conditions), {}, {}};
   for (Condition& condition : alternative.conditions) {
     const auto position = position_of(schema, condition.argument);
     if (!position) throw missing(condition.argument);
     condition.position = *position;
+    if (condition.number && promoting_numbers().contains(condition.argument)) alternative.baked.push_back(*position);
   }
   for (const std::string& name : row.operands) {
     const auto position = position_of(schema, name);
@@ -367,7 +352,7 @@ class Registrar {
     const std::string name = c10::toString(schema.operator_name());
     library_.impl(name.c_str(), torch::CppFunction::makeFromBoxedFunctor(std::make_unique<ElementwiseOperator>(
                                     name, form, schema.returns().size(), output, position_of(schema, "reduction"),
-                                    position_of(schema, "alpha"), std::move(alternatives))));
+                                    std::move(alternatives))));
     registered_.push_back(name);
   }
 
