@@ -74,7 +74,9 @@ def same_place(a: Code, b: Code) -> bool:
 def checkable(a: Code, b: Code) -> bool:
     """Whether a launch can tell that two accesses are apart."""
     first, second = descriptor(a), descriptor(b)
-    return first is not None and second is not None and first.is_plain and second.is_plain
+    if first is None or second is None or a.is_volatile or b.is_volatile:
+        return False
+    return first.is_plain and second.is_plain
 
 
 def _alike(first: Descriptor, second: Descriptor) -> bool:
