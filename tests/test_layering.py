@@ -167,7 +167,7 @@ def test_no_circle_of_imports() -> None:
 def test_modules_of_a_package_import_only_lower_ones(package: str) -> None:
     level = {name: number for number, names in enumerate(ROOM_ORDER[package]) for name in names}
     inside = {module: used for module, used in MODULES.items() if module.split(".")[0] == package}
-    # A module of mtia_sim that nobody names yet may stand anywhere outside of a circle; the compiler's all have a place.
+    # A module of mtia_sim that nobody names yet may stand anywhere outside of a circle; all of the compiler are named.
     homeless = {room(module) for module in inside} - level.keys()
     assert package == "mtia_sim" or not homeless, f"give {homeless} a place in ROOM_ORDER[{package!r}] of {__file__}"
     gone = level.keys() - {room(module) for module in inside}
