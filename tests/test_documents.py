@@ -56,6 +56,17 @@ def missing_libraries(program: str) -> list[str]:
     return sorted(name for name in names & OPTIONAL if importlib.util.find_spec(name) is None)
 
 
+def test_no_document_names_a_folder_of_one_machine() -> None:
+    named = [
+        f"{document.relative_to(ROOT)}: {match[0]}"
+        for document in DOCUMENTS
+        for match in re.finditer(
+            r"(?<![\w.])/(work|home|root|Users|mnt|data|scratch|opt)/[\w.-]+", document.read_text()
+        )
+    ]
+    assert not named, "\n".join(named)
+
+
 @pytest.mark.parametrize("block", blocks("python"), ids=str)
 def test_python_block_runs(block: Block, tmp_path: Path) -> None:
     if missing := missing_libraries(block.text):
