@@ -117,13 +117,25 @@ at::Tensor elementwise(const KernelId& kernel, const at::Tensor& out, OperandLis
   const at::Tensor& like = first != nullptr ? *first : out;
   if (is_plain(operands, like, out)) return run_plain(kernel, out, operands, like, compute, result);
 
+  // A fill writes the same number wherever memory is written twice: an expanded tensor is filled once.
+  const bool fills = first == nullptr;
+  if (fills) {
+    c10::SmallVector<int64_t, 8> sizes(out.sizes().begin(), out.sizes().end());
+    for (size_t d = 0; d < sizes.size(); ++d) {
+      if (out.strides()[d] == 0 && sizes[d] > 1) sizes[d] = 1;
+    }
+    if (out.sizes() != c10::IntArrayRef(sizes)) {
+      elementwise(kernel, out.as_strided(sizes, out.strides()), operands, compute, result);
+      return out;
+    }
+  }
   at::TensorIteratorConfig config;
-  config.check_all_same_dtype(false).add_output(out);
+  config.set_check_mem_overlap(!fills).check_all_same_dtype(false).add_output(out);
   if (!out.defined()) config.declare_static_dtype(result);
   for (const ElementwiseOperand& operand : operands) {
     if (!is_number(operand)) config.add_const_input(*operand.tensor);
   }
-  if (first == nullptr) config.resize_outputs(false).declare_static_shape(out.sizes());
+  if (fills) config.resize_outputs(false).declare_static_shape(out.sizes());
   at::TensorIterator iterator = config.build();
   const at::Tensor output = iterator.output();
   if (iterator.numel() == 0) return output;
