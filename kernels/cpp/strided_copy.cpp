@@ -88,7 +88,7 @@ Tile shaped(Tile tile, int64_t rows, int64_t columns) {
   return tile;
 }
 
-// Numbers as torch converts them, in at most two steps of the vector core.
+// Numbers as torch converts them, in a few steps of the vector core.
 class Conversion {
  public:
   Conversion(ProcessingElement& pe, const StridedCopySides& arguments, int64_t elements)
@@ -96,30 +96,47 @@ class Conversion {
         from_(arguments.source_dtype),
         to_(arguments.destination_dtype),
         is_signed_(!arguments.source_is_unsigned && from_ != DType::I1) {
-    const bool integer_to_bool = is_integer(from_) && from_ != DType::I1 && to_ == DType::I1;
-    const bool float_to_short = is_float(from_) && (to_ == DType::I8 || to_ == DType::I16);
-    // Any number but 0 is true; small integers are the low bits of a 32-bit one.
-    if (integer_to_bool) middle_ = pe.allocate(DType::F32, 1, elements);
-    if (float_to_short) middle_ = pe.allocate(DType::I32, 1, elements);
-    two_steps_ = integer_to_bool || float_to_short;
+    const bool float_to_integer = is_float(from_) && is_integer(to_);
+    // Any number but 0 is true; small integers are the low bits of a 32-bit one, uint32 is those of a 64-bit one.
+    if (is_integer(from_) && from_ != DType::I1 && to_ == DType::I1) {
+      middle_ = pe.allocate(DType::F32, 1, elements);
+    } else if (float_to_integer && (to_ == DType::I8 || to_ == DType::I16)) {
+      middle_ = pe.allocate(DType::I32, 1, elements);
+    } else if (float_to_integer && to_ == DType::I32 && arguments.destination_is_unsigned) {
+      middle_ = pe.allocate(DType::I64, 1, elements);
+    } else if (float_to_integer && to_ == DType::I64 && arguments.destination_is_unsigned) {
+      middle_ = pe.allocate(from_, 1, elements);
+      negative_ = pe.allocate(DType::I64, 1, elements);
+    }
   }
 
   bool needed() const { return from_ != to_; }
 
   void operator()(const Tile& destination, const Tile& source) const {
-    if (!two_steps_) return pe_.convert(destination, source, is_signed_);
+    if (negative_.data != nullptr) return to_uint64(destination, source);
+    if (middle_.data == nullptr) return pe_.convert(destination, source, is_signed_);
     const Tile between = shaped(middle_, source.rows, source.columns);
     pe_.convert(between, source, is_signed_ || is_float(from_));
     pe_.convert(destination, between, true);
   }
 
  private:
+  // Twice the range of int64 above zero; below it the bits of int64.
+  void to_uint64(const Tile& destination, const Tile& source) const {
+    const Tile below_zero = shaped(middle_, source.rows, source.columns);
+    const Tile negative = shaped(negative_, source.rows, source.columns);
+    pe_.vector(Opcode::min_f, below_zero, source, 0.0);
+    pe_.convert(negative, below_zero, true);
+    pe_.convert(destination, source, false);
+    pe_.vector(Opcode::add_i, destination, destination, negative);
+  }
+
   ProcessingElement& pe_;
   DType from_;
   DType to_;
   bool is_signed_;
-  bool two_steps_ = false;
   Tile middle_;
+  Tile negative_;
 };
 
 struct Addresses {
@@ -193,7 +210,8 @@ void copy_straight(ProcessingElement& pe, const StridedCopySides& arguments, con
 // The source's rows run along the destination's columns: load its rows, let the layout unit transpose, store the
 // destination's rows.
 void copy_transposed(ProcessingElement& pe, const StridedCopySides& arguments, const StridedLayout& layout) {
-  const uint64_t element = 4 * size_of(arguments.source_dtype) + size_of(arguments.destination_dtype) + sizeof(float);
+  const uint64_t between = arguments.destination_is_unsigned ? sizeof(int64_t) + sizeof(float) : sizeof(float);
+  const uint64_t element = 4 * size_of(arguments.source_dtype) + size_of(arguments.destination_dtype) + between;
   const int64_t edge = 64 * 64 * element <= pe.local_bytes_free() ? 64 : 32;
   if (piece_count(layout, edge, edge) <= pe.index()) return;
   const Addresses addresses{arguments, layout[layout.rank() - 2], layout[layout.rank() - 1]};
