@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-# Products by the C++ kernel (several tiles, an odd k, one row) and by Triton's dot, forward and backward, in each dtype.
+# Products of the C++ kernel (several tiles, odd k, one row) and by Triton's dot, forward and backward, in each dtype.
 PROGRAM = """
 import hashlib, torch
 from torch.nn.functional import scaled_dot_product_attention
