@@ -27,92 +27,67 @@ def dropout_keep(seed, offset, base, row, column, kv_length, probability):
 
 
 @triton.jit
-def scores(
-    dots, scale, mask, row, column, q_length, kv_length, mask_row, mask_column,
-    BOUNDED: tl.constexpr, CAUSAL: tl.constexpr, INDEX: tl.constexpr,
+def with_mask(
+    dots, factor, mask, row, column, q_length, kv_length, mask_row, mask_column, INDEX: tl.constexpr
 ):  # fmt: skip
     """Scaled and masked scores in units of log2; `row` and `column` are tiles that broadcast to the scores' shape."""
-    logits = dots * (scale * 1.4426950408889634)
-    if mask is not None:
-        inside = (row < q_length) & (column < kv_length)
-        values = tl.load(mask + row.to(INDEX) * mask_row + column.to(INDEX) * mask_column, mask=inside, other=0)
-        if mask.dtype.element_ty == tl.int1:
-            logits = tl.where(values, logits, -float("inf"))
-        else:
-            logits += values.to(tl.float32) * 1.4426950408889634
-    if BOUNDED:
-        if CAUSAL:
-            logits = tl.where((column <= row) & (column < kv_length), logits, -float("inf"))
-        else:
-            logits = tl.where(column < kv_length, logits, -float("inf"))
-    return logits
+    inside = (row < q_length) & (column < kv_length)
+    values = tl.load(mask + row.to(INDEX) * mask_row + column.to(INDEX) * mask_column, mask=inside, other=0)
+    if mask.dtype.element_ty == tl.int1:
+        return tl.where(values, dots * factor, -float("inf"))
+    else:
+        return dots * factor + values.to(tl.float32) * 1.4426950408889634
 
 
 @triton.jit
-def attend(
-    accumulator, total, largest, query, k, v, mask, begin, end, first_row, q_length, kv_length, head_size, value_size,
-    k_row, k_column, v_row, v_column, mask_row, mask_column, scale, dropout, seed, offset, base,
-    BOUNDED: tl.constexpr, CAUSAL: tl.constexpr, INDEX: tl.constexpr, STAGES: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
-):  # fmt: skip
-    """The online softmax over the keys [begin, end); BOUNDED where the causal or the last bound may cut a block."""
-    lane = tl.arange(0, BLOCK_N)
-    row = first_row + tl.arange(0, BLOCK_M)[:, None]
-    of_head = tl.arange(0, BLOCK_D)[None, :]
-    of_value = tl.arange(0, BLOCK_V)[None, :]
-    for start in tl.range(begin, end, BLOCK_N, num_stages=STAGES):
-        wide = start * tl.full([], 1, tl.int64)
-        inside = lane[:, None] < kv_length - start
-        offsets = lane[:, None].to(INDEX) * k_row + of_head.to(INDEX) * k_column
-        key = tl.load(k + wide * k_row + offsets, mask=inside & (of_head < head_size), other=0.0)
-        offsets = lane[:, None].to(INDEX) * v_row + of_value.to(INDEX) * v_column
-        value = tl.load(v + wide * v_row + offsets, mask=inside & (of_value < value_size), other=0.0)
-        column = start + lane[None, :]
-        dots = tl.dot(query, tl.trans(key), input_precision="ieee")
-        logits = scores(
-            dots, scale, mask, row, column, q_length, kv_length, mask_row, mask_column, BOUNDED, CAUSAL, INDEX
-        )
-        new_largest = tl.maximum(largest, tl.max(logits, axis=1))
-        # A row that has seen no key yet has -inf here: -inf - -inf must not make a NaN.
-        shift = tl.where(new_largest == -float("inf"), 0.0, new_largest)
-        weights = tl.exp2(logits - shift[:, None])
-        decay = tl.exp2(largest - shift)
-        total = total * decay + tl.sum(weights, axis=1)
-        if dropout is not None:
-            keep = dropout_keep(seed, offset, base, row, column, kv_length, dropout)
-            weights = tl.where(keep, weights / (1.0 - dropout), 0.0)
-        accumulator = accumulator * decay[:, None]
-        accumulator = tl.dot(weights.to(value.dtype), value, accumulator, input_precision="ieee")
-        largest = new_largest
-    return accumulator, total, largest
-
-
-@triton.jit
-def own_block(program, blocks, processing_elements, CAUSAL: tl.constexpr):
-    """Which block of its head a program takes. Program i runs on PE i mod n: where a causal mask makes the first blocks
-    short, every other round of the PEs goes backwards, so that each gets long and short ones."""
-    block = blocks - 1 - program % blocks
+def bounded(logits, row, column, kv_length, CAUSAL: tl.constexpr):
+    """-inf for keys past the end, and with CAUSAL for those behind the query."""
     if CAUSAL:
-        round_of_head = program // blocks * blocks // processing_elements
-        block = tl.where(round_of_head % 2 == 0, block, program % blocks)
-    return block
+        return tl.where((column <= row) & (column < kv_length), logits, -float("inf"))
+    else:
+        return tl.where(column < kv_length, logits, -float("inf"))
+
+
+@triton.jit
+def item_of(program, programs, processing_elements):
+    """Which item of a list sorted by falling cost a program takes. Program i runs on PE i mod n: every other round of
+    the PEs goes backwards, so that each PE gets long and short ones."""
+    round = program // processing_elements
+    first = round * processing_elements
+    last = tl.minimum(first + processing_elements, programs) - 1
+    return tl.where(round % 2 == 0, program, first + last - program)
+
+
+@triton.jit
+def products(
+    query, k, start, kv_length, head_size, k_row, k_column,
+    INDEX: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr,
+):  # fmt: skip
+    """query k^T of the block of keys at `start`."""
+    lane = tl.arange(0, BLOCK_N)
+    of_head = tl.arange(0, BLOCK_D)[None, :]
+    offsets = lane[:, None].to(INDEX) * k_row + of_head.to(INDEX) * k_column
+    inside = (lane[:, None] < kv_length - start) & (of_head < head_size)
+    key = tl.load(k + start * tl.full([], 1, tl.int64) * k_row + offsets, mask=inside, other=0.0)
+    return tl.dot(query, tl.trans(key), input_precision="ieee")
 
 
 @triton.jit
 def flash_attention_forward(
     out, logsumexp, q, k, v, mask, scale, dropout, seed, offset,
-    q_blocks, processing_elements, heads, group, q_length, kv_length, head_size, value_size,
+    programs, processing_elements, heads, group, q_blocks, q_length, kv_length, head_size, value_size,
     q_batch, q_head, q_row, q_column, k_batch, k_head, k_row, k_column, v_batch, v_head, v_row, v_column,
     out_batch, out_head, out_row, out_column, mask_batch, mask_head, mask_row, mask_column,
     CAUSAL: tl.constexpr, INDEX: tl.constexpr, STAGES: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
 ):  # fmt: skip
-    program = tl.program_id(0)
-    of_batch = program // q_blocks
-    first = own_block(program, q_blocks, processing_elements, CAUSAL) * BLOCK_M
+    item = item_of(tl.program_id(0), programs, processing_elements)
+    of_batch = item % (programs // q_blocks)
+    first = (q_blocks - 1 - item // (programs // q_blocks)) * BLOCK_M
     batch = (of_batch // heads).to(tl.int64)
     head = (of_batch % heads).to(tl.int64)
     kv_head = head // group
+    lane = tl.arange(0, BLOCK_N)
     row = tl.arange(0, BLOCK_M)[:, None]
     of_head = tl.arange(0, BLOCK_D)[None, :]
     of_value = tl.arange(0, BLOCK_V)[None, :]
@@ -134,26 +109,57 @@ def flash_attention_forward(
     if CAUSAL:
         whole = tl.minimum(whole, (first + 1) // BLOCK_N * BLOCK_N)
         end = tl.minimum(kv_length, first + BLOCK_M)
-    accumulator, total, largest = attend(
-        accumulator, total, largest, query, k, v, mask, 0, whole, first, q_length, kv_length, head_size, value_size,
-        k_row, k_column, v_row, v_column, mask_row, mask_column, scale, dropout, seed, offset, base,
-        False, CAUSAL, INDEX, STAGES, BLOCK_M, BLOCK_N, BLOCK_D, BLOCK_V,
-    )  # fmt: skip
-    accumulator, total, largest = attend(
-        accumulator, total, largest, query, k, v, mask, whole, end, first, q_length, kv_length, head_size, value_size,
-        k_row, k_column, v_row, v_column, mask_row, mask_column, scale, dropout, seed, offset, base,
-        True, CAUSAL, INDEX, STAGES, BLOCK_M, BLOCK_N, BLOCK_D, BLOCK_V,
-    )  # fmt: skip
+    # From the logits' units to log2: without a mask they are the products themselves, whose largest is that of the
+    # scaled ones because scale is positive.
+    log2_scale = scale * 1.4426950408889634
+    factor = log2_scale
+    if mask is not None:
+        factor = tl.full([], 1.0, tl.float32)
+    # The dot product engine takes its work in order, so the next block's scores are asked for before this block's
+    # weights are ready: they are computed while the other units do the softmax.
+    dots = products(query, k, 0, kv_length, head_size, k_row, k_column, INDEX, BLOCK_N, BLOCK_D)
+    for start in tl.range(0, end, BLOCK_N, num_stages=STAGES):
+        column = start + lane[None, :]
+        logits = dots
+        if mask is not None:
+            logits = with_mask(
+                dots, log2_scale, mask, first + row, column, q_length, kv_length, mask_row, mask_column, INDEX
+            )
+        if start >= whole:
+            logits = bounded(logits, first + row, column, kv_length, CAUSAL)
+        new_largest = tl.maximum(largest, tl.max(logits, axis=1))
+        # A row that has seen no key yet has -inf here: -inf - -inf must not make a NaN.
+        shift = tl.where(new_largest == -float("inf"), 0.0, new_largest * factor)
+        by_factor = tl.broadcast_to(factor, logits.shape)
+        weights = tl.exp2(tl.fma(logits, by_factor, tl.broadcast_to(-shift[:, None], logits.shape)))
+        decay = tl.exp2(largest * factor - shift)
+        largest = new_largest
+        if dropout is not None:
+            keep = dropout_keep(seed, offset, base, first + row, column, kv_length, dropout)
+            kept = tl.where(keep, weights / (1.0 - dropout), 0.0).to(v.dtype.element_ty)
+        else:
+            kept = weights.to(v.dtype.element_ty)
+        sums = tl.sum(weights, axis=1)
+        following = start + BLOCK_N
+        if following < end:
+            dots = products(query, k, following, kv_length, head_size, k_row, k_column, INDEX, BLOCK_N, BLOCK_D)
+        else:
+            dots = weights  # of no use, and in their place already
+        places = lane[:, None].to(INDEX) * v_row + of_value.to(INDEX) * v_column
+        seen = (lane[:, None] < kv_length - start) & (of_value < value_size)
+        value = tl.load(v + start * tl.full([], 1, tl.int64) * v_row + places, mask=seen, other=0.0)
+        accumulator = tl.dot(kept, value, accumulator * decay[:, None], input_precision="ieee")
+        total = total * decay + sums
     # A row that may see no key gives 0, and a logsumexp that makes its weights 0 in the backward pass.
     empty = total == 0.0
     result = accumulator * (1.0 / tl.where(empty, 1.0, total))[:, None]
     out += batch * out_batch + head * out_head + first.to(tl.int64) * out_row
     offsets = row.to(INDEX) * out_row + of_value.to(INDEX) * out_column
     tl.store(out + offsets, result.to(out.dtype.element_ty), mask=inside & (of_value < value_size))
-    lane = tl.arange(0, BLOCK_M)
-    sums = tl.where(empty, float("inf"), (largest + tl.log2(total)) * 0.6931471805599453)
+    of_row = tl.arange(0, BLOCK_M)
+    sums = tl.where(empty, float("inf"), (largest * factor + tl.log2(total)) * 0.6931471805599453)
     logsumexp += of_batch.to(tl.int64) * q_length + first
-    tl.store(logsumexp + lane, sums, mask=lane < q_length - first)
+    tl.store(logsumexp + of_row, sums, mask=of_row < q_length - first)
 
 
 def key_block(head_size: int, value_size: int, dtype: str) -> int:
@@ -178,16 +184,18 @@ def forward_blocks(chip: ChipLimits, dtype: str, q_length: int, head_size: int, 
     return blocks | {"BLOCK_M": 16, "STAGES": 1}
 
 
-def enough_programs(chip: ChipLimits, block: int, length: int, batches: int) -> int:
-    """Halves a block of rows of `length` down to 32 until three quarters of the PEs have work."""
-    while block > 32 and ceil_div(length, block) * batches < chip.processing_elements * 3 // 4:
+def enough_programs(chip: ChipLimits, block: int, length: int, batches: int, causal: bool) -> int:
+    """Halves a block of rows of `length` down to 32 until three quarters of the PEs have work, or twice as many where
+    a causal mask makes the first blocks short."""
+    wanted = chip.processing_elements * 3 // (2 if causal else 4)
+    while block > 32 and ceil_div(length, block) * batches < wanted:
         block //= 2
     return block
 
 
 @launch_shape("flash_attention_forward")
 def flash_attention_forward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Launch:
-    """tensors (out, logsumexp, q, k, v, mask or none), scalars (scale, dropout probability, seed, offset).
+    """tensors (out, logsumexp, q, k, v, mask or none), scalars (scale > 0, dropout probability, seed, offset).
 
     q, k, v, out: [batch, heads, length, head size] in any strides; k and v may have fewer heads, `heads / kv_heads`
     queries share one. logsumexp: contiguous float32 [batch, heads, q length]. mask: bool (True: seen) or floating
@@ -202,12 +210,12 @@ def flash_attention_forward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...
             f"flash_attention_forward got {len(strides)} strides, wants those of q, k, v, out and mask: 20"
         )
     blocks = forward_blocks(chip, dtypes[2], q_length, head_size, value_size)
-    blocks["BLOCK_M"] = enough_programs(chip, blocks["BLOCK_M"], q_length, batch * heads)
+    blocks["BLOCK_M"] = enough_programs(chip, blocks["BLOCK_M"], q_length, batch * heads, bool(causal))
     q_blocks = ceil_div(q_length, blocks["BLOCK_M"])
     arguments = attention_arguments(dtypes[5] != "none", bool(has_dropout), ("q", "k", "v", "out", "mask"), strides)
     arguments |= {"out": Tensor(0), "logsumexp": Tensor(1), "q": Tensor(2), "k": Tensor(3), "v": Tensor(4)}
     arguments |= {"mask": Tensor(5) if dtypes[5] != "none" else None, "q_blocks": q_blocks}
-    arguments |= {"processing_elements": chip.processing_elements}
+    arguments |= {"programs": q_blocks * batch * heads, "processing_elements": chip.processing_elements}
     arguments |= {"heads": heads, "group": heads // kv_heads, "q_length": q_length, "kv_length": kv_length}
     arguments |= {"head_size": head_size, "value_size": value_size}
     constexprs = {"CAUSAL": bool(causal), "INDEX": attention_index(strides, q_length, kv_length, blocks), **blocks}

@@ -15,48 +15,123 @@ from mtia_sim_kernels.launch_shape import (
     ceil_div,
     launch_shape,
     next_power_of_2,
-    programs_for,
 )
 from mtia_sim_kernels.triton.flash_attention import (
     attention_arguments,
     attention_index,
+    bounded,
     dropout_keep,
     enough_programs,
+    item_of,
     key_block,
-    own_block,
-    scores,
+    products,
+    with_mask,
 )
 
 
 @triton.jit
-def flash_attention_delta(
-    delta, out, grad_out, tiles, programs, row_tiles, heads, q_length, value_size,
-    out_batch, out_head, out_row, out_column, grad_batch, grad_head, grad_row, grad_column,
-    INDEX: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+def shifted_scores(
+    dots, scale, shift, mask, row, column, q_length, kv_length, mask_row, mask_column, INDEX: tl.constexpr
 ):  # fmt: skip
-    """delta [batch, heads, q length] = the row sums of out * grad_out."""
-    row = tl.arange(0, ROWS)[:, None]
-    column = tl.arange(0, COLUMNS)[None, :]
-    for tile in tl.range(tl.program_id(0), tiles, programs, num_stages=2):
-        first = tile % row_tiles * ROWS
-        of_batch = tile // row_tiles * tl.full([], 1, tl.int64)
-        batch = of_batch // heads
-        head = of_batch % heads
-        wide = first * tl.full([], 1, tl.int64)
-        inside = (row < q_length - first) & (column < value_size)
-        source = out + batch * out_batch + head * out_head + wide * out_row
-        output = tl.load(source + row.to(INDEX) * out_row + column.to(INDEX) * out_column, mask=inside, other=0.0)
-        source = grad_out + batch * grad_batch + head * grad_head + wide * grad_row
-        grad = tl.load(source + row.to(INDEX) * grad_row + column.to(INDEX) * grad_column, mask=inside, other=0.0)
-        sums = tl.sum(output.to(tl.float32) * grad.to(tl.float32), axis=1)
-        lane = tl.arange(0, ROWS)
-        tl.store(delta + of_batch * q_length + wide + lane, sums, mask=lane < q_length - first)
+    """Scores in units of log2, less `shift`."""
+    factor = scale * 1.4426950408889634
+    if mask is not None:
+        dots = with_mask(dots, factor, mask, row, column, q_length, kv_length, mask_row, mask_column, INDEX)
+        return dots - shift
+    else:
+        return tl.fma(dots, tl.broadcast_to(factor, dots.shape), tl.broadcast_to(-shift, dots.shape))
+
+
+@triton.jit
+def flash_attention_backward_queries(
+    grad_q, delta, q, k, v, out, grad_out, logsumexp, mask, scale, dropout, seed, offset,
+    programs, processing_elements, heads, group, q_blocks, q_length, kv_length, head_size, value_size,
+    q_batch, q_head, q_row, q_column, k_batch, k_head, k_row, k_column, v_batch, v_head, v_row, v_column,
+    grad_batch, grad_head, grad_row, grad_column, out_batch, out_head, out_row, out_column,
+    grad_q_batch, grad_q_head, grad_q_row, grad_q_column, mask_batch, mask_head, mask_row, mask_column,
+    CAUSAL: tl.constexpr, INDEX: tl.constexpr, STAGES: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
+):  # fmt: skip
+    """One program: the gradient of a block of queries, over all keys, and delta, the row sums of out * grad_out."""
+    item = item_of(tl.program_id(0), programs, processing_elements)
+    of_batch = item % (programs // q_blocks)
+    first = (q_blocks - 1 - item // (programs // q_blocks)) * BLOCK_M
+    batch = (of_batch // heads).to(tl.int64)
+    head = (of_batch % heads).to(tl.int64)
+    kv_head = head // group
+    row = tl.arange(0, BLOCK_M)[:, None]
+    lane = tl.arange(0, BLOCK_N)
+    of_head = tl.arange(0, BLOCK_D)[None, :]
+    of_value = tl.arange(0, BLOCK_V)[None, :]
+    inside = row < q_length - first
+    wide = first.to(tl.int64)
+    offsets = row.to(INDEX) * q_row + of_head.to(INDEX) * q_column
+    source = q + batch * q_batch + head * q_head + wide * q_row
+    query = tl.load(source + offsets, mask=inside & (of_head < head_size), other=0.0)
+    seen = inside & (of_value < value_size)
+    offsets = row.to(INDEX) * grad_row + of_value.to(INDEX) * grad_column
+    source = grad_out + batch * grad_batch + head * grad_head + wide * grad_row
+    grad = tl.load(source + offsets, mask=seen, other=0.0)
+    offsets = row.to(INDEX) * out_row + of_value.to(INDEX) * out_column
+    source = out + batch * out_batch + head * out_head + wide * out_row
+    output = tl.load(source + offsets, mask=seen, other=0.0)
+    of_rows = of_batch.to(tl.int64) * q_length + wide
+    query_lane = tl.arange(0, BLOCK_M)
+    query_inside = query_lane < q_length - first
+    delta_of_row = tl.sum(output.to(tl.float32) * grad.to(tl.float32), axis=1)
+    tl.store(delta + of_rows + query_lane, delta_of_row, mask=query_inside)
+    # A query past the end has an infinite sum, so weights of 0.
+    sum_of_row = tl.load(logsumexp + of_rows + query_lane, mask=query_inside, other=float("inf"))
+    sum_of_row = (sum_of_row * 1.4426950408889634)[:, None]
+    base = of_batch.to(tl.int64) * q_length * kv_length
+    k += batch * k_batch + kv_head * k_head
+    v += batch * v_batch + kv_head * v_head
+    if mask is not None:
+        mask += batch * mask_batch + head * mask_head
+    sum_q = tl.zeros([BLOCK_M, BLOCK_D], tl.float32)
+    # Blocks of keys from `whole` on hold some that not every query sees.
+    whole = kv_length // BLOCK_N * BLOCK_N
+    end = kv_length
+    if CAUSAL:
+        whole = tl.minimum(whole, (first + 1) // BLOCK_N * BLOCK_N)
+        end = tl.minimum(kv_length, first + BLOCK_M)
+    # As in the forward pass: the next block's scores are asked for before this block's gradient is ready.
+    dots = products(query, k, 0, kv_length, head_size, k_row, k_column, INDEX, BLOCK_N, BLOCK_D)
+    for start in tl.range(0, end, BLOCK_N, num_stages=STAGES):
+        skipped = start * tl.full([], 1, tl.int64)
+        key_inside = lane[:, None] < kv_length - start
+        places = lane[:, None].to(INDEX) * v_row + of_value.to(INDEX) * v_column
+        value = tl.load(v + skipped * v_row + places, mask=key_inside & (of_value < value_size), other=0.0)
+        grad_weights = tl.dot(grad, tl.trans(value), input_precision="ieee")
+        column = start + lane[None, :]
+        logits = shifted_scores(
+            dots, scale, sum_of_row, mask, first + row, column, q_length, kv_length, mask_row, mask_column, INDEX
+        )
+        if start >= whole:
+            logits = bounded(logits, first + row, column, kv_length, CAUSAL)
+        weights = tl.exp2(logits)
+        if dropout is not None:
+            keep = dropout_keep(seed, offset, base, first + row, column, kv_length, dropout)
+            grad_weights = tl.where(keep, grad_weights / (1.0 - dropout), 0.0)
+        grad_logits = weights * (grad_weights - delta_of_row[:, None])
+        narrow = grad_logits.to(k.dtype.element_ty)
+        following = start + BLOCK_N
+        if following < end:
+            dots = products(query, k, following, kv_length, head_size, k_row, k_column, INDEX, BLOCK_N, BLOCK_D)
+        else:
+            dots = grad_logits  # of no use, and in their place already
+        places = lane[:, None].to(INDEX) * k_row + of_head.to(INDEX) * k_column
+        key = tl.load(k + skipped * k_row + places, mask=key_inside & (of_head < head_size), other=0.0)
+        sum_q = tl.dot(narrow, key, sum_q, input_precision="ieee")
+    target = grad_q + batch * grad_q_batch + head * grad_q_head + wide * grad_q_row
+    offsets = row.to(INDEX) * grad_q_row + of_head.to(INDEX) * grad_q_column
+    tl.store(target + offsets, (sum_q * scale).to(grad_q.dtype.element_ty), mask=inside & (of_head < head_size))
 
 
 @triton.jit
 def flash_attention_backward_keys(
     grad_k, grad_v, q, k, v, grad_out, logsumexp, delta, mask, scale, dropout, seed, offset,
-    kv_blocks, processing_elements, heads, kv_heads, group, q_length, kv_length, head_size, value_size,
+    programs, processing_elements, heads, kv_heads, group, kv_blocks, q_length, kv_length, head_size, value_size,
     q_batch, q_head, q_row, q_column, k_batch, k_head, k_row, k_column, v_batch, v_head, v_row, v_column,
     grad_batch, grad_head, grad_row, grad_column, grad_k_batch, grad_k_head, grad_k_row, grad_k_column,
     grad_v_batch, grad_v_head, grad_v_row, grad_v_column, mask_batch, mask_head, mask_row, mask_column,
@@ -64,9 +139,9 @@ def flash_attention_backward_keys(
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
 ):  # fmt: skip
     """One program: the gradients of a block of keys and values, over all queries of all heads that share them."""
-    program = tl.program_id(0)
-    first = own_block(program, kv_blocks, processing_elements, CAUSAL) * BLOCK_N
-    of_batch = program // kv_blocks
+    item = item_of(tl.program_id(0), programs, processing_elements)
+    of_batch = item % (programs // kv_blocks)
+    first = item // (programs // kv_blocks) * BLOCK_N
     batch = (of_batch // kv_heads).to(tl.int64)
     kv_head = (of_batch % kv_heads).to(tl.int64)
     lane = tl.arange(0, BLOCK_N)[:, None]
@@ -98,38 +173,47 @@ def flash_attention_backward_keys(
         bias = mask
         if mask is not None:
             bias = mask + batch * mask_batch + head * mask_head
+        dots = products(key, queries, begin, q_length, head_size, q_row, q_column, INDEX, BLOCK_M, BLOCK_D)
         for start in tl.range(begin, q_length, BLOCK_M, num_stages=STAGES):
             skipped = start * tl.full([], 1, tl.int64)
             query_inside = query_lane < q_length - start
             rows = query_lane[:, None].to(INDEX)
-            query = tl.load(
-                queries + skipped * q_row + rows * q_row + of_head.to(INDEX) * q_column,
-                mask=query_inside[:, None] & (of_head < head_size), other=0.0,
-            )  # fmt: skip
             grad = tl.load(
                 grads + skipped * grad_row + rows * grad_row + of_value.to(INDEX) * grad_column,
                 mask=query_inside[:, None] & (of_value < value_size), other=0.0,
             )  # fmt: skip
+            grad_weights = tl.dot(value, tl.trans(grad), input_precision="ieee")
             # A query past the end has an infinite sum, so weights of 0.
             sum_of_row = tl.load(sums + skipped + query_lane, mask=query_inside, other=float("inf"))
             delta_of_row = tl.load(deltas + skipped + query_lane, mask=query_inside, other=0.0)
             row = start + query_lane[None, :]
-            dots = tl.dot(key, tl.trans(query), input_precision="ieee")
-            logits = scores(
-                dots, scale, bias, row, column, q_length, kv_length, mask_row, mask_column, CAUSAL, CAUSAL, INDEX
+            sum_of_row = (sum_of_row * 1.4426950408889634)[None, :]
+            logits = shifted_scores(
+                dots, scale, sum_of_row, bias, row, column, q_length, kv_length, mask_row, mask_column, INDEX
             )
-            weights = tl.exp2(logits - sum_of_row[None, :] * 1.4426950408889634)
-            grad_weights = tl.dot(value, tl.trans(grad), input_precision="ieee")
+            if CAUSAL:
+                if start < first + BLOCK_N:
+                    logits = bounded(logits, row, column, kv_length, CAUSAL)
+            weights = tl.exp2(logits)
             if dropout is not None:
                 keep = dropout_keep(seed, offset, base, row, column, kv_length, dropout)
-                dropped = tl.where(keep, weights / (1.0 - dropout), 0.0)
+                dropped = tl.where(keep, weights / (1.0 - dropout), 0.0).to(q.dtype.element_ty)
                 grad_weights = tl.where(keep, grad_weights / (1.0 - dropout), 0.0)
             else:
-                dropped = weights
-            sum_v = tl.dot(dropped.to(grad.dtype), grad, sum_v, input_precision="ieee")
+                dropped = weights.to(q.dtype.element_ty)
+            sum_v = tl.dot(dropped, grad, sum_v, input_precision="ieee")
             grad_logits = weights * (grad_weights - delta_of_row[None, :])
-            sum_k = tl.dot(grad_logits.to(query.dtype), query, sum_k, input_precision="ieee")
-    wide = first.to(tl.int64)
+            narrow = grad_logits.to(q.dtype.element_ty)
+            following = start + BLOCK_M
+            if following < q_length:
+                dots = products(key, queries, following, q_length, head_size, q_row, q_column, INDEX, BLOCK_M, BLOCK_D)
+            else:
+                dots = grad_logits  # of no use, and in their place already
+            query = tl.load(
+                queries + skipped * q_row + rows * q_row + of_head.to(INDEX) * q_column,
+                mask=query_inside[:, None] & (of_head < head_size), other=0.0,
+            )  # fmt: skip
+            sum_k = tl.dot(narrow, query, sum_k, input_precision="ieee")
     target = grad_k + batch * grad_k_batch + kv_head * grad_k_head + wide * grad_k_row
     offsets = lane.to(INDEX) * grad_k_row + of_head.to(INDEX) * grad_k_column
     result = (sum_k * scale).to(grad_k.dtype.element_ty)
@@ -137,75 +221,6 @@ def flash_attention_backward_keys(
     target = grad_v + batch * grad_v_batch + kv_head * grad_v_head + wide * grad_v_row
     offsets = lane.to(INDEX) * grad_v_row + of_value.to(INDEX) * grad_v_column
     tl.store(target + offsets, sum_v.to(grad_v.dtype.element_ty), mask=inside & (of_value < value_size))
-
-
-@triton.jit
-def flash_attention_backward_queries(
-    grad_q, q, k, v, grad_out, logsumexp, delta, mask, scale, dropout, seed, offset,
-    q_blocks, processing_elements, heads, group, q_length, kv_length, head_size, value_size,
-    q_batch, q_head, q_row, q_column, k_batch, k_head, k_row, k_column, v_batch, v_head, v_row, v_column,
-    grad_batch, grad_head, grad_row, grad_column, grad_q_batch, grad_q_head, grad_q_row, grad_q_column,
-    mask_batch, mask_head, mask_row, mask_column,
-    BOUNDED: tl.constexpr, CAUSAL: tl.constexpr, INDEX: tl.constexpr, STAGES: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
-):  # fmt: skip
-    """One program: the gradient of a block of queries, over all keys; BOUNDED where a block may hold unseen keys."""
-    program = tl.program_id(0)
-    of_batch = program // q_blocks
-    first = own_block(program, q_blocks, processing_elements, CAUSAL) * BLOCK_M
-    batch = (of_batch // heads).to(tl.int64)
-    head = (of_batch % heads).to(tl.int64)
-    kv_head = head // group
-    row = tl.arange(0, BLOCK_M)[:, None]
-    lane = tl.arange(0, BLOCK_N)
-    of_head = tl.arange(0, BLOCK_D)[None, :]
-    of_value = tl.arange(0, BLOCK_V)[None, :]
-    inside = row < q_length - first
-    wide = first.to(tl.int64)
-    offsets = row.to(INDEX) * q_row + of_head.to(INDEX) * q_column
-    source = q + batch * q_batch + head * q_head + wide * q_row
-    query = tl.load(source + offsets, mask=inside & (of_head < head_size), other=0.0)
-    offsets = row.to(INDEX) * grad_row + of_value.to(INDEX) * grad_column
-    source = grad_out + batch * grad_batch + head * grad_head + wide * grad_row
-    grad = tl.load(source + offsets, mask=inside & (of_value < value_size), other=0.0)
-    of_rows = of_batch.to(tl.int64) * q_length + wide
-    query_lane = tl.arange(0, BLOCK_M)
-    query_inside = query_lane < q_length - first
-    sum_of_row = tl.load(logsumexp + of_rows + query_lane, mask=query_inside, other=float("inf"))
-    delta_of_row = tl.load(delta + of_rows + query_lane, mask=query_inside, other=0.0)
-    sum_of_row = (sum_of_row * 1.4426950408889634)[:, None]
-    delta_of_row = delta_of_row[:, None]
-    base = of_batch.to(tl.int64) * q_length * kv_length
-    k += batch * k_batch + kv_head * k_head
-    v += batch * v_batch + kv_head * v_head
-    if mask is not None:
-        mask += batch * mask_batch + head * mask_head
-    sum_q = tl.zeros([BLOCK_M, BLOCK_D], tl.float32)
-    end = kv_length
-    if CAUSAL:
-        end = tl.minimum(kv_length, first + BLOCK_M)
-    for start in tl.range(0, end, BLOCK_N, num_stages=STAGES):
-        skipped = start * tl.full([], 1, tl.int64)
-        key_inside = lane[:, None] < kv_length - start
-        key_offsets = lane[:, None].to(INDEX) * k_row + of_head.to(INDEX) * k_column
-        key = tl.load(k + skipped * k_row + key_offsets, mask=key_inside & (of_head < head_size), other=0.0)
-        key_offsets = lane[:, None].to(INDEX) * v_row + of_value.to(INDEX) * v_column
-        value = tl.load(v + skipped * v_row + key_offsets, mask=key_inside & (of_value < value_size), other=0.0)
-        column = start + lane[None, :]
-        dots = tl.dot(query, tl.trans(key), input_precision="ieee")
-        logits = scores(
-            dots, scale, mask, first + row, column, q_length, kv_length, mask_row, mask_column, BOUNDED, CAUSAL, INDEX
-        )
-        weights = tl.exp2(logits - sum_of_row)
-        grad_weights = tl.dot(grad, tl.trans(value), input_precision="ieee")
-        if dropout is not None:
-            keep = dropout_keep(seed, offset, base, first + row, column, kv_length, dropout)
-            grad_weights = tl.where(keep, grad_weights / (1.0 - dropout), 0.0)
-        grad_logits = weights * (grad_weights - delta_of_row)
-        sum_q = tl.dot(grad_logits.to(key.dtype), key, sum_q, input_precision="ieee")
-    target = grad_q + batch * grad_q_batch + head * grad_q_head + first.to(tl.int64) * grad_q_row
-    offsets = row.to(INDEX) * grad_q_row + of_head.to(INDEX) * grad_q_column
-    tl.store(target + offsets, (sum_q * scale).to(grad_q.dtype.element_ty), mask=inside & (of_head < head_size))
 
 
 def backward_blocks(
@@ -245,7 +260,7 @@ def flash_attention_backward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ..
     widths = {"BLOCK_D": next_power_of_2(max(head_size, 16)), "BLOCK_V": next_power_of_2(max(value_size, 16))}
 
     def launch(
-        kernel: object, own: tuple[str, ...], blocks: dict[str, int], extra: dict[str, Argument], count: int
+        kernel: object, own: tuple[str, ...], blocks: dict[str, int], extra: dict[str, Argument], programs: int
     ) -> Launch:
         used = tuple(name for name in names if name in own)
         flat = tuple(stride for name in used for stride in strides[name])
@@ -253,6 +268,7 @@ def flash_attention_backward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ..
         arguments |= {"q": Tensor(6), "k": Tensor(7), "v": Tensor(8), "grad_out": Tensor(3), "logsumexp": Tensor(5)}
         arguments |= {
             "delta": delta,
+            "programs": programs,
             "processing_elements": chip.processing_elements,
             "mask": Tensor(9) if has_mask else None,
             "heads": heads,
@@ -260,45 +276,22 @@ def flash_attention_backward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ..
         }
         arguments |= {"q_length": q_length, "kv_length": kv_length, "head_size": head_size, "value_size": value_size}
         index = attention_index(flat, q_length, kv_length, blocks)
-        return Launch(kernel, (count, 1, 1), arguments | extra, {"CAUSAL": bool(causal), "INDEX": index, **blocks})
-
-    rows = min(128, next_power_of_2(q_length), 16 * 1024 // widths["BLOCK_V"] // 4)
-    row_tiles = ceil_div(q_length, rows)
-    programs, _ = programs_for(chip, row_tiles * batch * heads)
-    flat = (*strides["out"], *strides["grad"])
-    arguments = attention_arguments(False, False, ("out", "grad"), flat)
-    for name in ("scale", "dropout", "seed", "offset"):
-        del arguments[name]
-    arguments |= {"delta": delta, "out": Tensor(4), "grad_out": Tensor(3), "heads": heads, "q_length": q_length}
-    arguments |= {
-        "tiles": row_tiles * batch * heads,
-        "programs": programs,
-        "row_tiles": row_tiles,
-        "value_size": value_size,
-    }
-    index = attention_index((*flat, 0, 0, 0, 0), 0, 0, {"BLOCK_M": rows, "BLOCK_N": 0})
-    constexprs = {"INDEX": index, "ROWS": rows, "COLUMNS": widths["BLOCK_V"]}
-    delta_launch = Launch(flash_attention_delta, (programs, 1, 1), arguments, constexprs)
-
-    own, loop, stages = backward_blocks(chip, dtypes[6], kv_length, head_size, value_size, bool(has_dropout))
-    own = enough_programs(chip, own, kv_length, batch * kv_heads)
-    kv_blocks = ceil_div(kv_length, own)
-    blocks = {"BLOCK_M": loop, "BLOCK_N": own, "STAGES": stages, **widths}
-    extra: dict[str, Argument] = {
-        "grad_k": Tensor(1),
-        "grad_v": Tensor(2),
-        "kv_blocks": kv_blocks,
-        "kv_heads": kv_heads,
-    }
-    of_keys = ("q", "k", "v", "grad", "grad_k", "grad_v", "mask")
-    keys = launch(flash_attention_backward_keys, of_keys, blocks, extra, kv_blocks * batch * kv_heads)
+        return Launch(kernel, (programs, 1, 1), arguments | extra, {"CAUSAL": bool(causal), "INDEX": index, **blocks})
 
     own, loop, stages = backward_blocks(chip, dtypes[6], q_length, head_size, value_size, bool(has_dropout))
-    own = enough_programs(chip, own, q_length, batch * heads)
+    own = enough_programs(chip, own, q_length, batch * heads, bool(causal))
     q_blocks = ceil_div(q_length, own)
-    bounded = bool(causal) or kv_length % loop != 0
-    blocks = {"BLOCK_M": own, "BLOCK_N": loop, "STAGES": stages, "BOUNDED": bounded, **widths}
-    of_queries = ("q", "k", "v", "grad", "grad_q", "mask")
-    extra = {"grad_q": Tensor(0), "q_blocks": q_blocks}
+    blocks = {"BLOCK_M": own, "BLOCK_N": loop, "STAGES": stages, **widths}
+    of_queries = ("q", "k", "v", "grad", "out", "grad_q", "mask")
+    extra: dict[str, Argument] = {"grad_q": Tensor(0), "out": Tensor(4), "q_blocks": q_blocks}
     queries = launch(flash_attention_backward_queries, of_queries, blocks, extra, q_blocks * batch * heads)
-    return [delta_launch, keys, queries]
+
+    own, loop, stages = backward_blocks(chip, dtypes[6], kv_length, head_size, value_size, bool(has_dropout))
+    own = enough_programs(chip, own, kv_length, batch * kv_heads, bool(causal))
+    kv_blocks = ceil_div(kv_length, own)
+    blocks = {"BLOCK_M": loop, "BLOCK_N": own, "STAGES": stages, **widths}
+    extra = {"grad_k": Tensor(1), "grad_v": Tensor(2), "kv_blocks": kv_blocks, "kv_heads": kv_heads}
+    of_keys = ("q", "k", "v", "grad", "grad_k", "grad_v", "mask")
+    keys = launch(flash_attention_backward_keys, of_keys, blocks, extra, kv_blocks * batch * kv_heads)
+    # In this order: the second launch reads the first one's delta.
+    return [queries, keys]

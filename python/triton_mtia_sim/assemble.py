@@ -94,7 +94,27 @@ def _place(sharing: Sharing, limit: int) -> tuple[list[Group], int]:
         for group in rotating:
             group.buffers = min(group.buffers, deepest - 1)
         used = pack(groups)
+    loops = sharing.pipelined()
+    if loops and used <= limit:
+        used = _spread(groups, used, limit, [[(1 << (2 * len(sharing.code) + 2)) - 1], loops])
     return groups, used
+
+
+def _spread(groups: list[Group], used: int, limit: int, choices: list[list[int]]) -> int:
+    """Takes the first of the choices of spans without sharing (see pack) that costs no program running side by side."""
+    tight = [group.offset for group in groups]
+    for spans in choices:
+        spread = pack(groups, spans)
+        if _side_by_side(spread, limit) == _side_by_side(used, limit):
+            return spread
+    for group, offset in zip(groups, tight, strict=True):
+        group.offset = offset
+    return used
+
+
+def _side_by_side(used: int, limit: int) -> int:
+    """Programs of one PE that overlap, as csrc/emulator/pe/command_processor/decoder.cpp has it."""
+    return min(4, limit // used)
 
 
 def _largest(sharing: Sharing, groups: list[Group], name: str) -> str:

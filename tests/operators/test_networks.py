@@ -95,6 +95,20 @@ def test_attention(case: dict[str, int], masked: bool) -> None:
     compare(attend, q.bfloat16(), k.bfloat16(), v.bfloat16(), bound=2e-2)
 
 
+@pytest.mark.parametrize("scale", [0.0, -0.3, 1.7])
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_with_any_scale(scale: float, causal: bool) -> None:
+    """The kernel finds the largest score as the largest product, which a scale of 0 or below would forbid."""
+    if causal and scale <= 0:
+        pytest.skip("CPU torch scales the mask too, and gives NaN")
+    q, k, v = (random_tensor(1, 2, 150, 32) for _ in range(3))
+
+    def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return F.scaled_dot_product_attention(2 * q, k, v, is_causal=causal, scale=scale)
+
+    compare(attend, q, k, v, gradients=True, bound=1e-4)
+
+
 def test_attention_uses_no_memory_for_scores() -> None:
     q = torch.randn(1, 1, 1024, 16, device=DEVICE)
     torch.mtia_sim.synchronize()

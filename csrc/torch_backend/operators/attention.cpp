@@ -5,6 +5,7 @@
 #include <ATen/ops/scalar_tensor.h>
 #include <torch/library.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "torch_backend/generator.h"
@@ -89,11 +90,15 @@ Forward attention_forward(const at::Tensor& query, const at::Tensor& key, const 
     const int64_t draws = shape.batch * shape.heads * shape.q_length * shape.kv_length;
     philox = reserve_philox(std::nullopt, query.device().index(), static_cast<uint64_t>((draws + 3) / 4 * 4));
   }
+  // The kernel takes the scores' order from that of the products, so its scale is positive: one of 0 is one so small
+  // that nothing is left of any score but a mask.
+  const double factor = scale_of(scale, shape);
+  const at::Tensor signed_query = factor < 0 ? query.neg() : query;
   KernelCall call(kernel, query.device().index());
-  call.tensor(out).tensor(logsumexp).tensor(query).tensor(key).tensor(value).tensor(mask);
+  call.tensor(out).tensor(logsumexp).tensor(signed_query).tensor(key).tensor(value).tensor(mask);
   add_shape(call, shape, is_causal, dropout_p > 0);
-  for (const at::Tensor& tensor : {query, key, value, out, mask}) add_strides(call, tensor);
-  call.scalar(scale_of(scale, shape)).scalar(dropout_p).scalar(philox.seed).scalar(philox.offset);
+  for (const at::Tensor& tensor : {signed_query, key, value, out, mask}) add_strides(call, tensor);
+  call.scalar(std::max(std::abs(factor), 1e-30)).scalar(dropout_p).scalar(philox.seed).scalar(philox.offset);
   call.launch();
   // Seed and offset stay on the host: only the launch of the backward reads them.
   return {out,

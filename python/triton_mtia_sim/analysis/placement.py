@@ -1,5 +1,6 @@
 """Gives every tile a place in local memory: shares storage where contents never overlap in time, then packs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from triton_mtia_sim.analysis.liveness import Ranges
@@ -121,17 +122,20 @@ class Sharing:
 
     # ---- double buffers
     def mark_buffers(self) -> list[Group]:
-        """Groups that a load in a loop fills and only that iteration reads: they may rotate."""
+        """Groups that may rotate: those that a load in a loop fills and only that iteration reads, and those that a
+        product fills for the next iteration while this one still works on the last."""
         found = []
         for position, item in enumerate(self.code):
-            if item.mnemonic not in ("dma_load", "gather") or item.results[0] is None or item.results[0].is_scalar:
+            load = item.mnemonic in ("dma_load", "gather")
+            product = item.mnemonic == "dot" and item.operands[2] is None
+            if not (load or product) or item.results[0] is None or item.results[0].is_scalar:
                 continue
             loop = self._loop(position)
             group = self.group(item.results[0])
             if loop is None or group.loop is not None:
                 continue
             inside = ((1 << (2 * (loop.end - loop.begin))) - 1) << (2 * loop.begin + 1)
-            if (group.live | group.written) & ~inside or self._crosses(group, loop):
+            if product != self._crosses(group, loop) or (load and (group.live | group.written) & ~inside):
                 continue
             group.loop = loop
             group.buffers = min(max(1, self.code[loop.begin].attributes[0]), _MOST_BUFFERS)
@@ -149,6 +153,14 @@ class Sharing:
         """Whether the content survives from one iteration to the next."""
         return bool(group.live >> (2 * loop.end) & 1)
 
+    def pipelined(self) -> list[int]:
+        """The points of each outermost loop whose iterations may overlap."""
+        return [
+            ((1 << (2 * (loop.end - loop.begin) + 2)) - 1) << (2 * loop.begin)
+            for loop in self.ranges.top
+            if self.code[loop.begin].mnemonic == "for_begin" and self.code[loop.begin].attributes[0] > 1
+        ]
+
 
 def _constant(register: Register | None) -> bool:
     return register is None or register.is_constant
@@ -158,16 +170,21 @@ def _alike(a: Register | None, b: Register | None) -> bool:
     return a is not None and b is not None and a.shape == b.shape and a.dtype is b.dtype
 
 
-def pack(groups: list[Group]) -> int:
-    """Gives every group an offset such that groups taken at the same time do not overlap; returns the bytes used."""
+def pack(groups: list[Group], spans: Sequence[int] = ()) -> int:
+    """Gives every group an offset such that groups taken at the same time do not overlap; returns the bytes used.
+
+    What is used anywhere in one of `spans`, sets of points, shares its bytes with nothing else there: an instruction
+    then never waits for the readers of another value, of the iteration or program before.
+    """
+    taken = {id(group): _taken(group, spans) for group in groups}
     best: tuple[int, list[int]] | None = None
     orders = (
         sorted(groups, key=lambda group: -group.bytes * group.buffers),
-        sorted(groups, key=lambda group: (_first(_taken(group)), -group.bytes)),
-        sorted(groups, key=lambda group: -group.bytes * group.buffers * _taken(group).bit_count()),
+        sorted(groups, key=lambda group: (_first(taken[id(group)]), -group.bytes)),
+        sorted(groups, key=lambda group: -group.bytes * group.buffers * taken[id(group)].bit_count()),
     )
     for order in orders:
-        used = _pack_in_order(order)
+        used = _pack_in_order(order, taken)
         if best is None or used < best[0]:
             best = (used, [group.offset for group in groups])
     assert best is not None
@@ -180,19 +197,23 @@ def _first(points: int) -> int:
     return (points & -points).bit_length()
 
 
-def _taken(group: Group) -> int:
+def _taken(group: Group, spans: Sequence[int]) -> int:
+    taken = group.reach
     if group.buffers > 1 and group.loop is not None:
         length = 2 * (group.loop.end - group.loop.begin) + 2
-        return group.reach | ((1 << length) - 1) << (2 * group.loop.begin)
-    return group.reach
+        taken |= ((1 << length) - 1) << (2 * group.loop.begin)
+    for points in spans:
+        if taken & points:
+            taken |= points
+    return taken
 
 
-def _pack_in_order(order: list[Group]) -> int:
+def _pack_in_order(order: list[Group], all_taken: dict[int, int]) -> int:
     # By time, in steps of points: a straight line of thousands of tiles meets few others at each step.
     placed: dict[int, list[tuple[int, int, int]]] = {}
     used = 0
     for group in order:
-        taken = _taken(group)
+        taken = all_taken[id(group)]
         size = -(-group.bytes * group.buffers // ALIGNMENT) * ALIGNMENT
         steps = range(_first(taken) // _STEP, taken.bit_length() // _STEP + 1)
         met = {entry[:2] for step in steps for entry in placed.get(step, ()) if entry[2] & taken}
