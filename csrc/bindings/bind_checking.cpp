@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bindings/bind_runtime.h"
@@ -13,18 +14,24 @@
 #include "runtime/checking.h"
 #include "runtime/runtime.h"
 #include "runtime/schedule_seed.h"
+#include "torch_backend/launching/operator_scope.h"
 
 namespace py = pybind11;
 
 namespace mtia::bindings {
 namespace {
 
-// The user's line that this thread is at.
+// The user's line that this thread is at, with the operator that it runs.
 uint32_t present_location() {
-  if (Py_IsInitialized() == 0 || _Py_IsFinalizing() != 0 || PyGILState_GetThisThreadState() == nullptr) return 0;
+  const char* operator_name = torch_backend::OperatorScope::current();
+  const std::string_view name = operator_name == nullptr ? "" : operator_name;
+  const auto of_operator = [name] { return name.empty() ? 0 : emulator::intern_location({}, 0, name); };
+  if (Py_IsInitialized() == 0 || _Py_IsFinalizing() != 0 || PyGILState_GetThisThreadState() == nullptr)
+    return of_operator();
   const PyGILState_STATE state = PyGILState_Ensure();
+  find_library_folders();
   const std::optional<UserLine> line = user_line(PyEval_GetFrame());
-  const uint32_t location = line ? emulator::intern_location(line->file, line->number) : 0;
+  const uint32_t location = line ? emulator::intern_location(line->file, line->number, name) : of_operator();
   PyGILState_Release(state);
   return location;
 }
@@ -76,11 +83,10 @@ py::list for_findings(const Take& take) {
 }  // namespace
 
 void bind_checking(py::module_& module) {
+  runtime::set_location_source(&present_location);
   module.def(
       "start_checking",
       [](bool raises, uint64_t seed) {
-        find_library_folders();
-        runtime::set_location_source(&present_location);
         runtime::set_schedule_seed(seed);
         const py::gil_scoped_release no_gil;
         runtime::start_checking(raises ? runtime::OnFinding::raise : runtime::OnFinding::warn);

@@ -65,11 +65,19 @@ class Packer {
                           remedy);
   }
 
+  // "(0, 0)" of a tensor of two dimensions.
+  static std::string empty_shape(const mtia_argument& argument) {
+    std::string shape = "(0";
+    for (uint8_t d = 1; d < argument.rank; ++d) shape += ", 0";
+    return shape + (argument.rank == 1 ? ",)" : ")");
+  }
+
   void pack_tensor(const mtia_argument& argument, py::handle value) {
-    if (value.is_none()) return;  // a tensor without elements
-    if (!THPVariable_Check(value.ptr()))
-      refuse(argument, concat("is a ", Py_TYPE(value.ptr())->tp_name),
-             "pass an mtia_sim tensor, or None for an empty one");
+    if (!THPVariable_Check(value.ptr())) {
+      refuse(argument, value.is_none() ? "is None" : concat("is a ", Py_TYPE(value.ptr())->tp_name),
+             concat("pass an mtia_sim tensor; one without elements is torch.empty(", empty_shape(argument),
+                    ", device='mtia_sim')"));
+    }
     const at::Tensor& tensor = THPVariable_Unpack(value.ptr());
     const c10::Device device = tensor.device();
     if (device.type() != torch_backend::device_type || device.index() != device_) {

@@ -18,6 +18,7 @@
 #include "emulator/pe/command_processor/decoder.h"
 #include "emulator/pe/command_processor/loaded_program.h"
 #include "emulator/pe/processing_element.h"
+#include "emulator/refusal.h"
 #include "emulator/tile_kernels/grid_run.h"
 #include "emulator/trace.h"
 #include "program/disassemble.h"
@@ -45,6 +46,7 @@ std::shared_ptr<const LoadedProgram> load_program(std::span<const std::byte> byt
 std::string_view name_of(const LoadedProgram& program) { return program.program.name; }
 const std::vector<ParameterInfo>& parameters_of(const LoadedProgram& program) { return program.parameters; }
 std::string disassembly_of(const LoadedProgram& program) { return disassemble(program.program); }
+bool checks_operands(const LoadedProgram& program) { return program.checks_operands; }
 
 namespace {
 
@@ -233,6 +235,8 @@ struct Emulator::State {
                                        ", ", frame.id[2], ") on PE ", pe.pe, line.empty() ? "" : ", ", line,
                                        ", instruction ", index, " `", disassemble(program.program, instruction), "`");
       try {
+        if (dynamic_cast<const Refusal*>(&error) != nullptr)
+          throw Refusal(error.category(), error.problem(), where, error.remedy());
         throw_error(error.category(), error.problem(), where, error.remedy());
       } catch (...) {
         fault.record(number, std::current_exception());

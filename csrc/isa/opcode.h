@@ -59,6 +59,7 @@ enum class Form : uint8_t {
   block_end,
   none,
   assertion,
+  range_check,
   print
 };
 

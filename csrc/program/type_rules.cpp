@@ -342,6 +342,17 @@ class TypeRules {
         }
         string_number(attribute(0));
         return;
+      case Form::range_check:
+        require(is_float(dtype(a)) || (is_integer(dtype(a)) && dtype(a) != DType::I1), "an i1 has no range");
+        for (const uint32_t id : {b, c}) {
+          scalar(id, "bounds are scalars");
+          same_dtype(id, a);
+        }
+        integer_scalar(operand(3));
+        whole_mask(operand(4), a);
+        require(attribute(0) == 0 || attribute(0) == 1, "the kind is 0 or 1");
+        string_number(attribute(1));
+        return;
       case Form::print:
         for (const uint32_t id : current_->operands) require(id != absent, "a printed value is absent");
         string_number(attribute(0));

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "chip/chip_spec.h"
 #include "emulator/checks/checker.h"
+#include "emulator/refusal.h"
 #include "runtime/checking.h"
 #include "runtime/runtime.h"
 #include "runtime/schedule_seed.h"
@@ -99,9 +100,14 @@ Ticket Device::last_ticket(StreamId stream) const {
 
 Ticket Device::launch(StreamId stream, emulator::Launch&& launch) {
   launch.loop_limit = loop_limit_;
+  // A kernel that may refuse what its caller gave it names the caller. In checked mode submit() asks for all.
+  const bool names_caller = launch.program != nullptr && emulator::checks_operands(*launch.program) && !is_checking();
+  const uint32_t location = names_caller ? present_location() : 0;
   if (monitored_.load(std::memory_order_relaxed)) launching_thread_ = pthread_self();
-  const Ticket ticket =
-      submit(CommandKind::launch, stream, [&](Command& command, Ticket) { command.launch = std::move(launch); });
+  const Ticket ticket = submit(CommandKind::launch, stream, [&](Command& command, Ticket) {
+    command.launch = std::move(launch);
+    if (names_caller) command.location = location;
+  });
   if (monitored_.load(std::memory_order_relaxed)) wait_as_monitored(ticket);
   return ticket;
 }

@@ -6,7 +6,9 @@
 #include "base/error.h"
 #include "chip/chip_spec.h"
 #include "emulator/checks/checker.h"
+#include "emulator/checks/locations.h"
 #include "emulator/grid/worker_pool.h"
+#include "emulator/refusal.h"
 #include "emulator/trace.h"
 #include "runtime/checking.h"
 #include "runtime/device.h"
@@ -93,6 +95,14 @@ struct OrderContext {
   }
 };
 
+// The operator that the user called and his line, in the place of the kernel; that where neither is known.
+[[noreturn]] void throw_for_caller(const emulator::Refusal& refusal, uint32_t location) {
+  std::string where = emulator::location_role(location);
+  const std::string line = emulator::location_text(location);
+  if (!line.empty()) where += (where.empty() ? "called at " : ", called at ") + line;
+  throw_error(refusal.category(), refusal.problem(), where.empty() ? refusal.where() : where, refusal.remedy());
+}
+
 }  // namespace
 
 void Device::execute_observed(Command& command, const std::vector<ObserverPointer>& observers) {
@@ -134,10 +144,16 @@ void Device::execute(Command& command) {
       const emulator::CommandOrder order{
           static_cast<uint32_t>(command.stream), ticket_, many_streams_, command.location,
           &OrderContext::happened_before,        &context};
-      const emulator::LaunchAccount account =
-          monitor_ ? monitor_->run(*this, command.launch) : emulator_.run(command.launch, trace_, &order);
-      charge_memory(command.stream, account);
-      return;
+      try {
+        return charge_memory(command.stream, monitor_ ? monitor_->run(*this, command.launch)
+                                                      : emulator_.run(command.launch, trace_, &order));
+      } catch (const emulator::Refusal& refusal) {
+        throw_for_caller(refusal, command.location);
+      } catch (const KernelAssert& failure) {
+        const std::string line = emulator::location_text(command.location);
+        if (line.empty()) throw;
+        throw KernelAssert(failure.problem(), concat(failure.where(), ", launched at ", line), failure.remedy());
+      }
     }
     case CommandKind::record_event:
       command.event->chip_seconds = timeline_.stream_time(command.stream);

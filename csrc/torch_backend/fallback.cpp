@@ -10,6 +10,8 @@
 #include <string_view>
 
 #include "runtime/checking.h"
+#include "torch_backend/generator.h"
+#include "torch_backend/operators/elementwise.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -46,14 +48,72 @@ std::string describe_tensors(c10::ArrayRef<c10::IValue> arguments) {
   return text.str();
 }
 
+// The first tensor of the arguments for which `condition` holds, or none.
+template <typename Condition>
+const at::Tensor* find_tensor(c10::ArrayRef<c10::IValue> arguments, const Condition& condition) {
+  for (const c10::IValue& argument : arguments) {
+    if (argument.isTensor() && argument.toTensor().defined() && condition(argument.toTensor()))
+      return &argument.toTensor();
+  }
+  return nullptr;
+}
+
+// Whether the CPU has a kernel for it, of its own or composed: what the fallback can run.
+bool cpu_has_kernel(const c10::OperatorHandle& operation) {
+  return operation.hasComputedKernelForDispatchKey(c10::DispatchKey::CPU);
+}
+
+std::string remedy_for(const c10::OperatorHandle& operation, c10::ArrayRef<c10::IValue> arguments) {
+  const auto has = [&](auto condition) { return find_tensor(arguments, condition) != nullptr; };
+  const std::string& name = operation.operator_name().name;
+  const auto speaks_of = [&](std::string_view word) { return name.find(word) != std::string::npos; };
+  if (speaks_of("sparse") || has([](const at::Tensor& tensor) { return tensor.layout() != c10::kStrided; }))
+    return "mtia_sim holds dense tensors only: convert with tensor.to_dense(), or compute on the CPU with tensor.cpu()";
+  if (speaks_of("::quantize") || speaks_of("quantized") ||
+      has([](const at::Tensor& tensor) { return tensor.is_quantized(); }))
+    return "mtia_sim has no quantised tensors: convert with tensor.dequantize(), or keep the quantised part on the CPU";
+  if (!cpu_has_kernel(operation)) {
+    return "the CPU has no kernel for it either, so MTIA_SIM_CPU_FALLBACK=1 cannot help: it is the inside of another "
+           "backend's fused operator; write the same in ordinary operators, or add a kernel (CONTRIBUTING.md, \"how to "
+           "add an operator\")";
+  }
+  const std::string fall_back =
+      "compute it on the CPU with tensor.cpu(), set MTIA_SIM_CPU_FALLBACK=1 to let mtia_sim do that for every such "
+      "operator, or add a kernel (CONTRIBUTING.md, \"how to add an operator\")";
+  if (has([](const at::Tensor& tensor) { return tensor.is_complex(); }))
+    return "mtia_sim computes with real numbers: use real and imaginary parts, torch.view_as_real(tensor), or " +
+           fall_back;
+  return fall_back;
+}
+
+// A generator brings CPU tensors here, too.
+void check_generators(c10::ArrayRef<c10::IValue> arguments) {
+  const at::Tensor* tensor = find_tensor(arguments, [](const at::Tensor&) { return true; });
+  for (const c10::IValue& argument : arguments) {
+    if (tensor != nullptr && argument.isGenerator()) check_generator(*tensor, argument.toGenerator());
+  }
+}
+
+void refuse_unless(bool allowed, const c10::OperatorHandle& operation, c10::ArrayRef<c10::IValue> arguments) {
+  TORCH_CHECK_NOT_IMPLEMENTED(allowed, "Unimplemented: ", operation.operator_name(),
+                              " has no mtia_sim kernel (called with ", describe_tensors(arguments), "); ",
+                              remedy_for(operation, arguments));
+}
+
+// Of sparse and quantised tensors, which the device does not hold.
+void refuse(const c10::OperatorHandle& operation, c10::DispatchKeySet, torch::jit::Stack* stack) {
+  refuse_unless(false, operation, torch::jit::last(*stack, operation.schema().arguments().size()));
+}
+
 void fallback(const c10::OperatorHandle& operation, c10::DispatchKeySet, torch::jit::Stack* stack) {
   const std::string name = c10::toString(operation.operator_name());
+  if (restore_displaced(name)) {
+    operation.callBoxed(stack);
+    return;
+  }
   const c10::ArrayRef<c10::IValue> arguments = torch::jit::last(*stack, operation.schema().arguments().size());
-  TORCH_CHECK_NOT_IMPLEMENTED(
-      cpu_fallback_allowed(), "Unimplemented: ", name, " has no mtia_sim kernel (called with ",
-      describe_tensors(arguments),
-      "); compute it on the CPU with tensor.cpu(), set MTIA_SIM_CPU_FALLBACK=1 to let mtia_sim do that for every such "
-      "operator, or add a kernel (CONTRIBUTING.md, \"how to add an operator\")");
+  check_generators(arguments);
+  refuse_unless(cpu_fallback_allowed() && cpu_has_kernel(operation), operation, arguments);
   bool first = false;
   {
     const std::lock_guard lock(counts_mutex());
@@ -78,6 +138,14 @@ void reset_fallback_counts() {
 }
 
 }  // namespace mtia::torch_backend
+
+TORCH_LIBRARY_IMPL(_, SparsePrivateUse1, library) {
+  library.fallback(torch::CppFunction::makeFromBoxedFunction<&mtia::torch_backend::refuse>());
+}
+
+TORCH_LIBRARY_IMPL(_, QuantizedPrivateUse1, library) {
+  library.fallback(torch::CppFunction::makeFromBoxedFunction<&mtia::torch_backend::refuse>());
+}
 
 TORCH_LIBRARY_IMPL(_, PrivateUse1, library) {
   library.fallback(torch::CppFunction::makeFromBoxedFunction<&mtia::torch_backend::fallback>());

@@ -82,13 +82,18 @@ at::Generator new_generator(c10::DeviceIndex device) {
   return at::make_generator<GeneratorImpl>(device < 0 ? current_device() : device);
 }
 
+void check_generator(const at::TensorBase& self, const std::optional<at::Generator>& generator) {
+  if (!generator.has_value() || !generator->defined()) return;
+  const c10::Device device = generator->device();
+  TORCH_CHECK(self.device().type() == device.type(), "Expected a '", self.device().type(),
+              "' device type for generator but found '", device.type(), "'; make it with torch.Generator(device='",
+              self.device().type(), "')");
+  TORCH_CHECK(self.device() == device, "Expected a generator on ", self.device(), " but found one on ", device,
+              "; make it with torch.Generator(device='", self.device(), "')");
+}
+
 PhiloxState reserve_philox(const std::optional<at::Generator>& generator, c10::DeviceIndex device, uint64_t increment) {
   at::Generator chosen = generator.has_value() && generator->defined() ? *generator : default_generator(device);
-  if (chosen.device().type() != torch_backend::device_type) {
-    throw_for_python(
-        InvalidArgument(concat("a generator of ", chosen.device().str(), " was passed for a tensor on mtia_sim"), "",
-                        "make it with torch.Generator(device='mtia_sim')"));
-  }
   const std::lock_guard lock(chosen.mutex());
   return static_cast<GeneratorImpl*>(chosen.unsafeGetGeneratorImpl())->reserve(increment);
 }

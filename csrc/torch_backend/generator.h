@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ATen/core/Generator.h>
+#include <ATen/core/TensorBase.h>
 #include <c10/core/GeneratorImpl.h>
 
 #include <cstdint>
@@ -15,8 +16,12 @@ struct PhiloxState {
   uint64_t offset = 0;
 };
 
+// Refuses a generator that is not of the tensor's device, and a tensor that is not of this one: a device generator
+// brings CPU tensors to the device's kernels. Every random operator calls it before it writes or draws.
+void check_generator(const at::TensorBase& self, const std::optional<at::Generator>& generator);
+
 // Reserves `increment` offsets of the generator (the device's default one when absent) and returns the state before.
-// Throws InvalidArgument for a generator of another device.
+// The generator was checked.
 PhiloxState reserve_philox(const std::optional<at::Generator>& generator, c10::DeviceIndex device, uint64_t increment);
 
 const at::Generator& default_generator(c10::DeviceIndex device);

@@ -88,42 +88,59 @@ Tile shaped(Tile tile, int64_t rows, int64_t columns) {
   return tile;
 }
 
-// Numbers as torch converts them, in at most two steps of the vector core.
+// Numbers as torch converts them, in a few steps of the vector core.
 class Conversion {
  public:
-  Conversion(ProcessingElement& pe, const StridedCopyArguments& arguments, int64_t elements)
+  Conversion(ProcessingElement& pe, const StridedCopySides& arguments, int64_t elements)
       : pe_(pe),
         from_(arguments.source_dtype),
         to_(arguments.destination_dtype),
         is_signed_(!arguments.source_is_unsigned && from_ != DType::I1) {
-    const bool integer_to_bool = is_integer(from_) && from_ != DType::I1 && to_ == DType::I1;
-    const bool float_to_short = is_float(from_) && (to_ == DType::I8 || to_ == DType::I16);
-    // Any number but 0 is true; small integers are the low bits of a 32-bit one.
-    if (integer_to_bool) middle_ = pe.allocate(DType::F32, 1, elements);
-    if (float_to_short) middle_ = pe.allocate(DType::I32, 1, elements);
-    two_steps_ = integer_to_bool || float_to_short;
+    const bool float_to_integer = is_float(from_) && is_integer(to_);
+    // Any number but 0 is true; small integers are the low bits of a 32-bit one, uint32 is those of a 64-bit one.
+    if (is_integer(from_) && from_ != DType::I1 && to_ == DType::I1) {
+      middle_ = pe.allocate(DType::F32, 1, elements);
+    } else if (float_to_integer && (to_ == DType::I8 || to_ == DType::I16)) {
+      middle_ = pe.allocate(DType::I32, 1, elements);
+    } else if (float_to_integer && to_ == DType::I32 && arguments.destination_is_unsigned) {
+      middle_ = pe.allocate(DType::I64, 1, elements);
+    } else if (float_to_integer && to_ == DType::I64 && arguments.destination_is_unsigned) {
+      middle_ = pe.allocate(from_, 1, elements);
+      negative_ = pe.allocate(DType::I64, 1, elements);
+    }
   }
 
   bool needed() const { return from_ != to_; }
 
   void operator()(const Tile& destination, const Tile& source) const {
-    if (!two_steps_) return pe_.convert(destination, source, is_signed_);
+    if (negative_.data != nullptr) return to_uint64(destination, source);
+    if (middle_.data == nullptr) return pe_.convert(destination, source, is_signed_);
     const Tile between = shaped(middle_, source.rows, source.columns);
     pe_.convert(between, source, is_signed_ || is_float(from_));
     pe_.convert(destination, between, true);
   }
 
  private:
+  // Twice the range of int64 above zero; below it the bits of int64.
+  void to_uint64(const Tile& destination, const Tile& source) const {
+    const Tile below_zero = shaped(middle_, source.rows, source.columns);
+    const Tile negative = shaped(negative_, source.rows, source.columns);
+    pe_.vector(Opcode::min_f, below_zero, source, 0.0);
+    pe_.convert(negative, below_zero, true);
+    pe_.convert(destination, source, false);
+    pe_.vector(Opcode::add_i, destination, destination, negative);
+  }
+
   ProcessingElement& pe_;
   DType from_;
   DType to_;
   bool is_signed_;
-  bool two_steps_ = false;
   Tile middle_;
+  Tile negative_;
 };
 
 struct Addresses {
-  const StridedCopyArguments& arguments;
+  const StridedCopySides& arguments;
   const StridedDimension& rows;
   const StridedDimension& columns;
 
@@ -148,7 +165,7 @@ DmaDescriptor transposed(DmaDescriptor descriptor) {
 }
 
 // Rows of both tensors run along the same dimension: load, convert, store.
-void copy_straight(ProcessingElement& pe, const StridedCopyArguments& arguments, const StridedLayout& layout) {
+void copy_straight(ProcessingElement& pe, const StridedCopySides& arguments, const StridedLayout& layout) {
   const size_t size = std::max(size_of(arguments.source_dtype), size_of(arguments.destination_dtype));
   const bool converts = arguments.source_dtype != arguments.destination_dtype;
   const PageShape page = page_shape(pe, layout, page_bytes(pe, converts ? 8 : 4), size);
@@ -192,8 +209,9 @@ void copy_straight(ProcessingElement& pe, const StridedCopyArguments& arguments,
 
 // The source's rows run along the destination's columns: load its rows, let the layout unit transpose, store the
 // destination's rows.
-void copy_transposed(ProcessingElement& pe, const StridedCopyArguments& arguments, const StridedLayout& layout) {
-  const uint64_t element = 4 * size_of(arguments.source_dtype) + size_of(arguments.destination_dtype) + sizeof(float);
+void copy_transposed(ProcessingElement& pe, const StridedCopySides& arguments, const StridedLayout& layout) {
+  const uint64_t between = arguments.destination_is_unsigned ? sizeof(int64_t) + sizeof(float) : sizeof(float);
+  const uint64_t element = 4 * size_of(arguments.source_dtype) + size_of(arguments.destination_dtype) + between;
   const int64_t edge = 64 * 64 * element <= pe.local_bytes_free() ? 64 : 32;
   if (piece_count(layout, edge, edge) <= pe.index()) return;
   const Addresses addresses{arguments, layout[layout.rank() - 2], layout[layout.rank() - 1]};
@@ -223,7 +241,8 @@ void copy_transposed(ProcessingElement& pe, const StridedCopyArguments& argument
   });
 }
 
-void strided_copy(ProcessingElement& pe, const StridedCopyArguments& arguments) {
+template <uint32_t rank_limit>
+void copy_up_to(ProcessingElement& pe, const StridedCopyArgumentsUpTo<rank_limit>& arguments) {
   StridedLayout layout(arguments.rank, arguments.shape, arguments.destination_strides, arguments.source_strides);
   const uint32_t last = layout.rank() - 1;
   if (layout[last].source != 1 && layout[last].destination == 1) {
@@ -237,6 +256,9 @@ void strided_copy(ProcessingElement& pe, const StridedCopyArguments& arguments) 
   layout.move(layout.longest_before_last(), last - 1);
   copy_straight(pe, arguments, layout);
 }
+
+void strided_copy(ProcessingElement& pe, const StridedCopyArguments& arguments) { copy_up_to(pe, arguments); }
+void strided_copy_wide(ProcessingElement& pe, const WideStridedCopyArguments& arguments) { copy_up_to(pe, arguments); }
 
 void strided_fill(ProcessingElement& pe, const StridedFillArguments& arguments) {
   constexpr int64_t no_source[max_rank] = {};
@@ -258,6 +280,7 @@ void strided_fill(ProcessingElement& pe, const StridedFillArguments& arguments) 
 }
 
 MTIA_CPP_KERNEL("strided_copy", strided_copy, StridedCopyArguments);
+MTIA_CPP_KERNEL("strided_copy_wide", strided_copy_wide, WideStridedCopyArguments);
 MTIA_CPP_KERNEL("strided_fill", strided_fill, StridedFillArguments);
 
 }  // namespace

@@ -16,7 +16,7 @@ struct StridedDimension {
 // Dimensions of one copy, outermost first.
 class StridedLayout {
  public:
-  static constexpr uint32_t capacity = 8;
+  static constexpr uint32_t capacity = 64;
 
   StridedLayout(uint32_t rank, const int64_t* shape, const int64_t* destination, const int64_t* source) {
     for (uint32_t i = 0; i < rank; ++i) {
@@ -73,7 +73,7 @@ class StridedLayout {
     rank_ = kept;
   }
 
-  StridedDimension dimensions_[capacity + 1] = {};
+  StridedDimension dimensions_[capacity + 1];
   uint32_t rank_ = 0;
 };
 

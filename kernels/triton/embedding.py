@@ -20,15 +20,22 @@ from mtia_sim_kernels.launch_shape import (
     next_power_of_2,
     plan,
 )
+from mtia_sim_kernels.triton.checks import check_row
 
 
 @triton.jit
 def embedding_forward(
-    out, weight, indices, count, rows_per_program, length, weight_row, ONE_BLOCK: tl.constexpr, COLUMNS: tl.constexpr
-):
+    out, weight, indices, count, rows_per_program, length, weight_row, rows,
+    ONE_BLOCK: tl.constexpr, COLUMNS: tl.constexpr, LANES: tl.constexpr,
+):  # fmt: skip
     begin = tl.program_id(0) * rows_per_program
+    end = tl.minimum(begin + rows_per_program, count)
     column = tl.arange(0, COLUMNS)
-    for position in tl.range(begin, tl.minimum(begin + rows_per_program, count), num_stages=2):
+    lane = tl.arange(0, LANES)
+    for start in tl.range(begin, end, LANES):
+        places = indices + start * tl.full([], 1, tl.int64) + lane
+        check_row(tl.load(places, mask=lane < end - start, other=0).to(tl.int64), rows)
+    for position in tl.range(begin, end, num_stages=2):
         place = position * tl.full([], 1, tl.int64)
         source = weight + tl.load(indices + place).to(tl.int64) * weight_row
         target = out + place * length
@@ -42,7 +49,7 @@ def embedding_forward(
 
 @triton.jit
 def embedding_backward(
-    grad_weight, grad_out, indices, padding, count, length, grad_row, programs,
+    grad_weight, grad_out, indices, padding, count, length, grad_row, programs, rows,
     COMPUTE: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Adds the rows of grad_out to the zeroed table; a program owns the rows of its id modulo `programs`, a power of 2.
@@ -56,6 +63,8 @@ def embedding_backward(
     for start in tl.range(0, count, BLOCK, num_stages=2):
         wide = start * tl.full([], 1, tl.int64)
         index = tl.load(indices + wide + lane, mask=lane < count - start, other=-1).to(tl.int64)
+        if program == 0:
+            check_row(tl.where((lane < count - start) & (index != pad), index, 0), rows)
         owned = (index >= 0) & ((index & (programs - 1)) == program) & (index != pad)
         hits = tl.sum(owned.to(tl.int32), axis=0)
         waiting = tl.where(owned, lane, BLOCK)
@@ -74,16 +83,19 @@ def embedding_backward(
 
 @launch_shape("embedding_forward")
 def embedding_forward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Launch:
-    """tensors (out, weight, indices), no scalars; `sizes` = (count of indices, length of a row, weight's row stride).
+    """tensors (out, weight, indices), no scalars.
+
+    `sizes` = (count of indices, length of a row, weight's row stride, rows of weight: indices are refused beyond).
 
     out [count, length] and the indices (i32 or i64) are contiguous, weight's rows have stride 1.
     """
-    count, length, weight_row = sizes
+    count, length, weight_row, rows = sizes
     columns = min(next_power_of_2(length), 4096)
     rows_per_program = ceil_div(count, chip.processing_elements)
     arguments: dict[str, Argument] = {"out": Tensor(0), "weight": Tensor(1), "indices": Tensor(2), "count": count}
-    arguments |= {"rows_per_program": rows_per_program, "length": length, "weight_row": weight_row}
-    constexprs = {"ONE_BLOCK": length <= columns, "COLUMNS": columns}
+    arguments |= {"rows_per_program": rows_per_program, "length": length, "weight_row": weight_row, "rows": rows}
+    lanes = min(1024, next_power_of_2(max(rows_per_program, 16)))
+    constexprs = {"ONE_BLOCK": length <= columns, "COLUMNS": columns, "LANES": lanes}
     return Launch(embedding_forward, (ceil_div(count, rows_per_program), 1, 1), arguments, constexprs)
 
 
@@ -103,7 +115,7 @@ def embedding_backward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], ch
     programs = floor_power_of_2(min(chip.processing_elements, rows))
     arguments: dict[str, Argument] = {"grad_weight": summed, "grad_out": Tensor(1), "indices": Tensor(2)}
     arguments |= {"padding": Scalar(0, "i64"), "count": count, "length": length, "grad_row": grad_row}
-    arguments |= {"programs": programs}
+    arguments |= {"programs": programs, "rows": rows}
     constexprs = {
         "COMPUTE": TRITON_DTYPES[compute],
         "BLOCK": min(256, max(16, next_power_of_2(count))),

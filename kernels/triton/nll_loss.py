@@ -19,14 +19,16 @@ from mtia_sim_kernels.launch_shape import (
     next_power_of_2,
     programs_for,
 )
+from mtia_sim_kernels.triton.checks import check_class
 
 REDUCTION_NONE, REDUCTION_MEAN, REDUCTION_SUM = 0, 1, 2
 
 
 @triton.jit
-def sample_weights(target, weight, row_mask, ignore_index, COMPUTE: tl.constexpr):
-    """The weight of each sample: 0 where it is ignored or past the end."""
+def sample_weights(target, weight, row_mask, ignore_index, classes, COMPUTE: tl.constexpr):
+    """The weight of each sample: 0 where it is ignored or past the end. Refuses targets that are no class."""
     valid = row_mask & (target != ignore_index)
+    check_class(tl.where(valid, target, 0), classes)
     if weight is not None:
         return tl.load(weight + tl.where(valid, target, 0), mask=valid, other=0.0).to(COMPUTE), valid
     else:
@@ -35,7 +37,7 @@ def sample_weights(target, weight, row_mask, ignore_index, COMPUTE: tl.constexpr
 
 @triton.jit
 def nll_loss_forward(
-    out, total_weight, partial, x, target, weight, ignore_index, rows, blocks, x_row, x_column,
+    out, total_weight, partial, x, target, weight, ignore_index, rows, classes, blocks, x_row, x_column,
     REDUCTION: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """One program a block of rows; `partial` [2, blocks] takes the sums of losses and weights if there are several."""
@@ -44,7 +46,7 @@ def nll_loss_forward(
     row = tl.arange(0, BLOCK)
     row_mask = row < tl.minimum(rows - first, BLOCK).to(tl.int32)
     index = tl.load(target + first + row, mask=row_mask, other=0).to(tl.int64)
-    scale, valid = sample_weights(index, weight, row_mask, ignore_index, COMPUTE)
+    scale, valid = sample_weights(index, weight, row_mask, ignore_index, classes, COMPUTE)
     offsets = (first + row) * x_row + tl.where(valid, index, 0) * x_column
     loss = -scale * tl.load(x + offsets, mask=valid, other=0.0).to(COMPUTE)
     loss = tl.where(valid, loss, 0.0)
@@ -96,7 +98,7 @@ def nll_loss_backward(
         first = tile * tl.full([], ROWS, tl.int64)
         row_mask = row < tl.minimum(rows - first, ROWS).to(tl.int32)
         index = tl.load(target + first + row, mask=row_mask, other=0).to(tl.int64)
-        scale, valid = sample_weights(index, weight, row_mask, ignore_index, COMPUTE)
+        scale, valid = sample_weights(index, weight, row_mask, ignore_index, classes, COMPUTE)
         if REDUCTION == 0:
             scale = scale * tl.load(grad_out + (first + row) * grad_row, mask=row_mask, other=0.0).to(COMPUTE)
         else:
@@ -121,7 +123,7 @@ def nll_loss_forward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip
     `sizes` = (rows, classes, x's strides of row and class, reduction: 0 none, 1 mean, 2 sum). out is [rows] or one
     element, total_weight one element, target [rows] and weight [classes] contiguous.
     """
-    rows, _, x_row, x_column, reduction = sizes
+    rows, classes, x_row, x_column, reduction = sizes
     compute = compute_dtype(dtypes[2])
     block = min(1024, next_power_of_2(rows))
     blocks = ceil_div(rows, block)
@@ -131,6 +133,7 @@ def nll_loss_forward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip
     arguments |= {
         "ignore_index": Scalar(0, "i64"),
         "rows": rows,
+        "classes": classes,
         "blocks": blocks,
         "x_row": x_row,
         "x_column": x_column,

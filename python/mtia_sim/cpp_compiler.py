@@ -17,6 +17,7 @@ from mtia_core import errors
 INCLUDE = Path(__file__).resolve().parent / "include"
 
 # -fsanitize-coverage=trace-pc: a call at every basic block, by which a kernel that loops for ever is noticed.
+# --wrap: kernel.h has these functions end the role instead of the process.
 # -fstack-clash-protection: a large array on a role's stack meets the page below it that faults, instead of leaping it.
 FLAGS = (
     "-std=c++20",
@@ -31,6 +32,7 @@ FLAGS = (
     "-fsanitize-coverage=trace-pc",
     "-fstack-clash-protection",
     "-DMTIA_KERNEL_MODULE",
+    "-Wl,--wrap=abort,--wrap=__assert_fail,--wrap=_ZSt9terminatev",
 )
 
 DEBUG_FLAGS = ("-O0", "-g3")

@@ -18,8 +18,8 @@ class CppKernel:
     """A C++ kernel; kernel[grid](*arguments) launches it on the current stream of the current device.
 
     The grid is (rows, columns) of processing elements, (n,) or n for n of them, and () for the whole chip. Arguments go
-    by place or by name: tensors of the dtype and number of dimensions that the kernel declares (None: an empty one),
-    numbers, and the number of items of a work queue.
+    by place or by name: tensors of the dtype and number of dimensions that the kernel declares, numbers, and the
+    number of items of a work queue.
     """
 
     def __init__(self, handle: _C.TileKernel, source: Path) -> None:

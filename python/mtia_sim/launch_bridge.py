@@ -54,7 +54,8 @@ class LaunchBridge:
             except Exception as error:
                 error.add_note(f"while planning mtia_sim kernel {kernel!r} for dtypes {dtypes} and sizes {sizes}")
                 raise
-            return encoded, [workspaces[index] for index in sorted(workspaces)]
+            places = {index: place for place, index in enumerate(sorted(workspaces))}
+            return [_placed(launch, places) for launch in encoded], [workspaces[index] for index in places]
 
     def _encode(self, launch: Launch, dtypes: tuple[str, ...], workspaces: dict[int, int]) -> EncodedLaunch:
         signature: dict[str, str] = {}
@@ -70,6 +71,11 @@ class LaunchBridge:
             argument = launch.arguments[name]
             if argument is None:
                 continue  # the compiler takes a parameter that nobody passes as None
+            if isinstance(argument, Tensor) and _pointees(dtypes)[argument.index] == "none":
+                raise TypeError(
+                    f"{launch.kernel.fn.__name__} reads or writes its operand {name!r} (tensor {argument.index}), "
+                    "which the operator was not given; its launch shape is to pass None there"
+                )
             signature[name], slots[name] = _slot(argument, dtypes)
             if isinstance(argument, Workspace):
                 size = argument.elements * launch_shape.DTYPE_BYTES[argument.dtype]
@@ -87,12 +93,22 @@ class LaunchBridge:
         return program, launch.grid, [slots[name] for name in launch.kernel.arg_names if name in slots]
 
 
+def _placed(launch: EncodedLaunch, places: dict[int, int]) -> EncodedLaunch:
+    """With the numbers of workspaces, of which a plan may use any, as places in the plan's list."""
+    program, grid, slots = launch
+    return program, grid, [(s, d, places[index] if s == _WORKSPACE else index, bits) for s, d, index, bits in slots]
+
+
+def _pointees(dtypes: tuple[str, ...]) -> list[str]:
+    """Of the call's tensors, "none" where it has none."""
+    return [dtype for dtype in dtypes if dtype != "scalar"]
+
+
 def _slot(argument: Argument, dtypes: tuple[str, ...]) -> tuple[str, EncodedSlot]:
     """A parameter's type in the signature, and where its value comes from: (source, dtype, index, bits)."""
     match argument:
         case Tensor(index):
-            pointees = [dtype for dtype in dtypes if dtype != "scalar"]
-            return f"*{_pointee(pointees[index])}", (_TENSOR, 0, index, 0)
+            return f"*{_pointee(_pointees(dtypes)[index])}", (_TENSOR, 0, index, 0)
         case Scalar(index, dtype):
             return dtype, (_SCALAR, _DTYPE_NUMBERS[dtype], index, 0)
         case Workspace(index, dtype, _):

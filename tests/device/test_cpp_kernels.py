@@ -188,6 +188,9 @@ FAULTS = [
     ("large_array", 77, errors.LaunchFailure, "stack is full: it has 256 KiB", None),
     ("waits_in_constructor", 0, errors.InvalidArgument, "the constructor of what the roles share waits", None),
     ("endless_constructor", 0, errors.Deadlock, "goes on without end", None),
+    ("aborts", 3, errors.LaunchFailure, r"calls abort\(\)", "// abort"),
+    ("asserts", 8, errors.LaunchFailure, "fails its assertion `arguments.number == 7`", "// assertion"),
+    ("terminates", 3, errors.LaunchFailure, r"calls std::terminate\(\)", "// terminate"),
     ("sum_outside_of_its_page", 17, errors.OutOfBounds, "17 x 16 elements .* in a page of 16 x 16", "// larger"),
 ]
 
@@ -223,6 +226,44 @@ def test_a_signal_that_no_kernel_raised_ends_the_process_as_before() -> None:
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
     assert run.stdout == "caught\n" and run.returncode == -signal.SIGSEGV, run.stderr
+
+
+@pytest.mark.parametrize("before", ["faulthandler.enable()", "pass"])
+@pytest.mark.parametrize("after", ["faulthandler.enable()", "faulthandler.disable()"])
+def test_faulthandler_may_come_and_go(before: str, after: str) -> None:
+    """It puts its own handler in front of the kernels', or the one that it found at first back."""
+    script = f"""import ctypes, faulthandler, torch
+{before}
+kernel = torch.mtia_sim.load_kernel({str(KERNELS / "faults.cpp")!r}, name="writes_nowhere")
+x = torch.zeros(192, device="mtia_sim")
+for step in range(2):
+    {after}
+    try:
+        kernel[()](x, 0)
+        torch.mtia_sim.synchronize()
+    except RuntimeError as error:
+        print("writes to" in str(error), flush=True)
+ctypes.string_at(8)
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    assert run.stdout == "True\nTrue\n" and run.returncode == -signal.SIGSEGV, run.stderr
+    assert ("Fatal Python error" in run.stderr) == ("enable" in after), run.stderr
+
+
+def test_an_abort_of_the_program_ends_the_process() -> None:
+    script = (
+        "import os, torch\n"
+        f"kernel = torch.mtia_sim.load_kernel({str(KERNELS / 'faults.cpp')!r}, name='aborts')\n"
+        "x = torch.zeros(192, device='mtia_sim')\n"
+        "try:\n"
+        "    kernel[()](x, 0)\n"
+        "    torch.mtia_sim.synchronize()\n"
+        "except RuntimeError:\n"
+        "    print('caught', flush=True)\n"
+        "os.abort()\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    assert run.stdout == "caught\n" and run.returncode == -signal.SIGABRT, run.stderr
 
 
 def test_a_consumer_that_waits_for_ever_is_a_deadlock() -> None:
@@ -263,6 +304,8 @@ def test_what_the_launch_refuses() -> None:
         kernel[1](x, x, x.view(2, 5), 1.0)
     with pytest.raises(errors.InvalidArgument, match="argument x is a tensor on cpu"):
         kernel[1](torch.zeros(10), x, x, 1.0)
+    with pytest.raises(errors.InvalidArgument, match=r"argument y is None; pass .* torch.empty\(\(0,\)"):
+        kernel[1](x, None, x, 1.0)
     with pytest.raises(errors.InvalidArgument, match="it takes x, y, out, scale"):
         kernel[1](x, x)
     with pytest.raises(errors.InvalidArgument, match="a grid of"):

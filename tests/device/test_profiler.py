@@ -248,7 +248,7 @@ def test_a_failing_launch_leaves_a_profile() -> None:
     with profile(activities=BOTH) as profiler:
         x + 1
         bad = torch.tensor([99], device="mtia_sim")
-        with pytest.raises(Exception, match="embedding_forward"):
+        with pytest.raises(Exception, match="index 99 is out of range of 4 rows"):
             torch.nn.functional.embedding(bad, torch.randn(4, 4, device="mtia_sim")).cpu()
         x - 1
     assert [event.name for event in device_events(profiler)].count("elementwise_contiguous") >= 2

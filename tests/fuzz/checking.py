@@ -115,7 +115,7 @@ class Checker:
             arguments.append(int.from_bytes(raw, "little", signed=signed) & (2**64 - 1))
         try:
             handle = self.extension.load_program(program)
-            self.extension.run_program(handle, (kernel.grid, 1, 1), arguments)
+            self._launch(handle, (kernel.grid, 1, 1), arguments)
             torch.mtia_sim.synchronize()
         except Exception as error:
             if _NEGATIVE in str(error) and outcome.negative_remainder:
@@ -125,6 +125,9 @@ class Checker:
             return Difference("fault", f"{type(error).__name__}: {error}")
         found = device.cpu().numpy()
         return self._compare(kernel, outcome, starts, expected, found)
+
+    def _launch(self, handle: Any, grid: tuple[int, int, int], arguments: list[int]) -> None:
+        self.extension.run_program(handle, grid, arguments)
 
     def _arena(self, kernel: Kernel, seed: int) -> tuple[Any, list[int]]:
         """Random bytes, the buffers' contents in them between guards."""

@@ -54,6 +54,7 @@ REFERENCES = {
         x, y, w, reduction="none", pos_weight=p
     ),
     "threshold": lambda x, limit, value: torch.where(x <= limit, value, x),
+    "round_decimals": lambda x, decimals: torch.round(x, decimals=int(decimals)),
     "prelu": lambda x, w: torch.where(x > 0, x, x * w),
     "logit_eps": lambda x, eps: torch.logit(x, eps),
 }
@@ -61,7 +62,7 @@ REFERENCES = {
 NUMBERS = {
     "alpha": 1.5, "norm": 0.25, "beta": 0.75, "threshold": 0.5, "delta": 0.6, "negative_slope": 0.1, "lambd": 0.4,
     "min_val": -0.5, "max_val": 0.5, "scale": 1.25, "input_scale": 0.8, "eps": 0.3, "nan": 1.0, "posinf": 2.0,
-    "neginf": -2.0,
+    "neginf": -2.0, "decimals": 2.0,
 }  # fmt: skip
 UNIT_INTERVAL = {
     "logit",

@@ -14,7 +14,7 @@ def test_forward(count, rows, length, dtype):
         indices = torch.randint(0, rows, (count,), dtype=index_dtype)
         out = harness.poisoned((count, length), dtype)
         tensors = [out, weight.to(harness.DEVICE), indices.to(harness.DEVICE)]
-        harness.execute("embedding_forward", tensors, [count, length, length])
+        harness.execute("embedding_forward", tensors, [count, length, length, rows])
         assert torch.equal(out.cpu(), weight[indices.long()])
 
 

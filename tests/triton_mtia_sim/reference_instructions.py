@@ -514,6 +514,17 @@ def assertion(m: Machine, item: Instruction) -> None:
         raise Fault(f"assertion failed: {m.program.strings[item.attributes[0]]}")
 
 
+@defines("check_range")
+def check_range(m: Machine, item: Instruction) -> None:
+    value, low, high = (np.asarray(m.read(operand)) for operand in item.operands[:3])
+    fits = (low <= value) & (value <= high)
+    mask = item.operands[4] if len(item.operands) > 4 else None
+    if mask is not None:
+        fits = fits | ~np.asarray(m.read(mask))
+    if not np.all(fits):
+        raise Fault(f"{m.program.strings[item.attributes[1]]}: {value[~fits].flat[0]}")
+
+
 @defines("print")
 def print_values(m: Machine, item: Instruction) -> None:
     prefix, kind = m.program.strings[item.attributes[0]], ("plain", "hex", "unsigned")[item.attributes[1]]

@@ -39,7 +39,10 @@ uint32_t intern_location(std::string_view file, int line, std::string_view role)
   const std::lock_guard lock(all.mutex);
   const auto [entry, added] = all.numbers.try_emplace({std::string(file), line, std::string(role)},
                                                       static_cast<uint32_t>(all.locations.size()));
-  if (added) all.locations.push_back({std::string(file) + ":" + std::to_string(line), std::string(role)});
+  if (added) {
+    const std::string text = file.empty() ? std::string() : std::string(file) + ":" + std::to_string(line);
+    all.locations.push_back({text, std::string(role)});
+  }
   return entry->second;
 }
 

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/fault_chain.h"
 #include "chip/chip_spec.h"
 #include "emulator/checks/access_log.h"
 #include "emulator/checks/checker.h"
@@ -103,6 +104,7 @@ GridRun::GridRun(RoleGrid& grid, const Launch& launch, std::span<PeState> states
 GridRun::~GridRun() = default;
 
 std::exception_ptr GridRun::run(WorkerPool& pool) {
+  renew_fault_chain();
   const unsigned threads = pool.threads();
   while (grid_.packs.size() < threads) grid_.packs.push_back(std::make_unique<PackCache>());
   for (const auto& pack : grid_.packs) pack->clear();

@@ -16,11 +16,13 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <set>
 
 #include "base/error.h"
+#include "base/fault_chain.h"
 #include "emulator/tile_kernels/grid_run.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -41,8 +43,6 @@ struct Code {
   const Code* next = nullptr;
 };
 std::atomic<const Code*> watched_code{nullptr};
-
-std::array<struct sigaction, watched_signals.size()> earlier_handlers;
 
 struct Fault {
   int signal;
@@ -90,6 +90,10 @@ mtia_line line_of(uintptr_t instruction) {
   return {};
 }
 
+LaunchFailure failure_of(const char* what) {
+  return LaunchFailure(concat("the kernel's code ", what), "", "look at the condition that led there");
+}
+
 LaunchFailure error_of(const Fault& fault) {
   if (fault.stack_is_full) {
     return LaunchFailure(concat("the role's stack is full: it has ", FiberStack::bytes >> 10, " KiB of host memory"),
@@ -107,22 +111,23 @@ LaunchFailure error_of(const Fault& fault) {
       "", "a kernel reaches tensors by load and store into tiles; look at the pointers and indices of its own arrays");
 }
 
-// Where a role goes on that raised a signal.
-[[noreturn]] void end_role() {
-  Role& role = *GridRun::running();
+[[noreturn]] void end(Role& role, uintptr_t instruction, const LaunchFailure& error) {
 #if defined(__SANITIZE_ADDRESS__)
   __asan_unpoison_memory_region(role.stack->bottom(), FiberStack::bytes);
 #endif
-  if (const mtia_line line = line_of(fault.instruction); line.file != nullptr) role.line = line;
-  role.pe->run->kill(role, std::make_exception_ptr(error_of(fault)));
+  if (const mtia_line line = line_of(instruction); line.file != nullptr) role.line = line;
+  role.pe->run->kill(role, std::make_exception_ptr(error));
 }
+
+// Where a role goes on that raised a signal.
+[[noreturn]] void end_role() { end(*GridRun::running(), fault.instruction, error_of(fault)); }
 
 bool is_in_guard(const FiberStack& stack, uintptr_t address) {
   const auto bottom = reinterpret_cast<uintptr_t>(stack.bottom());
   return address < bottom && address >= bottom - static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
 }
 
-void handle(int signal, siginfo_t* information, void* context) {
+bool end_faulting_role(int signal, siginfo_t* information, void* context) {
   auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
   const auto instruction = static_cast<uintptr_t>(registers[REG_RIP]);
   const auto address = reinterpret_cast<uintptr_t>(information->si_addr);
@@ -148,24 +153,10 @@ void handle(int signal, siginfo_t* information, void* context) {
       constexpr greg_t direction_flag = 0x400;  // clear wherever a function begins
       registers[REG_EFL] &= ~direction_flag;
       registers[REG_RIP] = static_cast<greg_t>(reinterpret_cast<uintptr_t>(&end_role));
-      return;
+      return true;
     }
   }
-  const size_t number = std::find(watched_signals.begin(), watched_signals.end(), signal) - watched_signals.begin();
-  const struct sigaction& earlier = earlier_handlers[number];
-  if ((earlier.sa_flags & SA_SIGINFO) != 0) return earlier.sa_sigaction(signal, information, context);
-  if (earlier.sa_handler != SIG_DFL && earlier.sa_handler != SIG_IGN) return earlier.sa_handler(signal);
-  sigaction(signal, &earlier, nullptr);  // it comes again, and ends the process
-}
-
-void install_handlers() {
-  for (size_t i = 0; i < watched_signals.size(); ++i) {
-    struct sigaction action{};
-    action.sa_sigaction = &handle;
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-    sigemptyset(&action.sa_mask);
-    sigaction(watched_signals[i], &action, &earlier_handlers[i]);
-  }
+  return false;
 }
 
 int note_code(dl_phdr_info* information, size_t, void* wanted) {
@@ -222,7 +213,7 @@ void watch_faults_of(void* shared_object) {
   code->path = map->l_name;
   dl_iterate_phdr(&note_code, code.get());
   if (code->begin == 0 || code_at(code->begin) != nullptr) return;
-  if (watched_code.load() == nullptr) install_handlers();
+  for (const int signal : watched_signals) add_fault_link(signal, &end_faulting_role);
   code->next = watched_code.load();
   watched_code.store(code.release(), std::memory_order_release);
 }
@@ -232,6 +223,12 @@ void prepare_thread_for_faults() {
   fault = {};  // so that the thread has it before the handler, which must not allocate, wants it
 }
 
+void give_up(const char* what, const void* instruction) {
+  Role* role = GridRun::running();
+  if (role == nullptr || role->stack == nullptr) std::abort();  // not in a launch: of the program's own code
+  end(*role, reinterpret_cast<uintptr_t>(instruction) - 1, failure_of(what));
+}
+
 }  // namespace mtia::emulator
 
 #else
@@ -239,6 +236,7 @@ void prepare_thread_for_faults() {
 namespace mtia::emulator {
 void watch_faults_of(void*) {}
 void prepare_thread_for_faults() {}
+void give_up(const char*, const void*) { std::abort(); }
 }  // namespace mtia::emulator
 
 #endif

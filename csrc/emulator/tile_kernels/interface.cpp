@@ -1,5 +1,6 @@
 // The functions of the table: handles become tiles of local memory, the units of the PE do the rest.
 #include "emulator/tile_kernels/interface.h"
+#include "emulator/tile_kernels/host_fault.h"
 
 #include <algorithm>
 #include <array>
@@ -409,6 +410,7 @@ const mtia_api& tile_kernel_api() {
       .reduce_along = &reduce_along,
       .barrier = &barrier,
       .next_item = &next_item,
+      .give_up = &give_up,
   };
   operation_opcodes();
   return api;

@@ -111,6 +111,9 @@ struct mtia_api {
   uint8_t (*reduce_along)(mtia_role*, uint8_t along, uint8_t kind, uint8_t is_signed, const mtia_tile* tile, mtia_line);
   void (*barrier)(mtia_role*, mtia_line);
   int64_t (*next_item)(mtia_role*, uint32_t queue, int64_t items, mtia_line);  // -1: none is left
+
+  // Ends the role that runs on this thread: what its code does ("calls abort()"), and where it returns to.
+  void (*give_up)(const char* what, const void* instruction);
 };
 
 // ---- what a shared object tells of its kernels

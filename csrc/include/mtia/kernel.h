@@ -176,4 +176,23 @@ extern "C" __attribute__((visibility("hidden"), weak, MTIA_DETAIL_UNCOUNTED)) vo
   static thread_local uint32_t blocks = 0;
   if (++blocks % 1024 == 0) ::mtia::detail::api->poll(1024);
 }
+
+// What would end the process ends the role (linked with --wrap of each).
+extern "C" {
+[[noreturn]] __attribute__((visibility("hidden"), weak)) void __wrap_abort() {
+  ::mtia::detail::api->give_up("calls abort()", __builtin_return_address(0));
+  __builtin_unreachable();
+}
+[[noreturn]] __attribute__((visibility("hidden"), weak)) void __wrap__ZSt9terminatev() {
+  ::mtia::detail::api->give_up("calls std::terminate()", __builtin_return_address(0));
+  __builtin_unreachable();
+}
+[[noreturn]] __attribute__((visibility("hidden"), weak)) void __wrap___assert_fail(const char* condition, const char*,
+                                                                                   unsigned, const char*) {
+  char what[256];
+  __builtin_snprintf(what, sizeof(what), "fails its assertion `%s`", condition);
+  ::mtia::detail::api->give_up(what, __builtin_return_address(0));
+  __builtin_unreachable();
+}
+}
 #endif

@@ -17,6 +17,7 @@
 #include "torch_backend/errors.h"
 #include "torch_backend/launching/launch_notes.h"
 #include "torch_backend/memory/allocator.h"
+#include "torch_backend/same_device.h"
 #include "torch_backend/streams/stream.h"
 
 namespace mtia::torch_backend {
@@ -277,9 +278,8 @@ KernelCall& KernelCall::tensor(const at::TensorBase& tensor) {
     add_address(nullptr);
     return dtype_code(absent_dtype);
   }
-  TORCH_CHECK(tensor.is_privateuseone() && tensor.get_device() == device_, kernel_names().name(kernel_),
-              ": expected all tensors on mtia_sim:", static_cast<int>(device_), ", found one on ", tensor.device(),
-              "; move it with .to('mtia_sim:", static_cast<int>(device_), "')");
+  if (!tensor.is_privateuseone() || tensor.get_device() != device_)
+    check_same_device(kernel_names().name(kernel_).c_str(), c10::Device(device_type, device_), tensor);
   operand(tensor, tensor.const_data_ptr());
   return dtype(tensor.scalar_type());
 }
@@ -374,10 +374,26 @@ KernelCall& KernelCall::scalar(ScalarArgument value) {
   return *this;
 }
 
+namespace {
+
+// "softmax" of "softmax_forward", "mean" of "reduce.mean": what the user called, or nearly so.
+std::string operator_of(const std::string& kernel) {
+  const std::string name = kernel.substr(kernel.find('.') + 1);
+  constexpr std::string_view direction = "_forward";
+  return name.ends_with(direction) ? name.substr(0, name.size() - direction.size()) : name;
+}
+
+}  // namespace
+
 PlanRequest KernelCall::request() const {
   PlanRequest request{kernel_names().name(kernel_), {}, {sizes_.begin(), sizes_.begin() + n_sizes_}, device_};
   for (uint8_t i = 0; i < n_dtypes_; ++i) {
     const uint8_t code = dtypes_[i];
+    TORCH_CHECK_NOT_IMPLEMENTED(
+        code >= scalar_dtype || !c10::isComplexType(static_cast<c10::ScalarType>(code)), operator_of(request.kernel),
+        " of ", static_cast<c10::ScalarType>(code),
+        " has no kernel on mtia_sim, which computes with real numbers; compute with real and imaginary parts, "
+        "torch.view_as_real(tensor), or on the CPU: tensor.cpu()");
     request.dtypes.emplace_back(code == absent_dtype   ? "none"
                                 : code == scalar_dtype ? "scalar"
                                                        : dtype_name(static_cast<c10::ScalarType>(code)));

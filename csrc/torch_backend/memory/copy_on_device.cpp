@@ -56,22 +56,14 @@ emulator::AddressRange extent_of(const at::Tensor& tensor) {
   return {begin, begin + tensor.storage().nbytes()};
 }
 
-// Offsets are in elements. More dimensions than the kernel takes are walked here, outermost first.
-void launch_copy(const at::Tensor& destination, const at::Tensor& source, int64_t destination_offset,
-                 int64_t source_offset, c10::ArrayRef<Dimension> dimensions) {
-  if (dimensions.size() > kernels::max_rank) {
-    const Dimension& outer = dimensions.front();
-    for (int64_t i = 0; i < outer.size; ++i) {
-      launch_copy(destination, source, destination_offset + i * outer.destination_stride,
-                  source_offset + i * outer.source_stride, dimensions.slice(1));
-    }
-    return;
-  }
+template <typename Arguments>
+void launch_copy(const emulator::CppKernel& kernel, const at::Tensor& destination, const at::Tensor& source,
+                 const Dimensions& dimensions) {
   const ChipDType destination_dtype = chip_dtype(destination.scalar_type());
   const ChipDType source_dtype = chip_dtype(source.scalar_type());
-  kernels::StridedCopyArguments arguments;
-  arguments.destination = address_of(destination) + static_cast<uint64_t>(destination_offset) * destination.itemsize();
-  arguments.source = address_of(source) + static_cast<uint64_t>(source_offset) * source.itemsize();
+  Arguments arguments;
+  arguments.destination = address_of(destination);
+  arguments.source = address_of(source);
   arguments.rank = static_cast<uint32_t>(dimensions.size());
   arguments.destination_dtype = destination_dtype.dtype;
   arguments.source_dtype = source_dtype.dtype;
@@ -83,16 +75,25 @@ void launch_copy(const at::Tensor& destination, const at::Tensor& source, int64_
     arguments.source_strides[i] = dimensions[i].source_stride;
   }
   const c10::DeviceIndex index = destination.device().index();
+  emulator::Launch launch;
+  launch.kernel = &kernel;
+  launch.grid = {0, 1, 1};
+  launch.set_arguments(arguments);
+  launch.extents = {extent_of(destination), extent_of(source)};
+  if (runtime::is_checking())
+    set_notes(launch, true, std::pair("destination", destination), std::pair("source", source));
+  device_of(index).launch(current_stream_id(index), std::move(launch));
+}
+
+void launch_copy(const at::Tensor& destination, const at::Tensor& source, const Dimensions& dimensions) {
+  TORCH_CHECK(dimensions.size() <= kernels::widest_rank, "only tensors with up to ", kernels::widest_rank,
+              " dims are supported, got ", dimensions.size(), " that do not merge");
   surfacing_errors([&] {
     static const emulator::CppKernel& kernel = emulator::cpp_kernel("strided_copy");
-    emulator::Launch launch;
-    launch.kernel = &kernel;
-    launch.grid = {0, 1, 1};
-    launch.set_arguments(arguments);
-    launch.extents = {extent_of(destination), extent_of(source)};
-    if (runtime::is_checking())
-      set_notes(launch, true, std::pair("destination", destination), std::pair("source", source));
-    device_of(index).launch(current_stream_id(index), std::move(launch));
+    static const emulator::CppKernel& wide_kernel = emulator::cpp_kernel("strided_copy_wide");
+    if (dimensions.size() <= kernels::max_rank)
+      return launch_copy<kernels::StridedCopyArguments>(kernel, destination, source, dimensions);
+    launch_copy<kernels::WideStridedCopyArguments>(wide_kernel, destination, source, dimensions);
   });
 }
 
@@ -133,7 +134,7 @@ void copy_on_device(const at::Tensor& destination, const at::Tensor& source) {
     return;
   }
   if (destination.is_complex() || source.is_complex()) return copy_complex(destination, source);
-  launch_copy(destination, source, 0, 0, merged_dimensions(destination, source));
+  launch_copy(destination, source, merged_dimensions(destination, source));
 }
 
 }  // namespace mtia::torch_backend

@@ -11,10 +11,9 @@
 
 #include <array>
 #include <atomic>
-#include <cerrno>
 #include <mutex>
-#include <utility>
 
+#include "base/fault_chain.h"
 #include "runtime/checking.h"
 #include "torch_backend/memory/pinned_arena.h"
 
@@ -38,11 +37,6 @@ constexpr size_t most_guards = 4096;
 std::array<Slot, most_guards> slots;
 std::atomic<size_t> slots_used{0};  // no slot from here on was ever taken
 std::mutex slots_mutex;
-// Handlers of others: the one that was there at first, and the one that was found in front of ours last. That one may
-// pass what it does not know on to ours again.
-struct sigaction first_action;
-struct sigaction former_action;
-thread_local bool is_passing_on = false;
 
 void protect(std::byte* begin, std::byte* end, int protection) {
   if (begin < end) mprotect(begin, static_cast<size_t>(end - begin), protection);
@@ -56,26 +50,9 @@ bool is_write([[maybe_unused]] const void* context) {
 #endif
 }
 
-void pass_on(int signal, siginfo_t* info, void* context) {
-  const struct sigaction& next = is_passing_on ? first_action : former_action;
-  const bool outer = !std::exchange(is_passing_on, true);
-  if ((next.sa_flags & SA_SIGINFO) != 0) {
-    next.sa_sigaction(signal, info, context);
-  } else if (next.sa_handler != SIG_DFL && next.sa_handler != SIG_IGN) {
-    next.sa_handler(signal);
-  } else {
-    // The instruction faults again, and ends the process as it would have without us.
-    struct sigaction usual{};
-    usual.sa_handler = SIG_DFL;
-    sigaction(signal, &usual, nullptr);
-  }
-  if (outer) is_passing_on = false;
-}
-
-void on_fault(int signal, siginfo_t* info, void* context) {
-  auto* address = static_cast<std::byte*>(info->si_addr);
-  if (!is_in_arena(address)) return pass_on(signal, info, context);
-  const int error = errno;
+bool lift_guard(int, siginfo_t* information, void* context) {
+  auto* address = static_cast<std::byte*>(information->si_addr);
+  if (!is_in_arena(address)) return false;
   const bool writes = is_write(context);
   const uint32_t location = runtime::present_location();
   for (size_t i = 0; i < slots_used.load(std::memory_order_acquire); ++i) {
@@ -95,22 +72,7 @@ void on_fault(int signal, siginfo_t* info, void* context) {
   }
   std::byte* page = address - reinterpret_cast<uintptr_t>(address) % pinned_page;
   protect(page, page + pinned_page, PROT_READ | PROT_WRITE);
-  errno = error;
-}
-
-// Whoever installed a handler after us (faulthandler does) would take our faults for crashes.
-void install_handler() {
-  struct sigaction present{};
-  sigaction(SIGSEGV, nullptr, &present);
-  if ((present.sa_flags & SA_SIGINFO) != 0 && present.sa_sigaction == &on_fault) return;
-  static const bool is_first = (first_action = present, true);
-  static_cast<void>(is_first);
-  former_action = present;
-  struct sigaction ours{};
-  ours.sa_sigaction = &on_fault;
-  ours.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK;
-  sigemptyset(&ours.sa_mask);
-  sigaction(SIGSEGV, &ours, nullptr);
+  return true;
 }
 
 // What the guards that are left forbid of [begin, end). With the lock held.
@@ -131,7 +93,7 @@ void reapply(std::byte* begin, std::byte* end) {
 PageGuard::PageGuard(std::byte* begin, std::byte* end, Forbids forbids) {
   if (begin >= end) return;
   const std::lock_guard lock(slots_mutex);
-  install_handler();
+  add_fault_link(SIGSEGV, &lift_guard);
   size_t free = 0;
   while (free < slots_used.load() && slots[free].begin.load() != nullptr) ++free;
   if (free == most_guards) return;

@@ -66,6 +66,10 @@ Parts divide(const Parts& a, const Parts& b) {
   return {quotient(numerator.real, square).div(scale), quotient(numerator.imaginary, square).div(scale)};
 }
 
+at::Tensor or_zero(const Parts& parts) {
+  return parts.imaginary.defined() ? parts.imaginary : at::zeros_like(parts.real);
+}
+
 std::string base_of(const std::string& name) {
   std::string base = name.substr(name.find("::") == std::string::npos ? 0 : name.find("::") + 2);
   base = base.substr(0, base.find('.'));
@@ -89,13 +93,20 @@ at::Tensor complex_elementwise(const std::string& name, c10::ArrayRef<Elementwis
   const std::string base = base_of(name);
   const c10::ScalarType dtype = c10::toRealValueType(compute);
   const bool is_sum = base == "add" || base == "sub";
+  const bool is_comparison = base == "eq" || base == "ne";
   TORCH_CHECK_NOT_IMPLEMENTED(
       (dtype == c10::kFloat || dtype == c10::kDouble) &&
-          (is_sum || base == "mul" || base == "div" || base == "neg" || base == "fill"),
+          (is_sum || is_comparison || base == "mul" || base == "div" || base == "neg" || base == "fill"),
       name, " of ", compute,
       " has no kernel on mtia_sim: complex numbers are added, subtracted, multiplied, divided, "
-      "negated, conjugated and filled; compute with torch.view_as_real, or on the CPU: tensor.cpu()");
+      "compared, negated, conjugated and filled; compute with torch.view_as_real, or on the CPU: tensor.cpu()");
   const Parts a = parts_of(operands[0], dtype);
+  if (is_comparison) {
+    const Parts b = parts_of(operands[1], dtype);
+    const at::Tensor real = a.real.eq(b.real);
+    const at::Tensor equal = real.logical_and(or_zero(a).eq(or_zero(b)));
+    return base == "eq" ? equal : equal.logical_not();
+  }
   Parts result;
   if (base == "fill") {
     result = a;

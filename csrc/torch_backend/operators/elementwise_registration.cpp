@@ -11,6 +11,7 @@
 #include <charconv>
 #include <limits>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <utility>
@@ -19,6 +20,7 @@
 #include "torch_backend/operators/complex.h"
 #include "torch_backend/operators/elementwise.h"
 #include "torch_backend/operators/promotion.h"
+#include "torch_backend/operators/type_rules.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -97,9 +99,9 @@ struct Alternative {
   KernelId kernel;
   bool promote_to_float;
   bool result_is_bool;
-  bool is_power;
   std::vector<Condition> conditions;
   std::vector<Operand> operands;
+  std::vector<size_t> baked;  // numbers that count in promotion and are no operand, such as the exponent of a square
 };
 
 std::pair<std::string, std::vector<Condition>> parse_operator(const std::string& text) {
@@ -127,20 +129,19 @@ enum class Form : uint8_t { functional, in_place, out };
 class ElementwiseOperator final : public c10::OperatorKernel {
  public:
   ElementwiseOperator(std::string name, Form form, size_t returns, std::optional<size_t> output,
-                      std::optional<size_t> reduction, std::optional<size_t> alpha,
-                      std::vector<Alternative> alternatives)
+                      std::optional<size_t> reduction, std::vector<Alternative> alternatives)
       : name_(std::move(name)),
         form_(form),
+        rules_(name_, form == Form::in_place),
         returns_(returns),
         output_(output),
         reduction_(reduction),
-        alpha_(alpha),
         alternatives_(std::move(alternatives)) {}
 
   void operator()(const c10::OperatorHandle& handle, c10::DispatchKeySet, torch::jit::Stack* stack) {
     const size_t count = handle.schema().arguments().size();
     const c10::ArrayRef<c10::IValue> arguments = torch::jit::last(*stack, count);
-    at::Tensor result = run(arguments);
+    at::Tensor result = run(handle, arguments);
     std::vector<c10::IValue> results;
     if (returns_ > 1) {  // log_sigmoid's buffer, which only the CPU's kernels use
       results.emplace_back(form_ == Form::out ? arguments[*output_ + 1].toTensor() : result.new_empty({0}));
@@ -151,7 +152,8 @@ class ElementwiseOperator final : public c10::OperatorKernel {
   }
 
  private:
-  at::Tensor run(c10::ArrayRef<c10::IValue> arguments) const {
+  at::Tensor run(const c10::OperatorHandle& handle, c10::ArrayRef<c10::IValue> arguments) {
+    const c10::ScalarType ruled = rules_.result(handle, arguments);
     const int64_t reduction = reduction_ ? arguments[*reduction_].toInt() : 0;
     const Alternative& alternative = choose(arguments, reduction);
     c10::SmallVector<ElementwiseOperand, 4> operands;
@@ -174,23 +176,24 @@ class ElementwiseOperator final : public c10::OperatorKernel {
         if (operand.promotes) promotion.add(operands.back().number);
       }
     }
+    for (const size_t position : alternative.baked) promotion.add(arguments[position].toScalar());
     c10::ScalarType compute = promotion.result();
     if (compute == c10::ScalarType::Undefined)
       compute = arguments[*output_].toTensor().scalar_type();  // fill_: nothing but a number
     if (alternative.promote_to_float && c10::isIntegralType(compute, /*includeBool=*/true))
       compute = c10::get_default_dtype_as_scalartype();
-    check_numbers(alternative, arguments, operands, compute);
 
     const at::Tensor undefined;
     const bool reduce_after =
         reduction != 0 && !alternative.conditions.empty() && alternative.conditions.front().argument == "reduction";
     const at::Tensor& out = output_ && !reduce_after ? arguments[*output_].toTensor() : undefined;
-    const c10::ScalarType result = alternative.result_is_bool ? c10::kBool : compute;
-    if (out.defined() && !alternative.result_is_bool) {
-      TORCH_CHECK(c10::canCast(result, out.scalar_type()), "result type ", result,
-                  " can't be cast to the desired output type ", out.scalar_type());
+    c10::ScalarType result = alternative.result_is_bool ? c10::kBool : compute;
+    if (!output_ && ruled != c10::ScalarType::Undefined && !c10::isComplexType(ruled)) {
+      result = ruled;
+      // Integers of which the operator makes floats.
+      if (c10::isFloatingType(ruled) && c10::isIntegralType(compute, /*includeBool=*/true)) compute = ruled;
     }
-    if (c10::isComplexType(compute) && !alternative.result_is_bool && reduction == 0) {
+    if (c10::isComplexType(compute)) {
       const at::Tensor parts = complex_elementwise(name_, operands, compute);
       if (!out.defined()) return parts;
       if (form_ == Form::out) at::native::resize_output(out, parts.sizes());
@@ -220,26 +223,12 @@ class ElementwiseOperator final : public c10::OperatorKernel {
         "or compute it on the CPU: tensor.cpu()");
   }
 
-  void check_numbers(const Alternative& alternative, c10::ArrayRef<c10::IValue> arguments,
-                     c10::ArrayRef<ElementwiseOperand> operands, c10::ScalarType compute) const {
-    if (alpha_) {
-      const c10::Scalar alpha = arguments[*alpha_].toScalar();
-      TORCH_CHECK(!alpha.isBoolean() || compute == c10::kBool, "Boolean alpha only supported for Boolean results.");
-      TORCH_CHECK(c10::isFloatingType(compute) || c10::isComplexType(compute) || alpha.isIntegral(true),
-                  "For integral input tensors, argument alpha must not be a floating point number.");
-    }
-    if (alternative.is_power && operands.size() == 2 && operands[1].tensor == nullptr &&
-        c10::isIntegralType(compute, true)) {
-      TORCH_CHECK(operands[1].number.toLong() >= 0, "Integers to negative integer powers are not allowed.");
-    }
-  }
-
   std::string name_;
   Form form_;
+  TypeRules rules_;
   size_t returns_;
   std::optional<size_t> output_;
   std::optional<size_t> reduction_;
-  std::optional<size_t> alpha_;
   std::vector<Alternative> alternatives_;
 };
 
@@ -255,16 +244,13 @@ Alternative bind(const ElementwiseRow& row, std::vector<Condition> conditions, c
                                   schema.operator_name(), " does not have"),
                            "elementwise_table.py", "use the schema's argument names");
   };
-  Alternative alternative{KernelId("elementwise." + row.name),
-                          row.promote_to_float,
-                          row.result_is_bool,
-                          row.name == "pow",
-                          std::move(conditions),
-                          {}};
+  Alternative alternative{
+      KernelId("elementwise." + row.name), row.promote_to_float, row.result_is_bool, std::move(conditions), {}, {}};
   for (Condition& condition : alternative.conditions) {
     const auto position = position_of(schema, condition.argument);
     if (!position) throw missing(condition.argument);
     condition.position = *position;
+    if (condition.number && promoting_numbers().contains(condition.argument)) alternative.baked.push_back(*position);
   }
   for (const std::string& name : row.operands) {
     const auto position = position_of(schema, name);
@@ -302,6 +288,24 @@ std::optional<size_t> first_out(const c10::FunctionSchema& schema) {
   return std::nullopt;
 }
 
+// Operators that this extension's own files registered, seen before any program could register one.
+std::set<std::string>& own_operators() {
+  static std::set<std::string> names;
+  return names;
+}
+
+// Rows whose operator a program had given a kernel of its own by the device's first use: that one stays. They are
+// registered when it is gone, at the first call that finds no kernel.
+struct Displaced {
+  std::mutex mutex;
+  std::map<std::string, torch::CppFunction> kernels;
+};
+
+Displaced& displaced() {
+  static auto* rows = new Displaced;
+  return *rows;
+}
+
 class Registrar {
  public:
   Registrar() : library_(torch::Library::IMPL, "aten", c10::DispatchKey::PrivateUse1, __FILE__, __LINE__) {
@@ -332,9 +336,10 @@ class Registrar {
   }
 
   std::vector<std::string> registered() && { return std::move(registered_); }
-  static void keep(Registrar registrar) {
+  static void keep(Registrar registrar) { keep(std::move(registrar.library_)); }
+  static void keep(torch::Library library) {
     static std::vector<torch::Library>* libraries = new std::vector<torch::Library>;
-    libraries->push_back(std::move(registrar.library_));
+    libraries->push_back(std::move(library));
   }
 
  private:
@@ -353,9 +358,10 @@ class Registrar {
         !handle.hasKernelForDispatchKey(c10::DispatchKey::Autograd)) {
       return;
     }
-    if (handle.hasKernelForDispatchKey(c10::DispatchKey::PrivateUse1)) {
-      throw InvalidArgument(concat(handle.schema().operator_name(),
-                                   " has a kernel in csrc/torch_backend and a row in the element-wise table"),
+    const std::string name = c10::toString(handle.schema().operator_name());
+    const bool taken = handle.hasKernelForDispatchKey(c10::DispatchKey::PrivateUse1);
+    if (taken && own_operators().contains(name)) {
+      throw InvalidArgument(concat(name, " has a kernel in csrc/torch_backend and a row in the element-wise table"),
                             "elementwise_table.py", "keep one of the two");
     }
     const c10::FunctionSchema& schema = handle.schema();
@@ -364,11 +370,15 @@ class Registrar {
     std::stable_sort(alternatives.begin(), alternatives.end(), [](const Alternative& a, const Alternative& b) {
       return a.conditions.size() > b.conditions.size();
     });
-    const std::string name = c10::toString(schema.operator_name());
-    library_.impl(name.c_str(), torch::CppFunction::makeFromBoxedFunctor(std::make_unique<ElementwiseOperator>(
-                                    name, form, schema.returns().size(), output, position_of(schema, "reduction"),
-                                    position_of(schema, "alpha"), std::move(alternatives))));
+    torch::CppFunction kernel = torch::CppFunction::makeFromBoxedFunctor(std::make_unique<ElementwiseOperator>(
+        name, form, schema.returns().size(), output, position_of(schema, "reduction"), std::move(alternatives)));
     registered_.push_back(name);
+    if (taken) {
+      const std::lock_guard lock(displaced().mutex);
+      displaced().kernels.insert_or_assign(name, std::move(kernel));
+    } else {
+      library_.impl(name.c_str(), std::move(kernel));
+    }
   }
 
   torch::Library library_;
@@ -377,6 +387,23 @@ class Registrar {
 };
 
 }  // namespace
+
+void note_own_operators() {
+  for (const c10::OperatorName& name :
+       c10::Dispatcher::singleton().getAllOpNamesForDispatchKey(c10::DispatchKey::PrivateUse1))
+    own_operators().insert(c10::toString(name));
+}
+
+bool restore_displaced(const std::string& name) {
+  const std::lock_guard lock(displaced().mutex);
+  const auto found = displaced().kernels.find(name);
+  if (found == displaced().kernels.end()) return false;
+  torch::Library library(torch::Library::IMPL, "aten", c10::DispatchKey::PrivateUse1, __FILE__, __LINE__);
+  library.impl(name.c_str(), std::move(found->second));
+  displaced().kernels.erase(found);
+  Registrar::keep(std::move(library));
+  return true;
+}
 
 std::vector<std::string> register_elementwise(std::vector<ElementwiseRow> rows) {
   std::map<std::string, std::vector<RowUse>> uses;

@@ -1,8 +1,10 @@
 // Operators that read or write where index tensors say. Their shape rules are torch's own; the kernels are
 // kernels/triton/indexing.py.
 #include <ATen/ExpandUtils.h>
+#include <ATen/MemoryOverlap.h>
 #include <ATen/TensorIterator.h>
 #include <ATen/WrapDimUtils.h>
+#include <ATen/WrapDimUtilsMulti.h>
 #include <ATen/native/IndexKernel.h>
 #include <ATen/native/IndexingUtils.h>
 #include <ATen/native/TensorAdvancedIndexing.h>
@@ -24,113 +26,21 @@
 
 #include <vector>
 
-#include "runtime/checking.h"
 #include "torch_backend/launching/launch.h"
+#include "torch_backend/launching/operator_scope.h"
+#include "torch_backend/operators/index_launch.h"
 #include "torch_backend/operators/structured.h"
 
 namespace mtia::torch_backend {
 namespace {
 
-constexpr int max_dims = 5;
-constexpr size_t max_indices = 4;
-
-const KernelId& kernel_of(const char* name) {
-  static const KernelId take("index_take"), put("index_put"), add("index_add"), amax("index_amax"), amin("index_amin");
-  const std::string_view wanted(name);
-  if (wanted == "index_take") return take;
-  if (wanted == "index_put") return put;
-  if (wanted == "index_add") return add;
-  return wanted == "index_amax" ? amax : amin;
-}
-
-void check_atomic(const char* kernel, c10::ScalarType dtype) {
-  const std::string_view name(kernel);
-  if (name == "index_take" || name == "index_put") return;
-  const bool wide = dtype == c10::kFloat || dtype == c10::kDouble || dtype == c10::kInt || dtype == c10::kLong;
-  const bool half = name == "index_add" && (dtype == c10::kHalf || dtype == c10::kBFloat16);
-  TORCH_CHECK_NOT_IMPLEMENTED(
-      wide || half,
-      "mtia_sim accumulates by index in int32, int64, float32 and float64 (sums also in float16 and bfloat16), got ",
-      dtype, "; convert the tensor first");
-}
-
-// The iterator's operand stands still along the indexed dimensions (stride 0): checked mode wants what indices reach
-// too.
-at::Tensor reached_by_indices(const at::TensorBase& operand, c10::IntArrayRef sizes, c10::IntArrayRef strides) {
-  std::vector<int64_t> all_sizes = operand.sizes().vec();
-  std::vector<int64_t> all_strides = operand.strides().vec();
-  const auto bytes = static_cast<int64_t>(operand.itemsize());
-  for (size_t k = 0; k < sizes.size(); ++k) {
-    all_sizes.push_back(sizes[k]);
-    all_strides.push_back(strides[k] / bytes);
-  }
-  return at::Tensor(operand).as_strided(all_sizes, all_strides);
-}
-
-// The iterator's box, its operands `fixed`, `indexed` and the index tensors from `first_index` on; strides of the
-// indexed dimensions in bytes. Where fixed is negative, `value` (one element) is the fixed side.
-void launch_index(const char* kernel, const at::TensorIteratorBase& iterator, int fixed, int indexed,
-                  std::initializer_list<int> indices, c10::IntArrayRef sizes, c10::IntArrayRef strides,
-                  const at::Tensor& value = {}) {
-  if (iterator.numel() == 0) return;
-  check_atomic(kernel, iterator.dtype(indexed));
-  const int dims = iterator.ndim();
-  TORCH_CHECK_NOT_IMPLEMENTED(dims <= max_dims && indices.size() <= max_indices, "mtia_sim indexes ", max_dims,
-                              " dimensions by ", max_indices, " index tensors at most, got ", dims, " and ",
-                              indices.size(), "; reshape the tensor or index it in steps");
-  KernelCall call(kernel_of(kernel), iterator.device(indexed).index());
-  const auto add_strides = [&](int operand) {
-    const int64_t bytes = iterator.element_size(operand);
-    for (int i = 0; i < dims; ++i) call.size(iterator.strides(operand)[i] / bytes);
-  };
-  call.size(dims).size(static_cast<int64_t>(indices.size())).sizes(iterator.shape());
-  if (fixed >= 0) {
-    call.operand(iterator.tensor_base(fixed), iterator.data_ptr(fixed)).dtype(iterator.dtype(fixed));
-    add_strides(fixed);
-  } else {
-    call.tensor(value);
-    for (int i = 0; i < dims; ++i) call.size(0);
-  }
-  if (runtime::is_checking()) {
-    call.operand(reached_by_indices(iterator.tensor_base(indexed), sizes, strides), iterator.data_ptr(indexed));
-  } else {
-    call.operand(iterator.tensor_base(indexed), iterator.data_ptr(indexed));
-  }
-  call.dtype(iterator.dtype(indexed));
-  add_strides(indexed);
-  const int64_t bytes = iterator.element_size(indexed);
-  size_t k = 0;
-  for (const int index : indices) {
-    call.operand(iterator.tensor_base(index), iterator.data_ptr(index)).dtype(iterator.dtype(index));
-    add_strides(index);
-    call.size(sizes[k]).size(strides[k] / bytes);
-    ++k;
-  }
-  call.launch();
-}
-
-void launch_index_list(const char* kernel, const at::TensorIteratorBase& iterator, int fixed, int indexed,
-                       c10::IntArrayRef sizes, c10::IntArrayRef strides) {
-  switch (iterator.ntensors() - 2) {
-    case 1:
-      return launch_index(kernel, iterator, fixed, indexed, {2}, sizes, strides);
-    case 2:
-      return launch_index(kernel, iterator, fixed, indexed, {2, 3}, sizes, strides);
-    case 3:
-      return launch_index(kernel, iterator, fixed, indexed, {2, 3, 4}, sizes, strides);
-    case 4:
-      return launch_index(kernel, iterator, fixed, indexed, {2, 3, 4, 5}, sizes, strides);
-    default:
-      TORCH_CHECK_NOT_IMPLEMENTED(false, "mtia_sim indexes by ", max_indices, " index tensors at most, got ",
-                                  iterator.ntensors() - 2, "; index the tensor in steps");
-  }
-}
-
 void index_kernel(at::TensorIteratorBase& iterator, c10::IntArrayRef sizes, c10::IntArrayRef strides) {
+  const OperatorScope scope("index");
   launch_index_list("index_take", iterator, 0, 1, sizes, strides);
 }
 
 void index_put_kernel(at::TensorIterator& iterator, c10::IntArrayRef sizes, c10::IntArrayRef strides, bool accumulate) {
+  const OperatorScope scope("index_put");
   launch_index_list(accumulate ? "index_add" : "index_put", iterator, 1, 0, sizes, strides);
 }
 
@@ -200,13 +110,18 @@ void index_put_accumulate_kernel(at::Tensor& self, const c10::List<std::optional
   index_put_kernel(iterator, box.sizes, box.strides, accumulate);
 }
 
-void index_copy_kernel(at::TensorIterator& iterator, int64_t, int64_t size, int64_t stride) {
-  launch_index("index_put", iterator, 2, 0, {1}, {size}, {stride * iterator.element_size(0)});
+void index_copy_kernel(at::TensorIterator& iterator, int64_t dim, int64_t size, int64_t stride) {
+  const OperatorScope scope("index_copy");
+  const int64_t bytes = stride * iterator.element_size(0);
+  launch_index("index_put", iterator, 2, 0, {1}, {size, bytes, /*wraps=*/false, dim});
 }
 
-void index_fill_kernel(at::TensorIterator& iterator, int64_t, int64_t size, int64_t stride, const at::Scalar& value) {
+void index_fill_kernel(at::TensorIterator& iterator, int64_t dim, int64_t size, int64_t stride,
+                       const at::Scalar& value) {
+  const OperatorScope scope("index_fill");
   const at::Tensor source = at::full({1}, value, at::TensorOptions(iterator.device(0)).dtype(iterator.dtype(0)));
-  launch_index("index_put", iterator, -1, 0, {1}, {size}, {stride * iterator.element_size(0)}, source);
+  const int64_t bytes = stride * iterator.element_size(0);
+  launch_index("index_put", iterator, -1, 0, {1}, {size, bytes, /*wraps=*/true, dim}, source);
 }
 
 // `tensor` seen through the index's box, its dimension `dim` left to the index.
@@ -238,23 +153,28 @@ void launch_along_dim(const char* kernel, const at::Tensor& fixed, const at::Ten
     config.add_const_input(fixed_box);
   }
   const at::TensorIterator iterator = config.build();
-  launch_index(kernel, iterator, fixed.defined() ? 2 : -1, 0, {1}, {side.size(axis)},
-               {side.stride(axis) * iterator.element_size(0)}, value);
+  const int64_t size = side.size(axis);
+  const int64_t bytes = side.stride(axis) * iterator.element_size(0);
+  launch_index(kernel, iterator, fixed.defined() ? 2 : -1, 0, {1}, {size, bytes, /*wraps=*/false, axis}, value);
 }
 
 void gather_kernel(const at::Tensor& result, const at::Tensor& self, int64_t dim, const at::Tensor& index) {
+  const OperatorScope scope("gather");
   launch_along_dim("index_take", result, self, dim, index);
 }
 
 void scatter_kernel(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source) {
+  const OperatorScope scope("scatter");
   launch_along_dim("index_put", source, self, dim, index);
 }
 
 void scatter_fill_kernel(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Scalar& value) {
+  const OperatorScope scope("scatter");
   launch_along_dim("index_put", {}, self, dim, index, at::full({1}, value, self.options()));
 }
 
 void scatter_add_kernel(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source) {
+  const OperatorScope scope("scatter_add");
   launch_along_dim("index_add", source, self, dim, index);
 }
 
@@ -277,6 +197,7 @@ const char* kernel_of(at::native::ReductionType reduction) {
 
 void scatter_reduce_kernel(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source,
                            const at::native::ReductionType& reduction) {
+  const OperatorScope scope("scatter_reduce");
   launch_along_dim(kernel_of(reduction), source, self, dim, index);
 }
 
@@ -355,6 +276,7 @@ at::Tensor along(const at::Tensor& index, c10::IntArrayRef box, int64_t dim) {
 
 at::Tensor& index_add_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source,
                           const at::Scalar& alpha, at::Tensor& out) {
+  const OperatorScope scope("index_add");
   WithOutputs<at::meta::structured_index_add> call(out);
   const auto precomputed = call.meta(self, dim, index, source, alpha);
   const at::Tensor& result = call.output();
@@ -367,6 +289,7 @@ at::Tensor& index_add_out(const at::Tensor& self, int64_t dim, const at::Tensor&
 }
 
 at::Tensor& index_select_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, at::Tensor& out) {
+  const OperatorScope scope("index_select");
   TORCH_CHECK_INDEX(index.dim() <= 1, "index_select(): Index is supposed to be a vector, but got dim: ", index.dim());
   TORCH_CHECK(index.scalar_type() == c10::kLong || index.scalar_type() == c10::kInt,
               "index_select(): Expected dtype int32 or int64 for index");
@@ -383,7 +306,8 @@ at::Tensor& index_select_out(const at::Tensor& self, int64_t dim, const at::Tens
     // Whole rows: one DMA each instead of one address an element.
     static const KernelId rows("embedding_forward");
     const at::Tensor wanted = index.contiguous();
-    launch_kernel(rows, {out, source, wanted}, {index.numel(), source.numel() / source.size(0), source.stride(0)});
+    launch_kernel(rows, {out, source, wanted},
+                  {index.numel(), source.numel() / source.size(0), source.stride(0), source.size(0)});
     return out;
   }
   launch_along_dim("index_take", out, source, axis, along(index, sizes, axis));
@@ -434,6 +358,7 @@ at::Tensor& masked_select_out(const at::Tensor& self, const at::Tensor& mask, at
 }
 
 at::Tensor& masked_scatter_(at::Tensor& self, const at::Tensor& mask, const at::Tensor& source) {
+  const OperatorScope scope("masked_scatter");
   TORCH_CHECK(mask.scalar_type() == c10::kBool, "masked_scatter_ only supports boolean masks, but got mask with dtype ",
               mask.scalar_type());
   TORCH_CHECK(self.scalar_type() == source.scalar_type(),
@@ -441,17 +366,64 @@ at::Tensor& masked_scatter_(at::Tensor& self, const at::Tensor& mask, const at::
               source.scalar_type());
   if (self.numel() == 0) return self;
   const at::Tensor full_mask = mask.expand_as(self);
-  const at::Tensor places = full_mask.reshape({-1}).cumsum(0).sub(1).clamp_min(0);
-  const at::Tensor values =
-      source.reshape({-1}).index_select(0, places.clamp_max(source.numel() - 1)).view(self.sizes());
+  if (source.numel() == 0) {
+    TORCH_CHECK(!full_mask.any().item().toBool(),
+                "masked_scatter: expected self and source to have as many elements "
+                "as the mask has ones, but the source is empty");
+    return self;
+  }
+  // Of the ones in the mask, each its number: the look-up refuses more than the source has elements.
+  const at::Tensor flat = full_mask.reshape({-1});
+  const at::Tensor places = flat.cumsum(0).sub(1).mul(flat);
+  const at::Tensor values = source.reshape({-1}).index_select(0, places).view(self.sizes());
   return self.copy_(at::where(full_mask, values, self));
 }
 
+// Both take positions in the order of elements; negative ones count from the end.
 at::Tensor take(const at::Tensor& self, const at::Tensor& index) {
-  return self.reshape({-1}).index_select(0, index.reshape({-1})).view(index.sizes());
+  const OperatorScope scope("take");
+  TORCH_CHECK(index.scalar_type() == c10::kLong, "take(): Expected a long tensor for index, but got ",
+              index.scalar_type());
+  TORCH_CHECK_INDEX(self.numel() != 0 || index.numel() == 0, "take(): tried to take from an empty tensor");
+  return self.reshape({-1}).index({index});
+}
+
+at::Tensor& take_out(const at::Tensor& self, const at::Tensor& index, at::Tensor& out) {
+  TORCH_CHECK(self.scalar_type() == out.scalar_type(),
+              "take(): self and out expected to have the same dtype, but got self.dtype = ", self.scalar_type(),
+              " and out.dtype = ", out.scalar_type());
+  at::assert_no_internal_overlap(out);
+  at::assert_no_overlap(out, self);
+  at::assert_no_overlap(out, index);
+  const at::Tensor taken = torch_backend::take(self, index);
+  at::native::resize_output(out, taken.sizes());
+  return out.copy_(taken);
+}
+
+at::Tensor& put_(at::Tensor& self, const at::Tensor& index, const at::Tensor& source, bool accumulate) {
+  const OperatorScope scope("put_");
+  TORCH_CHECK(index.scalar_type() == c10::kLong, "put_(): Expected a long tensor for index, but got ",
+              index.scalar_type());
+  TORCH_CHECK(self.scalar_type() == source.scalar_type(),
+              "put_(): self and source expected to have the same dtype, but got self.dtype = ", self.scalar_type(),
+              " and source.dtype = ", source.scalar_type());
+  TORCH_CHECK(index.numel() == source.numel(),
+              "put_(): Expected source and index to have the same number of elements, but got source.numel() = ",
+              source.numel(), ", index.numel() = ", index.numel());
+  TORCH_CHECK_INDEX(self.numel() != 0 || index.numel() == 0, "put_(): Tried to put elements into an empty tensor");
+  if (index.numel() == 0) return self;
+  at::assert_no_internal_overlap(self);
+  at::assert_no_overlap(self, index);
+  at::assert_no_overlap(self, source);
+  // In place where the elements lie behind each other in their order.
+  const at::Tensor flat = self.is_contiguous() ? self.view({-1}) : self.reshape({-1});
+  flat.index_put_({index.reshape({-1})}, source.reshape({-1}), accumulate);
+  if (!self.is_contiguous()) self.copy_(flat.view(self.sizes()));
+  return self;
 }
 
 at::Tensor flip(const at::Tensor& self, c10::IntArrayRef dims) {
+  at::dim_list_to_bitset(dims, self.dim());  // refuses repeated ones
   at::Tensor result = self;
   for (const int64_t dim : dims) {
     const int64_t axis = at::maybe_wrap_dim(dim, self.dim());
@@ -502,5 +474,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("masked_select.out", masked_select_out);
   library.impl("masked_scatter_", masked_scatter_);
   library.impl("take", take);
+  library.impl("take.out", take_out);
+  library.impl("put_", put_);
   library.impl("flip", flip);
 }

@@ -4,7 +4,10 @@
 #include <ATen/ops/cat_meta.h>
 #include <torch/library.h>
 
+#include <optional>
+
 #include "torch_backend/operators/structured.h"
+#include "torch_backend/same_device.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -13,6 +16,12 @@ namespace {
 bool is_skipped(const at::Tensor& tensor) { return tensor.dim() == 1 && tensor.size(0) == 0; }
 
 at::Tensor& cat_out(const at::ITensorListRef& tensors, int64_t dim, at::Tensor& out) {
+  std::optional<c10::Device> device;
+  for (const at::Tensor& tensor : tensors) {
+    if (!device) device = tensor.device();
+    check_same_device("cat", *device, tensor);
+  }
+  if (out.defined() && device) check_same_device("cat", *device, out);
   WithOutputs<at::meta::structured_cat> call(out);
   const auto precomputed = call.meta(tensors, dim);
   const at::Tensor& result = call.output();

@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "torch_backend/launching/launch.h"
+#include "torch_backend/launching/operator_scope.h"
 #include "torch_backend/operators/structured.h"
 
 namespace mtia::torch_backend {
@@ -32,6 +33,7 @@ std::tuple<at::Tensor&, at::Tensor&> nll_loss_forward_out(const at::Tensor& self
                                                           const std::optional<at::Tensor>& weight_option,
                                                           int64_t reduction, int64_t ignore_index, at::Tensor& output,
                                                           at::Tensor& total_weight) {
+  const OperatorScope scope("nll_loss");
   static const KernelId kernel("nll_loss_forward");
   const at::OptionalTensorRef weight_ref = weight_option.has_value() && weight_option->defined()
                                                ? at::OptionalTensorRef(*weight_option)
@@ -61,6 +63,7 @@ std::tuple<at::Tensor&, at::Tensor&> nll_loss_forward_out(const at::Tensor& self
 at::Tensor& nll_loss_backward_out(const at::Tensor& grad_output, const at::Tensor& self, const at::Tensor& target,
                                   const std::optional<at::Tensor>& weight_option, int64_t reduction,
                                   int64_t ignore_index, const at::Tensor& total_weight, at::Tensor& grad_input) {
+  const OperatorScope scope("nll_loss_backward");
   static const KernelId kernel("nll_loss_backward");
   const at::OptionalTensorRef weight_ref = weight_option.has_value() && weight_option->defined()
                                                ? at::OptionalTensorRef(*weight_option)
@@ -88,6 +91,7 @@ at::Tensor pixels_as_rows(const at::Tensor& images) { return images.movedim(1, -
 std::tuple<at::Tensor, at::Tensor> nll_loss2d_forward(const at::Tensor& self, const at::Tensor& target,
                                                       const std::optional<at::Tensor>& weight, int64_t reduction,
                                                       int64_t ignore_index) {
+  const OperatorScope scope("nll_loss2d");
   TORCH_CHECK(self.dim() == 4 && target.dim() == 3,
               "only batches of spatial inputs supported (4D tensors), but got input of size ", self.sizes(),
               " and targets of size ", target.sizes());
@@ -99,6 +103,7 @@ std::tuple<at::Tensor, at::Tensor> nll_loss2d_forward(const at::Tensor& self, co
 at::Tensor nll_loss2d_backward(const at::Tensor& grad_output, const at::Tensor& self, const at::Tensor& target,
                                const std::optional<at::Tensor>& weight, int64_t reduction, int64_t ignore_index,
                                const at::Tensor& total_weight) {
+  const OperatorScope scope("nll_loss2d_backward");
   const at::Tensor grad = grad_output.dim() == 0 ? grad_output : grad_output.reshape({-1});
   const at::Tensor grad_rows = at::nll_loss_backward(grad, pixels_as_rows(self), target.reshape({-1}), weight,
                                                      reduction, ignore_index, total_weight);

@@ -9,6 +9,7 @@
 #include "torch_backend/dtypes.h"
 #include "torch_backend/generator.h"
 #include "torch_backend/launching/launch.h"
+#include "torch_backend/operators/checked_generator.h"
 #include "torch_backend/operators/structured.h"
 
 namespace mtia::torch_backend {
@@ -229,22 +230,22 @@ at::Tensor& multinomial_out(const at::Tensor& self, int64_t samples, bool replac
 
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   using namespace mtia::torch_backend;
-  library.impl("normal_", normal_);
-  library.impl("uniform_", uniform_);
-  library.impl("exponential_", exponential_);
-  library.impl("log_normal_", log_normal_);
-  library.impl("cauchy_", cauchy_);
-  library.impl("geometric_", geometric_);
-  library.impl("bernoulli_.float", bernoulli_float_);
-  library.impl("bernoulli_.Tensor", bernoulli_tensor_);
-  library.impl("bernoulli.out", bernoulli_out);
-  library.impl("random_", random_);
-  library.impl("random_.from", random_from_);
-  library.impl("random_.to", random_to_);
-  library.impl("normal.Tensor_float", normal_tensor_float);
-  library.impl("normal.float_Tensor", normal_float_tensor);
-  library.impl("normal.Tensor_Tensor", normal_tensor_tensor);
-  library.impl("randperm.generator_out", randperm_out);
-  library.impl("multinomial", mtia::torch_backend::multinomial);
-  library.impl("multinomial.out", multinomial_out);
+  library.impl("normal_", WithCheckedGenerator<normal_>::call);
+  library.impl("uniform_", WithCheckedGenerator<uniform_>::call);
+  library.impl("exponential_", WithCheckedGenerator<exponential_>::call);
+  library.impl("log_normal_", WithCheckedGenerator<log_normal_>::call);
+  library.impl("cauchy_", WithCheckedGenerator<cauchy_>::call);
+  library.impl("geometric_", WithCheckedGenerator<geometric_>::call);
+  library.impl("bernoulli_.float", WithCheckedGenerator<bernoulli_float_>::call);
+  library.impl("bernoulli_.Tensor", WithCheckedGenerator<bernoulli_tensor_>::call);
+  library.impl("bernoulli.out", WithCheckedGenerator<bernoulli_out>::call);
+  library.impl("random_", WithCheckedGenerator<random_>::call);
+  library.impl("random_.from", WithCheckedGenerator<random_from_>::call);
+  library.impl("random_.to", WithCheckedGenerator<random_to_>::call);
+  library.impl("normal.Tensor_float", WithCheckedGenerator<normal_tensor_float>::call);
+  library.impl("normal.float_Tensor", WithCheckedGenerator<normal_float_tensor>::call);
+  library.impl("normal.Tensor_Tensor", WithCheckedGenerator<normal_tensor_tensor>::call);
+  library.impl("randperm.generator_out", WithCheckedGenerator<randperm_out>::call);
+  library.impl("multinomial", WithCheckedGenerator<mtia::torch_backend::multinomial>::call);
+  library.impl("multinomial.out", WithCheckedGenerator<multinomial_out>::call);
 }

@@ -82,12 +82,20 @@ def remainder(x, y):
 
 
 @triton.jit
+def largest(x):
+    if x.type.is_block():
+        return tl.max(x)
+    else:
+        return x
+
+
+@triton.jit
 def integer_power(x, y):
     # Binary exponentiation with wrap-around; a negative exponent leaves only 1 and -1 other than zero.
     base = x + y * 0
     exponent = tl.where(y < 0, -y, y) + x * 0
     result = base * 0 + 1
-    while tl.max(exponent) > 0:
+    while largest(exponent) > 0:
         result = tl.where((exponent & 1) != 0, result * base, result)
         base = base * base
         exponent = exponent >> 1
@@ -196,7 +204,10 @@ def masked_fill(x, mask, value):
 
 @triton.jit
 def masked_scale(x, mask, scale):
-    return tl.where(mask, x * scale, 0.0)
+    if mask.dtype == tl.int1:
+        return tl.where(mask, x * scale, 0.0)
+    else:
+        return x * mask.to(x.dtype) * scale
 
 
 @triton.jit

@@ -201,22 +201,41 @@ def hypot(x, y):
 
 @triton.jit
 def floor(x):
-    return tl.floor(x)
+    if x.dtype.is_floating():
+        return tl.floor(x)
+    else:
+        return x
 
 
 @triton.jit
 def ceil(x):
-    return tl.ceil(x)
+    if x.dtype.is_floating():
+        return tl.ceil(x)
+    else:
+        return x
 
 
 @triton.jit
 def round_half_even(x):
-    return libdevice.rint(x)
+    if x.dtype.is_floating():
+        return libdevice.rint(x)
+    else:
+        return x
+
+
+@triton.jit
+def round_decimals(x, decimals):
+    # The power of ten is exact in float64 up to 10^22, and rounded once to the compute dtype.
+    scale = libdevice.pow(tl.full([], 10.0, tl.float64), tl.abs(decimals).to(tl.float64)).to(x.dtype)
+    return tl.where(decimals < 0, libdevice.rint(x / scale) * scale, libdevice.rint(x * scale) / scale)
 
 
 @triton.jit
 def trunc(x):
-    return libdevice.trunc(x)
+    if x.dtype.is_floating():
+        return libdevice.trunc(x)
+    else:
+        return x
 
 
 @triton.jit

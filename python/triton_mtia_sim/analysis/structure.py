@@ -6,7 +6,9 @@ from triton_mtia_sim.lowering.machine import Code, Register
 
 OPENING = frozenset(("for_begin", "while_begin", "if_begin"))
 MARKERS = OPENING | {"while_test", "else_begin", "end"}
-EFFECTS = frozenset(("dma_store", "scatter", "atomic_rmw", "atomic_cas", "assert_", "print", "return_", "barrier"))
+EFFECTS = frozenset(
+    ("dma_store", "scatter", "atomic_rmw", "atomic_cas", "assert_", "check_range", "print", "return_", "barrier")
+)
 
 
 @dataclass

@@ -1,7 +1,10 @@
 """Assertions, prints, barriers, and what is refused by name."""
 
+from collections.abc import Sequence
+
 from mtia_core.dtypes import DType
 from triton_mtia_sim.ir.types import is_pointer
+from triton_mtia_sim.lowering.machine import Register
 from triton_mtia_sim.lowering.registry import lowers_effect
 from triton_mtia_sim.lowering.site import Site
 from triton_mtia_sim.lowering.software_floats import decoded, format_of
@@ -46,11 +49,34 @@ def assume(site: Site) -> None:
     """A promise that this compiler has no use for."""
 
 
+_CHECKS = {"mtia.check_index": 0, "mtia.check_value": 1}
+
+
 @lowers_effect("tt.elementwise_inline_asm")
-def inline_assembly(site: Site) -> None:
-    """Refused: it is written in one vendor's instruction set."""
-    text = str(site.attribute("asm_string", "")).strip().splitlines()
-    site.refuse(
-        f"inline assembly of another chip, `{text[0] if text else ''}`",
-        "write it in triton.language, and keep the assembly for the targets that triton.language.target_info names",
-    )
+def inline_assembly(site: Site) -> Sequence[Register]:
+    """This chip's own mnemonics; refused where it is written in another vendor's instruction set."""
+    text = str(site.attribute("asm_string", "")).strip()
+    mnemonic, _, message = text.partition(" ")
+    if mnemonic not in _CHECKS:
+        first = (text.splitlines() or [""])[0]
+        site.refuse(
+            f"inline assembly of another chip, `{first}`",
+            "write it in triton.language, and keep the assembly for the targets that triton.language.target_info names",
+        )
+    return _range_check(site, _CHECKS[mnemonic], message)
+
+
+def _range_check(site: Site, kind: int, message: str) -> Sequence[Register]:
+    """Operands: value, low, high, and where given a number for the message and a mask. The result is the value."""
+    value, *bounds = site.operands()
+    mask = bounds.pop() if len(bounds) == 4 else None
+    low, high, *note = bounds
+    if low.shape or high.shape or (note and note[0].shape):
+        site.refuse("a check_range whose bounds are tiles", "give it scalars")
+    shape = site.broadcast_shape([value] if mask is None or not mask.shape else [value, mask])
+    checked = site.expand(value, shape)
+    if mask is not None and mask.shape:
+        mask = site.expand(mask, shape)
+    operands = [checked, site.convert(low, value.dtype), site.convert(high, value.dtype)]
+    site.emit("check_range", [], [*operands, note[0] if note else None, mask], (kind, site.kernel.string(message)))
+    return [value]

@@ -11,7 +11,7 @@ from triton_mtia_sim.strips.roles import cut_dimension
 READS = frozenset(("dma_load", "gather"))
 WRITES = frozenset(("dma_store", "scatter", "atomic_rmw", "atomic_cas"))
 FENCES = frozenset(("barrier",))
-OBSERVERS = frozenset(("assert_", "print"))  # keep their order, and their place among writes
+OBSERVERS = frozenset(("assert_", "check_range", "print"))  # keep their order, and their place among writes
 MESSAGE = (
     "the block runs in strips because it does not fit local memory, and what it stores overlaps what it loads from "
     "another place of memory; use a smaller BLOCK or another tensor"

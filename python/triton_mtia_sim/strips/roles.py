@@ -16,7 +16,7 @@ ELEMENTWISE = frozenset(
     """
     float_binary float_ternary float_unary float_test integer_binary integer_unary integer_compare float_compare
     select float_to_float integer_to_float float_to_integer integer_to_integer bitcast copy philox iota dma_load
-    dma_store gather scatter atomic_rmw atomic_cas
+    dma_store gather scatter atomic_rmw atomic_cas range_check
     """.split()  # noqa: SIM905 - a list of words
 )
 

@@ -1,5 +1,8 @@
 // Kernels that break a rule when they run, each its own way.
+#include <cassert>
+#include <cstdlib>
 #include <cstring>
+#include <exception>
 
 #include <mtia/kernel.h>
 
@@ -172,3 +175,18 @@ void fall_while_one_waits(ProcessingElement& pe, const Arguments& arguments, Buf
   pe.scalar_work(static_cast<int64_t>(array.data[5]));  // read
 }
 MTIA_KERNEL(reads_nowhere, fall_while_one_waits, wait_beside);
+
+void give_up(ProcessingElement& pe, const Arguments& arguments) {
+  if (pe.index() == arguments.number) std::abort();  // abort
+}
+MTIA_KERNEL(aborts, give_up);
+
+void expect(ProcessingElement&, const Arguments& arguments) {
+  assert(arguments.number == 7);  // assertion
+}
+MTIA_KERNEL(asserts, expect);
+
+void terminate(ProcessingElement&, const Arguments& arguments) {
+  if (arguments.number == 3) std::terminate();  // terminate
+}
+MTIA_KERNEL(terminates, terminate);

@@ -386,6 +386,8 @@ void Decoder::decode_one(uint32_t index) {
     case Form::atomic_rmw:
     case Form::atomic_cas:
       return decode_atomic(*this, index);
+    case Form::range_check:
+      return decode_range_check(*this, index);
     case Form::assertion:
     case Form::print:
       return decode_message(*this, index);

@@ -79,6 +79,7 @@ void decode_layout(Decoder& decoder, uint32_t index);
 void decode_sort(Decoder& decoder, uint32_t index);
 void decode_reduction(Decoder& decoder, uint32_t index);
 void decode_dot(Decoder& decoder, uint32_t index);
+void decode_range_check(Decoder& decoder, uint32_t index);
 void decode_message(Decoder& decoder, uint32_t index);  // print and assert_
 
 // Decodes the chain of element-wise instructions, loads and stores that starts at `index`; returns the index after its

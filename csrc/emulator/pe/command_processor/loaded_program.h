@@ -50,6 +50,8 @@ class LoadedProgram {
   // Results depend on the order of programs, or one may wait for another: they run one after the other, on one host
   // thread.
   bool ordered = false;
+  // Faults may be the caller's: check_range and assert_ tell of numbers that a launch was given.
+  bool checks_operands = false;
   // Sees each instruction, which is then an Op of its own whose tiles all lie in local memory.
   std::shared_ptr<InstructionObserver> observer;
   // checks/provenance.h, found when the program first runs in checked mode.

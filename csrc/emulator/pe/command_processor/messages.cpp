@@ -135,6 +135,7 @@ const Op* run_assert(const Op* op, Frame& frame) {
 void decode_message(Decoder& decoder, uint32_t index) {
   const Instruction& instruction = decoder.program.instructions[index];
   auto* detail = decoder.loaded.details.make<MessageDetail>();
+  if (instruction.opcode == Opcode::assert_) decoder.loaded.checks_operands = true;
   for (const uint32_t id : instruction.operands) {
     if (id == absent) continue;
     detail->operands.push_back({decoder.place(id), decoder.value(id), decoder.is_tile(id)});
