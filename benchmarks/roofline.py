@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as functional
-from mtia_core import chips
 from suites.kernels import name_of, normal, rotate
+
+from mtia_core import chips
 
 DEVICE = torch.device("mtia_sim")
 HEADER = "| kernel | shape | chip us | roofline us | share | bound by | who is busy |\n|---|---|---|---|---|---|---|"
@@ -87,8 +88,13 @@ def products(dtype: torch.dtype, name: str, rows: int, outputs: int, inputs: int
 
 
 def elementwise(
-    dtype: torch.dtype, name: str, call: Callable[..., torch.Tensor], shapes: list[tuple[int, ...]], passes: int, back: int
-) -> Iterator[Kernel]:  # fmt: skip
+    dtype: torch.dtype,
+    name: str,
+    call: Callable[..., torch.Tensor],
+    shapes: list[tuple[int, ...]],
+    passes: int,
+    back: int,
+) -> Iterator[Kernel]:
     """`passes` and `back`: how often a tensor of the first shape must cross, at least, forward and backward."""
     inputs = inputs_of(dtype, *shapes)
     size = prod(shapes[0]) * dtype.itemsize

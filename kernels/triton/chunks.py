@@ -21,7 +21,7 @@ def chunk_pointer(row, COLUMN: tl.constexpr, ELEMENT: tl.constexpr):
 def chunk_number(row, COLUMN: tl.constexpr, COMPUTE: tl.constexpr):
     """The number in a column of the table, whose bits are those of COMPUTE: float32 or float64."""
     bits = tl.load(row + COLUMN)
-    if COMPUTE == tl.float64:
+    if COMPUTE == tl.float64:  # noqa: SIM300 - Triton compares a constexpr this way around
         return bits.to(tl.float64, bitcast=True)
     else:
         return bits.to(tl.int32).to(tl.float32, bitcast=True)

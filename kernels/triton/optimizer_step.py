@@ -1,4 +1,4 @@
-"""What one step of any optimiser has in common: its gradients, when it is left out, and its launch over a chunk table."""
+"""What steps of all optimisers have in common: gradients, when a step is left out, the launch over a chunk table."""
 
 from __future__ import annotations
 

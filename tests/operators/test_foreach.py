@@ -12,11 +12,11 @@ import torch
 
 from tests.operators.comparison import DEVICE
 
-UNARY = (
-    "abs acos asin atan ceil cos cosh erf erfc exp expm1 floor frac log log10 log1p log2 neg round rsqrt sign sigmoid "
-    "sin sinh sqrt reciprocal tan tanh trunc lgamma"
-).split()
-BINARY = "add sub mul div maximum minimum clamp_min clamp_max pow".split()
+UNARY = """
+abs acos asin atan ceil cos cosh erf erfc exp expm1 floor frac log log10 log1p log2 neg round rsqrt sign sigmoid sin
+sinh sqrt reciprocal tan tanh trunc lgamma
+""".split()  # noqa: SIM905 - a list of words
+BINARY = ["add", "sub", "mul", "div", "maximum", "minimum", "clamp_min", "clamp_max", "pow"]
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 BOUNDS = {torch.float32: 2e-6, torch.float64: 1e-12, torch.bfloat16: 8e-3, torch.float16: 1e-3}
 SHAPES = ((3,), (), (40, 50), (9000,), (0,), (7, 1, 5), (8192,), (20_000,))
@@ -176,7 +176,8 @@ def random_case(generator: random.Random) -> tuple[str, list[Any], dict[str, Any
         return f"_foreach_{generator.choice(BINARY)}", [first, generator.choice((second, number, numbers))], {}
     if kind == "lerp":
         return "_foreach_lerp", [first, second, generator.choice((third, number, numbers))], {}
-    return f"_foreach_{generator.choice(('addcmul', 'addcdiv'))}", [first, second, third, generator.choice((number, numbers))], {}  # fmt: skip
+    name = generator.choice(("_foreach_addcmul", "_foreach_addcdiv"))
+    return name, [first, second, third, generator.choice((number, numbers))], {}
 
 
 @pytest.mark.parametrize("seed", range(4))

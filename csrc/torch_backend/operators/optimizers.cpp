@@ -1,6 +1,9 @@
 // Fused optimisers: one launch reads and writes the state of all parameters once.
 #include <torch/library.h>
 
+#include <utility>
+#include <vector>
+
 #include "torch_backend/launching/chunk_table.h"
 #include "torch_backend/launching/launch.h"
 #include "torch_backend/operators/allocate.h"
@@ -174,12 +177,32 @@ void adagrad_(at::TensorList parameters, at::TensorList gradients, at::TensorLis
 
 void non_finite_check_and_unscale_(at::TensorList gradients, at::Tensor& found_inf, const at::Tensor& inverse_scale) {
   static const KernelId kernel("amp_unscale");
+  ChunkTable table;
+  std::vector<at::Tensor> reached;
+  const auto launch = [&] {
+    if (table.rows() == 0) return;
+    const c10::DeviceIndex device = reached.front().device().index();
+    KernelCall call(kernel, device);
+    call.tensor(table.on_device(device)).tensor(found_inf).tensor(inverse_scale);
+    call.dtype(reached.front().scalar_type()).size(table.rows());
+    for (const at::Tensor& tensor : reached) call.reachable(tensor);
+    call.launch();
+    table = {};
+    reached.clear();
+  };
+  std::vector<std::pair<at::Tensor, at::Tensor>> copies;  // where a gradient is not dense
   for (const at::Tensor& gradient : gradients) {
     if (gradient.numel() == 0) continue;
     const at::Tensor dense = gradient.is_non_overlapping_and_dense() ? gradient : gradient.contiguous();
-    launch_kernel(kernel, {dense, found_inf, inverse_scale}, {dense.numel()});
-    if (!dense.is_same(gradient)) gradient.copy_(dense);
+    if (!dense.is_same(gradient)) copies.emplace_back(gradient, dense);
+    if (!reached.empty() &&
+        (reached.front().scalar_type() != dense.scalar_type() || reached.front().device() != dense.device()))
+      launch();
+    table.add({dense});
+    reached.push_back(dense);
   }
+  launch();
+  for (const auto& [gradient, dense] : copies) gradient.copy_(dense);
 }
 
 at::Tensor& update_scale_(at::Tensor& scale, at::Tensor& growth_tracker, const at::Tensor& found_inf,
