@@ -71,21 +71,25 @@ void radix_sort(Pairs<Word>& pairs, int64_t count) {
   }
 }
 
-// Drops elements that are not among the first `kept`: those whose leading bits are beyond the ones that the `kept`-th
-// has. Returns how many are left, in their order.
+// Drops elements that are not among the first `kept`: those whose leading bits, of the bits in which keys differ, are
+// beyond the ones that the `kept`-th has. Returns how many are left, in their order.
 template <typename Word>
 int64_t select_candidates(const Pairs<Word>& pairs, int64_t count, int64_t kept, uint32_t* histogram) {
-  constexpr uint32_t bits = std::min<uint32_t>(select_bits, 8 * sizeof(Word));
-  constexpr uint32_t shift = 8 * sizeof(Word) - bits;
-  std::fill(histogram, histogram + (1U << bits), 0U);
-  for (int64_t i = 0; i < count; ++i) ++histogram[pairs.key[i] >> shift];
+  Word differing = 0;
+  for (int64_t i = 0; i < count; ++i) differing |= static_cast<Word>(pairs.key[i] ^ pairs.key[0]);
+  const auto width = static_cast<uint32_t>(std::bit_width(differing));
+  const uint32_t shift = width > select_bits ? width - select_bits : 0;
+  constexpr uint32_t mask = (1U << select_bits) - 1;
+  const auto bucket = [shift](Word key) { return static_cast<uint32_t>(key >> shift) & mask; };
+  std::fill(histogram, histogram + mask + 1, 0U);
+  for (int64_t i = 0; i < count; ++i) ++histogram[bucket(pairs.key[i])];
   uint32_t last = 0;
   for (int64_t before = histogram[0]; before < kept; before += histogram[last]) ++last;
   int64_t left = 0;
   for (int64_t i = 0; i < count; ++i) {
     pairs.key[left] = pairs.key[i];
     pairs.position[left] = pairs.position[i];
-    left += (pairs.key[i] >> shift) <= last ? 1 : 0;
+    left += bucket(pairs.key[i]) <= last ? 1 : 0;
   }
   return left;
 }
@@ -100,7 +104,7 @@ uint64_t sort_pairs(Pairs<Word>& pairs, int64_t count, int64_t kept, uint32_t* h
   int64_t sorted = count;
   if (count > short_row && kept <= count / 4) {
     sorted = select_candidates(pairs, count, kept, histogram);
-    work += 3 * static_cast<uint64_t>(count);
+    work += 4 * static_cast<uint64_t>(count);
   }
   if (sorted <= short_row) {
     insertion_sort(pairs, sorted);

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 import torch
 
 DEVICE = "mtia_sim"
+SLOW = pytest.mark.slow
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 DTYPES = (*FLOATS, *INTEGERS, torch.bool)
@@ -108,12 +110,43 @@ def check_kthvalue(draw: random.Random, x: torch.Tensor, device: torch.Tensor, d
     assert_picks(kept[1], kept[0], x, axis)
 
 
+def check_mode(draw: random.Random, x: torch.Tensor, device: torch.Tensor, dim: int) -> None:
+    keepdim = draw.random() < 0.5
+    got = device.mode(dim, keepdim)
+    assert_same(got.values, x.mode(dim, keepdim).values)
+    axis = dim % x.dim()
+    kept = [value if keepdim else value.unsqueeze(axis) for value in got]
+    assert_picks(kept[1], kept[0], x, axis)
+
+
 def check_unique(draw: random.Random, x: torch.Tensor, device: torch.Tensor, dim: int) -> None:
     for got, expected in zip(
         torch.unique(device, return_inverse=True, return_counts=True),
         torch.unique(x, return_inverse=True, return_counts=True),
         strict=True,
     ):
+        assert_same(got, expected)
+
+
+def check_unique_consecutive(draw: random.Random, x: torch.Tensor, device: torch.Tensor, dim: int) -> None:
+    options: dict[str, Any] = {"return_inverse": draw.random() < 0.5, "return_counts": draw.random() < 0.5}
+    got, expected = torch.unique_consecutive(device, **options), torch.unique_consecutive(x, **options)
+    if isinstance(expected, torch.Tensor):
+        got, expected = (got,), (expected,)
+    for g, e in zip(got, expected, strict=True):
+        assert_same(g, e)
+
+
+def check_unique_along(draw: random.Random, x: torch.Tensor, device: torch.Tensor, dim: int) -> None:
+    """Slices of at most 40 elements, made of few values so that some are equal."""
+    options: dict[str, Any] = {"return_inverse": True, "return_counts": True, "dim": dim}
+    function = draw.choice([torch.unique, torch.unique_consecutive])
+    x, device = (t.movedim(dim, 0).flatten(1)[:, :40] if t.dim() > 1 else t for t in (x, device))
+    if x.dtype.is_floating_point:
+        x, device = x.sign(), device.sign()
+    if x.dim() > 1:
+        options["dim"] = 0
+    for got, expected in zip(function(device, **options), function(x, **options), strict=True):
         assert_same(got, expected)
 
 
@@ -124,11 +157,14 @@ CHECKS = {
         check_argsort,
         check_topk,
         check_kthvalue,
+        check_mode,
         check_unique,
+        check_unique_consecutive,
+        check_unique_along,
     )
 }
 # CPU torch numbers NaNs of the same place differently from release to release, or leaves open what they equal.
-WITHOUT_NAN = ("unique", "kthvalue")
+WITHOUT_NAN = ("mode", "unique", "unique_consecutive", "unique_along", "kthvalue")
 
 
 def run_case(name: str, number: int) -> None:
@@ -138,6 +174,79 @@ def run_case(name: str, number: int) -> None:
     shape, dim = shape_of(draw, draw.choice(LENGTHS))
     x, device = layout(draw, row_values(draw, shape, dtype, allow_nan=name not in WITHOUT_NAN))
     CHECKS[name](draw, x, device, dim)
+
+
+@pytest.mark.parametrize(
+    "dtype", [dtype if dtype in (torch.float32, torch.int8) else pytest.param(dtype, marks=SLOW) for dtype in DTYPES]
+)
+def test_rows_merged_in_many_passes(dtype: torch.dtype) -> None:
+    """Rows of several runs a PE with an odd one at the end, and the first few of each run sorted again."""
+    for length in (300_007, 73 * 4096):
+        x = row_values(random.Random(1), (length,), dtype)
+        for descending in (False, True):
+            got, expected = (t.sort(descending=descending, stable=True) for t in (x.to(DEVICE), x))
+            assert_same(got.values, expected.values)
+            assert_same(got.indices, expected.indices)
+            first = x.to(DEVICE).topk(700, largest=descending) if dtype != torch.bool else None
+            if first is not None:
+                assert_same(first.values, expected.values[:700])
+                assert_same(first.indices, expected.indices[:700])
+
+
+def test_a_sort_into_given_tensors_and_into_its_own_input() -> None:
+    x = torch.randn(2, 20_000)
+    device = x.to(DEVICE)
+    values, indices = torch.empty(0, device=DEVICE), torch.empty(0, dtype=torch.int64, device=DEVICE)
+    torch.sort(device, out=(values, indices))
+    assert_same(values, x.sort().values)
+    torch.sort(device, stable=True, descending=True, out=(device, indices))
+    assert_same(device, x.sort(descending=True).values)
+    assert_same(indices, x.sort(stable=True, descending=True).indices)
+    turned = torch.empty(20_000, 2, device=DEVICE).t()
+    torch.kthvalue(values, 3, out=(values.new_empty(2), indices.new_empty(2)))
+    torch.topk(x.to(DEVICE), 20_000, out=(turned, indices))
+    assert_same(turned, x.topk(20_000).values)
+
+
+def test_selections_of_nothing_and_out_of_range_are_refused_as_by_the_cpu() -> None:
+    calls = [
+        lambda t: t.mode(1),
+        lambda t: t.kthvalue(1, 1),
+        lambda t: t.new_ones(3).kthvalue(4),
+        lambda t: t.new_ones(3).kthvalue(0),
+        lambda t: t.new_ones(3).topk(4),
+        lambda t: t.unique(dim=0),
+        lambda t: t.new_ones(0, 0).unique(dim=0),
+        lambda t: t.new_ones(2).sort(1),
+    ]
+    for call in calls:
+        with pytest.raises((RuntimeError, IndexError)) as expected:
+            call(torch.ones(2, 0))
+        with pytest.raises(expected.type):
+            call(torch.ones(2, 0, device=DEVICE))
+    for shape in ((0,), (2, 0), (0, 3)):
+        x = torch.ones(shape)
+        for function in (torch.sort, lambda t: t.topk(0), lambda t: t.unique(return_inverse=True, return_counts=True)):
+            for got, wanted in zip(function(x.to(DEVICE)), function(x), strict=True):
+                assert_same(got, wanted)
+    for got, wanted in zip(torch.ones((), device=DEVICE).mode(), torch.ones(()).mode(), strict=True):
+        assert_same(got, wanted)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.float32])
+def test_long_permutations(dtype: torch.dtype) -> None:
+    drawn = torch.randperm(150_001, device=DEVICE, dtype=dtype)
+    assert drawn.dtype == dtype
+    assert torch.equal(drawn.cpu().sort().values, torch.arange(150_001, dtype=dtype))
+    assert not torch.equal(drawn.cpu(), torch.arange(150_001, dtype=dtype))
+
+
+def test_draws_without_replacement_from_a_vocabulary() -> None:
+    weights = torch.ones(2, 128_256)
+    weights[:, ::2] = 0
+    drawn = torch.multinomial(weights.to(DEVICE), 40_000).cpu()
+    assert (drawn % 2 == 1).all()
+    assert all(row.unique().numel() == 40_000 for row in drawn)
 
 
 @pytest.mark.parametrize("name", CHECKS)

@@ -163,14 +163,27 @@ std::tuple<at::Tensor&, at::Tensor&> topk_out(const at::Tensor& self, int64_t k,
 }
 
 std::tuple<at::Tensor, at::Tensor> kthvalue(const at::Tensor& self, int64_t k, int64_t dim, bool keepdim) {
-  TORCH_CHECK(k >= 1 && (self.dim() == 0 ? k == 1 : k <= self.size(dim)),
-              "selected number k out of range for dimension ", dim);
+  const int64_t axis = at::maybe_wrap_dim(dim, self.dim());
+  if (self.dim() > 0)
+    TORCH_CHECK_INDEX(self.size(axis) > 0, "kthvalue(): Expected reduction dim ", axis, " to have non-zero size.");
+  TORCH_CHECK(k >= 1 && k <= (self.dim() == 0 ? 1 : self.size(axis)),
+              "kthvalue(): selected number k out of range for dimension ", axis);
   if (self.dim() == 0) return {self.clone(), at::Tensor(empty_device({}, c10::kLong, self.device())).fill_(0)};
-  const auto [values, indices] = self.topk(k, dim, /*largest=*/false, /*sorted=*/true);
-  const at::Tensor value = values.narrow(dim, k - 1, 1);
-  const at::Tensor index = indices.narrow(dim, k - 1, 1);
-  return {keepdim ? value.contiguous() : value.squeeze(dim).contiguous(),
-          keepdim ? index.contiguous() : index.squeeze(dim).contiguous()};
+  const auto [values, indices] = self.topk(k, axis, /*largest=*/false, /*sorted=*/true);
+  const at::Tensor value = values.narrow(axis, k - 1, 1);
+  const at::Tensor index = indices.narrow(axis, k - 1, 1);
+  return {keepdim ? value.contiguous() : value.squeeze(axis).contiguous(),
+          keepdim ? index.contiguous() : index.squeeze(axis).contiguous()};
+}
+
+std::tuple<at::Tensor&, at::Tensor&> kthvalue_out(const at::Tensor& self, int64_t k, int64_t dim, bool keepdim,
+                                                  at::Tensor& values, at::Tensor& indices) {
+  const auto [value, index] = torch_backend::kthvalue(self, k, dim, keepdim);
+  at::native::resize_output(values, value.sizes());
+  at::native::resize_output(indices, index.sizes());
+  values.copy_(value);
+  indices.copy_(index);
+  return {values, indices};
 }
 
 // The lower median, as torch defines it.
@@ -227,7 +240,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   using namespace mtia::torch_backend;
   library.impl("sort.values_stable", sort_out);
   library.impl("topk.values", topk_out);
-  library.impl("kthvalue", kthvalue);
+  library.impl("kthvalue.values", kthvalue_out);
   library.impl("median", median);
   library.impl("median.dim_values", median_dim_out);
   library.impl("isin.Tensor_Tensor_out", isin_out);
