@@ -49,14 +49,19 @@ def forward(
 def with_gradients(
     name: str, dtype: torch.dtype, call: Callable[..., Tensor], *shapes: tuple[int, ...], flops: int = 0
 ) -> Case:
-    """Case of forward and backward of call; the results are the gradients of the inputs."""
+    """Case of forward and backward of call; the results are the gradients of the inputs.
+
+    Least traffic: forward reads the inputs and writes an output of the first's shape, backward reads the inputs and the
+    output's gradient and writes the inputs' gradients.
+    """
 
     def build(device: torch.device) -> Call:
         inputs = [tensor.requires_grad_() for tensor in normal(device, dtype, *shapes)]
         (gradient,) = normal(device, dtype, tuple(call(*inputs).shape))
         return lambda: torch.autograd.grad(call(*inputs), inputs, gradient)
 
-    return Case(SUITE, name, name_of(dtype), "x".join(map(str, shapes[0])), build, flops)
+    moved = (3 * sum(map(prod, shapes)) + 2 * prod(shapes[0])) * dtype.itemsize
+    return Case(SUITE, name, name_of(dtype), "x".join(map(str, shapes[0])), build, flops, moved)
 
 
 def matmul(dtype: torch.dtype, m: int, n: int, k: int, name: str = "matmul") -> Case:
@@ -107,7 +112,9 @@ def cross_entropy(dtype: torch.dtype, rows: int, classes: int) -> Case:
 
         return call
 
-    return Case(SUITE, "cross_entropy_backward", name_of(dtype), f"{rows}x{classes}", build)
+    # Forward reads the logits, backward reads them and writes their gradient; targets twice.
+    moved = 3 * rows * classes * dtype.itemsize + 2 * 8 * rows
+    return Case(SUITE, "cross_entropy_backward", name_of(dtype), f"{rows}x{classes}", build, 0, moved)
 
 
 def embedding(dtype: torch.dtype, rows: int, vocabulary: int, hidden: int, backward: bool) -> Case:
@@ -120,7 +127,27 @@ def embedding(dtype: torch.dtype, rows: int, vocabulary: int, hidden: int, backw
         return lambda: torch.autograd.grad(functional.embedding(tokens, table), table, gradient)
 
     name = "embedding_backward" if backward else "embedding"
-    return Case(SUITE, name, name_of(dtype), f"{rows}x{hidden} of {vocabulary}", build)
+    # Rows are read and written; backward reads a gradient for each and writes that of the whole table.
+    moved = (2 * rows + (rows + vocabulary if backward else 0)) * hidden * dtype.itemsize
+    moved += 8 * rows * (2 if backward else 1)
+    return Case(SUITE, name, name_of(dtype), f"{rows}x{hidden} of {vocabulary}", build, 0, moved)
+
+
+def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Rotary embedding as the example's Llama has it."""
+    first, second = x.chunk(2, dim=-1)
+    return x * cosine + torch.cat((-second, first), dim=-1) * sine
+
+
+def dropout(dtype: torch.dtype, rows: int, columns: int) -> Case:
+    """Dropout with a probability of 0 of dropping in the CPU's result too: only then do both give the same."""
+
+    def build(device: torch.device) -> Call:
+        (x,) = normal(device, dtype, (rows, columns))
+        return lambda: functional.dropout(x, 1e-9)
+
+    moved = rows * columns * (2 * dtype.itemsize + 1)  # the mask too
+    return Case(SUITE, "dropout", name_of(dtype), f"{rows}x{columns}", build, 0, moved)
 
 
 def adamw(dtype: torch.dtype, form: str) -> Case:
@@ -181,6 +208,16 @@ def cases() -> Iterator[Case]:
         )
         yield forward("sum", dtype, torch.sum, (4096, 4096), traffic=16 * M * dtype.itemsize)
         yield forward("transpose_copy", dtype, lambda x: x.t().contiguous(), (4096, 4096))
+        yield with_gradients(
+            "layer_norm_backward",
+            dtype,
+            lambda x, w, b: functional.layer_norm(x, (512,), w, b),
+            (1024, 512),
+            (512,),
+            (512,),
+        )
+        yield forward("rotary", dtype, rotate, (4, 8, 256, 64), (256, 64), (256, 64))
+        yield dropout(dtype, 4096, 4096)
         yield attention(dtype, (4, 8, 256, 64), backward=False)
         yield attention(dtype, (1, 8, 2048, 64), backward=False)
         yield attention(dtype, (4, 8, 256, 64), backward=True)

@@ -136,6 +136,9 @@ struct Emulator::State {
   MemoryJournal* journal = nullptr;
   CallObserver* calls = nullptr;
   std::mutex launching;
+  static constexpr size_t few_windows = 16;
+  std::vector<Window> windows;  // of the launch that runs
+  bool sorted_windows = false;
   std::vector<Window> merged;
   RoleGrid roles;
   OperandPacks packs;
@@ -148,16 +151,38 @@ struct Emulator::State {
     pe.issuing = &pe.board;
     pe.log = checker == nullptr ? nullptr : &checker->log_of(pe.pe);
     pe.fixed_windows = !launch.extents.empty();
+    pe.sorted_windows = sorted_windows;
     pe.last_window = 0;
     pe.journal = journal;
     pe.calls = calls;
     pe.packs = &packs;
-    pe.windows.clear();
-    for (const AddressRange& range : launch.extents) {
+    pe.windows = windows;
+  }
+
+  // What every PE of a launch finds before its first access: a window for each extent. Many are put in order, each
+  // once, so that one is found by halving.
+  void prepare_windows(const Launch& launch) {
+    windows.clear();
+    sorted_windows = false;
+    SmallArray<AddressRange, 8> ranges = launch.extents;
+    if (ranges.size() > few_windows) {
+      std::sort(ranges.begin(), ranges.end(), [](const AddressRange& a, const AddressRange& b) {
+        return a.begin != b.begin ? a.begin < b.begin : a.end < b.end;
+      });
+      const auto* end = std::unique(ranges.begin(), ranges.end(), [](const AddressRange& a, const AddressRange& b) {
+        return a.begin == b.begin && a.end == b.end;
+      });
+      ranges.resize(static_cast<size_t>(end - ranges.begin()));
+      sorted_windows =
+          std::adjacent_find(ranges.begin(), ranges.end(), [](const AddressRange& a, const AddressRange& b) {
+            return a.end > b.begin;
+          }) == ranges.end();
+    }
+    for (const AddressRange& range : ranges) {
       Window window;
       window.range = range;
       window.resident = cache.resident_fraction(range.begin, range.end) >= 0.5;
-      pe.windows.push_back(window);
+      windows.push_back(window);
     }
   }
 
@@ -383,6 +408,7 @@ struct Emulator::State {
     SubCycles longest = 0;
     uint64_t femtojoules = 0;
     merged.clear();
+    if (sorted_windows) merged = windows;  // distinct, and the same ones in every PE
     for (uint32_t i = 0; i < used; ++i) {
       const PeState& pe = pes[i];
       const PeCounters counters = pe.board.counters();
@@ -393,8 +419,13 @@ struct Emulator::State {
       femtojoules += counters.femtojoules;
       for (size_t unit = 0; unit < unit_count; ++unit) account.busy_cycles[unit] += counters.busy[unit] / cycle;
       longest = std::max(longest, pe.board.finish());
-      for (const Window& window : pe.windows) {
+      for (size_t number = 0; number < pe.windows.size(); ++number) {
+        const Window& window = pe.windows[number];
         if (window.high == 0) continue;
+        if (sorted_windows) {
+          merged[number].merge(window);
+          continue;
+        }
         const auto same = std::find_if(merged.begin(), merged.end(), [&](const Window& w) {
           return w.range.begin == window.range.begin && w.range.end == window.range.end;
         });
@@ -449,6 +480,7 @@ LaunchAccount Emulator::run(const Launch& launch, LaunchTrace* trace, const Comm
   State& state = *state_;
   std::lock_guard lock(state.launching);
   state.trace = trace;
+  state.prepare_windows(launch);
   if (state.checker != nullptr) state.checker->begin_launch(order != nullptr ? *order : CommandOrder{}, launch);
   state.packs.clear();
   Fault fault;

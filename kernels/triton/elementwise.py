@@ -193,6 +193,18 @@ def operand_arguments(
     return arguments, tensors
 
 
+def even_block(elements: int, limit: int, chip: ChipLimits) -> int:
+    """The largest block, of 2048 at least, that leaves no PE more than an eighth above its share of the elements."""
+    block = limit
+    while (
+        block > 2048
+        and ceil_div(ceil_div(elements, block), chip.processing_elements) * block * (chip.processing_elements)
+        > elements * 9 // 8
+    ):
+        block //= 2
+    return block
+
+
 def elementwise(row: Elementwise, dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Launch:
     """`dtypes` is (output, one for each operand or "scalar", compute), compute being the promoted dtype, not widened.
 
@@ -229,7 +241,7 @@ def elementwise(row: Elementwise, dtypes: tuple[str, ...], sizes: tuple[int, ...
     if dimensions <= 1 and all(stride in ([], [1]) for stride in strides):
         elements = shape[0] if shape else 1
         # Small tensors share a few block sizes, so that few programs are compiled.
-        whole = 128 if elements <= 128 else 1024 if elements <= 65536 else limit
+        whole = 128 if elements <= 128 else 1024 if elements <= 65536 else even_block(elements, limit, chip)
         block = min(limit, whole)
         tiles = ceil_div(elements, block)
         programs, _ = programs_for(chip, tiles)

@@ -22,6 +22,22 @@ from mtia_sim_kernels.launch_shape import (
 )
 from mtia_sim_kernels.triton.checks import check_row
 
+# Rows whose indices are asked for before the first of them is needed: an address waits for its index to arrive.
+AHEAD = tl.constexpr(8)
+
+
+@triton.jit
+def index_ahead(indices, position, end):
+    """An index, or 0 from `end` on."""
+    return tl.load(indices + position * tl.full([], 1, tl.int64), mask=position < end, other=0).to(tl.int64)
+
+
+@triton.jit
+def copy_row(out, weight, index, position, end, column, length, weight_row):
+    mask = (column < length) & (position < end)
+    row = tl.load(weight + index * weight_row + column, mask=mask)
+    tl.store(out + position * tl.full([], 1, tl.int64) * length + column, row, mask=mask)
+
 
 @triton.jit
 def embedding_forward(
@@ -35,13 +51,29 @@ def embedding_forward(
     for start in tl.range(begin, end, LANES):
         places = indices + start * tl.full([], 1, tl.int64) + lane
         check_row(tl.load(places, mask=lane < end - start, other=0).to(tl.int64), rows)
-    for position in tl.range(begin, end, num_stages=2):
-        place = position * tl.full([], 1, tl.int64)
-        source = weight + tl.load(indices + place).to(tl.int64) * weight_row
-        target = out + place * length
-        if ONE_BLOCK:
-            tl.store(target + column, tl.load(source + column, mask=column < length), mask=column < length)
-        else:
+    if ONE_BLOCK:
+        for first in tl.range(begin, end, AHEAD, num_stages=2):
+            index0 = index_ahead(indices, first, end)
+            index1 = index_ahead(indices, first + 1, end)
+            index2 = index_ahead(indices, first + 2, end)
+            index3 = index_ahead(indices, first + 3, end)
+            index4 = index_ahead(indices, first + 4, end)
+            index5 = index_ahead(indices, first + 5, end)
+            index6 = index_ahead(indices, first + 6, end)
+            index7 = index_ahead(indices, first + 7, end)
+            copy_row(out, weight, index0, first, end, column, length, weight_row)
+            copy_row(out, weight, index1, first + 1, end, column, length, weight_row)
+            copy_row(out, weight, index2, first + 2, end, column, length, weight_row)
+            copy_row(out, weight, index3, first + 3, end, column, length, weight_row)
+            copy_row(out, weight, index4, first + 4, end, column, length, weight_row)
+            copy_row(out, weight, index5, first + 5, end, column, length, weight_row)
+            copy_row(out, weight, index6, first + 6, end, column, length, weight_row)
+            copy_row(out, weight, index7, first + 7, end, column, length, weight_row)
+    else:
+        for position in tl.range(begin, end, num_stages=2):
+            place = position * tl.full([], 1, tl.int64)
+            source = weight + tl.load(indices + place).to(tl.int64) * weight_row
+            target = out + place * length
             for start in tl.range(0, length, COLUMNS):
                 mask = column < length - start
                 tl.store(target + start + column, tl.load(source + start + column, mask=mask), mask=mask)

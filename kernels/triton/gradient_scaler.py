@@ -7,31 +7,38 @@ import triton.language as tl
 
 from mtia_sim_kernels.launch_shape import (
     DTYPE_BYTES,
+    TRITON_DTYPES,
     Argument,
     ChipLimits,
     Launch,
     Scalar,
     Tensor,
-    block_limit,
-    ceil_div,
     launch_shape,
     programs_for,
 )
+from mtia_sim_kernels.triton.chunks import chunk_pieces, chunk_pointer
 
 
 @triton.jit
-def amp_unscale(gradient, found_inf, inverse_scale, elements, tiles, programs, BLOCK: tl.constexpr):
+def amp_unscale(
+    table, found_inf, inverse_scale, chunks, programs,
+    GRADIENT: tl.constexpr, BLOCK: tl.constexpr, PIECES: tl.constexpr,
+):  # fmt: skip
     """Scales in place; found_inf becomes 1 if any element is not finite. All programs that store it store the same."""
     scale = tl.load(inverse_scale).to(tl.float32)
     lane = tl.arange(0, BLOCK)
-    for tile in tl.range(tl.program_id(0), tiles, programs, num_stages=2):
-        start = tile * tl.full([], BLOCK, tl.int64)
-        mask = lane < tl.minimum(elements - start, BLOCK).to(tl.int32)
-        value = tl.load(gradient + start + lane, mask=mask, other=0.0).to(tl.float32)
-        finite = tl.abs(value) < float("inf")
-        tl.store(gradient + start + lane, (value * scale).to(gradient.dtype.element_ty), mask=mask)
-        if tl.min(finite.to(tl.int32), axis=0) == 0:
-            tl.store(found_inf, 1.0)
+    for chunk in tl.range(tl.program_id(0), chunks, programs, num_stages=2):
+        row = table + chunk * 2
+        elements = tl.load(row).to(tl.int32)
+        gradient = chunk_pointer(row, 1, GRADIENT)
+        for piece in tl.static_range(PIECES):
+            offsets = piece * BLOCK + lane
+            mask = offsets < elements
+            value = tl.load(gradient + offsets, mask=mask, other=0.0).to(tl.float32)
+            finite = tl.abs(value) < float("inf")
+            tl.store(gradient + offsets, (value * scale).to(GRADIENT), mask=mask)
+            if tl.min(finite.to(tl.int32), axis=0) == 0:
+                tl.store(found_inf, 1.0)
 
 
 @triton.jit
@@ -54,14 +61,18 @@ def amp_update_scale(scale, growth_tracker, found_inf, growth_factor, backoff_fa
 
 @launch_shape("amp_unscale")
 def amp_unscale_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Launch:
-    """tensors (gradient, found_inf, inverse scale), no scalars; `sizes` = (elements,). The gradient is dense."""
-    (elements,) = sizes
-    block = block_limit(chip, 2 * DTYPE_BYTES[dtypes[0]] + 16, 8192)
-    tiles = ceil_div(elements, block)
-    programs, _ = programs_for(chip, tiles)
-    arguments: dict[str, Argument] = {"gradient": Tensor(0), "found_inf": Tensor(1), "inverse_scale": Tensor(2)}
-    arguments |= {"elements": elements, "tiles": tiles, "programs": programs}
-    return Launch(amp_unscale, (programs, 1, 1), arguments, {"BLOCK": block})
+    """tensors (chunk table, found_inf, inverse scale), then the dtype of the gradients; no scalars.
+
+    A row of the table: elements, the chunk's address. `sizes` = (chunks,).
+    """
+    (chunks,) = sizes
+    gradient = dtypes[3]
+    block, pieces = chunk_pieces(chip, 2 * DTYPE_BYTES[gradient] + 16)
+    programs, _ = programs_for(chip, chunks)
+    arguments: dict[str, Argument] = {"table": Tensor(0), "found_inf": Tensor(1), "inverse_scale": Tensor(2)}
+    arguments |= {"chunks": chunks, "programs": programs}
+    constexprs = {"GRADIENT": TRITON_DTYPES[gradient], "BLOCK": block, "PIECES": pieces}
+    return Launch(amp_unscale, (programs, 1, 1), arguments, constexprs)
 
 
 @launch_shape("amp_update_scale")

@@ -1,4 +1,4 @@
-"""What one step of any optimiser on one parameter has in common: its gradient, when it is left out, and its launch."""
+"""What steps of all optimisers have in common: gradients, when a step is left out, the launch over a chunk table."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from mtia_sim_kernels.launch_shape import (
     ChipLimits,
     Launch,
     Scalar,
-    block_limit,
-    ceil_div,
+    Tensor,
     compute_dtype,
     programs_for,
     tensor_arguments,
 )
+from mtia_sim_kernels.triton.chunks import chunk_pieces
 
 
 @triton.jit
@@ -32,11 +32,11 @@ def learning_rate_of(rate_tensor, rate, COMPUTE: tl.constexpr):
 
 
 @triton.jit
-def tiles_to_step(found_inf, tiles):
-    """`tiles`, or 0 after a gradient that is not finite: the scaler asks that nothing changes."""
-    last = tiles
+def chunks_to_step(found_inf, chunks):
+    """`chunks`, or 0 after a gradient that is not finite: the scaler asks that nothing changes."""
+    last = chunks
     if found_inf is not None:
-        last = tl.where(tl.load(found_inf) != 0, 0, tiles)
+        last = tl.where(tl.load(found_inf) != 0, 0, chunks)
     return last
 
 
@@ -56,26 +56,33 @@ def optimizer_launch(
     kernel: Any,
     tensors: Sequence[str],
     scalars: Sequence[str],
+    lists: Sequence[str],
+    single: Sequence[str],
     dtypes: tuple[str, ...],
-    dense: int,
-    elements: int,
+    chunks: int,
     chip: ChipLimits,
     constexprs: Mapping[str, Any],
 ) -> Launch:
-    """Launches `kernel` over tiles of `elements`; the first `dense` of its `tensors` have that many, the others one.
+    """Launches `kernel` over the rows of a chunk table, which is tensor 0.
 
-    `dtypes` are the tensors' ("none" where absent). Scalars and arithmetic are in the parameter's compute dtype.
+    `dtypes` are those of the table, of the one-element `tensors` behind it ("none" where absent), of the table's
+    `lists` of tensors and of its `single` elements: constexprs of the kernel by these names, None where absent. Scalars
+    and arithmetic are in the compute dtype of the first list, the parameters.
     """
-    compute = compute_dtype(dtypes[0])
+    of_table = dtypes[1 + len(tensors) :]
+    compute = compute_dtype(of_table[0])
     wide = DTYPE_BYTES[compute]
     # Each operand twice (double buffers), its value where that is wider, and two temporaries.
-    moved = [dtype for dtype in dtypes[:dense] if dtype != "none"]
+    moved = [dtype for dtype in of_table[: len(lists)] if dtype != "none"]
     block_bytes = sum(2 * DTYPE_BYTES[dtype] + (wide if dtype != compute else 0) for dtype in moved) + 2 * wide
-    block = block_limit(chip, block_bytes, 8192)
-    tiles = ceil_div(elements, block)
-    programs, _ = programs_for(chip, tiles)
-    arguments: dict[str, Argument] = tensor_arguments(tensors, dtypes)
+    block, pieces = chunk_pieces(chip, block_bytes)
+    programs, _ = programs_for(chip, chunks)
+    arguments: dict[str, Argument] = {"table": Tensor(0), "chunks": chunks, "programs": programs}
+    arguments |= tensor_arguments(("table", *tensors), dtypes)
     arguments |= {name: Scalar(i, compute) for i, name in enumerate(scalars)}
-    arguments |= {"elements": elements, "tiles": tiles, "programs": programs}
-    constexprs = {**constexprs, "COMPUTE": TRITON_DTYPES[compute], "BLOCK": block}
-    return Launch(kernel, (programs, 1, 1), arguments, constexprs)
+    elements = {
+        name: None if dtype == "none" else TRITON_DTYPES[dtype]
+        for name, dtype in zip((*lists, *single), of_table, strict=True)
+    }
+    shape = {"COMPUTE": TRITON_DTYPES[compute], "BLOCK": block, "PIECES": pieces}
+    return Launch(kernel, (programs, 1, 1), arguments, {**constexprs, **elements, **shape})

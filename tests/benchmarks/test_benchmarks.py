@@ -140,3 +140,23 @@ def test_a_profile_accounts_for_the_steps_kernels() -> None:
     assert names["gemm"].launches == 1 and names["gemm"].host_ms > 0 and names["gemm"].chip_us > 0
     assert profile.kernels == pytest.approx(sum(kernel.host_ms for kernel in profile.by_kernel))
     assert profile.wall > 0 and profile.exposed <= profile.wall
+
+
+def test_every_kernel_case_has_a_roofline() -> None:
+    assert [case.name for case in kernels.cases() if case.flops == 0 and case.bytes == 0] == []
+
+
+def test_roofline_of_a_small_layer() -> None:
+    """Each kernel of a step gives a row whose roofline is no longer than what the chip took, unless SRAM served it."""
+    import roofline
+
+    sizes = roofline.Sizes(1, 64, 64, 4, 2, 96, 50, 40_000)
+    cells = [
+        [cell.strip() for cell in roofline.row_of(kernel, torch.float32).strip("|").split("|")]
+        for kernel in roofline.kernels(sizes, torch.float32)
+    ]
+    assert len({row[0] for row in cells}) == len(cells) > 20
+    for name, _, chip_us, least_us, _, bound, busy in cells:
+        assert 0 < float(least_us) <= float(chip_us), name
+        assert bound == "latency" or bound in busy, name
+        assert "launches" in busy, f"{name}: so small a kernel spends much of its time on launches"

@@ -50,7 +50,8 @@ def run(launch: Launch, arguments: Mapping[str, Any], chip: str) -> None:
     if compiled.program not in _programs:
         _programs[compiled.program] = _C.load_program(compiled.program)
     codes = "".join("P" if signature[name][0] == "*" else CODES[signature[name]] for name in compiled.arguments)
-    launcher = _C.make_launcher(codes)
+    # A chunk table holds addresses: what it leads to is not among the arguments.
+    launcher = _C.make_launcher("!" + codes if "table" in signature else codes)
     stream = _C.current_stream_id(_C.current_device())
     passed = [arguments[name] for name in compiled.arguments]
     launcher(*launch.grid, stream, _programs[compiled.program], None, None, None, None, *passed)

@@ -1,4 +1,4 @@
-"""Rotary embedding, SwiGLU, logsumexp and Adagrad against float64 CPU torch."""
+"""Rotary embedding, SwiGLU and logsumexp against float64 CPU torch."""
 
 import pytest
 import torch
@@ -80,16 +80,3 @@ def test_logsumexp_of_special_values():
     out = harness.poisoned((5,), torch.float32)
     harness.execute("logsumexp", [out, x.to(harness.DEVICE)], [5, 40, 1, 40, 1, 0])
     harness.assert_close(out, x.double().logsumexp(1))
-
-
-def test_adagrad():
-    wanted = torch.nn.Parameter(torch.randn(300, dtype=torch.float64))
-    optimizer = torch.optim.Adagrad([wanted], lr=0.1, lr_decay=0.01, weight_decay=0.05)
-    parameter, total = (t.to(harness.DEVICE) for t in (wanted.detach().float(), torch.zeros(300)))
-    for step in range(1, 4):
-        grad = torch.randn(300)
-        wanted.grad = grad.double()
-        optimizer.step()
-        tensors = [parameter, grad.to(harness.DEVICE), total, torch.tensor(float(step)).to(harness.DEVICE), None, None]
-        harness.execute("fused_adagrad", tensors, [300, False], [0.1, 0.01, 0.05, 1e-10])
-    harness.assert_close(parameter, wanted.detach())

@@ -1,9 +1,20 @@
 // The bounds check of a PE's access: the launch's extents, or the live allocations where it named none.
 #include "emulator/pe/pe_state.h"
 
+#include <algorithm>
+#include <iterator>
+
 namespace mtia::emulator {
 
 bool PeState::reachable(uint64_t low, uint64_t high) {
+  if (sorted_windows) {
+    const auto after =
+        std::upper_bound(windows.begin(), windows.end(), low,
+                         [](uint64_t address, const Window& window) { return address < window.range.begin; });
+    if (after == windows.begin() || !inside(std::prev(after)->range, low, high)) return false;
+    last_window = static_cast<uint32_t>(std::prev(after) - windows.begin());
+    return true;
+  }
   for (size_t i = 0; i < windows.size(); ++i) {
     if (inside(windows[i].range, low, high)) {
       last_window = static_cast<uint32_t>(i);

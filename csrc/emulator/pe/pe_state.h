@@ -35,7 +35,8 @@ struct PeState {
   const CostModel* costs = nullptr;
   const DeviceMemory* memory = nullptr;
   const SramCache* cache = nullptr;
-  bool fixed_windows = false;  // the launch named its extents: no other memory may be touched
+  bool fixed_windows = false;   // the launch named its extents: no other memory may be touched
+  bool sorted_windows = false;  // by address, and none overlap
   uint32_t last_window = 0;
   std::byte* local = nullptr;  // the host thread's arena of local memory
   // Of C++ kernels: what is allocated of it, the scoreboard entries of their tiles, and host buffers.

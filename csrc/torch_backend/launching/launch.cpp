@@ -284,10 +284,20 @@ KernelCall& KernelCall::tensor(const at::TensorBase& tensor) {
   return dtype(tensor.scalar_type());
 }
 
-KernelCall& KernelCall::operand(const at::TensorBase& tensor, const void* address) {
+void KernelCall::add_extent(const at::TensorBase& tensor) {
   const c10::StorageImpl& storage = *tensor.unsafeGetTensorImpl()->unsafe_storage().unsafeGetStorageImpl();
   const auto begin = reinterpret_cast<uint64_t>(storage.data());
   extents_.push_back({begin, begin + storage.nbytes()});
+}
+
+KernelCall& KernelCall::reachable(const at::TensorBase& tensor) {
+  add_extent(tensor);
+  if (runtime::is_checking()) notes().tensors.push_back(note_of(tensor));
+  return *this;
+}
+
+KernelCall& KernelCall::operand(const at::TensorBase& tensor, const void* address) {
+  add_extent(tensor);
   add_address(address);
   if (runtime::is_checking()) add_note(tensor);
   return *this;
@@ -295,12 +305,16 @@ KernelCall& KernelCall::operand(const at::TensorBase& tensor, const void* addres
 
 // Of the operand that was added last.
 void KernelCall::add_note(const at::TensorBase& tensor) {
+  note_of_tensor_[n_tensors_ - 1U] = static_cast<uint8_t>(notes().tensors.size());
+  notes_->tensors.push_back(note_of(tensor));
+}
+
+emulator::LaunchNotes& KernelCall::notes() {
   if (!notes_) {
     notes_ = std::make_shared<emulator::LaunchNotes>();
     note_of_tensor_.fill(UINT8_MAX);
   }
-  note_of_tensor_[n_tensors_ - 1U] = static_cast<uint8_t>(notes_->tensors.size());
-  notes_->tensors.push_back(note_of(tensor));
+  return *notes_;
 }
 
 // The tensors by the names of the program's parameters, and the workspaces behind them.

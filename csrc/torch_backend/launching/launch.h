@@ -116,6 +116,8 @@ class KernelCall {
   // A tensor whose dtype is added by dtype(). The launch may touch its whole storage.
   KernelCall& operand(const at::TensorBase& tensor) { return operand(tensor, tensor.const_data_ptr()); }
   KernelCall& operand(const at::TensorBase& tensor, const void* address);
+  // A tensor whose address the launch finds in device memory: it may touch its whole storage.
+  KernelCall& reachable(const at::TensorBase& tensor);
   // Memory of unknown extent: the launch may then touch every live allocation.
   KernelCall& address(const void* address);
   KernelCall& dtype(c10::ScalarType dtype) { return dtype_code(static_cast<uint8_t>(dtype)); }
@@ -129,7 +131,9 @@ class KernelCall {
  private:
   friend class PlanCache;
   KernelCall& add_address(const void* address);
+  void add_extent(const at::TensorBase& tensor);
   void add_note(const at::TensorBase& tensor);
+  emulator::LaunchNotes& notes();
   std::shared_ptr<const emulator::LaunchNotes> notes_of(const PlannedLaunch& planned,
                                                         const std::vector<emulator::AddressRange>& workspaces) const;
   PlanRequest request() const;

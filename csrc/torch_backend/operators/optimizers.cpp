@@ -1,6 +1,10 @@
-// Fused optimisers: one launch a parameter reads and writes all of its state once.
+// Fused optimisers: one launch reads and writes the state of all parameters once.
 #include <torch/library.h>
 
+#include <utility>
+#include <vector>
+
+#include "torch_backend/launching/chunk_table.h"
 #include "torch_backend/launching/launch.h"
 #include "torch_backend/operators/allocate.h"
 
@@ -11,12 +15,17 @@ at::Tensor value_or_undefined(const std::optional<at::Tensor>& tensor) {
   return tensor.has_value() ? *tensor : at::Tensor();
 }
 
-void check_same_layout(const char* name, const at::Tensor& parameter, std::initializer_list<at::Tensor> others) {
+// The first is the parameter.
+void check_same_layout(const char* name, c10::ArrayRef<at::Tensor> tensors) {
+  const at::Tensor& parameter = tensors.front();
   TORCH_CHECK(parameter.is_non_overlapping_and_dense(), name, ": a parameter of sizes ", parameter.sizes(),
               " and strides ", parameter.strides(), " is not dense; pass parameters made by contiguous()");
-  for (const at::Tensor& other : others) {
-    TORCH_CHECK(!other.defined() || (other.sizes() == parameter.sizes() && other.strides() == parameter.strides()),
-                name, ": a parameter has sizes ", parameter.sizes(), " and strides ", parameter.strides(),
+  for (const at::Tensor& other : tensors) {
+    if (!other.defined()) continue;
+    TORCH_CHECK(other.device() == parameter.device(), name, ": a parameter is on ", parameter.device(),
+                ", but its gradient or state on ", other.device(), "; move both to one device");
+    TORCH_CHECK(other.sizes() == parameter.sizes() && other.strides() == parameter.strides(), name,
+                ": a parameter has sizes ", parameter.sizes(), " and strides ", parameter.strides(),
                 ", but its gradient or state has ", other.sizes(), " and ", other.strides(),
                 "; give both the same layout");
   }
@@ -32,23 +41,76 @@ LearningRate learning_rate_of(const at::Tensor& lr) {
   return lr.is_cpu() ? LearningRate{lr.item().toDouble(), {}} : LearningRate{0, lr};
 }
 
+// A launch over all parameters whose tensors have the same dtypes; most lists are one such.
+class FusedStep {
+ public:
+  FusedStep(const KernelId& kernel, std::vector<at::Tensor> single, std::vector<int64_t> sizes,
+            std::vector<ScalarArgument> scalars)
+      : kernel_(kernel), single_(std::move(single)), sizes_(std::move(sizes)), scalars_(std::move(scalars)) {}
+
+  // `tensors` of the parameter, whose layout they have; undefined ones are absent from all parameters. `step` of it.
+  void add(const char* name, c10::ArrayRef<at::Tensor> tensors, const at::Tensor& step) {
+    check_same_layout(name, tensors);
+    std::vector<at::Tensor> moving;
+    std::vector<uint8_t> dtypes;
+    for (const at::Tensor& tensor : tensors) {
+      dtypes.push_back(tensor.defined() ? static_cast<uint8_t>(tensor.scalar_type()) : absent_dtype);
+      if (tensor.defined()) moving.push_back(tensor);
+    }
+    std::vector<uint64_t> words;
+    if (step.defined()) {
+      dtypes.push_back(static_cast<uint8_t>(step.scalar_type()));
+      words.push_back(reinterpret_cast<uint64_t>(step.const_data_ptr()));
+    }
+    const c10::DeviceIndex device = moving.front().device().index();
+    if (dtypes != dtypes_ || device != device_) launch();
+    dtypes_ = dtypes;
+    device_ = device;
+    if (moving.front().numel() == 0) return;
+    table_.add(moving, words);
+    reached_.insert(reached_.end(), moving.begin(), moving.end());
+    if (step.defined()) reached_.push_back(step);
+  }
+
+  void launch() {
+    if (table_.rows() != 0) {
+      KernelCall call(kernel_, device_);
+      call.tensor(table_.on_device(device_));
+      for (const at::Tensor& tensor : single_) call.tensor(tensor);
+      for (const uint8_t dtype : dtypes_) call.dtype_code(dtype);
+      for (const at::Tensor& tensor : reached_) call.reachable(tensor);
+      call.size(table_.rows()).sizes(sizes_);
+      for (const ScalarArgument& scalar : scalars_) call.scalar(scalar);
+      call.launch();
+    }
+    table_ = {};
+    reached_.clear();
+  }
+
+ private:
+  const KernelId& kernel_;
+  std::vector<at::Tensor> single_;  // one element each, for all parameters
+  std::vector<int64_t> sizes_;
+  std::vector<ScalarArgument> scalars_;
+  ChunkTable table_;
+  std::vector<uint8_t> dtypes_;
+  c10::DeviceIndex device_ = -1;
+  std::vector<at::Tensor> reached_;
+};
+
 void fused_adam(const char* name, bool decoupled, at::TensorList parameters, at::TensorList gradients,
                 at::TensorList averages, at::TensorList squares, at::TensorList largest_squares, at::TensorList steps,
                 const LearningRate& rate, double beta1, double beta2, double weight_decay, double eps, bool amsgrad,
                 bool maximize, const std::optional<at::Tensor>& grad_scale,
                 const std::optional<at::Tensor>& found_inf) {
   static const KernelId kernel("fused_adam");
-  const at::Tensor scale = value_or_undefined(grad_scale);
-  const at::Tensor found = value_or_undefined(found_inf);
+  FusedStep step(kernel, {value_or_undefined(grad_scale), value_or_undefined(found_inf), rate.tensor},
+                 {decoupled, maximize}, {rate.number, 1 - beta1, 1 - beta2, weight_decay, eps});
   for (size_t i = 0; i < parameters.size(); ++i) {
-    const at::Tensor& parameter = parameters[i];
     const at::Tensor largest = amsgrad ? largest_squares[i] : at::Tensor();
-    check_same_layout(name, parameter, {gradients[i], averages[i], squares[i], largest});
-    if (parameter.numel() == 0) continue;
-    launch_kernel(kernel,
-                  {parameter, gradients[i], averages[i], squares[i], largest, steps[i], scale, found, rate.tensor},
-                  {parameter.numel(), decoupled, maximize}, {rate.number, 1 - beta1, 1 - beta2, weight_decay, eps});
+    step.add(name, {parameters[i], gradients[i], averages[i], squares[i], largest}, steps[i]);
   }
+  step.launch();
 }
 
 template <bool decoupled>
@@ -76,17 +138,13 @@ void fused_sgd(at::TensorList parameters, at::TensorList gradients, at::TensorLi
                bool maximize, bool is_first_step, const std::optional<at::Tensor>& grad_scale,
                const std::optional<at::Tensor>& found_inf) {
   static const KernelId kernel("fused_sgd");
-  const at::Tensor scale = value_or_undefined(grad_scale);
-  const at::Tensor found = value_or_undefined(found_inf);
+  FusedStep step(kernel, {value_or_undefined(grad_scale), value_or_undefined(found_inf), rate.tensor},
+                 {nesterov, maximize, is_first_step}, {rate.number, weight_decay, momentum, dampening});
   for (size_t i = 0; i < parameters.size(); ++i) {
-    const at::Tensor& parameter = parameters[i];
     const at::Tensor buffer = momentum_buffers.empty() ? at::Tensor() : momentum_buffers[i];
-    check_same_layout("_fused_sgd_", parameter, {gradients[i], buffer});
-    if (parameter.numel() == 0) continue;
-    launch_kernel(kernel, {parameter, gradients[i], buffer, scale, found, rate.tensor},
-                  {parameter.numel(), nesterov, maximize, is_first_step},
-                  {rate.number, weight_decay, momentum, dampening});
+    step.add("_fused_sgd_", {parameters[i], gradients[i], buffer}, at::Tensor());
   }
+  step.launch();
 }
 
 void sgd_(at::TensorList parameters, at::TensorList gradients, at::TensorList momentum_buffers, double weight_decay,
@@ -108,27 +166,43 @@ void adagrad_(at::TensorList parameters, at::TensorList gradients, at::TensorLis
               double lr_decay, double weight_decay, double eps, bool maximize,
               const std::optional<at::Tensor>& grad_scale, const std::optional<at::Tensor>& found_inf) {
   static const KernelId kernel("fused_adagrad");
-  const at::Tensor scale = value_or_undefined(grad_scale);
-  const at::Tensor found = value_or_undefined(found_inf);
-  for (size_t i = 0; i < parameters.size(); ++i) {
-    const at::Tensor& parameter = parameters[i];
-    check_same_layout("_fused_adagrad_", parameter, {gradients[i], sums[i]});
-    if (parameter.numel() == 0) continue;
-    launch_kernel(kernel, {parameter, gradients[i], sums[i], steps[i], scale, found}, {parameter.numel(), maximize},
-                  {lr, lr_decay, weight_decay, eps});
-  }
+  FusedStep step(kernel, {value_or_undefined(grad_scale), value_or_undefined(found_inf)}, {maximize},
+                 {lr, lr_decay, weight_decay, eps});
+  for (size_t i = 0; i < parameters.size(); ++i)
+    step.add("_fused_adagrad_", {parameters[i], gradients[i], sums[i]}, steps[i]);
+  step.launch();
 }
 
 // ---- GradScaler
 
 void non_finite_check_and_unscale_(at::TensorList gradients, at::Tensor& found_inf, const at::Tensor& inverse_scale) {
   static const KernelId kernel("amp_unscale");
+  ChunkTable table;
+  std::vector<at::Tensor> reached;
+  const auto launch = [&] {
+    if (table.rows() == 0) return;
+    const c10::DeviceIndex device = reached.front().device().index();
+    KernelCall call(kernel, device);
+    call.tensor(table.on_device(device)).tensor(found_inf).tensor(inverse_scale);
+    call.dtype(reached.front().scalar_type()).size(table.rows());
+    for (const at::Tensor& tensor : reached) call.reachable(tensor);
+    call.launch();
+    table = {};
+    reached.clear();
+  };
+  std::vector<std::pair<at::Tensor, at::Tensor>> copies;  // where a gradient is not dense
   for (const at::Tensor& gradient : gradients) {
     if (gradient.numel() == 0) continue;
     const at::Tensor dense = gradient.is_non_overlapping_and_dense() ? gradient : gradient.contiguous();
-    launch_kernel(kernel, {dense, found_inf, inverse_scale}, {dense.numel()});
-    if (!dense.is_same(gradient)) gradient.copy_(dense);
+    if (!dense.is_same(gradient)) copies.emplace_back(gradient, dense);
+    if (!reached.empty() &&
+        (reached.front().scalar_type() != dense.scalar_type() || reached.front().device() != dense.device()))
+      launch();
+    table.add({dense});
+    reached.push_back(dense);
   }
+  launch();
+  for (const auto& [gradient, dense] : copies) gradient.copy_(dense);
 }
 
 at::Tensor& update_scale_(at::Tensor& scale, at::Tensor& growth_tracker, const at::Tensor& found_inf,

@@ -48,10 +48,43 @@ _BOOLEAN = {
 
 @lowers(*BINARY, elementwise=True)
 def binary(site: Site) -> Register:
-    """Two operands, one instruction."""
+    """Two operands, one instruction; tl.sigmoid's four are one, which the SIMD engine has a table for."""
     dtype = site.result_dtype()
     mnemonic = _BOOLEAN.get(site.name, BINARY[site.name]) if dtype is DType.I1 else BINARY[site.name]
-    return site.elementwise(mnemonic, site.operands(), dtype)
+    operands = site.operands()
+    if mnemonic == "div_f" and site.name == "arith.divf":
+        argument = _sigmoid_of(site, *operands)
+        if argument is not None:
+            return site.elementwise("sigmoid", [argument], dtype)
+    return site.elementwise(mnemonic, operands, dtype)
+
+
+def _sigmoid_of(site: Site, numerator: Register, denominator: Register) -> Register | None:
+    """x where the quotient is 1 / (1 + exp(0 - x)), as tl.sigmoid writes it."""
+
+    def made_by(register: Register, *mnemonics: str) -> list[Register] | None:
+        code = register.definition
+        if code is None or code.mnemonic not in mnemonics or register.is_scalar or register.is_constant:
+            return None
+        result = code.results[0]
+        whole = result is not None and result.shape == register.shape and result.dtype is register.dtype
+        return [operand for operand in code.operands if operand is not None] if whole else None
+
+    def is_number(register: Register, value: float) -> bool:
+        return register.is_constant and register.bits == site.builder.number(value, register.dtype).bits
+
+    if numerator.dtype not in (DType.F32, DType.F64) or not is_number(numerator, 1.0):
+        return None
+    total = made_by(denominator, "add_f")
+    if total is None or not any(is_number(term, 1.0) for term in total):
+        return None
+    exponential = made_by(total[1] if is_number(total[0], 1.0) else total[0], "exp")
+    if exponential is None:
+        return None
+    negated = made_by(exponential[0], "sub_f", "neg_f")
+    if negated is None or (len(negated) == 2 and not is_number(negated[0], 0.0)):
+        return None
+    return negated[-1]
 
 
 @lowers("arith.negf", elementwise=True)

@@ -1,0 +1,36 @@
+// Work over lists of tensors as one launch: a table in device memory with a row for each chunk of each tuple of
+// tensors, which the programs of the launch share out among themselves.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/util/ArrayRef.h>
+
+#include <cstdint>
+#include <initializer_list>
+#include <vector>
+
+#include "torch_backend/launching/launch.h"
+
+namespace mtia::torch_backend {
+
+// Rows of 64-bit words: elements of the chunk, the addresses where the chunk begins in each tensor, and the tuple's own
+// words (addresses of single elements, bits of numbers). Kernels read it with kernels/triton/chunks.py.
+class ChunkTable {
+ public:
+  static constexpr int64_t chunk_elements = 8192;
+
+  // The chunks of tensors that are dense in one layout. Empty ones add no row.
+  void add(c10::ArrayRef<at::Tensor> tensors, c10::ArrayRef<uint64_t> words = {});
+  // A row that is no chunk of anything: its first word is `first`.
+  void add_row(uint64_t first, c10::ArrayRef<uint64_t> words);
+
+  int64_t rows() const { return rows_; }
+  // The table on the device, valid for what is submitted after this call; equal tables are sent once. Rows are not 0.
+  at::Tensor on_device(c10::DeviceIndex device) const;
+
+ private:
+  std::vector<uint64_t> words_;
+  int64_t rows_ = 0;
+};
+
+}  // namespace mtia::torch_backend
