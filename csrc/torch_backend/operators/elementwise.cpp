@@ -54,6 +54,8 @@ void add_dtypes_and_numbers(KernelCall& call, c10::ScalarType out, OperandList o
       call.dtype_code(scalar_dtype);
       if (floating && !number.isComplex()) {
         call.scalar(number.toDouble());
+      } else if (compute == c10::kBool && !number.isComplex()) {
+        call.scalar(number.toDouble() != 0);
       } else {
         call.scalar(ScalarArgument(number));
       }
