@@ -72,6 +72,7 @@ std::vector<std::string> register_elementwise(const std::vector<EncodedRow>& row
 }  // namespace
 
 void bind_operators(py::module_& module) {
+  torch_backend::note_own_operators();
   module.def(
       "set_plan_compiler",
       [](py::function function) { torch_backend::set_plan_compiler(PythonPlanCompiler(std::move(function))); },

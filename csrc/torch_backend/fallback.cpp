@@ -11,6 +11,7 @@
 
 #include "runtime/checking.h"
 #include "torch_backend/generator.h"
+#include "torch_backend/operators/elementwise.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -106,6 +107,10 @@ void refuse(const c10::OperatorHandle& operation, c10::DispatchKeySet, torch::ji
 
 void fallback(const c10::OperatorHandle& operation, c10::DispatchKeySet, torch::jit::Stack* stack) {
   const std::string name = c10::toString(operation.operator_name());
+  if (restore_displaced(name)) {
+    operation.callBoxed(stack);
+    return;
+  }
   const c10::ArrayRef<c10::IValue> arguments = torch::jit::last(*stack, operation.schema().arguments().size());
   check_generators(arguments);
   refuse_unless(cpu_fallback_allowed() && cpu_has_kernel(operation), operation, arguments);

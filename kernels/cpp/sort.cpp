@@ -1,112 +1,217 @@
-// Sorting of rows, each in the local memory of one PE: keys that order like the elements, and a stable sort of the
-// positions.
+// The C++ kernel "sort": runs of rows, each sorted in the local memory of one PE by a stable radix sort of keys.
 #include "kernels/cpp/sort.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
-#include <cmath>
 #include <cstring>
-#include <limits>
+#include <utility>
 
-#include "base/bit_patterns.h"
-#include "base/error.h"
 #include "chip/chip_spec.h"
 #include "emulator/pe/processing_element.h"
+#include "kernels/cpp/sort_keys.h"
 
 namespace mtia::kernels {
 namespace {
 
-using emulator::DmaDescriptor;
 using emulator::LocalScope;
 using emulator::ProcessingElement;
 using emulator::Tile;
 
-// Integers in the order of the floats: both zeros are one key, every NaN the largest.
-int64_t key_of_float(double value) {
-  if (std::isnan(value)) return std::numeric_limits<int64_t>::max();
-  const auto bits = std::bit_cast<int64_t>(value == 0.0 ? 0.0 : value);
-  return bits >= 0 ? bits : std::numeric_limits<int64_t>::min() - bits;
-}
+constexpr uint32_t select_bits = 12;
+constexpr int64_t histogram_bytes = 4 << select_bits;
 
-template <typename T>
-T element(const Tile& tile, int64_t i) {
-  T value;
-  std::memcpy(&value, tile.data + i * static_cast<int64_t>(sizeof(T)), sizeof(T));
-  return value;
-}
+// Source, two buffers of keys and the values; two of positions, indices of source and result.
+int64_t local_bytes_an_element(DType dtype) { return 4 * static_cast<int64_t>(size_of(dtype)) + 2 * 4 + 2 * 8; }
 
-int64_t key_of(const Tile& tile, int64_t i, bool is_unsigned) {
-  switch (tile.dtype) {
-    case DType::I1:
-      return element<uint8_t>(tile, i) != 0;
-    case DType::I8:
-      return is_unsigned ? element<uint8_t>(tile, i) : element<int8_t>(tile, i);
-    case DType::I16:
-      return is_unsigned ? element<uint16_t>(tile, i) : element<int16_t>(tile, i);
-    case DType::I32:
-      return is_unsigned ? int64_t{element<uint32_t>(tile, i)} : element<int32_t>(tile, i);
-    case DType::I64:  // without its top bit an unsigned number orders as a signed one
-      return element<int64_t>(tile, i) ^ (is_unsigned ? std::numeric_limits<int64_t>::min() : 0);
-    case DType::F16:
-      return key_of_float(f32_from_f16(element<uint16_t>(tile, i)));
-    case DType::BF16:
-      return key_of_float(f32_from_bf16(element<uint16_t>(tile, i)));
-    case DType::F32:
-      return key_of_float(element<float>(tile, i));
-    case DType::F64:
-      return key_of_float(element<double>(tile, i));
-    case DType::F8E4M3:
-      return key_of_float(f32_from_f8e4m3(element<uint8_t>(tile, i)));
-    case DType::F8E5M2:
-      return key_of_float(f32_from_f8e5m2(element<uint8_t>(tile, i)));
+// Elements with their positions, and room for as many.
+template <typename Word>
+struct Pairs {
+  Word* key;
+  uint32_t* position;
+  Word* other_key;
+  uint32_t* other_position;
+
+  void swap() {
+    std::swap(key, other_key);
+    std::swap(position, other_position);
   }
-  throw InternalError("sort: no such dtype");
+};
+
+template <typename Word>
+void insertion_sort(const Pairs<Word>& pairs, int64_t count) {
+  for (int64_t i = 1; i < count; ++i) {
+    const Word key = pairs.key[i];
+    const uint32_t position = pairs.position[i];
+    int64_t j = i;
+    for (; j > 0 && pairs.key[j - 1] > key; --j) {
+      pairs.key[j] = pairs.key[j - 1];
+      pairs.position[j] = pairs.position[j - 1];
+    }
+    pairs.key[j] = key;
+    pairs.position[j] = position;
+  }
 }
 
-void sort_row(ProcessingElement& pe, const SortArguments& arguments, int64_t row) {
-  const LocalScope scope(pe);
-  const auto bytes = static_cast<int64_t>(size_of(arguments.dtype));
-  const uint64_t needed = static_cast<uint64_t>(arguments.length * (bytes + 16) + arguments.kept * bytes);
-  if (needed > pe.local_bytes_free()) {
-    throw OutOfLocalMemory(
-        concat("sorting rows of ", arguments.length, " elements needs ", needed / 1024,
-               " KiB of local memory, a PE of ", pe.chip().name, " has ", pe.local_bytes_free() / 1024, " KiB free"),
-        "sort", "sort shorter rows, or sort on the CPU: tensor.cpu()");
+template <typename Word>
+void radix_sort(Pairs<Word>& pairs, int64_t count) {
+  std::array<uint32_t, 256> places;
+  for (uint32_t shift = 0; shift < 8 * sizeof(Word); shift += 8) {
+    places.fill(0);
+    for (int64_t i = 0; i < count; ++i) ++places[static_cast<uint8_t>(pairs.key[i] >> shift)];
+    if (places[static_cast<uint8_t>(pairs.key[0] >> shift)] == count) continue;  // all have this digit
+    uint32_t place = 0;
+    for (uint32_t& entry : places) place += std::exchange(entry, place);
+    for (int64_t i = 0; i < count; ++i) {
+      const uint32_t to = places[static_cast<uint8_t>(pairs.key[i] >> shift)]++;
+      pairs.other_key[to] = pairs.key[i];
+      pairs.other_position[to] = pairs.position[i];
+    }
+    pairs.swap();
   }
-  const Tile source = pe.allocate(arguments.dtype, 1, arguments.length);
-  const Tile keys = pe.allocate(DType::I64, 1, arguments.length);
-  const Tile order = pe.allocate(DType::I64, 1, arguments.length);
-  const Tile values = pe.allocate(arguments.dtype, 1, arguments.kept);
-  const auto offset = static_cast<uint64_t>(row * arguments.row_stride * bytes);
-  pe.dma_load(source, {arguments.source + offset, arguments.dtype, arguments.row_stride, arguments.column_stride,
-                       INT64_MAX, INT64_MAX});
-  pe.iota(order, 0);
-  auto* key = keys.as<int64_t>();
-  auto* position = order.as<int64_t>();
-  for (int64_t i = 0; i < arguments.length; ++i) key[i] = key_of(source, i, arguments.is_unsigned);
-  if (arguments.descending) {
-    std::stable_sort(position, position + arguments.length, [key](int64_t a, int64_t b) { return key[a] > key[b]; });
+}
+
+// Drops elements that are not among the first `kept`: those whose leading bits, of the bits in which keys differ, are
+// beyond the ones that the `kept`-th has. Returns how many are left, in their order.
+template <typename Word>
+int64_t select_candidates(const Pairs<Word>& pairs, int64_t count, int64_t kept, uint32_t* histogram) {
+  Word differing = 0;
+  for (int64_t i = 0; i < count; ++i) differing |= static_cast<Word>(pairs.key[i] ^ pairs.key[0]);
+  const auto width = static_cast<uint32_t>(std::bit_width(differing));
+  const uint32_t shift = width > select_bits ? width - select_bits : 0;
+  constexpr uint32_t mask = (1U << select_bits) - 1;
+  const auto bucket = [shift](Word key) { return static_cast<uint32_t>(key >> shift) & mask; };
+  std::fill(histogram, histogram + mask + 1, 0U);
+  for (int64_t i = 0; i < count; ++i) ++histogram[bucket(pairs.key[i])];
+  uint32_t last = 0;
+  for (int64_t before = histogram[0]; before < kept; before += histogram[last]) ++last;
+  int64_t left = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    pairs.key[left] = pairs.key[i];
+    pairs.position[left] = pairs.position[i];
+    left += bucket(pairs.key[i]) <= last ? 1 : 0;
+  }
+  return left;
+}
+
+// The first `kept` positions in order are left in pairs.position. Returns the scalar core's instructions: a key, and
+// for what is sorted log2(count) compare-and-moves of a merge sort and a gather an element; selecting takes a count and
+// a move an element.
+template <typename Word>
+uint64_t sort_pairs(Pairs<Word>& pairs, int64_t count, int64_t kept, uint32_t* histogram) {
+  constexpr int64_t short_row = 48;
+  uint64_t work = static_cast<uint64_t>(count);
+  int64_t sorted = count;
+  if (count > short_row && kept <= count / 4) {
+    sorted = select_candidates(pairs, count, kept, histogram);
+    work += 4 * static_cast<uint64_t>(count);
+  }
+  if (sorted <= short_row) {
+    insertion_sort(pairs, sorted);
   } else {
-    std::stable_sort(position, position + arguments.length, [key](int64_t a, int64_t b) { return key[a] < key[b]; });
+    radix_sort(pairs, sorted);
   }
-  for (int64_t i = 0; i < arguments.kept; ++i)
-    std::memcpy(values.data + i * bytes, source.data + position[i] * bytes, static_cast<size_t>(bytes));
-  // A merge sort of the scalar core: a key, log2(length) compare-and-moves and a gather an element.
-  pe.scalar_work(static_cast<uint64_t>(arguments.length) *
-                 (2 + std::bit_width(static_cast<uint64_t>(arguments.length))));
-  const auto out = static_cast<uint64_t>(row * arguments.kept);
-  pe.dma_store(
-      {arguments.values + out * static_cast<uint64_t>(bytes), arguments.dtype, arguments.kept, 1, INT64_MAX, INT64_MAX},
-      values);
-  pe.dma_store({arguments.indices + out * 8, DType::I64, arguments.kept, 1, INT64_MAX, INT64_MAX},
-               order.slice(0, 1, 0, arguments.kept));
+  return work + static_cast<uint64_t>(sorted) * (1 + std::bit_width(static_cast<uint64_t>(sorted)));
 }
+
+template <typename Word>
+class RunSorter {
+ public:
+  RunSorter(ProcessingElement& pe, const SortArguments& arguments)
+      : pe_(pe),
+        arguments_(arguments),
+        results_(arguments.runs.cut(arguments.kept)),
+        key_of_(arguments.dtype, arguments.is_unsigned, arguments.descending) {}
+
+  void sort_all() {
+    const RunLayout& runs = arguments_.runs;
+    const int64_t rows_a_block = runs.count() > 1 ? 1 : block_rows();
+    const int64_t blocks = (arguments_.rows + rows_a_block - 1) / rows_a_block * runs.count();
+    for (int64_t block = pe_.index(); block < blocks; block += pe_.count()) {
+      const int64_t row = block / runs.count() * rows_a_block;
+      sort_block(row, std::min(rows_a_block, arguments_.rows - row), block % runs.count());
+    }
+  }
+
+ private:
+  // Short rows share their DMA.
+  int64_t block_rows() const {
+    const int64_t share = (arguments_.rows + pe_.count() - 1) / pe_.count();
+    return std::clamp<int64_t>(longest_sort_run(pe_.chip(), arguments_.dtype) / arguments_.runs.length, 1, share);
+  }
+
+  // Run `run` of rows [row, row + rows).
+  void sort_block(int64_t row, int64_t rows, int64_t run) {
+    const LocalScope scope(pe_);
+    const int64_t begin = run * arguments_.runs.run;
+    const int64_t count = arguments_.runs.width(run);
+    const int64_t kept = std::min(arguments_.kept, count);
+    const int64_t first = row * arguments_.row_stride + begin;
+    const Tile source = load(arguments_.source, arguments_.dtype, first, rows, count);
+    const Tile source_indices =
+        arguments_.source_indices != 0 ? load(arguments_.source_indices, DType::I64, first, rows, count) : Tile{};
+    const Tile keys = pe_.allocate(arguments_.dtype, 2, count);
+    const Tile positions = pe_.allocate(DType::I32, 2, count);
+    const Tile histogram = pe_.allocate(DType::I32, 1, 1 << select_bits);
+    const Tile values = pe_.allocate(arguments_.dtype, rows, kept);
+    const Tile indices = pe_.allocate(DType::I64, rows, kept);
+    uint64_t work = 0;
+    for (int64_t i = 0; i < rows; ++i) {
+      const Word* from = source.as<Word>() + i * count;
+      Pairs<Word> pairs{keys.as<Word>(), positions.as<uint32_t>(), keys.as<Word>() + count,
+                        positions.as<uint32_t>() + count};
+      for (int64_t j = 0; j < count; ++j) {
+        pairs.key[j] = key_of_(from[j]);
+        pairs.position[j] = static_cast<uint32_t>(j);
+      }
+      work += sort_pairs(pairs, count, kept, histogram.as<uint32_t>());
+      const int64_t* names = source_indices.data != nullptr ? source_indices.as<int64_t>() + i * count : nullptr;
+      Word* value = values.as<Word>() + i * kept;
+      int64_t* index = indices.as<int64_t>() + i * kept;
+      for (int64_t j = 0; j < kept; ++j) {
+        value[j] = from[pairs.position[j]];
+        index[j] = names != nullptr ? names[pairs.position[j]] : begin + pairs.position[j];
+      }
+    }
+    pe_.scalar_work(work);
+    const int64_t place = row * results_.length + run * results_.run;
+    store(arguments_.values, place, values);
+    store(arguments_.indices, place, indices);
+  }
+
+  Tile load(uint64_t base, DType dtype, int64_t first, int64_t rows, int64_t columns) {
+    const Tile tile = pe_.allocate(dtype, rows, columns);
+    pe_.dma_load(tile, {.base = base + static_cast<uint64_t>(first) * size_of(dtype),
+                        .dtype = dtype,
+                        .row_stride = arguments_.row_stride});
+    pe_.read(tile, 0, 0);  // the scalar core waits
+    return tile;
+  }
+
+  void store(uint64_t base, int64_t place, const Tile& tile) {
+    pe_.dma_store({.base = base + static_cast<uint64_t>(place) * size_of(tile.dtype),
+                   .dtype = tile.dtype,
+                   .row_stride = results_.length},
+                  tile);
+  }
+
+  ProcessingElement& pe_;
+  const SortArguments& arguments_;
+  RunLayout results_;
+  KeyOf<Word> key_of_;
+};
 
 void sort(ProcessingElement& pe, const SortArguments& arguments) {
-  for (int64_t row = pe.index(); row < arguments.rows; row += pe.count()) sort_row(pe, arguments, row);
+  with_word(arguments.dtype, [&](auto word) { RunSorter<decltype(word)>(pe, arguments).sort_all(); });
 }
 
 MTIA_CPP_KERNEL("sort", sort, SortArguments);
 
 }  // namespace
+
+int64_t longest_sort_run(const ChipSpec& chip, DType dtype) {
+  constexpr int64_t alignment = 8 * 64;
+  return (static_cast<int64_t>(chip.local_memory_bytes) - histogram_bytes - alignment) / local_bytes_an_element(dtype);
+}
+
 }  // namespace mtia::kernels

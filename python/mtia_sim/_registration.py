@@ -17,7 +17,7 @@ def is_built() -> bool:
 
 def register(torch: ModuleType, package: str) -> None:
     """Renames PrivateUse1 to mtia_sim and shows the package as torch.mtia_sim. Does nothing the second time."""
-    from mtia_sim import _C, initialisation, triton_runtime
+    from mtia_sim import _C, batching, initialisation, interchange, processes, triton_runtime
 
     if getattr(torch, NAME, None) is not None:
         return
@@ -29,6 +29,8 @@ def register(torch: ModuleType, package: str) -> None:
     _C.require_lazy_initialisation()
     triton_runtime.offer()
     triton_runtime.show_to_dynamo()
+    for part in (batching, interchange, processes):
+        part.register()
     atexit.register(_shut_down)
 
 

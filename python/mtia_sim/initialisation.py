@@ -46,7 +46,8 @@ def _lazy_init() -> None:
         if _is_in_bad_fork():
             raise InvalidArgument(
                 "mtia_sim cannot be used in this forked process: its parent already uses it",
-                remedy="start it with the 'spawn' method (torch.multiprocessing.set_start_method)",
+                remedy="start it with the 'spawn' method (torch.multiprocessing.set_start_method), "
+                "or make CPU tensors there",
             )
         _initialising = True
         try:

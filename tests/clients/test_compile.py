@@ -120,3 +120,53 @@ def test_a_triton_kernel_inside_a_compiled_function(device: torch.device) -> Non
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
     assert relative_error(got, ((x.double().sin() + y.double()) * 0.5).exp()) < 1e-6
     assert torch.utils._triton.has_triton()
+
+
+def laid_out(sizes: tuple[int, ...], order: tuple[int, ...], seed: int) -> Tensor:
+    """Numbers of `sizes` whose dimensions lie in memory in `order`."""
+    dense = torch.randn([sizes[dim] for dim in order], generator=torch.Generator().manual_seed(seed))
+    return dense.permute([order.index(dim) for dim in range(len(sizes))])
+
+
+@pytest.mark.parametrize(
+    ("order", "value_size", "masked", "dynamic"),
+    [
+        ((0, 1, 2, 3), 8, False, False),
+        ((0, 2, 1, 3), 8, True, False),
+        ((2, 0, 1, 3), 12, True, False),
+        ((1, 0, 2, 3), 4, False, True),
+    ],
+)
+def test_attention_has_the_strides_that_its_meta_function_promises(
+    device: torch.device, order: tuple[int, ...], value_size: int, masked: bool, dynamic: bool
+) -> None:
+    query, key, value = (
+        laid_out((2, heads, length, size), order, seed)
+        for seed, (heads, length, size) in enumerate([(4, 5, 8), (2, 7, 8), (2, 7, value_size)])
+    )
+    mask = torch.randn(5, 7, generator=torch.Generator().manual_seed(4)) if masked else None
+
+    def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        heads = functional.scaled_dot_product_attention(query, key, value, mask, enable_gqa=True)
+        return heads.transpose(1, 2).flatten(2) + 1
+
+    wide = [each.double().requires_grad_() for each in (query, key, value)]
+    expected = attend(*wide, None if mask is None else mask.double())
+    gradient = torch.randn(expected.shape, generator=torch.Generator().manual_seed(5))
+    wanted = torch.autograd.grad(expected, wide, gradient.double())
+    given = [each.to(device).requires_grad_() for each in (query, key, value)]
+    assert all(each.stride() == other.stride() for each, other in zip(given, (query, key, value), strict=True))
+    out = torch.compile(attend, dynamic=dynamic)(*given, None if mask is None else mask.to(device))
+    found = torch.autograd.grad(out, given, gradient.to(device))
+    for one, other in zip([out, *found], [expected.detach(), *wanted], strict=True):
+        assert relative_error(one, other) < 2e-6
+
+
+def test_an_attention_module(device: torch.device) -> None:
+    module = torch.nn.MultiheadAttention(16, 4, batch_first=True).to(device)
+    x = torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(1)).to(device)
+
+    def attend(x: Tensor) -> Tensor:
+        return module(x, x, x, need_weights=False)[0]
+
+    assert relative_error(torch.compile(attend)(x), attend(x).detach().cpu()) < 1e-6

@@ -6,6 +6,7 @@
 #include <torch/library.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "torch_backend/generator.h"
@@ -71,6 +72,22 @@ double scale_of(std::optional<double> scale, const Shape& shape) {
   return scale.value_or(1.0 / std::sqrt(static_cast<double>(shape.head_size)));
 }
 
+// [batch, heads, length, value_size], dense, its dimensions in the order that the query's have in memory. That is what
+// torch's meta function of the operator promises, and what torch.compile generates code for.
+at::Tensor empty_in_layout_of(const at::Tensor& query, int64_t value_size) {
+  if (query.size(3) == value_size) return at::empty_like(query);
+  std::array<int64_t, 4> order{0, 1, 2, 3};
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t one, int64_t other) { return query.stride(one) > query.stride(other); });
+  std::array<int64_t, 4> sizes{query.size(0), query.size(1), query.size(2), value_size}, strides{};
+  int64_t stride = 1;
+  for (auto dim = order.rbegin(); dim != order.rend(); ++dim) {
+    strides[static_cast<size_t>(*dim)] = stride;
+    stride *= sizes[static_cast<size_t>(*dim)];
+  }
+  return empty_device_strided(sizes, strides, query.scalar_type(), query.device());
+}
+
 using Forward = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, c10::SymInt, c10::SymInt, at::Tensor,
                            at::Tensor, at::Tensor>;
 
@@ -79,10 +96,7 @@ Forward attention_forward(const at::Tensor& query, const at::Tensor& key, const 
                           std::optional<double> scale) {
   static const KernelId kernel("flash_attention_forward");
   const Shape shape = shape_of(query, key, value);
-  // The layout [batch, length, heads, size] in memory: what follows is a reshape to [batch, length, heads * size].
-  const at::Tensor out =
-      empty_device({shape.batch, shape.q_length, shape.heads, shape.value_size}, query.scalar_type(), query.device())
-          .transpose(1, 2);
+  const at::Tensor out = empty_in_layout_of(query, shape.value_size);
   const at::Tensor logsumexp = empty_device({shape.batch, shape.heads, shape.q_length}, c10::kFloat, query.device());
   const at::Tensor mask = expanded_mask(attn_bias, shape);
   PhiloxState philox;

@@ -105,26 +105,6 @@ at::Tensor& histc_out(const at::Tensor& self, int64_t bins, const at::Scalar& mi
   return out.copy_(counts);
 }
 
-// Sorted, an element that differs from the one before it starts a new value.
-std::tuple<at::Tensor, at::Tensor, at::Tensor> unique(const at::Tensor& self, bool, bool return_inverse,
-                                                      bool return_counts) {
-  const at::TensorOptions longs = self.options().dtype(c10::kLong);
-  if (self.numel() == 0) return {at::empty({0}, self.options()), at::empty(self.sizes(), longs), at::empty({0}, longs)};
-  const auto [sorted, order] = self.reshape({-1}).sort(/*stable=*/true, 0, /*descending=*/false);
-  const int64_t count = sorted.numel();
-  at::Tensor starts = at::zeros({count}, self.options().dtype(c10::kBool)).fill_(true);
-  if (count > 1)
-    starts.narrow(0, 1, count - 1).copy_(sorted.narrow(0, 1, count - 1).ne(sorted.narrow(0, 0, count - 1)));
-  const at::Tensor first = starts.nonzero().select(1, 0);
-  at::Tensor inverse = at::empty({0}, longs);
-  if (return_inverse)
-    inverse = at::empty({count}, longs).scatter_(0, order, starts.cumsum(0).sub(1)).view(self.sizes());
-  at::Tensor counts = at::empty({0}, longs);
-  if (return_counts)
-    counts = at::cat({first.narrow(0, 1, first.numel() - 1), at::zeros({1}, longs).fill_(count)}).sub(first);
-  return {sorted.index_select(0, first), inverse, counts};
-}
-
 at::Tensor& polar_out(const at::Tensor& magnitude, const at::Tensor& angle, at::Tensor& out) {
   const at::Tensor parts = at::stack({magnitude.mul(at::cos(angle)), magnitude.mul(at::sin(angle))}, -1);
   const at::Tensor complex = at::view_as_complex(parts);
@@ -144,6 +124,5 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("bincount", mtia::torch_backend::bincount);
   library.impl("histc", mtia::torch_backend::histc);
   library.impl("histc.out", histc_out);
-  library.impl("_unique2", mtia::torch_backend::unique);
   library.impl("polar.out", polar_out);
 }

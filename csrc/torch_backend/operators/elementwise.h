@@ -21,10 +21,16 @@ struct ElementwiseRow {
   std::vector<std::string> unpromoted;  // operands that keep their dtype: conditions and masks
 };
 
-// Registers every overload that the rows name (functional, in-place and out= forms) for PrivateUse1. Called once, at
-// import. Returns the names of the operators that were registered. Throws InvalidArgument for an overload that this
-// torch does not have.
+// Registers every overload that the rows name (functional, in-place and out= forms) for PrivateUse1, but those for
+// which the program has registered a kernel of its own. Called once, at the device's first use. Returns the names of
+// the operators that the table serves. Throws InvalidArgument for an overload that this torch does not have.
 std::vector<std::string> register_elementwise(std::vector<ElementwiseRow> rows);
+
+// Remembers which operators have a kernel of this extension, to tell them from a program's. Called at import.
+void note_own_operators();
+
+// Registers the table's kernel of an operator whose kernel was the program's until now; false where there is none.
+bool restore_displaced(const std::string& name);
 
 // An operand of a call from C++: a device tensor, a 0-dim CPU tensor (becomes a number) or a number.
 struct ElementwiseOperand {

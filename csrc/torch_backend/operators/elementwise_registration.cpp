@@ -11,6 +11,7 @@
 #include <charconv>
 #include <limits>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <utility>
@@ -289,6 +290,24 @@ std::optional<size_t> first_out(const c10::FunctionSchema& schema) {
   return std::nullopt;
 }
 
+// Operators that this extension's own files registered, seen before any program could register one.
+std::set<std::string>& own_operators() {
+  static std::set<std::string> names;
+  return names;
+}
+
+// Rows whose operator a program had given a kernel of its own by the device's first use: that one stays. They are
+// registered when it is gone, at the first call that finds no kernel.
+struct Displaced {
+  std::mutex mutex;
+  std::map<std::string, torch::CppFunction> kernels;
+};
+
+Displaced& displaced() {
+  static auto* rows = new Displaced;
+  return *rows;
+}
+
 class Registrar {
  public:
   Registrar() : library_(torch::Library::IMPL, "aten", c10::DispatchKey::PrivateUse1, __FILE__, __LINE__) {
@@ -319,9 +338,10 @@ class Registrar {
   }
 
   std::vector<std::string> registered() && { return std::move(registered_); }
-  static void keep(Registrar registrar) {
+  static void keep(Registrar registrar) { keep(std::move(registrar.library_)); }
+  static void keep(torch::Library library) {
     static std::vector<torch::Library>* libraries = new std::vector<torch::Library>;
-    libraries->push_back(std::move(registrar.library_));
+    libraries->push_back(std::move(library));
   }
 
  private:
@@ -340,9 +360,10 @@ class Registrar {
         !handle.hasKernelForDispatchKey(c10::DispatchKey::Autograd)) {
       return;
     }
-    if (handle.hasKernelForDispatchKey(c10::DispatchKey::PrivateUse1)) {
-      throw InvalidArgument(concat(handle.schema().operator_name(),
-                                   " has a kernel in csrc/torch_backend and a row in the element-wise table"),
+    const std::string name = c10::toString(handle.schema().operator_name());
+    const bool taken = handle.hasKernelForDispatchKey(c10::DispatchKey::PrivateUse1);
+    if (taken && own_operators().contains(name)) {
+      throw InvalidArgument(concat(name, " has a kernel in csrc/torch_backend and a row in the element-wise table"),
                             "elementwise_table.py", "keep one of the two");
     }
     const c10::FunctionSchema& schema = handle.schema();
@@ -351,11 +372,15 @@ class Registrar {
     std::stable_sort(alternatives.begin(), alternatives.end(), [](const Alternative& a, const Alternative& b) {
       return a.conditions.size() > b.conditions.size();
     });
-    const std::string name = c10::toString(schema.operator_name());
-    library_.impl(name.c_str(), torch::CppFunction::makeFromBoxedFunctor(std::make_unique<ElementwiseOperator>(
-                                    name, form, schema.returns().size(), output, position_of(schema, "reduction"),
-                                    std::move(alternatives))));
+    torch::CppFunction kernel = torch::CppFunction::makeFromBoxedFunctor(std::make_unique<ElementwiseOperator>(
+        name, form, schema.returns().size(), output, position_of(schema, "reduction"), std::move(alternatives)));
     registered_.push_back(name);
+    if (taken) {
+      const std::lock_guard lock(displaced().mutex);
+      displaced().kernels.insert_or_assign(name, std::move(kernel));
+    } else {
+      library_.impl(name.c_str(), std::move(kernel));
+    }
   }
 
   torch::Library library_;
@@ -364,6 +389,23 @@ class Registrar {
 };
 
 }  // namespace
+
+void note_own_operators() {
+  for (const c10::OperatorName& name :
+       c10::Dispatcher::singleton().getAllOpNamesForDispatchKey(c10::DispatchKey::PrivateUse1))
+    own_operators().insert(c10::toString(name));
+}
+
+bool restore_displaced(const std::string& name) {
+  const std::lock_guard lock(displaced().mutex);
+  const auto found = displaced().kernels.find(name);
+  if (found == displaced().kernels.end()) return false;
+  torch::Library library(torch::Library::IMPL, "aten", c10::DispatchKey::PrivateUse1, __FILE__, __LINE__);
+  library.impl(name.c_str(), std::move(found->second));
+  displaced().kernels.erase(found);
+  Registrar::keep(std::move(library));
+  return true;
+}
 
 std::vector<std::string> register_elementwise(std::vector<ElementwiseRow> rows) {
   std::map<std::string, std::vector<RowUse>> uses;

@@ -4,7 +4,12 @@
 #include <ATen/ops/topk_meta.h>
 #include <torch/library.h>
 
+#include <algorithm>
+#include <array>
+
+#include "chip/chip_spec.h"
 #include "kernels/cpp/sort.h"
+#include "runtime/runtime.h"
 #include "torch_backend/dtypes.h"
 #include "torch_backend/launching/launch.h"
 #include "torch_backend/operators/geometry.h"
@@ -13,29 +18,128 @@
 namespace mtia::torch_backend {
 namespace {
 
+// Rows of elements with the positions that they had, as matrices that fit behind each other.
+struct SortedRows {
+  at::Tensor values;
+  at::Tensor indices;  // undefined: positions in the row
+  int64_t row_stride = 0;
+};
+
+// Sorts the rows of a matrix and keeps the first `kept` of each. Rows beyond local memory, and rows that are too few to
+// give each PE one, are cut into runs, which are sorted and then merged pass by pass; where few are kept, the first of
+// each run are sorted again instead.
+class RowSorter {
+ public:
+  RowSorter(const at::Tensor& self, int64_t rows, int64_t kept, bool descending)
+      : device_(self.device()),
+        dtype_(self.scalar_type()),
+        chip_dtype_(chip_dtype(dtype_)),
+        longest_run_(kernels::longest_sort_run(runtime::chip(), chip_dtype_.dtype)),
+        rows_(rows),
+        kept_(kept),
+        descending_(descending) {}
+
+  // `values` and `indices`: contiguous, [rows, kept].
+  void sort(const RowView& view, const at::Tensor& values, const at::Tensor& indices) const {
+    SortedRows source{view.storage, {}, view.row_stride};
+    const SortedRows result{values, indices, kept_};
+    int64_t length = view.columns;
+    while (true) {
+      const kernels::RunLayout runs{length, run_length(length)};
+      if (runs.count() == 1) {
+        sort_runs(source, runs, result);
+        return;
+      }
+      kernels::RunLayout sorted = runs.cut(kept_);
+      source = sort_runs(source, runs, empty(sorted.length));
+      length = sorted.length;
+      // Merging takes log2(count) passes, sorting what is left one or two.
+      if (8 * sorted.length <= runs.length) continue;
+      while (sorted.count() > 2) {
+        const kernels::RunLayout merged = sorted.merged(kept_);
+        source = merge_runs(source, sorted, empty(merged.length));
+        sorted = merged;
+      }
+      merge_runs(source, sorted, result);
+      return;
+    }
+  }
+
+ private:
+  static constexpr int64_t shortest_run = 4096;
+
+  int64_t run_length(int64_t length) const {
+    const int64_t pes_a_row = std::max<int64_t>(1, runtime::chip().pe_count() / rows_);
+    const int64_t share = (length + pes_a_row - 1) / pes_a_row;
+    return std::min({length, longest_run_, std::max(share, shortest_run)});
+  }
+
+  SortedRows empty(int64_t length) const {
+    const std::array<int64_t, 2> sizes{rows_, length};
+    return {empty_device(sizes, dtype_, device_), empty_device(sizes, c10::kLong, device_), length};
+  }
+
+  static uint64_t address(const at::Tensor& tensor) {
+    return tensor.defined() ? reinterpret_cast<uint64_t>(tensor.const_data_ptr()) : 0;
+  }
+
+  template <typename Arguments>
+  Arguments arguments_for(const kernels::RunLayout& runs, const SortedRows& result) const {
+    Arguments arguments;
+    arguments.values = address(result.values);
+    arguments.indices = address(result.indices);
+    arguments.rows = rows_;
+    arguments.runs = runs;
+    arguments.kept = kept_;
+    arguments.dtype = chip_dtype_.dtype;
+    arguments.is_unsigned = chip_dtype_.is_unsigned;
+    arguments.descending = descending_;
+    return arguments;
+  }
+
+  SortedRows sort_runs(const SortedRows& source, const kernels::RunLayout& runs, const SortedRows& result) const {
+    static const emulator::CppKernel& kernel = emulator::cpp_kernel("sort");
+    auto arguments = arguments_for<kernels::SortArguments>(runs, result);
+    arguments.source = address(source.values);
+    arguments.source_indices = address(source.indices);
+    arguments.row_stride = source.row_stride;
+    launch_cpp_kernel(kernel, device_.index(), arguments);
+    return result;
+  }
+
+  SortedRows merge_runs(const SortedRows& source, const kernels::RunLayout& runs, const SortedRows& result) const {
+    static const emulator::CppKernel& kernel = emulator::cpp_kernel("merge_runs");
+    auto arguments = arguments_for<kernels::MergeArguments>(runs, result);
+    arguments.source_values = address(source.values);
+    arguments.source_indices = address(source.indices);
+    launch_cpp_kernel(kernel, device_.index(), arguments);
+    return result;
+  }
+
+  c10::Device device_;
+  c10::ScalarType dtype_;
+  ChipDType chip_dtype_;
+  int64_t longest_run_;
+  int64_t rows_;
+  int64_t kept_;
+  bool descending_;
+};
+
 // Sorts `self` along `dim` and keeps the first `kept` into values and indices of that size.
 void sort_into(const at::Tensor& self, int64_t dim, int64_t kept, bool descending, const at::Tensor& values,
                const at::Tensor& indices) {
-  static const emulator::CppKernel& kernel = emulator::cpp_kernel("sort");
   if (values.numel() == 0) return;
   const RowView view = row_view(self, dim);
   const int64_t axis = at::maybe_wrap_dim(dim, self.dim());
+  const bool is_last = axis + 1 >= self.dim();
+  const RowSorter sorter(self, view.rows, kept, descending);
+  if (is_last && values.is_contiguous() && indices.is_contiguous() && !values.is_alias_of(self))
+    return sorter.sort(view, values, indices);
   c10::SmallVector<int64_t, 8> sizes(view.storage.sizes().begin(), view.storage.sizes().end());
   if (!sizes.empty()) sizes.back() = kept;
   const at::Tensor row_values = empty_device(sizes, values.scalar_type(), self.device());
   const at::Tensor row_indices = empty_device(sizes, c10::kLong, self.device());
-  kernels::SortArguments arguments;
-  arguments.values = reinterpret_cast<uint64_t>(row_values.const_data_ptr());
-  arguments.indices = reinterpret_cast<uint64_t>(row_indices.const_data_ptr());
-  arguments.source = reinterpret_cast<uint64_t>(view.storage.const_data_ptr());
-  arguments.rows = view.rows;
-  arguments.length = view.columns;
-  arguments.kept = kept;
-  arguments.row_stride = view.row_stride;
-  arguments.dtype = chip_dtype(self.scalar_type()).dtype;
-  arguments.is_unsigned = chip_dtype(self.scalar_type()).is_unsigned;
-  arguments.descending = descending;
-  launch_cpp_kernel(kernel, self.device().index(), arguments);
+  sorter.sort(view, row_values, row_indices);
   values.copy_(self.dim() == 0 ? row_values : row_values.movedim(-1, axis));
   indices.copy_(self.dim() == 0 ? row_indices : row_indices.movedim(-1, axis));
 }
@@ -59,14 +163,27 @@ std::tuple<at::Tensor&, at::Tensor&> topk_out(const at::Tensor& self, int64_t k,
 }
 
 std::tuple<at::Tensor, at::Tensor> kthvalue(const at::Tensor& self, int64_t k, int64_t dim, bool keepdim) {
-  TORCH_CHECK(k >= 1 && (self.dim() == 0 ? k == 1 : k <= self.size(dim)),
-              "selected number k out of range for dimension ", dim);
+  const int64_t axis = at::maybe_wrap_dim(dim, self.dim());
+  if (self.dim() > 0)
+    TORCH_CHECK_INDEX(self.size(axis) > 0, "kthvalue(): Expected reduction dim ", axis, " to have non-zero size.");
+  TORCH_CHECK(k >= 1 && k <= (self.dim() == 0 ? 1 : self.size(axis)),
+              "kthvalue(): selected number k out of range for dimension ", axis);
   if (self.dim() == 0) return {self.clone(), at::Tensor(empty_device({}, c10::kLong, self.device())).fill_(0)};
-  const auto [values, indices] = self.topk(k, dim, /*largest=*/false, /*sorted=*/true);
-  const at::Tensor value = values.narrow(dim, k - 1, 1);
-  const at::Tensor index = indices.narrow(dim, k - 1, 1);
-  return {keepdim ? value.contiguous() : value.squeeze(dim).contiguous(),
-          keepdim ? index.contiguous() : index.squeeze(dim).contiguous()};
+  const auto [values, indices] = self.topk(k, axis, /*largest=*/false, /*sorted=*/true);
+  const at::Tensor value = values.narrow(axis, k - 1, 1);
+  const at::Tensor index = indices.narrow(axis, k - 1, 1);
+  return {keepdim ? value.contiguous() : value.squeeze(axis).contiguous(),
+          keepdim ? index.contiguous() : index.squeeze(axis).contiguous()};
+}
+
+std::tuple<at::Tensor&, at::Tensor&> kthvalue_out(const at::Tensor& self, int64_t k, int64_t dim, bool keepdim,
+                                                  at::Tensor& values, at::Tensor& indices) {
+  const auto [value, index] = torch_backend::kthvalue(self, k, dim, keepdim);
+  at::native::resize_output(values, value.sizes());
+  at::native::resize_output(indices, index.sizes());
+  values.copy_(value);
+  indices.copy_(index);
+  return {values, indices};
 }
 
 // The lower median, as torch defines it.
@@ -123,7 +240,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   using namespace mtia::torch_backend;
   library.impl("sort.values_stable", sort_out);
   library.impl("topk.values", topk_out);
-  library.impl("kthvalue", kthvalue);
+  library.impl("kthvalue.values", kthvalue_out);
   library.impl("median", median);
   library.impl("median.dim_values", median_dim_out);
   library.impl("isin.Tensor_Tensor_out", isin_out);
