@@ -235,7 +235,7 @@ def test_refusals_say_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
     helpful: dict[str, Call] = {
         "to_dense": lambda: x.to_sparse(),
         "dequantize": lambda: torch.quantize_per_tensor(x, 0.1, 0, torch.qint8),
-        "cannot help": lambda: torch.ops.aten._thnn_fused_lstm_cell_backward_impl(x, x, x, x, x, False),
+        "cannot help": lambda: torch.ops.aten._cslt_compress(x),
     }
     for remedy, call in helpful.items():
         with pytest.raises(NotImplementedError, match=remedy):
