@@ -181,7 +181,7 @@ OF_TWO: dict[str, Call] = {
 @pytest.mark.parametrize("name", OF_TWO)
 def test_tensors_of_two_devices_are_refused(name: str) -> None:
     x, y = torch.randn(4, 4), torch.randn(4, 4)
-    with pytest.raises(RuntimeError, match="device|found one on"):
+    with pytest.raises(RuntimeError, match="device"):
         OF_TWO[name](x.to(DEVICE), y)
         torch.mtia_sim.synchronize()
 
