@@ -42,11 +42,10 @@ uint32_t LocalMemory::allocate(DType dtype, int64_t rows, int64_t columns) {
   const uint64_t capacity = state_->chip->local_memory_bytes;
   const WideBytes wanted = tile_bytes(dtype, rows, columns);
   if (wanted > capacity - state_->local_used) {
-    throw OutOfLocalMemory(
-        concat("a tile of ", rows, " x ", columns, " ", name_of(dtype), " needs ", decimal(wanted),
-               " bytes of local memory, ",
-               capacity - state_->local_used, " of the ", capacity, " of a PE of ", state_->chip->name, " are free"),
-        "", "use smaller tiles or fewer pages, and allocate outside of loops");
+    throw OutOfLocalMemory(concat("a tile of ", rows, " x ", columns, " ", name_of(dtype), " needs ", decimal(wanted),
+                                  " bytes of local memory, ", capacity - state_->local_used, " of the ", capacity,
+                                  " of a PE of ", state_->chip->name, " are free"),
+                           "", "use smaller tiles or fewer pages, and allocate outside of loops");
   }
   const auto bytes = static_cast<uint64_t>(wanted);
   Page page;
