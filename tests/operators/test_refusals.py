@@ -241,6 +241,6 @@ def test_refusals_say_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(NotImplementedError, match=remedy):
             call()
     z = torch.ones(3, dtype=torch.complex64, device=DEVICE)
-    for operation, call in {"exp": z.exp, "softmax": lambda: z.softmax(0), "mean": z.mean, "abs": z.abs}.items():
+    for operation, call in {"exp": z.exp, "softmax": lambda: z.softmax(0), "amax": z.amax}.items():
         with pytest.raises(NotImplementedError, match=rf"{operation} of ComplexFloat.*view_as_real"):
             call()
