@@ -66,9 +66,9 @@ struct PrintSink {
   void* context = nullptr;
 };
 
-// Called by a program that may be waiting for another one; runs a program that has not started, if there is one.
+// Called by a program that may be waiting for another one: lets others run.
 struct Starvation {
-  void (*run_another)(void* context, Frame& waiting) = nullptr;
+  void (*spin)(void* context) = nullptr;
   void* context = nullptr;
 };
 
