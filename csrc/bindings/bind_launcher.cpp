@@ -12,7 +12,6 @@
 #include "bindings/argument_packer.h"
 #include "bindings/bind_runtime.h"
 #include "bindings/program_handle.h"
-#include "runtime/runtime.h"
 #include "torch_backend/device.h"
 
 namespace py = pybind11;
@@ -58,8 +57,6 @@ void launch(const ArgumentCodes& codes, PyObject* const* arguments, Py_ssize_t c
   const runtime::StreamId stream = PyLong_AsLongLong(arguments[3]);
   if (stream == -1 && PyErr_Occurred()) throw py::error_already_set();
   launch.program = py::cast<const ProgramHandle&>(py::handle(arguments[4])).take();
-  static const bool tolerates_out_of_bounds = runtime::tolerates_out_of_bounds_from_environment();
-  launch.tolerates_out_of_bounds = tolerates_out_of_bounds;
   ArgumentPacker packer(launch, device, codes.confined);
   for (Py_ssize_t i = 0; i < expected; ++i)
     packer.pack(codes.codes[static_cast<size_t>(i)], arguments[fixed_arguments + i]);

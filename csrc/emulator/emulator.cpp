@@ -2,14 +2,11 @@
 #include "emulator/emulator.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <exception>
 #include <mutex>
-#include <set>
-#include <string>
 
 #include "base/error.h"
 #include "chip/chip_spec.h"
@@ -23,6 +20,7 @@
 #include "emulator/pe/processing_element.h"
 #include "emulator/refusal.h"
 #include "emulator/tile_kernels/grid_run.h"
+#include "emulator/tolerance.h"
 #include "emulator/trace.h"
 #include "program/disassemble.h"
 #include "program/serialise.h"
@@ -30,7 +28,9 @@
 
 namespace mtia::emulator {
 
-std::shared_ptr<const LoadedProgram> load_program(const TileProgram& program, const ChipSpec& chip) {
+namespace {
+
+std::shared_ptr<LoadedProgram> load(const TileProgram& program, const ChipSpec& chip) {
   verify(program);
   if (program.local_memory_bytes > chip.local_memory_bytes) {
     throw OutOfLocalMemory(concat("needs ", program.local_memory_bytes, " bytes of local memory, a PE of ", chip.name,
@@ -42,8 +42,20 @@ std::shared_ptr<const LoadedProgram> load_program(const TileProgram& program, co
   return loaded;
 }
 
+}  // namespace
+
+std::shared_ptr<const LoadedProgram> load_program(const TileProgram& program, const ChipSpec& chip) {
+  return load(program, chip);
+}
+
 std::shared_ptr<const LoadedProgram> load_program(std::span<const std::byte> bytes, const ChipSpec& chip) {
-  return load_program(deserialise(bytes), chip);
+  return load(deserialise(bytes), chip);
+}
+
+std::shared_ptr<const LoadedProgram> load_tolerant_program(std::span<const std::byte> bytes, const ChipSpec& chip) {
+  const std::shared_ptr<LoadedProgram> loaded = load(deserialise(bytes), chip);
+  loaded->tolerates_out_of_bounds = true;
+  return loaded;
 }
 
 std::string_view name_of(const LoadedProgram& program) { return program.program.name; }
@@ -146,7 +158,6 @@ struct Emulator::State {
   Checker* checker = nullptr;
   LaunchTrace* trace = nullptr;      // of the launch that runs
   std::vector<Tolerated> tolerated;  // by PE
-  std::set<std::string> told;        // kernels and lines that have been warned of
 
   void begin_pe(PeState& pe, const Launch& launch, const SlotLayout& layout) {
     pe.board.reset(&layout, costs.issue_cost(), costs.scalar_cost());
@@ -154,7 +165,7 @@ struct Emulator::State {
     pe.issuing = &pe.board;
     pe.log = checker == nullptr ? nullptr : &checker->log_of(pe.pe);
     pe.fixed_windows = !launch.extents.empty();
-    pe.tolerated = launch.tolerates_out_of_bounds ? &(tolerated[pe.pe] = Tolerated{}) : nullptr;
+    tolerated[pe.pe].program = UINT64_MAX;
     pe.last_window = 0;
     pe.journal = journal;
     pe.calls = calls;
@@ -187,7 +198,7 @@ struct Emulator::State {
   // Runs one program; a fault is described with kernel, program, PE, instruction and source line.
   bool run_program(Frame& frame, PeState& pe, uint64_t number, uint64_t loop_limit, Fault& fault) {
     frame.pe = &pe;
-    pe.program = number;
+    frame.tolerated = frame.program->tolerates_out_of_bounds ? &tolerated[pe.pe] : nullptr;
     frame.loop_limit = frame.loops_left = loop_limit;
     frame.id = {static_cast<uint32_t>(number % frame.grid[0]),
                 static_cast<uint32_t>(number / frame.grid[0] % frame.grid[1]),
@@ -361,17 +372,12 @@ struct Emulator::State {
   }
 
   // Tells of the first access of a launch that was outside of its memory.
-  void warn_of_tolerated(const Launch& launch, uint32_t used) {
-    const auto first = std::min_element(tolerated.begin(), tolerated.begin() + used,
-                                        [](const Tolerated& a, const Tolerated& b) { return a.program < b.program; });
-    if (used == 0 || first->program == UINT64_MAX) return;
-    const TileProgram& program = launch.program->program;
-    const std::string line = program.location_of(program.instructions[first->instruction]);
-    if (!told.insert(concat(program.name, " ", line)).second) return;
-    const std::string text =
-        concat("mtia_sim: warning: kernel ", program.name, line.empty() ? "" : ", ", line, ": ", first->problem,
-               " (program ", first->program, "); MTIA_SIM_OUT_OF_BOUNDS=lenient lets it read 0 and write nothing\n");
-    std::fwrite(text.data(), 1, text.size(), stderr);
+  void warn_of_tolerated(const LoadedProgram& program, uint32_t used) {
+    const Tolerated* first = nullptr;
+    for (uint32_t i = 0; i < used; ++i) {
+      if (first == nullptr || tolerated[i].program < first->program) first = &tolerated[i];
+    }
+    if (first != nullptr && first->program != UINT64_MAX) warn_of(program, *first);
   }
 
   LaunchAccount total(uint32_t used) {
@@ -493,7 +499,8 @@ LaunchAccount Emulator::run(const Launch& launch, LaunchTrace* trace, const Comm
     }
   }
   if (state.checker != nullptr) state.checker->end_launch(fault.error != nullptr);
-  if (launch.tolerates_out_of_bounds && launch.program != nullptr) state.warn_of_tolerated(launch, used);
+  if (launch.program != nullptr && launch.program->tolerates_out_of_bounds)
+    state.warn_of_tolerated(*launch.program, used);
   if (fault.error) std::rethrow_exception(fault.error);
   LaunchAccount account = state.total(used);
   if (launch.program != nullptr && launch.program->observer != nullptr)

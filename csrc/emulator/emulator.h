@@ -87,10 +87,6 @@ struct Launch {
   // What checked mode knows of the tensors behind the addresses (checks/launch_notes.h); null outside of it.
   std::shared_ptr<const LaunchNotes> notes;
 
-  // Accesses of a tile program outside of the extents read 0 and write nothing, with one warning a kernel on stderr,
-  // instead of being OutOfBounds.
-  bool tolerates_out_of_bounds = false;
-
   // Loop iterations that one program may make before it is taken to hang: Deadlock.
   uint64_t loop_limit = default_loop_limit;
 

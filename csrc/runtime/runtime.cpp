@@ -12,7 +12,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -88,14 +87,6 @@ int device_count_from_environment() {
 
 uint64_t loop_limit_from_environment() {
   return number_from_environment("MTIA_SIM_LOOP_LIMIT", emulator::default_loop_limit, UINT64_MAX);
-}
-
-bool tolerates_out_of_bounds_from_environment() {
-  const char* text = std::getenv("MTIA_SIM_OUT_OF_BOUNDS");
-  const std::string_view wanted = text == nullptr ? "" : text;
-  if (wanted.empty() || wanted == "strict") return false;
-  if (wanted == "lenient") return true;
-  throw InvalidArgument(concat("MTIA_SIM_OUT_OF_BOUNDS is '", wanted, "'"), "", "set it to strict or lenient");
 }
 
 void configure(const ChipSpec& chip, int devices) {

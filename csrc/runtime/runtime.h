@@ -22,10 +22,6 @@ int device_count_from_environment();
 // hang. Throws InvalidArgument for what is not a positive number.
 uint64_t loop_limit_from_environment();
 
-// MTIA_SIM_OUT_OF_BOUNDS: whether Triton kernels of the user's may leave their tensors ("lenient"; "strict" or unset:
-// no). Throws InvalidArgument for another word.
-bool tolerates_out_of_bounds_from_environment();
-
 int device_count();
 const ChipSpec& chip();
 

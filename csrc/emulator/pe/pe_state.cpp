@@ -23,36 +23,32 @@ bool PeState::reachable(uint64_t low, uint64_t high) {
 
 std::byte* PeState::find_window(uint64_t low, uint64_t high, Access access) {
   if (reachable(low, high)) return memory->backing_of(low);
-  throw OutOfBounds(describe(low, high, access), "", "check the sizes, strides and mask of the access");
-}
-
-void PeState::tolerate(uint64_t low, uint64_t high, Access access, uint32_t instruction) {
-  if (tolerated->program != UINT64_MAX) return;
-  *tolerated = {program, instruction, describe(low, high, access)};
-}
-
-std::string PeState::describe(uint64_t low, uint64_t high, Access access) const {
   const uint64_t bytes = high - low;
-  if (!fixed_windows) return memory->describe(low, bytes, access);
-  // Relative to the nearest tensor of the launch, which is what the kernel's author knows.
-  const Window* nearest = nullptr;
-  uint64_t best = UINT64_MAX;
-  for (const Window& window : windows) {
-    const uint64_t distance =
-        low < window.range.begin ? window.range.begin - low : (low >= window.range.end ? low - window.range.end : 0);
-    if (distance < best) {
-      best = distance;
-      nearest = &window;
+  std::string problem = memory->describe(low, bytes, access);
+  if (fixed_windows) {
+    // Relative to the nearest tensor of the launch, which is what the kernel's author knows.
+    const Window* nearest = nullptr;
+    uint64_t best = UINT64_MAX;
+    for (const Window& window : windows) {
+      const uint64_t distance =
+          low < window.range.begin ? window.range.begin - low : (low >= window.range.end ? low - window.range.end : 0);
+      if (distance < best) {
+        best = distance;
+        nearest = &window;
+      }
+    }
+    const std::string verb = access == Access::read ? "read" : "write";
+    if (nearest == nullptr) {
+      problem = concat(verb, " of ", bytes, " bytes by a launch without tensor arguments");
+    } else if (low < nearest->range.begin) {
+      problem = concat(verb, " of ", bytes, " bytes that begins ", nearest->range.begin - low,
+                       " bytes before a tensor of ", nearest->range.bytes(), " bytes");
+    } else {
+      problem = concat(verb, " of ", bytes, " bytes at offset ", low - nearest->range.begin, " of a tensor of ",
+                       nearest->range.bytes(), " bytes");
     }
   }
-  const std::string verb = access == Access::read ? "read" : "write";
-  if (nearest == nullptr) return concat(verb, " of ", bytes, " bytes by a launch without tensor arguments");
-  if (low < nearest->range.begin) {
-    return concat(verb, " of ", bytes, " bytes that begins ", nearest->range.begin - low, " bytes before a tensor of ",
-                  nearest->range.bytes(), " bytes");
-  }
-  return concat(verb, " of ", bytes, " bytes at offset ", low - nearest->range.begin, " of a tensor of ",
-                nearest->range.bytes(), " bytes");
+  throw OutOfBounds(problem, "", "check the sizes, strides and mask of the access");
 }
 
 }  // namespace mtia::emulator

@@ -28,13 +28,6 @@ struct PageTime {
 
 struct Role;  // tile_kernels/role.h
 
-// The first access outside of a launch's memory that was let pass.
-struct Tolerated {
-  uint64_t program = UINT64_MAX;
-  uint32_t instruction = 0;
-  std::string problem;
-};
-
 struct PeState {
   uint32_t pe = 0;
   const ChipSpec* chip = nullptr;
@@ -60,21 +53,12 @@ struct PeState {
   // Of C++ kernels: the scoreboard that the call running now issues on, which is its role's, and that role.
   Scoreboard* issuing = nullptr;
   const Role* role = nullptr;
-  Tolerated* tolerated = nullptr;  // where accesses outside of the launch's memory read 0 and write nothing
-  uint64_t program = 0;            // that runs
-  AccessLog* log = nullptr;        // in checked mode: is told of every access to device memory
+  AccessLog* log = nullptr;  // in checked mode: is told of every access to device memory
 
   // The host pointer of device bytes [low, high); throws OutOfBounds. The one way from a PE to device memory.
   std::byte* span(uint64_t low, uint64_t high, Access access) {
     if (last_window < windows.size() && inside(windows[last_window].range, low, high)) return memory->backing_of(low);
     return find_window(low, high, access);
-  }
-
-  // As span, of one element that an instruction touches by itself; nullptr where it is outside and that is tolerated.
-  std::byte* element(uint64_t low, uint64_t high, Access access, uint32_t instruction) {
-    if (tolerated == nullptr || reachable(low, high)) return span(low, high, access);
-    tolerate(low, high, access, instruction);
-    return nullptr;
   }
 
   // Whether [low, high) may be touched; makes it the current window.
@@ -104,8 +88,6 @@ struct PeState {
     return low >= range.begin && high <= range.end && low <= high;
   }
   std::byte* find_window(uint64_t low, uint64_t high, Access access);
-  void tolerate(uint64_t low, uint64_t high, Access access, uint32_t instruction);
-  std::string describe(uint64_t low, uint64_t high, Access access) const;
 };
 
 }  // namespace mtia::emulator

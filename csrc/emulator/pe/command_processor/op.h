@@ -61,6 +61,8 @@ struct LazyTile {
       strides{};  // elements, of the last two dimensions and a leading batch dimension: [batch, row, column]
 };
 
+struct Tolerated;  // emulator/tolerance.h
+
 struct PrintSink {
   void (*write)(std::string_view line, void* context) = nullptr;
   void* context = nullptr;
@@ -88,6 +90,7 @@ struct Frame {
   Starvation starvation;
   uint64_t jumps = 0;  // iterations of `while`, of all programs of the frame
   PrintSink print;
+  Tolerated* tolerated = nullptr;  // where accesses outside of the launch's memory are let pass
 
   std::byte* at(Place place) const { return base[place.base] + place.offset; }
   uint64_t* scalars() const { return reinterpret_cast<uint64_t*>(base[1]); }

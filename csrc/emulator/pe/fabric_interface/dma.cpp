@@ -11,6 +11,7 @@
 #include "emulator/pe/fabric_interface/dma_segments.h"
 #include "emulator/pe/fabric_interface/logged_access.h"
 #include "emulator/pe/memory_layout_unit/strided_copy.h"
+#include "emulator/tolerance.h"
 
 namespace mtia::emulator {
 namespace {
@@ -27,9 +28,11 @@ int64_t floor_mod(int64_t value, int64_t modulus) {
 }
 
 // One element that may lie outside of the launch's memory.
-void move_element(const DmaDetail& detail, PeState& pe, uint64_t address, std::byte* local) {
+void move_element(const DmaDetail& detail, Frame& frame, uint64_t address, std::byte* local) {
+  PeState& pe = *frame.pe;
   const uint64_t end = address + detail.size;
-  std::byte* memory = pe.element(address, end, detail.is_store ? Access::write : Access::read, detail.instruction);
+  const Access direction = detail.is_store ? Access::write : Access::read;
+  std::byte* memory = element_span(frame, address, end, direction, detail.instruction);
   if (memory == nullptr) {
     if (!detail.is_store) std::memset(local, 0, detail.size);
     return;
@@ -86,7 +89,7 @@ void move_tile(const DmaDetail& detail, Frame& frame, const DmaAccess& access, s
         mask_index += index[d] * detail.mask_stride[d];
       }
       if (mask == nullptr || mask[mask_index] != std::byte{0})
-        move_element(detail, *frame.pe, access.address + static_cast<uint64_t>(memory_offset), tile + local_offset);
+        move_element(detail, frame, access.address + static_cast<uint64_t>(memory_offset), tile + local_offset);
       uint32_t d = detail.rank;
       while (d > 0) {
         --d;
@@ -173,7 +176,7 @@ void resolve(const DmaDetail& detail, Frame& frame, DmaAccess& access) {
   access.address = base + static_cast<uint64_t>(origin);
   if (access.high < access.low) overflow(detail, base);
   if (frame.pe->log != nullptr) check_bounds(detail, frame, access);
-  if ((detail.has_mask && !detail.mask_is_scalar) || frame.pe->tolerated != nullptr) {
+  if ((detail.has_mask && !detail.mask_is_scalar) || frame.tolerated != nullptr) {
     access.host = nullptr;
     if (!frame.pe->reachable(access.low, access.high)) return;
   } else {

@@ -40,7 +40,7 @@ struct DmaDetail {
 
 // A descriptor with its operands' values of the moment.
 struct DmaAccess {
-  std::byte* host = nullptr;  // of the first valid element; nullptr where elements must be checked one by one
+  std::byte* host = nullptr;  // of the first valid element; nullptr where masked elements must be checked one by one
   uint64_t address = 0;       // of the first valid element
   uint64_t low = 0;           // touched device bytes
   uint64_t high = 0;

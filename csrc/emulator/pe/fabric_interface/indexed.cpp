@@ -11,6 +11,7 @@
 #include "emulator/pe/command_processor/decoder.h"
 #include "emulator/pe/fabric_interface/atomics.h"
 #include "emulator/pe/fabric_interface/logged_access.h"
+#include "emulator/tolerance.h"
 #include "host_math/elementwise.h"
 
 namespace mtia::emulator {
@@ -89,7 +90,7 @@ Addressing address_range(const IndexedDetail& detail, Frame& frame, const Offset
 std::byte* element(const IndexedDetail& detail, Frame& frame, const Addressing& range, int64_t offset, Access access) {
   if (range.reachable) return frame.pe->memory->backing_of(range.address(offset));
   const uint64_t address = range.address(offset);
-  std::byte* host = frame.pe->element(address, address + detail.size, access, detail.instruction);
+  std::byte* host = element_span(frame, address, address + detail.size, access, detail.instruction);
   if (host == nullptr) return nullptr;
   if (frame.pe->journal != nullptr)
     frame.pe->journal->touch(address, address + detail.size, access == Access::write, detail.dtype);
