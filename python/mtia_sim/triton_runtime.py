@@ -14,7 +14,6 @@ from mtia_core import chips
 from mtia_core.errors import InvalidArgument
 from mtia_sim import _C
 
-
 OUT_OF_BOUNDS = "MTIA_SIM_OUT_OF_BOUNDS"
 
 
