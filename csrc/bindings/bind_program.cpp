@@ -26,10 +26,10 @@ namespace {
 ProgramHandle load_program(const py::bytes& program, bool tolerates_out_of_bounds) {
   const auto text = static_cast<std::string_view>(program);
   torch_backend::ensure_initialised();
-  const auto* load = tolerates_out_of_bounds
-                         ? &emulator::load_tolerant_program
-                         : static_cast<decltype(&emulator::load_tolerant_program)>(&emulator::load_program);
-  return {load(std::as_bytes(std::span(text)), runtime::chip()), nullptr};
+  const auto bytes = std::as_bytes(std::span(text));
+  return {tolerates_out_of_bounds ? emulator::load_tolerant_program(bytes, runtime::chip())
+                                  : emulator::load_program(bytes, runtime::chip()),
+          nullptr};
 }
 
 py::list parameters(const ProgramHandle& handle) {
