@@ -40,6 +40,17 @@ def blocks(*languages: str) -> list[Block]:
     return found
 
 
+def test_no_document_names_a_folder_of_one_machine() -> None:
+    named = [
+        f"{document.relative_to(ROOT)}: {match[0]}"
+        for document in DOCUMENTS
+        for match in re.finditer(
+            r"(?<![\w.])/(work|home|root|Users|mnt|data|scratch|opt)/[\w.-]+", document.read_text()
+        )
+    ]
+    assert not named, "\n".join(named)
+
+
 @pytest.mark.parametrize("block", blocks("python"), ids=str)
 def test_python_block_runs(block: Block, tmp_path: Path) -> None:
     script = tmp_path / "block.py"
