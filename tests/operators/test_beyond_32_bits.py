@@ -9,12 +9,16 @@ from collections.abc import Callable
 
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 
 from .comparison import DEVICE, assert_matches, wide
 
 #: Distances between elements: beyond 2^31 bytes of float32, beyond 2^31 and beyond 2^32 elements.
-DISTANCES = (2**29 + 3, 2**31 + 5, 2**32 + 1)
+DISTANCES = (
+    pytest.param(2**29 + 3, marks=pytest.mark.slow),
+    2**31 + 5,
+    pytest.param(2**32 + 1, marks=pytest.mark.slow),
+)
 
 
 def far_apart(x: torch.Tensor, dim: int, distance: int) -> torch.Tensor:
@@ -135,3 +139,122 @@ def test_rows_far_apart_are_written(name: str, distance: int) -> None:
     expected = wide(x).clone()
     IN_PLACE[name](expected)
     assert_matches(read(device, 0), expected)
+
+
+#: More elements than 32 bits count, and not a multiple of any block.
+MANY = 2**31 + 9
+
+
+def test_indices_beyond_32_bits() -> None:
+    """Only the pages that are touched are committed."""
+    rows = torch.empty(MANY, 1, dtype=torch.float16, device=DEVICE)
+    flat = rows.view(-1)
+    index = torch.tensor([MANY - 1, MANY - 3, 2**31], device=DEVICE)
+    values = torch.tensor([3.0, 1.0, 7.0], dtype=torch.float16, device=DEVICE)
+    flat[2**31 :] = torch.arange(9.0, device=DEVICE)
+    assert flat[2**31 :].tolist() == list(range(9))
+    writes: list[Callable[[], object]] = [
+        lambda: flat.index_put_((index,), values),
+        lambda: flat.scatter_(0, index, values + 1),
+        lambda: flat.index_copy_(0, index, values + 2),
+        lambda: flat.put_(index, values + 3),
+        lambda: flat.index_add_(0, index, values),
+        lambda: flat.scatter_add_(0, index, values),
+        lambda: flat.index_put_((index,), values, accumulate=True),
+        lambda: rows.index_fill_(0, index, 5.0),
+    ]
+    expected = values.cpu()
+    for number, write in enumerate(writes):
+        write()
+        wanted = [expected + number if number < 4 else expected * (number - 2) + 3, torch.full((3,), 5.0)][number == 7]
+        reads = [flat[index], flat[index - MANY], flat.gather(0, index), flat.take(index), flat.index_select(0, index)]
+        reads += [rows.index_select(0, index)[:, 0], F.embedding(index, rows)[:, 0]]
+        for got in reads:
+            assert got.tolist() == wanted.tolist(), number
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lambda x: x.sum(), float(MANY)),
+        (lambda x: x[:1].half().expand(MANY).mean(), 1.0),
+        (lambda x: x.amax(), 1.0),
+        (lambda x: x.argmin(), 0.0),
+        (lambda x: x.var(), 0.0),
+        (lambda x: torch.linalg.vector_norm(x), MANY**0.5),
+        (lambda x: x[:1].bool().expand(MANY).all(), 1.0),
+        (lambda x: x[:1].bool().expand(MANY).sum(), float(MANY)),
+        (lambda x: x[:1].bool().expand(MANY).count_nonzero(), float(MANY)),
+    ],
+)
+def test_reductions_of_more_elements_than_32_bits_count(
+    function: Callable[[torch.Tensor], torch.Tensor], expected: float
+) -> None:
+    """One number, repeated by a stride of 0: nothing is committed."""
+    got = function(torch.ones(1, device=DEVICE).expand(MANY))
+    assert got.item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.slow
+def test_reductions_of_matrices_of_more_elements_than_32_bits_count() -> None:
+    for row in (torch.ones(32_769), torch.randn(32_769)):
+        x = row.to(DEVICE).expand(65_537, 32_769)
+        assert_matches(x.sum(0), row.double() * 65_537)
+        assert_matches(x.sum(1)[::65_536], row.double().sum().expand(2))
+        assert x.argmax(1)[::65_536].tolist() == [int(row.argmax())] * 2
+
+
+@pytest.mark.slow
+def test_a_dense_tensor_of_more_elements_than_32_bits_count() -> None:
+    """2 GiB of int8, on the device alone."""
+    x = torch.empty(MANY, dtype=torch.int8, device=DEVICE)
+    x.fill_(1)
+    x[-2:] = torch.tensor([3, 5])
+    assert x[-4:].tolist() == [1, 1, 3, 5]
+    assert x.sum().item() == MANY + 6
+    assert x.argmax().item() == MANY - 1
+    x.add_(1)
+    assert x[:2].tolist() + x[2**31 - 2 : 2**31 + 1].tolist() + x[-2:].tolist() == [2] * 5 + [4, 6]
+    assert [t.tolist() for t in x.topk(2)] == [[6, 4], [MANY - 1, MANY - 2]]
+    x[:-1].view(-1, 8)[:, :7].neg_()
+    assert x[-10:].tolist() == [2, -2, -2, -2, -2, -2, -2, -2, 4, 6]
+    x[:8].copy_(x[-8:])
+    assert x[:8].tolist() == [-2, -2, -2, -2, -2, -2, 4, 6]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.expand(MANY).contiguous(),
+        lambda x: x.float().expand(MANY).to(torch.int8),
+        lambda x: torch.cat([x.expand(2**30 + 9)] * 2),
+        lambda x: x.expand(MANY) * 1,
+        lambda x: torch.ones(MANY, dtype=torch.int8).to(x.device),
+    ],
+)
+def test_results_of_more_elements_than_32_bits_count(function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    got = function(torch.ones(1, dtype=torch.int8, device=DEVICE))
+    assert got[:3].tolist() == got[2**31 - 1 : 2**31 + 2].tolist() == got[-3:].tolist() == [1, 1, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.softmax(1),
+        lambda x: x.log_softmax(1),
+        lambda x: F.rms_norm(x, (1024,)),
+        lambda x: F.layer_norm(x, (1024,)),
+        F.gelu,
+        lambda x: x.cumsum(1),
+        lambda x: F.embedding(torch.zeros(1, dtype=torch.int64, device=x.device).expand(len(x)), x),
+    ],
+)
+def test_results_of_more_bytes_than_32_bits_count(function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """2^29 numbers of 4 bytes."""
+    x = torch.randn(1, 1024)
+    got = function(x.to(DEVICE).expand(2**19 + 3, 1024))
+    for row in (0, 2**18, 2**19 - 1, 2**19 + 2):
+        assert_matches(got[row : row + 1], function(x.double()))
