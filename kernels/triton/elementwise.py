@@ -20,6 +20,7 @@ from mtia_sim_kernels.launch_shape import (
     launch_shape,
     programs_for,
     scalar_dtype,
+    tile_count,
     tile_extent,
 )
 from mtia_sim_kernels.triton.elementwise_table import Elementwise, elementwise_table
@@ -272,8 +273,8 @@ def elementwise(row: Elementwise, dtypes: tuple[str, ...], sizes: tuple[int, ...
     arguments |= {
         "tiles": tiles,
         "programs": programs,
-        "tiles_m": tiles_m,
-        "tiles_n": tiles_n,
+        "tiles_m": tile_count(tiles_m, block_m),
+        "tiles_n": tile_count(tiles_n, block_n),
         "size_m": size_m,
         "size_n": size_n,
     }
