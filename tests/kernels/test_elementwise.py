@@ -15,6 +15,7 @@ aten = torch.ops.aten
 # Row -> the call of CPU torch that it stands for, where that is not the row's first operator called with its operands.
 REFERENCES = {
     "copy": lambda x: x,
+    "bernoulli": lambda draw, p: draw < p,
     "glu": lambda x, gate: x * torch.sigmoid(gate),
     "log_sigmoid": F.logsigmoid,
     "add": torch.add,
@@ -65,6 +66,7 @@ NUMBERS = {
     "neginf": -2.0, "decimals": 2.0,
 }  # fmt: skip
 UNIT_INTERVAL = {
+    "bernoulli",
     "logit",
     "logit_eps",
     "binary_cross_entropy",
