@@ -3,7 +3,7 @@
 import ast
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,40 @@ def imports(path: Path, package: str = "") -> Iterator[Reference]:
         at_import = id(node) not in deferred
         for name in _modules(node, package):
             yield Reference(path, getattr(node, "lineno", 0), name, at_import)
+
+
+def modules(roots: Mapping[str, str]) -> dict[str, Path]:
+    """The file of every module of some packages, by dotted name; `roots` has each package's folder, by its name."""
+    paths = {}
+    for package, root in roots.items():
+        for path in sources(f"{root}/*.py"):
+            parts = path.relative_to(ROOT / root).with_suffix("").parts
+            paths[".".join([package, *(parts[:-1] if parts[-1] == "__init__" else parts)])] = path
+    return paths
+
+
+def module_graph(paths: Mapping[str, Path]) -> dict[str, set[str]]:
+    """Which of these modules each of them imports, inside functions and for the type checker too.
+
+    `from package import name` is an import of the module package.name where there is one, of the package's __init__ for
+    any other name. That importing a.b runs a's __init__ first is no import of it: the face of a package stands above.
+    """
+    graph: dict[str, set[str]] = {}
+    for module, path in paths.items():
+        package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+        used: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text(), str(path))):
+            named = _modules(node, package)
+            if isinstance(node, ast.ImportFrom):
+                base, *names = named
+                used.update(name for name in names if name in paths)
+                extension = {f"{base}._C"}
+                if any(name not in paths and name not in extension for name in names):
+                    used.add(base)
+            else:
+                used.update(named)
+        graph[module] = (used & paths.keys()) - {module}
+    return graph
 
 
 def _modules(node: ast.AST, package: str) -> list[str]:

@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-from tests.source_tree import ROOT, Reference, imports, includes, sources
+from tests.source_tree import ROOT, Reference, imports, includes, module_graph, modules, sources
 
 # Low to high: a folder of csrc includes only itself and what stands before it.
 CPP_ORDER = (
@@ -36,6 +37,43 @@ PYTHON_ROOTS = {
     "tests": "tests",
     "benchmarks": "benchmarks",
     "examples": "examples",
+}
+# Low to high, the subpackages and modules of a package: what stands in one line does not import what stands beside it.
+ROOM_ORDER = {
+    "triton_mtia_sim": (
+        (
+            "argument_types",
+            "custom_types",
+            "errors",
+            "graph_benchmark",
+            "launch_cache",
+            "launch_codes",
+            "libdevice",
+            "ttir",
+            "versions",
+        ),
+        ("ir",),
+        ("tiles",),
+        ("analysis",),
+        ("lowering",),
+        ("strips",),
+        ("assemble",),
+        ("translate",),
+        ("cache_repair", "explain"),
+        ("compiler",),
+        ("ahead_of_time", "launch"),
+        ("",),
+        ("driver",),
+    ),
+    "mtia_sim": (
+        ("_utils", "amp", "batching", "checking", "cpp_compiler", "explanation"),
+        ("interchange", "launch_bridge", "processes", "status", "triton_runtime"),
+        ("initialisation", "operators", "random", "smi"),
+        ("_registration", "counters", "cpp_kernels", "debugging", "devices", "memory"),
+        ("stored_kernels", "streams", "tracing"),
+        ("__main__", "compilation"),
+        ("",),
+    ),
 }
 
 
@@ -106,6 +144,44 @@ def test_python_imports_only_lower_packages(package: str) -> None:
     assert not wrong, f"{package} may import {', '.join(allowed)} only:\n" + "\n".join(wrong)
 
 
+MODULES = module_graph(modules({name: PYTHON_ROOTS[name] for name in PYTHON_ORDER[:-1]}))
+
+
+def room(module: str) -> str:
+    """The subpackage or module of its package that a module belongs to; "" for the package's own __init__."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def test_no_circle_of_imports() -> None:
+    """Imports inside functions count, and those for the type checker alone."""
+    try:
+        TopologicalSorter(MODULES).prepare()
+    except CycleError as error:
+        pytest.fail(
+            "a circle of imports: " + " <- ".join(error.args[1]) + ". Move what both need into a module below them, "
+            "or let the lower one ask through a Protocol (triton_mtia_sim/analysis/interfaces.py)"
+        )
+
+
+@pytest.mark.parametrize("package", ROOM_ORDER)
+def test_modules_of_a_package_import_only_lower_ones(package: str) -> None:
+    level = {name: number for number, names in enumerate(ROOM_ORDER[package]) for name in names}
+    inside = {module: used for module, used in MODULES.items() if module.split(".")[0] == package}
+    # A module of mtia_sim that nobody names yet may stand anywhere outside of a circle; all of the compiler are named.
+    homeless = {room(module) for module in inside} - level.keys()
+    assert package == "mtia_sim" or not homeless, f"give {homeless} a place in ROOM_ORDER[{package!r}] of {__file__}"
+    gone = level.keys() - {room(module) for module in inside}
+    assert not gone, f"ROOM_ORDER[{package!r}] of {__file__} names {', '.join(sorted(gone))}, which is not there"
+    wrong = [
+        f"{module} imports {other}"
+        for module, used in inside.items()
+        for other in used
+        if other in inside and room(other) != room(module) and {room(other), room(module)} <= level.keys()
+        if level[room(other)] >= level[room(module)]
+    ]
+    assert not wrong, "these imports run upwards or sideways in ROOM_ORDER:\n" + "\n".join(sorted(wrong))
+
+
 @pytest.mark.parametrize("package", ["mtia_core", "triton_mtia_sim"])
 def test_no_torch_when_imported(package: str) -> None:
     wrong = [str(r) for r in python_imports(package) if r.target.split(".")[0] == "torch" and r.at_import]
@@ -142,3 +218,21 @@ def test_the_reader_sees_every_form_of_import(text: str, expected: list[str], tm
     path = tmp_path / "probe.py"
     path.write_text(text)
     assert [reference.target for reference in imports(path, "p.q")] == expected
+
+
+def test_the_reader_sees_a_circle(tmp_path: Path) -> None:
+    texts = {
+        "p": "from p.a import f",
+        "p.a": "from p import b, _C",
+        "p.b": "def f():\n    import p.c",
+        "p.c": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from p.a import f",
+        "p.d": "from p import f",
+    }
+    paths = {name: tmp_path / name / "__init__.py" if name == "p" else tmp_path / f"{name}.py" for name in texts}
+    for name, path in paths.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(texts[name])
+    graph = module_graph(paths)
+    assert graph == {"p": {"p.a"}, "p.a": {"p.b"}, "p.b": {"p.c"}, "p.c": {"p.a"}, "p.d": {"p"}}
+    with pytest.raises(CycleError):
+        TopologicalSorter(graph).prepare()

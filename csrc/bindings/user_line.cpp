@@ -5,6 +5,7 @@
 
 #include <frameobject.h>
 
+#include <cstdlib>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
@@ -26,8 +27,12 @@ struct CodeInfo {
 };
 
 bool is_librarys(std::string_view file) {
-  // The importer's own code, and what torch.fx generates.
+  // The importer's own code, and what torch.fx and Inductor generate.
   if (file.starts_with("<frozen ") || file.starts_with("<eval_with_key>")) return true;
+  if (file.find("/torchinductor_") != std::string_view::npos) return true;
+  if (const char* cache = std::getenv("TORCHINDUCTOR_CACHE_DIR"); cache != nullptr && *cache != '\0') {
+    if (file.starts_with(cache)) return true;
+  }
   for (const std::string& folder : library_folders()) {
     if (file.starts_with(folder)) return true;
   }
@@ -67,15 +72,21 @@ void find_library_folders() {
 }
 
 std::optional<UserLine> user_line(PyFrameObject* innermost) {
+  std::optional<UserLine> text;
   auto frame = py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(innermost));
   while (frame) {
     auto* raw = reinterpret_cast<PyFrameObject*>(frame.ptr());
     const auto code = py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(PyFrame_GetCode(raw)));
     const CodeInfo& info = info_of(reinterpret_cast<PyCodeObject*>(code.ptr()));
-    if (!info.is_librarys) return UserLine{info.file, PyFrame_GetLineNumber(raw)};
+    if (!info.is_librarys) {
+      const UserLine line{info.file, PyFrame_GetLineNumber(raw)};
+      // Libraries run text of their own by exec, as `python -c` does a user's: a file counts for more.
+      if (info.file != "<string>") return line;
+      if (!text) text.emplace(line);
+    }
     frame = py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(PyFrame_GetBack(raw)));
   }
-  return std::nullopt;
+  return text;
 }
 
 }  // namespace mtia::bindings

@@ -17,6 +17,7 @@
 #include "emulator/inspection/instruction_observer.h"
 #include "emulator/pe/command_processor/decoder.h"
 #include "emulator/pe/command_processor/loaded_program.h"
+#include "emulator/pe/dot_product_engine/operand_packs.h"
 #include "emulator/pe/processing_element.h"
 #include "emulator/refusal.h"
 #include "emulator/tile_kernels/grid_run.h"
@@ -75,7 +76,6 @@ struct Arena {
   Block scratch;
   Block loops;
   Block lazy;
-  std::deque<Block> buffers;
 };
 
 // The first fault of a launch in program order; later programs stop when they see one before them.
@@ -141,6 +141,7 @@ struct Emulator::State {
   bool sorted_windows = false;
   std::vector<Window> merged;
   RoleGrid roles;
+  OperandPacks packs;
   Checker* checker = nullptr;
   LaunchTrace* trace = nullptr;  // of the launch that runs
 
@@ -154,6 +155,7 @@ struct Emulator::State {
     pe.last_window = 0;
     pe.journal = journal;
     pe.calls = calls;
+    pe.packs = &packs;
     pe.windows = windows;
   }
 
@@ -331,7 +333,6 @@ struct Emulator::State {
     Fault* fault;
     uint64_t programs;
     uint32_t pes;
-    uint64_t number;
   };
 
   // One PE: its programs in order.
@@ -363,13 +364,6 @@ struct Emulator::State {
       pe.local_used = 0;
       pe.pages.clear();
       pe.page_floor = 0;
-      pe.host_buffer = [](void* owner, uint32_t number, size_t bytes) {
-        auto& buffers = static_cast<Arena*>(owner)->buffers;
-        while (buffers.size() <= number) buffers.emplace_back();
-        return buffers[number].get(bytes);
-      };
-      pe.host_buffer_owner = &state.arenas[thread];
-      pe.launch_number = job.number;
       pe.board.begin_program(0);
       if (pe.log != nullptr) pe.log->begin(item, {});
       if (PeTrace* pe_trace = pe.board.trace()) pe_trace->begin_program(item);
@@ -488,9 +482,9 @@ LaunchAccount Emulator::run(const Launch& launch, LaunchTrace* trace, const Comm
   state.trace = trace;
   state.prepare_windows(launch);
   if (state.checker != nullptr) state.checker->begin_launch(order != nullptr ? *order : CommandOrder{}, launch);
+  state.packs.clear();
   Fault fault;
-  static std::atomic<uint64_t> launches{0};
-  State::Job job{&state, &launch, launch.program.get(), &fault, 0, state.chip.pe_count(), ++launches};
+  State::Job job{&state, &launch, launch.program.get(), &fault, 0, state.chip.pe_count()};
   uint32_t used = 0;
   if (launch.kernel != nullptr) {
     const size_t words = (launch.kernel->argument_bytes + 7) / 8;

@@ -14,9 +14,6 @@ namespace mtia::host_math {
 
 namespace {
 
-// Values of k a pass covers: a panel of b then stays in the first-level cache while all rows of a go by. Even, so that
-// pairs are never cut.
-constexpr size_t k_block = 256;
 // Bytes of packed b a pass covers.
 constexpr size_t n_block_bytes = 384 * 1024;
 
@@ -52,38 +49,35 @@ thread_local Scratch panels_of_b;
 thread_local Scratch converted_a;
 thread_local Scratch converted_b;
 
-// How a dtype is computed: the micro-kernels, and the dtype its operands are converted to first (or itself).
-struct Plan {
-  const DotKernels* kernels;
-  DType operand;
-  bool swap_pairs;  // BF16 in float32: k runs 1 0 3 2 ..., the order of the BF16 instruction
+// The kernels of one row of host_isas.def.
+struct KernelsOfIsa {
+  const DotKernels* f32;
+  const DotKernels* f64;
+  const DotKernels* bf16;
+  const DotKernels* i8;
 };
 
-const DotKernels& kernels_for(DType operand, [[maybe_unused]] HostIsa isa) {
-#if defined(__x86_64__)
-  if (operand == DType::BF16) return avx512_bf16::dot_bf16;
-  if (isa == HostIsa::avx2)
-    return operand == DType::F64 ? avx2::dot_f64 : operand == DType::I32 ? avx2::dot_i32 : avx2::dot_f32;
-  if (isa >= HostIsa::avx512)
-    return operand == DType::F64 ? avx512::dot_f64 : operand == DType::I32 ? avx512::dot_i32 : avx512::dot_f32;
-#endif
-  return operand == DType::F64 ? plain::dot_f64 : operand == DType::I32 ? plain::dot_i32 : plain::dot_f32;
-}
+constexpr KernelsOfIsa kernels_of_isas[] = {
+#define MTIA_HOST_ISA_ROW(name, loops, dots, bf16, i8, bits) \
+  {&dots::dot_f32, &dots::dot_f64, &bf16::dot_bf16, &i8::dot_i8},
+#include "host_math/host_isas.def"
+#undef MTIA_HOST_ISA_ROW
+};
 
-Plan plan_for(DType dtype, HostIsa isa) {
+const DotKernels& kernels_for(DType dtype, HostIsa isa) {
+  const KernelsOfIsa& kernels = kernels_of_isas[static_cast<size_t>(isa)];
   switch (dtype) {
     case DType::F32:
-    case DType::F64:
-      return {&kernels_for(dtype, isa), dtype, false};
-    case DType::BF16:
-      if (isa == HostIsa::avx512_bf16) return {&kernels_for(DType::BF16, isa), DType::BF16, false};
-      return {&kernels_for(DType::F32, isa), DType::F32, true};
     case DType::F16:
+      return *kernels.f32;
+    case DType::F64:
+      return *kernels.f64;
+    case DType::BF16:
     case DType::F8E4M3:
-    case DType::F8E5M2:
-      return {&kernels_for(DType::F32, isa), DType::F32, false};
+    case DType::F8E5M2:  // every number of 8 bits is one of bf16
+      return *kernels.bf16;
     case DType::I8:
-      return {&kernels_for(DType::I32, isa), DType::I32, false};
+      return *kernels.i8;
     default:
       throw Unsupported(
           concat("a matrix product of ", name_of(dtype)), "dot",
@@ -98,14 +92,14 @@ struct Operand {
   ptrdiff_t k_stride;
 };
 
-// The part [0, count) x [0, k) of an operand as `plan.operand`: itself, or a converted copy in `scratch`, adjacent
+// The part [0, count) x [0, k) of an operand as `kernels.operand`: itself, or a converted copy in `scratch`, adjacent
 // along k or i as the original is.
-Operand converted(const Plan& plan, DType dtype, const Operand& source, size_t count, size_t k, Scratch& scratch,
-                  HostIsa isa) {
-  if (plan.operand == dtype) return source;
+Operand converted(const DotKernels& kernels, DType dtype, const Operand& source, size_t count, size_t k,
+                  Scratch& scratch, HostIsa isa) {
+  if (kernels.operand == dtype) return source;
   const auto size = static_cast<ptrdiff_t>(size_of(dtype));
-  const auto wide = static_cast<ptrdiff_t>(size_of(plan.operand));
-  const UnaryLoop convert = convert_loop(dtype, plan.operand, {}, isa);
+  const auto wide = static_cast<ptrdiff_t>(size_of(kernels.operand));
+  const UnaryLoop convert = convert_loop(dtype, kernels.operand, {}, isa);
   const bool along_k = source.k_stride == size || source.i_stride != size;
   const size_t outer = along_k ? count : k;
   const size_t inner = along_k ? k : count;
@@ -124,22 +118,6 @@ Operand converted(const Plan& plan, DType dtype, const Operand& source, size_t c
   }
   const auto row = static_cast<ptrdiff_t>(inner) * wide;
   return along_k ? Operand{copy, row, wide} : Operand{copy, wide, row};
-}
-
-// Exchanges the steps 2 q and 2 q + 1 of a packed float32 panel; an odd last step stays.
-void swap_steps(void* panel, size_t wide, size_t k) {
-  auto* rows = static_cast<float*>(panel);
-  for (size_t p = 0; p + 1 < k; p += 2) std::swap_ranges(rows + p * wide, rows + (p + 1) * wide, rows + (p + 1) * wide);
-}
-
-void pack_panel(const Plan& plan, bool is_a, std::byte* panel, const Operand& source, size_t count, size_t k) {
-  const DotKernels& kernels = *plan.kernels;
-  if (is_a) {
-    kernels.pack_a(panel, source.data, source.i_stride, source.k_stride, count, k);
-  } else {
-    kernels.pack_b(panel, source.data, source.k_stride, source.i_stride, count, k);
-  }
-  if (plan.swap_pairs) swap_steps(panel, is_a ? kernels.mr : kernels.nr, k);
 }
 
 Operand operand_of_a(const ConstMatrix& a, size_t size) {
@@ -179,46 +157,82 @@ void prefetch_operand(const Operand& source, size_t count, size_t k, size_t size
 }
 
 // Packs all panels of b's [0, k) x [0, n), one after the other.
-void pack_panels_of_b(const Plan& plan, std::byte* panels, const Operand& b, size_t k, size_t n) {
-  const size_t nr = plan.kernels->nr;
-  const size_t bytes = panel_bytes(*plan.kernels, nr, k);
-  const size_t size = size_of(plan.operand);
+void pack_panels_of_b(const DotKernels& kernels, std::byte* panels, const Operand& b, size_t k, size_t n) {
+  const size_t nr = kernels.nr;
+  const size_t bytes = panel_bytes(kernels, nr, k);
+  const size_t size = size_of(kernels.operand);
   prefetch_operand(b, std::min(nr, n), k, size);
   for (size_t column = 0; column < n; column += nr) {
     if (column + nr < n) prefetch_operand(advance(b, column + nr, 0), std::min(nr, n - column - nr), k, size);
-    pack_panel(plan, false, panels + column / nr * bytes, advance(b, column, 0), std::min(nr, n - column), k);
+    const Operand source = advance(b, column, 0);
+    kernels.pack_b(panels + column / nr * bytes, source.data, source.k_stride, source.i_stride,
+                   std::min(nr, n - column), k);
   }
 }
 
 // Packs the panels of the rows [first, last) of a's m rows, one after the other.
-void pack_panels_of_a(const Plan& plan, DType dtype, std::byte* panels, const Operand& a, size_t first, size_t last,
-                      size_t m, size_t k, HostIsa isa) {
-  const size_t mr = plan.kernels->mr;
-  const size_t bytes = panel_bytes(*plan.kernels, mr, k);
+void pack_panels_of_a(const DotKernels& kernels, DType dtype, std::byte* panels, const Operand& a, size_t first,
+                      size_t last, size_t m, size_t k, HostIsa isa) {
+  const size_t mr = kernels.mr;
+  const size_t bytes = panel_bytes(kernels, mr, k);
   for (size_t row = first; row < last; row += mr) {
     const size_t rows = std::min(mr, last - row);
     if (row + mr < m) prefetch_operand(advance(a, row + mr, 0), std::min(mr, m - row - mr), k, size_of(dtype));
-    pack_panel(plan, true, panels + (row - first) / mr * bytes,
-               converted(plan, dtype, advance(a, row, 0), rows, k, converted_a, isa), rows, k);
+    const Operand source = converted(kernels, dtype, advance(a, row, 0), rows, k, converted_a, isa);
+    kernels.pack_a(panels + (row - first) / mr * bytes, source.data, source.i_stride, source.k_stride, rows, k);
   }
 }
 
-// c (+)= a * b for packed b of one k block. `packed_a`: all panels of a, or nullptr.
-void multiply_block(const Plan& plan, DType dtype, std::byte* c, ptrdiff_t c_row_stride, const Operand& a,
-                    const std::byte* packed_a, const std::byte* panels, size_t m, size_t n, size_t k, bool accumulate,
+// Packed panels, `bytes` apart.
+struct Panels {
+  const std::byte* data;
+  size_t bytes;
+};
+
+// The panels of the values of k from p on; p is a multiple of k_step.
+Panels advance(const Panels& panels, const DotKernels& kernels, size_t wide, size_t p) {
+  return {panels.data == nullptr ? nullptr : panels.data + panel_bytes(kernels, wide, p), panels.bytes};
+}
+
+// Columns of c for which a is read where it lies, if the kernels can, rather than packed first.
+constexpr size_t narrow = 128;
+
+bool reads_rows(const DotKernels& kernels, DType dtype, const Operand& a, size_t n, size_t k) {
+  return kernels.multiply_rows != nullptr && dtype == kernels.operand && n <= narrow &&
+         a.k_stride == static_cast<ptrdiff_t>(size_of(dtype)) && k % kernels.k_step == 0;
+}
+
+// c (+)= a * b for packed b of one k block, reading a's rows.
+void multiply_rows(const DotKernels& kernels, std::byte* c, ptrdiff_t c_row_stride, size_t c_size, const Operand& a,
+                   const Panels& b, size_t m, size_t n, size_t k, bool accumulate) {
+  for (size_t column = 0; column < n; column += kernels.nr) {
+    for (size_t row = 0; row < m; row += kernels.mr) {
+      const auto down = static_cast<ptrdiff_t>(row);
+      kernels.multiply_rows(c + (down * c_row_stride + static_cast<ptrdiff_t>(column)) * static_cast<ptrdiff_t>(c_size),
+                            c_row_stride, a.data + down * a.i_stride, a.i_stride,
+                            b.data + column / kernels.nr * b.bytes, std::min(kernels.mr, m - row),
+                            std::min(kernels.nr, n - column), k / kernels.k_step, accumulate);
+    }
+  }
+}
+
+// c (+)= a * b for packed b of one k block. `packed_a`: all panels of a, or no data.
+void multiply_block(const DotKernels& kernels, DType dtype, std::byte* c, ptrdiff_t c_row_stride, const Operand& a,
+                    const Panels& packed_a, const Panels& b, size_t m, size_t n, size_t k, bool accumulate,
                     HostIsa isa) {
-  const DotKernels& kernels = *plan.kernels;
   const auto c_size = static_cast<ptrdiff_t>(size_of(accumulator_of(dtype)));
+  if (packed_a.data == nullptr && reads_rows(kernels, dtype, a, n, k)) {
+    return multiply_rows(kernels, c, c_row_stride, static_cast<size_t>(c_size), a, b, m, n, k, accumulate);
+  }
   const size_t steps = round_up(k, kernels.k_step) / kernels.k_step;
-  const size_t b_bytes = panel_bytes(kernels, kernels.nr, k);
-  const size_t a_bytes = panel_bytes(kernels, kernels.mr, k);
   for (size_t first = 0; first < m; first += kernels.mr * panels_of_a_block) {
     const size_t last = std::min(m, first + kernels.mr * panels_of_a_block);
-    const std::byte* packed = packed_a + first / kernels.mr * a_bytes;
-    if (packed_a == nullptr) {
-      std::byte* fresh = panels_of_a.get(round_up(last - first, kernels.mr) / kernels.mr * a_bytes);
-      pack_panels_of_a(plan, dtype, fresh, a, first, last, m, k, isa);
-      packed = fresh;
+    Panels left{packed_a.data + first / kernels.mr * packed_a.bytes, packed_a.bytes};
+    if (packed_a.data == nullptr) {
+      const size_t bytes = panel_bytes(kernels, kernels.mr, k);
+      std::byte* fresh = panels_of_a.get(round_up(last - first, kernels.mr) / kernels.mr * bytes);
+      pack_panels_of_a(kernels, dtype, fresh, a, first, last, m, k, isa);
+      left = {fresh, bytes};
     }
     // A panel of b stays in the first-level cache while the rows of a go by.
     for (size_t column = 0; column < n; column += kernels.nr) {
@@ -229,8 +243,8 @@ void multiply_block(const Plan& plan, DType dtype, std::byte* c, ptrdiff_t c_row
           prefetch_block(target + static_cast<ptrdiff_t>(kernels.mr) * c_row_stride * c_size, c_row_stride * c_size,
                          std::min(kernels.mr, last - row - kernels.mr), columns * static_cast<size_t>(c_size));
         }
-        kernels.multiply(target, c_row_stride, packed + (row - first) / kernels.mr * a_bytes,
-                         panels + column / kernels.nr * b_bytes, std::min(kernels.mr, last - row), columns, steps,
+        kernels.multiply(target, c_row_stride, left.data + (row - first) / kernels.mr * left.bytes,
+                         b.data + column / kernels.nr * b.bytes, std::min(kernels.mr, last - row), columns, steps,
                          accumulate);
       }
     }
@@ -267,14 +281,14 @@ void dot_through_copy(DType dtype, const Matrix& c, const ConstMatrix& a, const 
 }  // namespace
 
 DType accumulator_of(DType dtype) {
-  const DType operand = plan_for(dtype, HostIsa::plain).operand;
-  return operand == DType::F64 || operand == DType::I32 ? operand : DType::F32;
+  const DType operand = kernels_for(dtype, HostIsa::plain).operand;
+  return operand == DType::F64 ? DType::F64 : operand == DType::I8 ? DType::I32 : DType::F32;
 }
 
 void dot(DType dtype, const Matrix& c, const ConstMatrix& a, const ConstMatrix& b, size_t m, size_t n, size_t k,
          bool accumulate, HostIsa isa) {
   if (m == 0 || n == 0) return;
-  const Plan plan = plan_for(dtype, isa);
+  const DotKernels& kernels = kernels_for(dtype, isa);
   const size_t c_size = size_of(accumulator_of(dtype));
   if (k == 0) {
     if (!accumulate) clear(c, c_size, m, n);
@@ -290,41 +304,43 @@ void dot(DType dtype, const Matrix& c, const ConstMatrix& a, const ConstMatrix& 
   const size_t size = size_of(dtype);
   const Operand left = operand_of_a(a, size);
   const Operand right = operand_of_b(b, size);
-  for (size_t p = 0; p < k; p += k_block) {
-    const size_t depth = std::min(k_block, k - p);
-    const size_t panel = panel_bytes(*plan.kernels, plan.kernels->nr, depth);
-    const size_t n_block = std::max<size_t>(1, n_block_bytes / panel) * plan.kernels->nr;
+  if (kernels.prepare != nullptr) kernels.prepare();
+  for (size_t p = 0; p < k; p += kernels.k_block) {
+    const size_t depth = std::min(kernels.k_block, k - p);
+    const size_t panel = panel_bytes(kernels, kernels.nr, depth);
+    const size_t n_block = std::max<size_t>(1, n_block_bytes / panel) * kernels.nr;
     for (size_t column = 0; column < n; column += n_block) {
       const size_t width = std::min(n_block, n - column);
-      std::byte* panels = panels_of_b.get(round_up(width, plan.kernels->nr) / plan.kernels->nr * panel);
-      pack_panels_of_b(plan, panels, converted(plan, dtype, advance(right, column, p), width, depth, converted_b, isa),
-                       depth, width);
+      std::byte* panels = panels_of_b.get(round_up(width, kernels.nr) / kernels.nr * panel);
+      pack_panels_of_b(kernels, panels,
+                       converted(kernels, dtype, advance(right, column, p), width, depth, converted_b, isa), depth,
+                       width);
       std::byte* target = static_cast<std::byte*>(c.data) + column * c_size;
-      multiply_block(plan, dtype, target, c.row_stride, advance(left, 0, p), nullptr, panels, m, width, depth,
+      multiply_block(kernels, dtype, target, c.row_stride, advance(left, 0, p), {}, {panels, panel}, m, width, depth,
                      accumulate || p > 0, isa);
     }
   }
 }
 
 size_t packed_b_bytes(DType dtype, size_t k, size_t n, HostIsa isa) {
-  const DotKernels& kernels = *plan_for(dtype, isa).kernels;
+  const DotKernels& kernels = kernels_for(dtype, isa);
   return panel_bytes(kernels, round_up(n, kernels.nr), k);
 }
 
 size_t packed_a_bytes(DType dtype, size_t m, size_t k, HostIsa isa) {
-  const DotKernels& kernels = *plan_for(dtype, isa).kernels;
+  const DotKernels& kernels = kernels_for(dtype, isa);
   return panel_bytes(kernels, round_up(m, kernels.mr), k);
 }
 
 void pack_a(DType dtype, void* packed, const ConstMatrix& a, size_t m, size_t k, HostIsa isa) {
-  pack_panels_of_a(plan_for(dtype, isa), dtype, static_cast<std::byte*>(packed), operand_of_a(a, size_of(dtype)), 0, m,
-                   m, k, isa);
+  pack_panels_of_a(kernels_for(dtype, isa), dtype, static_cast<std::byte*>(packed), operand_of_a(a, size_of(dtype)), 0,
+                   m, m, k, isa);
 }
 
 void pack_b(DType dtype, void* packed, const ConstMatrix& b, size_t k, size_t n, HostIsa isa) {
-  const Plan plan = plan_for(dtype, isa);
-  pack_panels_of_b(plan, static_cast<std::byte*>(packed),
-                   converted(plan, dtype, operand_of_b(b, size_of(dtype)), n, k, converted_b, isa), k, n);
+  const DotKernels& kernels = kernels_for(dtype, isa);
+  pack_panels_of_b(kernels, static_cast<std::byte*>(packed),
+                   converted(kernels, dtype, operand_of_b(b, size_of(dtype)), n, k, converted_b, isa), k, n);
 }
 
 void dot_packed(DType dtype, const Matrix& c, const ConstMatrix& a, const void* packed_a, const void* packed_b,
@@ -334,9 +350,17 @@ void dot_packed(DType dtype, const Matrix& c, const ConstMatrix& a, const void* 
     if (!accumulate) clear(c, size_of(accumulator_of(dtype)), m, n);
     return;
   }
-  multiply_block(plan_for(dtype, isa), dtype, static_cast<std::byte*>(c.data), c.row_stride,
-                 operand_of_a(a, size_of(dtype)), static_cast<const std::byte*>(packed_a),
-                 static_cast<const std::byte*>(packed_b), m, n, k, accumulate, isa);
+  const DotKernels& kernels = kernels_for(dtype, isa);
+  if (kernels.prepare != nullptr) kernels.prepare();
+  const Operand left = operand_of_a(a, size_of(dtype));
+  const Panels panels_a{static_cast<const std::byte*>(packed_a), panel_bytes(kernels, kernels.mr, k)};
+  const Panels panels_b{static_cast<const std::byte*>(packed_b), panel_bytes(kernels, kernels.nr, k)};
+  for (size_t p = 0; p < k; p += kernels.k_block) {
+    multiply_block(kernels, dtype, static_cast<std::byte*>(c.data), c.row_stride,
+                   packed_a == nullptr ? advance(left, 0, p) : left, advance(panels_a, kernels, kernels.mr, p),
+                   advance(panels_b, kernels, kernels.nr, p), m, n, std::min(kernels.k_block, k - p),
+                   accumulate || p > 0, isa);
+  }
 }
 
 }  // namespace mtia::host_math

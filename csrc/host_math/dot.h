@@ -1,9 +1,13 @@
 // Matrix products of tiles: the arithmetic of the dot product engine, on register-blocked micro-kernels of the host.
 //
-// c[i][j] (+)= sum over p of a[i][p] * b[p][j]. Every element is a chain of fused multiply-adds in float32 (F64:
-// float64, I8: int32, wrapping) over ascending p; BF16 takes p in pairs, the odd one first, as the host's BF16
-// instruction does. The result is the same on every instruction set and does not depend on how a product is cut along
-// m, n or even k. One exception: with AVX512-BF16 the host reads subnormal numbers as zero in products of BF16.
+// c[i][j] (+)= sum over p of a[i][p] * b[p][j]. An element of F32 and F16 is a chain of fused multiply-adds in float32
+// over ascending p, F64 one in float64, I8 a sum in int32, wrapping: the same on every instruction set, however a
+// product is cut along m, n or k. BF16 and F8, which is converted to it, follow the host's instruction for BF16, with
+// subnormal numbers read and written as zero (docs/numerics.md):
+//   HostBits::portable  a chain of fused multiply-adds that takes p in pairs, the odd one first, however it is cut
+//   along even p HostBits::tiles     32 values of p at a time: even and odd ones in two chains from 0, which are added,
+//   and then added to
+//                       the sum, however it is cut along multiples of 32
 #pragma once
 
 #include <cstddef>

@@ -13,13 +13,12 @@ namespace {
 template <typename Table>
 const Table& table_of(HostIsa isa, const Table& plain_table, [[maybe_unused]] const Table& avx2_table,
                       [[maybe_unused]] const Table& avx512_table) {
-  switch (isa) {
-    case HostIsa::plain:
+  switch (loops_of(isa)) {
+    case LoopSet::plain:
       return plain_table;
-    case HostIsa::avx2:
+    case LoopSet::avx2:
       return avx2_table;
-    case HostIsa::avx512:
-    case HostIsa::avx512_bf16:
+    case LoopSet::avx512:
       return avx512_table;
   }
   return plain_table;

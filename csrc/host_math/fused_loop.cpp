@@ -68,7 +68,7 @@ class CodeChunk {
   size_t used_ = 0;
 };
 
-bool has_fused_loops() { return selected_isa() >= HostIsa::avx512; }
+bool has_fused_loops() { return loops_of(selected_isa()) == LoopSet::avx512; }
 
 std::unique_ptr<const FusedLoop> make_fused_loop(std::span<const FusedInstruction> instructions) {
   if (!has_fused_loops()) return nullptr;

@@ -20,8 +20,6 @@ using emulator::DmaDescriptor;
 using emulator::ProcessingElement;
 using emulator::Tile;
 
-constexpr int64_t most_packed_pages = 64;
-
 // PEs of one launch run on a few host threads and all ask for the same tiling: each thread remembers its last answers.
 const GemmTiling& tiling_for(ProcessingElement& pe, const GemmShape& shape) {
   struct Entry {
@@ -154,24 +152,21 @@ class Gemm {
     const bool has_product = arguments_.k > 0 && arguments_.alpha != 0;
     const int64_t steps = has_product ? divide_up(arguments_.k, tiling_.depth) : 0;
     const int64_t tiles = own_tiles();
-    // PEs that follow each other read the same columns of b: the host then packs them once.
-    const bool shares_b = down_ > 1 && steps <= most_packed_pages;
     int64_t loaded = 0;
     for (int64_t tile = 0; tile < tiles; ++tile) {
       const TilePlace place = place_of(tile);
       const Tile sum = corner(sums_[tile % tiling_.accumulators], place.rows, place.columns);
       if (!has_product) pe_.fill(sum, 0.0);
+      // Tiles beside each other read the same rows of a, those below each other the same columns of b.
+      emulator::DotChain chain(pe_, sum, across_ > 1, down_ > 1);
       for (int64_t step = 0; step < steps; ++step) {
         const int64_t last = std::min(tile * steps + step + tiling_.pages, tiles * steps);
         for (; loaded < last; ++loaded) load(place_of(loaded / steps), loaded % steps * tiling_.depth);
         const CircularBuffer::Front a = a_pages_.front();
         const CircularBuffer::Front b = b_pages_.front();
-        if (shares_b) {
-          pe_.dot(sum, a.tile(), pe_.pack(b.tile(), static_cast<uint32_t>(step)), step > 0);
-        } else {
-          pe_.dot(sum, a.tile(), b.tile(), step > 0);
-        }
+        chain.add(a.tile(), b.tile());
       }
+      chain.finish();
       finish(place, sum);
     }
   }

@@ -112,10 +112,11 @@ class Random {
   // Numbers of [0, 1) or (0, 1] in rows, one row a word of the counter, then the distribution, then back to the words'
   // order.
   Tile reals() {
+    const int bits = random_bits();
     pe_.permute(turned_, words());
-    pe_.vector(Opcode::shr_u, turned_, turned_, wide_ ? 11.0 : 8.0);
+    pe_.vector(Opcode::shr_u, turned_, turned_, (wide_ ? 64.0 : 32.0) - bits);
     pe_.convert(values_, turned_, true);
-    const double place = wide_ ? 0x1p-53 : 0x1p-24;
+    const double place = std::ldexp(1.0, -bits);
     switch (arguments_.distribution) {
       case Distribution::normal:
         for (int64_t row = 0; row < columns_; row += 2)
@@ -126,11 +127,13 @@ class Random {
         pe_.vector(Opcode::mul_f, values_, values_, place);
         pe_.vector(Opcode::log, values_, values_);
         pe_.vector(Opcode::mul_f, values_, values_, -1.0 / arguments_.a);
+        keep_inside();
         break;
       default:
         pe_.vector(Opcode::mul_f, values_, values_, place);
         pe_.vector(Opcode::mul_f, values_, values_, arguments_.b - arguments_.a);
         pe_.vector(Opcode::add_f, values_, values_, arguments_.a);
+        keep_inside();
     }
     Tile ordered = words_;  // no longer needed, and as large
     ordered.dtype = real_;
@@ -140,6 +143,18 @@ class Random {
     if (arguments_.dtype == real_) return flat;
     pe_.convert(result_, flat);
     return result_;
+  }
+
+  // A uniform number has no more bits than its dtype, which would round the largest ones up to 1.
+  int random_bits() const {
+    if (wide_) return 53;
+    if (arguments_.distribution != Distribution::uniform) return 24;
+    return arguments_.dtype == DType::F16 ? 11 : arguments_.dtype == DType::BF16 ? 8 : 24;
+  }
+
+  void keep_inside() {
+    if (std::isfinite(arguments_.lowest)) pe_.vector(Opcode::max_f, values_, values_, arguments_.lowest);
+    if (std::isfinite(arguments_.highest)) pe_.vector(Opcode::min_f, values_, values_, arguments_.highest);
   }
 
   // Box-Muller: two uniform numbers (as integers) become two normal ones in their place.

@@ -3,13 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 #include "base/dtype.h"
 
 namespace mtia::kernels {
 
 enum class Distribution : uint8_t {
-  uniform,      // a + (b - a) * u, u in [0, 1)
+  uniform,      // a + (b - a) * u; u in [0, 1) has the 8, 11, 24 or 53 bits of bf16, f16, f32 or f64
   normal,       // mean a, standard deviation b
   bernoulli,    // 1 with probability a
   exponential,  // rate a
@@ -27,7 +28,10 @@ struct RandomArguments {
   double b = 1;
   int64_t integer_low = 0;
   uint64_t integer_range = 0;  // 0: the whole range of 64 bits
-  DType dtype = DType::F32;    // floats; integers and I1 for `integer` and `bernoulli`
+  // Numbers of `dtype` that uniform and exponential ones are kept between: rounding can reach an end that is excluded.
+  double lowest = -std::numeric_limits<double>::infinity();
+  double highest = std::numeric_limits<double>::infinity();
+  DType dtype = DType::F32;  // floats; integers and I1 for `integer` and `bernoulli`
   Distribution distribution = Distribution::uniform;
 };
 

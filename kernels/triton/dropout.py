@@ -26,7 +26,7 @@ QUARTER = 512
 def dropped(out, mask, x, offsets, inside, uniform, probability, scale, COMPUTE: tl.constexpr):
     value = tl.load(x + offsets, mask=inside, other=0.0).to(COMPUTE)
     keep = uniform >= probability
-    tl.store(out + offsets, tl.where(keep, value * scale, 0.0).to(out.dtype.element_ty), mask=inside)
+    tl.store(out + offsets, (value * tl.where(keep, scale, 0.0)).to(out.dtype.element_ty), mask=inside)
     if mask is not None:
         tl.store(mask + offsets, keep, mask=inside)
 

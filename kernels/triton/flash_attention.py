@@ -36,7 +36,11 @@ def with_mask(
     if mask.dtype.element_ty == tl.int1:
         return tl.where(values, dots * factor, -float("inf"))
     else:
-        return dots * factor + values.to(tl.float32) * 1.4426950408889634
+        # The lowest number of a dtype masks, but a row of nothing else attends to all its keys alike: in units of log2
+        # it must not become an infinity. This bound survives the way to the units of logsumexp and back.
+        bias = values.to(tl.float32) * 1.4426950408889634
+        bias = tl.maximum(bias, -1.7014118346046923e38, propagate_nan=tl.PropagateNan.ALL)
+        return dots * factor + tl.where(values == -float("inf"), -float("inf"), bias)
 
 
 @triton.jit

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from torch._dynamo.device_interface import DeviceInterface, register_interface_for_device
@@ -24,6 +25,7 @@ from mtia_sim import _C, devices, memory, streams
 
 __all__ = ["CppWrapperCodegen", "PythonWrapperCodegen", "Scheduling", "WrapperFxCodegen"]
 
+_OF_THREADS = ("regs_per_multiprocessor", "warp_size", "max_threads_per_block", "max_threads_per_multi_processor")
 Scheduling = TritonScheduling
 CppWrapperCodegen = CppWrapperGpu
 
@@ -40,7 +42,12 @@ class MtiaSimInterface(DeviceInterface):
 
         current_device = staticmethod(devices.current_device)
         set_device = staticmethod(devices.set_device)
-        get_device_properties = staticmethod(devices.get_device_properties)
+
+        @staticmethod
+        def get_device_properties(device: Any = None) -> Any:
+            """Without the properties that make Inductor size its blocks for the threads of a GPU."""
+            known = vars(devices.get_device_properties(device))
+            return SimpleNamespace(**{name: value for name, value in known.items() if name not in _OF_THREADS})
 
     current_device = staticmethod(devices.current_device)
     set_device = staticmethod(devices.set_device)

@@ -8,6 +8,7 @@ import torch
 
 from mtia_core import chips
 from mtia_core.chips import Chip
+from mtia_core.errors import InvalidArgument
 from mtia_sim import _C
 from mtia_sim._utils import _get_device_index
 from mtia_sim.checking import warn_of_findings
@@ -25,9 +26,17 @@ _DOT_FIELDS = {
 }
 
 
+CAPABILITY = "MTIA_SIM_CAPABILITY"
+
+
 @dataclasses.dataclass(frozen=True)
 class DeviceProperties:
-    """What a chip offers; sizes in bytes, rates in 1/s."""
+    """What a chip offers; sizes in bytes, rates in 1/s.
+
+    The last group has the names of torch.cuda's properties, for code that tunes itself by them: a PE is a
+    multiprocessor, its local memory shared memory, and the SRAM's part that caches DRAM the L2. A PE runs one program
+    at a time, as one thread, and has no file of registers: these numbers are the largest that a launch may ask for.
+    """
 
     name: str
     total_memory: int
@@ -39,8 +48,17 @@ class DeviceProperties:
     host_link_bandwidth: float
     peak_flops: dict[torch.dtype, float]  # of the dot product engines, dense; absent where the chip lacks the dtype
     typical_watts: float
-    major: int
+    major: int  # MTIA_SIM_CAPABILITY, or of the tile instruction set
     minor: int
+
+    shared_memory_per_block: int
+    shared_memory_per_block_optin: int
+    shared_memory_per_multiprocessor: int
+    L2_cache_size: int
+    regs_per_multiprocessor: int = 65536
+    warp_size: int = 1
+    max_threads_per_block: int = 1024
+    max_threads_per_multi_processor: int = 2048
 
 
 def device_count() -> int:
@@ -115,6 +133,7 @@ def get_device_properties(device: Any = None) -> DeviceProperties:
     _check_index(device)
     chip = chips.load()
     elements = chip.processing_elements
+    major, minor = _capability()
     return DeviceProperties(
         name=chip.name,
         total_memory=chip.dram_bytes,
@@ -126,8 +145,12 @@ def get_device_properties(device: Any = None) -> DeviceProperties:
         host_link_bandwidth=chip.host_link_bytes_per_second,
         peak_flops=_peak_flops(chip),
         typical_watts=chip.typical_watts,
-        major=1,
-        minor=0,
+        major=major,
+        minor=minor,
+        shared_memory_per_block=chip.local_memory_bytes,
+        shared_memory_per_block_optin=chip.local_memory_bytes,
+        shared_memory_per_multiprocessor=chip.local_memory_bytes,
+        L2_cache_size=chip.sram_cache_bytes,
     )
 
 
@@ -137,7 +160,10 @@ def get_device_name(device: Any = None) -> str:
 
 
 def get_device_capability(device: Any = None) -> tuple[int, int]:
-    """Version of the tile instruction set that a device runs: major, minor."""
+    """Version of the tile instruction set that a device runs: major, minor.
+
+    MTIA_SIM_CAPABILITY=9.0 makes it (9, 0), for suites that skip what they take a GPU of lower capability not to have.
+    """
     properties = get_device_properties(device)
     return properties.major, properties.minor
 
@@ -169,6 +195,16 @@ def set_chip(chip: str | os.PathLike[str]) -> None:
         if former is not None and chips.load(former) == loaded:
             return
         raise
+
+
+def _capability() -> tuple[int, int]:
+    text = os.environ.get(CAPABILITY, "")
+    if not text:
+        return 1, 0
+    major, _, minor = text.partition(".")
+    if not (major.isdecimal() and minor.isdecimal()):
+        raise InvalidArgument(f"{CAPABILITY} is {text!r}", remedy="give major and minor version, such as 9.0")
+    return int(major), int(minor)
 
 
 def _peak_flops(chip: Chip) -> dict[torch.dtype, float]:

@@ -2,8 +2,8 @@
 
 import importlib
 import importlib.util
-import os
 import threading
+from collections.abc import Callable
 
 from mtia_core import chips
 from mtia_core.errors import InvalidArgument
@@ -15,6 +15,12 @@ _initialising = False
 
 # Loaded on first use, because they import triton: each has a function `initialise(extension)`.
 _PARTS = ("mtia_sim.operators",)
+_after: list[Callable[[], None]] = []
+
+
+def after_first_use(action: Callable[[], None]) -> None:
+    """Registers what is to be done once, when the device has been initialised."""
+    _after.append(action)
 
 
 def init() -> None:
@@ -59,8 +65,8 @@ def _lazy_init() -> None:
             _initialised = True
         finally:
             _initialising = False
-    if os.environ.get("MTIA_SIM_RECORD"):
-        importlib.import_module("mtia_sim.debugging.recording").record_as_environment_says()
+    for action in _after:
+        action()
 
 
 def _configure() -> None:

@@ -9,9 +9,9 @@ from triton_mtia_sim.errors import OutOfLocalMemory
 from triton_mtia_sim.ir.operations import UNKNOWN_LOCATION, SourceLocation, base_name
 from triton_mtia_sim.lowering.kernel import KernelLowering
 from triton_mtia_sim.lowering.linear import linearise
-from triton_mtia_sim.lowering.machine import Code, Register
 from triton_mtia_sim.lowering.ranks import legal_ranks
 from triton_mtia_sim.strips.splitting import Strips, split
+from triton_mtia_sim.tiles.machine import Code, Register
 
 # With 4 times as many strips a quarter of what shrinks is left: a third of the last step is the most that is to gain.
 _STRIP_COUNTS = (4, 16, 64)

@@ -25,8 +25,8 @@ def mend(metadata: Any, extension: str) -> None:
 
 def _make_again(path: Path, metadata: Any) -> None:
     from mtia_core import chips
-    from triton_mtia_sim.compiler import read_ttir
     from triton_mtia_sim.translate import translate
+    from triton_mtia_sim.ttir import read_ttir
 
     try:
         text = read_ttir(path.with_suffix(".ttir"))

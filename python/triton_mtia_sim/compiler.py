@@ -23,7 +23,7 @@ if "triton" not in sys.modules:
 
 from triton.backends.compiler import BaseBackend, GPUTarget
 
-from triton_mtia_sim import versions
+from triton_mtia_sim import argument_types, ttir, versions
 
 BINARY_EXTENSION = "tileprog"
 
@@ -122,7 +122,7 @@ class MtiaBackend(BaseBackend):
 
         if language != Language.TRITON:
             raise NotImplementedError("Gluon kernels are written for GPU layouts; write the kernel in triton.language")
-        stages["ttir"] = lambda module, metadata: optimise(module)
+        stages["ttir"] = lambda module, metadata: ttir.optimise(module)
         stages[BINARY_EXTENSION] = lambda module, metadata: make_program(module, metadata, options)
         stages["disassembly"] = lambda program, metadata: disassemble(program)
         if knobs.runtime.add_stages_inspection_hook is not None:
@@ -149,47 +149,7 @@ class MtiaBackend(BaseBackend):
 
 
 versions.keep_concrete(MtiaBackend)
-
-
-def optimise(module: Any) -> Any:
-    """Triton's own passes on TTIR. Tensor descriptors stay: they are DMA descriptors."""
-    from triton._C.libtriton import ir, passes
-
-    manager = ir.pass_manager(module.context)
-    manager.enable_debug()
-    passes.common.add_inliner(manager)
-    if hasattr(passes.ttir, "add_rewrite_tensor_pointer"):  # from Triton 3.8 on the front end does it
-        passes.ttir.add_rewrite_tensor_pointer(manager)
-    passes.common.add_canonicalizer(manager)
-    passes.ttir.add_combine(manager)
-    passes.ttir.add_reorder_broadcast(manager)
-    passes.common.add_cse(manager)
-    passes.ttir.add_triton_licm(manager)
-    passes.common.add_symbol_dce(manager)
-    passes.ttir.add_loop_unroll(manager)
-    passes.common.add_canonicalizer(manager)
-    passes.common.add_cse(manager)
-    manager.run(module, "make_ttir")
-    return module
-
-
-def generic_text(module: Any) -> str:
-    """The module in MLIR's generic form, which is what MLIR prints when verification fails: make it fail."""
-    from triton._C.libtriton import ir
-
-    module.set_attr("llvm.data_layout", ir.builder(module.context).get_string_attr("bogus!"))
-    return str(module)
-
-
-def read_ttir(path: Path) -> str:
-    """A file of TTIR in MLIR's generic form. Raises RuntimeError where it is none."""
-    from triton._C.libtriton import ir
-
-    context = ir.context()
-    ir.load_dialects(context)
-    module = ir.parse_mlir_module(str(path), context)
-    module.context = context
-    return generic_text(module)
+argument_types.accept()
 
 
 def make_program(module: Any, metadata: dict[str, Any], options: MtiaOptions) -> bytes:
@@ -197,7 +157,7 @@ def make_program(module: Any, metadata: dict[str, Any], options: MtiaOptions) ->
     from mtia_core import chips
     from triton_mtia_sim.translate import translate
 
-    text = generic_text(module)
+    text = ttir.generic_text(module)
     if os.environ.get("MTIA_SIM_EXPLAIN", "0") not in ("", "0"):
         from triton_mtia_sim.explain.explaining import print_report
 

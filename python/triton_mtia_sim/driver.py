@@ -66,6 +66,9 @@ def runtime() -> Runtime:
     return _runtime
 
 
+_BUS_BYTES = 128
+
+
 class MtiaUtils:
     """What Triton asks of a device."""
 
@@ -79,9 +82,10 @@ class MtiaUtils:
             "max_num_regs": 65536,
             "multiprocessor_count": chip.processing_elements,
             "warpSize": 1,
-            "sm_clock_rate": 0,
-            "mem_clock_rate": 0,
-            "mem_bus_width": 0,
+            # In kHz and bits, so that triton.testing's formulas give the chip's bandwidth: twice clock times width.
+            "sm_clock_rate": round(chip.clock_hz / 1e3),
+            "mem_clock_rate": round(chip.dram_bytes_per_second / (2 * _BUS_BYTES) / 1e3),
+            "mem_bus_width": 8 * _BUS_BYTES,
         }
 
     def load_binary(self, name: str, kernel: bytes, shared: int, device: int) -> tuple[Any, Any, int, int, int]:

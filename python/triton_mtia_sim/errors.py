@@ -3,7 +3,6 @@
 from triton.runtime.errors import OutOfResources
 
 from mtia_core.errors import Unimplemented
-from triton_mtia_sim.ir.operations import SourceLocation
 
 
 class UnsupportedOperation(Unimplemented):
@@ -12,7 +11,7 @@ class UnsupportedOperation(Unimplemented):
     Not raised for a kernel that is wrong, only for one that this compiler does not know.
     """
 
-    def __init__(self, operation: str, location: SourceLocation | str, what: str, remedy: str) -> None:
+    def __init__(self, operation: str, location: object, what: str, remedy: str) -> None:
         super().__init__(f"{operation}: {what}", str(location), remedy)
         self.operation = operation
         self.what = what

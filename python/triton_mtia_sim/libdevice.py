@@ -20,9 +20,12 @@ add_rn atan2 copysign div_rn fast_dividef fast_fdividef fast_powf fdim fmod hypo
 remainder sub_rn
 """.split()  # noqa: SIM905 - a list of words
 TERNARY_FLOAT = ["fma"]
-TESTS = ["finitef", "isfinited", "isinf", "isnan", "signbit"]
-UNARY_INTEGER = ["clz", "popc", "ffs", "brev"]
-ROUND_TO_INTEGER = ["float2int_rn", "float2int_rz", "float2int_rd", "float2int_ru", "llrint", "llround"]
+TESTS = ["finitef", "isfinited", "isinf", "isnan"]
+SIGN_BIT = ["signbit"]
+COUNTS = ["clz", "popc", "ffs"]
+REVERSAL = ["brev"]
+ROUND_TO_INTEGER = ["float2int_rn", "float2int_rz", "float2int_rd", "float2int_ru"]
+ROUND_TO_LONG = ["llrint", "llround"]
 BINARY_INTEGER = ["mulhi", "mul24"]
 
 
@@ -49,10 +52,13 @@ def _define() -> dict[str, Callable[..., Any]]:
         (UNARY_FLOAT, _FLOATS, 1, None),
         (BINARY_FLOAT, _FLOATS, 2, None),
         (TERNARY_FLOAT, _FLOATS, 3, None),
-        (TESTS, _FLOATS, 1, "int32"),
-        (UNARY_INTEGER, _INTEGERS, 1, "int32"),
+        (TESTS, _FLOATS, 1, "int1"),
+        (SIGN_BIT, _FLOATS, 1, "int32"),
+        (COUNTS, _INTEGERS, 1, "int32"),
+        (REVERSAL, _INTEGERS, 1, None),
         (BINARY_INTEGER, _INTEGERS, 2, None),
         (ROUND_TO_INTEGER, ("fp32", "fp64"), 1, "int32"),
+        (ROUND_TO_LONG, ("fp32", "fp64"), 1, "int64"),
     ):
         for name in names:
             table = _types(types, count, name, result)

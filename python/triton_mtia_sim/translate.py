@@ -9,8 +9,9 @@ from triton_mtia_sim.assemble import Watcher, assemble
 from triton_mtia_sim.ir.inlining import inline_calls
 from triton_mtia_sim.ir.parser import parse_module
 from triton_mtia_sim.lowering import families
-from triton_mtia_sim.lowering.kernel import KernelLowering, LoweringOptions
+from triton_mtia_sim.lowering.kernel import KernelLowering
 from triton_mtia_sim.lowering.software_floats import emulate_arithmetic
+from triton_mtia_sim.lowering.state import LoweringOptions
 from triton_mtia_sim.strips.splitting import Strips
 
 assert families.FAMILIES  # imported for what it registers

@@ -64,7 +64,7 @@ def _facts(suite: Suite, source: Path, options: argparse.Namespace) -> dict[str,
     ]
     changes += [f'device "{name}" in torch calls -> mtia_sim' for name in suite.redirect]
     changes += [f"{name} -> {other}" for name, other in suite.replace]
-    words = [suite.name, "--src", str(source)]
+    words = [suite.name, "--src", f"sources/{source.name}"]  # no folder of one machine
     for name, chosen in (
         ("select", options.select),
         ("timeout", options.timeout),

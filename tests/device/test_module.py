@@ -2,7 +2,10 @@
 
 import pytest
 import torch
+import triton
+import triton.testing
 
+from mtia_core.errors import InvalidArgument
 from tests.device.subprocesses import run, run_successfully
 
 # torch.mtia's names that have a meaning for an emulated device; graphs are not among them yet.
@@ -126,6 +129,40 @@ def test_properties_are_the_chips() -> None:
     assert torch.mtia_sim.get_device_capability() == (properties.major, properties.minor)
     capability = torch.accelerator.get_device_capability()
     assert torch.bfloat16 in capability["supported_dtypes"]
+
+
+def test_properties_that_tuners_read() -> None:
+    """Under torch.cuda's names, and in Triton's driver; the arithmetic that tuners do with them gives numbers."""
+    properties = torch.mtia_sim.get_device_properties()
+    of_triton = triton.runtime.driver.active.utils.get_device_properties(0)
+    local = properties.local_memory_per_processing_element
+    assert properties.shared_memory_per_block == properties.shared_memory_per_block_optin == local
+    assert properties.shared_memory_per_multiprocessor == of_triton["max_shared_mem"] == local
+    assert 0 < properties.L2_cache_size <= properties.shared_sram
+    assert properties.regs_per_multiprocessor == of_triton["max_num_regs"]
+    assert properties.warp_size == of_triton["warpSize"]
+    for num_warps in (1, 4, 32):
+        assert properties.max_threads_per_multi_processor // (num_warps * properties.warp_size) > 0
+        assert properties.max_threads_per_block >= num_warps * properties.warp_size
+    gigabytes = triton.testing.get_dram_gbps(0)
+    assert gigabytes == pytest.approx(properties.memory_bandwidth / 1e9, rel=1e-3)
+    with pytest.raises(AttributeError):
+        _ = properties.gcnArchName
+
+
+@pytest.mark.parametrize(("text", "expected"), [("9.0", (9, 0)), ("10.3", (10, 3)), ("", (1, 0))])
+def test_capability_of_the_environment(text: str, expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MTIA_SIM_CAPABILITY", text)
+    assert torch.mtia_sim.get_device_capability() == torch.mtia_sim.get_device_capability("mtia_sim:1") == expected
+    properties = torch.mtia_sim.get_device_properties(0)
+    assert (properties.major, properties.minor) == expected
+
+
+@pytest.mark.parametrize("text", ["9", "nine", "9.0.1", "-1.0"])
+def test_a_capability_that_is_none(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MTIA_SIM_CAPABILITY", text)
+    with pytest.raises(InvalidArgument, match=r"MTIA_SIM_CAPABILITY is .*such as 9\.0"):
+        torch.mtia_sim.get_device_capability()
 
 
 def test_the_chip_is_chosen_by_the_environment_or_before_the_first_tensor() -> None:

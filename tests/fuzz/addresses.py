@@ -138,7 +138,9 @@ class Addresses:
         type_ = Type(dtype, self.shape)
         value = g.binary("arith.xori", g.operand(type_), g.operand(type_))
         value = g.binary("arith.andi", value, g.constant(type_, 127))
-        return value if dtype in ("i32", "i64") else g.cast(value, g.random.choice(("i32", "i64")), g.chance(0.7))
+        if dtype in ("i32", "i64") or g.chance(0.3):
+            return value
+        return g.cast(value, g.random.choice(("i32", "i64")), g.chance(0.7))
 
     def injective(self) -> Value:
         """Distinct places for each element and program."""

@@ -63,7 +63,7 @@ def through_triton(text: str, folder: Path) -> str:
     """The module as Triton reads it and its passes leave it."""
     from triton._C.libtriton import ir
 
-    from triton_mtia_sim.compiler import generic_text, optimise
+    from triton_mtia_sim.ttir import generic_text, optimise
 
     path = folder / "kernel.ttir"
     path.write_text(text)

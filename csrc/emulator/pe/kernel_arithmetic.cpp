@@ -31,19 +31,6 @@ void check_product(const Tile& d, int64_t a_rows, int64_t a_columns, DType a_dty
   }
 }
 
-// What a host buffer of packed operands holds.
-struct PackedContents {
-  uint64_t launch = 0;
-  const std::byte* packed = nullptr;
-  const std::byte* data = nullptr;
-  int64_t row_stride = 0;
-  int64_t column_stride = 0;
-  int64_t rows = 0;
-  int64_t columns = 0;
-
-  bool operator==(const PackedContents&) const = default;
-};
-
 // An operand of an element-wise call: a tile that broadcasts to d's shape, or a scalar's bits.
 struct Source {
   const Tile* tile = nullptr;
@@ -163,37 +150,77 @@ void run_elementwise(PeState& pe, Opcode opcode, const ElementLoop& loop, const 
 
 }  // namespace
 
+namespace {
+
+void multiply(const Tile& d, const Tile& a, const Tile& b, bool accumulate) {
+  host_math::dot(a.dtype, {d.data, d.row_stride, d.column_stride}, const_matrix(a), const_matrix(b),
+                 static_cast<size_t>(d.rows), static_cast<size_t>(d.columns), static_cast<size_t>(a.columns),
+                 accumulate);
+}
+
+void time_product(PeState& pe, const Tile& d, const Tile& a, const Tile& b, bool accumulate, int precision) {
+  Tick tick;
+  pe.costs->dot(tick, a.dtype, 1, static_cast<uint64_t>(d.rows), static_cast<uint64_t>(d.columns),
+                static_cast<uint64_t>(a.columns), precision, bytes_of(a) + bytes_of(b) + bytes_of(d));
+  time_call(pe, tick, tick.duration, accumulate ? 0 : tick.latency, d.page, {a.page, b.page});
+}
+
+}  // namespace
+
 void ProcessingElement::dot(const Tile& d, const Tile& a, const Tile& b, bool accumulate, int precision) {
   check_product(d, a.rows, a.columns, a.dtype, b.rows, b.columns, b.dtype);
   const CallNote note(*state_, "dot", {Dependence::Kind::product, 0}, d,
                       {CallInput{&a}, CallInput{&b}, accumulate ? CallInput{&d} : CallInput{}});
-  host_math::dot(a.dtype, {d.data, d.row_stride, d.column_stride}, const_matrix(a), const_matrix(b),
-                 static_cast<size_t>(d.rows), static_cast<size_t>(d.columns), static_cast<size_t>(a.columns),
-                 accumulate);
-  Tick tick;
-  state_->costs->dot(tick, a.dtype, 1, static_cast<uint64_t>(d.rows), static_cast<uint64_t>(d.columns),
-                     static_cast<uint64_t>(a.columns), precision, bytes_of(a) + bytes_of(b) + bytes_of(d));
-  time_call(*state_, tick, tick.duration, accumulate ? 0 : tick.latency, d.page, {a.page, b.page});
+  multiply(d, a, b, accumulate);
+  time_product(*state_, d, a, b, accumulate, precision);
 }
 
-PackedTile ProcessingElement::pack(const Tile& b, uint32_t number) {
-  const auto k = static_cast<size_t>(b.rows);
-  const auto n = static_cast<size_t>(b.columns);
-  std::byte* packed =
-      state_->host_buffer(state_->host_buffer_owner, number, host_math::packed_b_bytes(b.dtype, k, n) + 64);
-  // PEs of a launch that follow each other on this thread often read the same part of device memory, which does not
-  // change while they read it.
-  thread_local std::vector<PackedContents> contents;
-  if (contents.size() <= number) contents.resize(number + 1);
-  const bool in_local_memory = b.data >= state_->local && b.data < state_->local + state_->chip->local_memory_bytes;
-  const PackedContents wanted{state_->launch_number, packed, b.data, b.row_stride, b.column_stride, b.rows, b.columns};
-  if (in_local_memory || !(contents[number] == wanted)) {
-    host_math::pack_b(b.dtype, packed, const_matrix(b), k, n);
-    contents[number] = in_local_memory ? PackedContents{} : wanted;
+void DotChain::add(const Tile& a, const Tile& b) {
+  const PeState& state = *pe_.state_;
+  const auto is_local = [&](const Tile& tile) {
+    return tile.data >= state.local && tile.data < state.local + state.chip->local_memory_bytes;
+  };
+  if (state.calls != nullptr || state.packs == nullptr || a.columns == 0 || is_local(a) || is_local(b)) {
+    compute();
+    pe_.dot(sum_, a, b, is_computed_);
+    is_started_ = is_computed_ = true;
+    return;
   }
-  if (state_->calls != nullptr) state_->calls->pack(*state_, b, packed);
-  return {packed, b.dtype, b.page, b.rows, b.columns};
+  check_product(sum_, a.rows, a.columns, a.dtype, b.rows, b.columns, b.dtype);
+  const auto follows = [](const Tile& tile, const Tile& before, int64_t elements) {
+    return tile.data == before.data + elements * static_cast<int64_t>(size_of(tile.dtype)) &&
+           tile.row_stride == before.row_stride && tile.column_stride == before.column_stride;
+  };
+  if (a_.columns != 0 && follows(a, a_, a_.columns * a_.column_stride) && follows(b, b_, b_.rows * b_.row_stride)) {
+    a_.columns += a.columns;
+    b_.rows += b.rows;
+  } else {
+    compute();
+    a_ = a;
+    b_ = b;
+  }
+  time_product(*pe_.state_, sum_, a, b, is_started_, 0);
+  is_started_ = true;
 }
+
+void DotChain::compute() {
+  if (a_.columns == 0) return;
+  using Side = OperandPacks::Side;
+  OperandPacks& packs = *pe_.state_->packs;
+  const std::byte* right = shares_right_ ? packs.find(Side::right, b_) : nullptr;
+  if (right != nullptr && sum_.column_stride == 1) {
+    const std::byte* left = shares_left_ ? packs.find(Side::left, a_) : nullptr;
+    host_math::dot_packed(a_.dtype, {sum_.data, sum_.row_stride, 1}, const_matrix(a_), left, right,
+                          static_cast<size_t>(sum_.rows), static_cast<size_t>(sum_.columns),
+                          static_cast<size_t>(a_.columns), is_computed_);
+  } else {
+    multiply(sum_, a_, b_, is_computed_);
+  }
+  is_computed_ = true;
+  a_.columns = 0;
+}
+
+void DotChain::finish() { compute(); }
 
 void ProcessingElement::dot(const Tile& d, const Tile& a, const PackedTile& b, bool accumulate, int precision,
                             const std::byte* packed_a) {

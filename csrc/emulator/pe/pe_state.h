@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "chip/chip_spec.h"
 #include "emulator/memory/device_memory.h"
+#include "emulator/pe/dot_product_engine/operand_packs.h"
 #include "emulator/timing/cost_model.h"
 #include "emulator/timing/scoreboard.h"
 #include "emulator/timing/traffic.h"
@@ -41,12 +42,8 @@ struct PeState {
   // Of C++ kernels: what is allocated of it, the scoreboard entries of their tiles, and host buffers.
   uint64_t local_used = 0;
   std::vector<PageTime> pages;
-  SubCycles page_floor = 0;  // when the memory freed by scopes was last used
-  // A growing host buffer of the worker thread, by number: what the chip does not have, such as operands packed for the
-  // host.
-  std::byte* (*host_buffer)(void* owner, uint32_t number, size_t bytes) = nullptr;
-  void* host_buffer_owner = nullptr;
-  uint64_t launch_number = 0;  // of all launches of this process, so that host buffers know what they were made for
+  SubCycles page_floor = 0;          // when the memory freed by scopes was last used
+  OperandPacks* packs = nullptr;     // of the launch, for all of its host threads
   MemoryJournal* journal = nullptr;  // told of each access before it is made
   CallObserver* calls = nullptr;     // told of each call of a C++ kernel
   std::vector<Window> windows;
@@ -82,6 +79,7 @@ struct PeState {
     window.low = low < window.low ? low : window.low;
     window.high = high > window.high ? high : window.high;
     window.bytes_written += bytes;
+    if (packs != nullptr) packs->wrote(memory->backing_of(low), memory->backing_of(high));
   }
 
  private:

@@ -26,7 +26,8 @@ namespace mtia::emulator {
 
 struct PeState;  // pe/pe_state.h
 
-// A tile as the right operand of many products.
+// A tile as the right operand of products, by host_math::pack_b: a convenience of the emulator that costs nothing on
+// the chip.
 struct PackedTile {
   const std::byte* data = nullptr;
   DType dtype = DType::F32;
@@ -73,12 +74,7 @@ class ProcessingElement {
   // i8. Operands may be strided or transposed views. `precision` as the instruction `dot`.
   void dot(const Tile& d, const Tile& a, const Tile& b, bool accumulate, int precision = 0);
 
-  // b in the host's order of the dot kernels, for products with many a: a convenience of the emulator that costs
-  // nothing on the chip. It lives in host buffer `number` (small integers; each kernel's own) until that number is
-  // packed again or the kernel returns. A view of device memory that the previous PE on this host thread packed under
-  // the same number is not packed again.
-  PackedTile pack(const Tile& b, uint32_t number);
-  // `packed_a`: a by host_math::pack_a, or nullptr.
+  // As dot with b, which was packed for the host. `packed_a`: a by host_math::pack_a, or nullptr.
   void dot(const Tile& d, const Tile& a, const PackedTile& b, bool accumulate, int precision = 0,
            const std::byte* packed_a = nullptr);
 
@@ -122,11 +118,40 @@ class ProcessingElement {
 
  private:
   friend class CircularBuffer;
+  friend class DotChain;
   friend class LocalScope;
 
   PeState* state_;
   uint32_t index_;
   uint32_t count_;
+};
+
+// Products that are summed in one tile, one after the other: each costs what ProcessingElement::dot costs when it is
+// added, but products whose operands are views of device memory, adjacent along k, are computed as one when the chain
+// is finished. So nothing may read the sums before, nor write the operands' memory during the launch.
+class DotChain {
+ public:
+  // `shares_left`, `shares_right`: other chains of this launch read the same left (right) operands, so that they are
+  // packed for the host once.
+  DotChain(ProcessingElement& pe, const Tile& sum, bool shares_left, bool shares_right)
+      : pe_(pe), sum_(sum), shares_left_(shares_left), shares_right_(shares_right) {}
+
+  // sum (+)= a b; the first product starts at 0. Operands are read at once, or, where they lie in device memory, by
+  // finish().
+  void add(const Tile& a, const Tile& b);
+  void finish();
+
+ private:
+  void compute();
+
+  ProcessingElement& pe_;
+  Tile sum_;
+  bool shares_left_;
+  bool shares_right_;
+  bool is_started_ = false;   // a product was added
+  bool is_computed_ = false;  // sum_ holds the products before those that are put off
+  Tile a_;                    // put off; no columns: nothing is
+  Tile b_;
 };
 
 // Frees the local memory allocated since it was made.

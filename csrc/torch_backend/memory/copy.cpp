@@ -30,6 +30,12 @@ at::Tensor empty_contiguous_on(const at::Tensor& tensor, at::ScalarType dtype, c
   return at::empty(tensor.sizes(), tensor.options().dtype(dtype).device(device).pinned_memory(false));
 }
 
+// What host code does with pinned memory comes after the copies that were asked for before: they may yet write what it
+// reads, or read what it writes.
+void wait_for_copies_of(const at::Tensor& host) {
+  surfacing_errors([&] { wait_for_pinned(host.const_data_ptr()); });
+}
+
 // Moves the bytes of two tensors of one dtype and dense layout. `host_is_ours`: nobody else can write the host tensor
 // any more.
 void send(const at::Tensor& device_tensor, const at::Tensor& host, bool host_is_ours, bool non_blocking) {
@@ -85,6 +91,7 @@ void copy_host_to_device(const at::Tensor& destination, const at::Tensor& source
   if (source.scalar_type() == dtype && have_same_dense_layout(destination, source))
     return send(destination, source, false, non_blocking);
   at::Tensor host = empty_like_on(destination, dtype, c10::kCPU);
+  wait_for_copies_of(source);
   host.copy_(source);
   send(destination, host, true, non_blocking);
 }
@@ -96,6 +103,7 @@ void copy_device_to_host(const at::Tensor& destination, const at::Tensor& source
   }
   const at::Tensor host = empty_like_on(dense, dense.scalar_type(), c10::kCPU);
   receive(host, dense, false);
+  wait_for_copies_of(destination);
   destination.copy_(host);
 }
 
@@ -122,6 +130,7 @@ void copy_device_to_device(const at::Tensor& destination, const at::Tensor& sour
 // A lazily conjugated or negated source, with the operation carried out where it lies.
 at::Tensor resolved(const at::Tensor& tensor) {
   at::Tensor result = tensor;
+  if (tensor.is_cpu() && (tensor.is_conj() || tensor.is_neg())) wait_for_copies_of(tensor);
   if (result.is_conj()) result = at::conj_physical(result.conj());
   if (result.is_neg()) result = at::neg(result._neg_view());
   return result;

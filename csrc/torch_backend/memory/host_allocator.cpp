@@ -30,12 +30,12 @@ struct PinnedBlock {
   size_t requested = 0;
   std::vector<std::pair<c10::DeviceIndex, runtime::Ticket>> uses;
 
-  bool is_idle() const {
-    return std::all_of(uses.begin(), uses.end(), [](const auto& use) {
-      const runtime::Device* device = runtime::device_if_made(use.first);
-      return device == nullptr || device->is_complete(use.second);
-    });
+  static bool is_over(const std::pair<c10::DeviceIndex, runtime::Ticket>& use) {
+    const runtime::Device* device = runtime::device_if_made(use.first);
+    return device == nullptr || device->is_complete(use.second);
   }
+
+  bool is_idle() const { return std::all_of(uses.begin(), uses.end(), is_over); }
 };
 
 void free_pinned(void* context);
@@ -119,6 +119,18 @@ class PinnedAllocator final : public at::HostAllocator {
     const std::lock_guard lock(mutex_);
     const PinnedBlock* block = find(data);
     return block != nullptr && !block->is_idle();
+  }
+
+  // The devices that have yet to copy from or to the block.
+  std::vector<c10::DeviceIndex> users(const void* data) {
+    const std::lock_guard lock(mutex_);
+    std::vector<c10::DeviceIndex> devices;
+    if (const PinnedBlock* block = find(data)) {
+      for (const auto& use : block->uses) {
+        if (!PinnedBlock::is_over(use)) devices.push_back(use.first);
+      }
+    }
+    return devices;
   }
 
   at::HostStats get_stats() override {
@@ -211,6 +223,11 @@ REGISTER_HOST_ALLOCATOR(c10::DeviceType::PrivateUse1, &instance())
 bool is_pinned(const void* data) noexcept { return data != nullptr && instance().holds(data); }
 
 bool is_pinned_in_use(const void* data) noexcept { return data != nullptr && instance().is_used(data); }
+
+void wait_for_pinned(const void* data) {
+  if (data == nullptr) return;
+  for (const c10::DeviceIndex device : instance().users(data)) device_of(device).synchronize();
+}
 
 PinnedExtent pinned_extent(const void* data) { return instance().extent(data); }
 

@@ -15,6 +15,10 @@ bool is_pinned(const void* data) noexcept;
 // Whether a copy from or to its block is still under way.
 bool is_pinned_in_use(const void* data) noexcept;
 
+// Waits until no copy from or to its block is under way, so that host code may read and write it. Devices synchronise:
+// what failed on them is thrown. No-op for pageable memory and for blocks that no device uses.
+void wait_for_pinned(const void* data);
+
 // The block that holds a byte: how much of it was asked for, and how much it has.
 struct PinnedExtent {
   std::byte* data = nullptr;

@@ -20,17 +20,20 @@ bool is_flash_dtype(c10::ScalarType dtype) {
   return dtype == c10::kFloat || dtype == c10::kBFloat16 || dtype == c10::kHalf;
 }
 
-// The flash kernels take every call but: other dtypes, ragged or fewer dimensions, and a mask that wants a gradient.
+// The flash kernels take every call but: other dtypes, ragged or fewer dimensions, batches or heads that are to be
+// broadcast (one key head is not), and a mask that wants a gradient.
 int64_t choose_backend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                       const std::optional<at::Tensor>& mask, double, bool, std::optional<double>, bool) {
+                       const std::optional<at::Tensor>& mask, double, bool, std::optional<double>, bool enable_gqa) {
   // Sizes may be symbols: torch.compile with dynamic shapes asks too.
   const bool shapes = query.dim() == 4 && key.dim() == 4 && value.dim() == 4 && query.sym_numel() != 0 &&
                       key.sym_numel() != 0 && value.sym_numel() != 0;
   const bool dtypes = is_flash_dtype(query.scalar_type()) && key.scalar_type() == query.scalar_type() &&
                       value.scalar_type() == query.scalar_type();
   const bool mask_gradient = mask.has_value() && mask->defined() && mask->requires_grad();
-  const bool flash = shapes && dtypes && !mask_gradient && query.sym_size(1) % key.sym_size(1) == 0 &&
-                     key.sym_size(1) == value.sym_size(1);
+  const bool flash = shapes && dtypes && !mask_gradient && key.sym_size(1) == value.sym_size(1) &&
+                     (enable_gqa ? query.sym_size(1) % key.sym_size(1) == 0
+                                 : query.sym_size(1) == key.sym_size(1) || key.sym_size(1) == 1) &&
+                     key.sym_size(0) == query.sym_size(0) && value.sym_size(0) == query.sym_size(0);
   return static_cast<int64_t>(flash ? at::SDPBackend::overrideable : at::SDPBackend::math);
 }
 

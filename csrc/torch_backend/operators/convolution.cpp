@@ -120,6 +120,13 @@ at::Tensor input_gradient(const at::Tensor& grad_output, const at::Tensor& weigh
   return inside.to(columns.scalar_type()).contiguous();
 }
 
+// The windows that a transposed convolution's input has elements for: where the output padding reaches the stride, more
+// would fit into the output.
+Convolution with_windows(Convolution it, const at::Tensor& input) {
+  it.windows = input.sizes().slice(2).vec();
+  return it;
+}
+
 // The convolution whose input gradient is the transposed convolution of `input` [batch, weight.size(0), spatial...].
 Convolution transposed_geometry(const at::Tensor& input, const at::Tensor& weight, at::IntArrayRef stride,
                                 at::IntArrayRef padding, at::IntArrayRef dilation, at::IntArrayRef output_padding,
@@ -130,7 +137,7 @@ Convolution transposed_geometry(const at::Tensor& input, const at::Tensor& weigh
     sizes.push_back((input.size(axis) - 1) * stride[i] - 2 * padding[i] + dilation[i] * (weight.size(axis) - 1) + 1 +
                     output_padding[i]);
   }
-  return geometry(sizes, weight, stride, padding, dilation, groups);
+  return with_windows(geometry(sizes, weight, stride, padding, dilation, groups), input);
 }
 
 at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
@@ -156,7 +163,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> convolution_backward(const at::Te
                                                                     std::array<bool, 3> wanted) {
   at::Tensor grad_input, grad_weight, grad_bias;
   if (transposed) {
-    const Convolution it = geometry(grad_output.sizes(), weight, stride, padding, dilation, groups);
+    const Convolution it =
+        with_windows(geometry(grad_output.sizes(), weight, stride, padding, dilation, groups), input);
     if (wanted[0]) grad_input = forward(grad_output, weight, it);
     if (wanted[1]) grad_weight = weight_gradient(input, grad_output, weight, it);
   } else {

@@ -1,7 +1,11 @@
 // Ranges, triangles, identity matrices and fills.
 #include <ATen/ops/ones.h>
+#include <ATen/ops/pow.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/tril_meta.h>
 #include <ATen/ops/triu_meta.h>
+#include <ATen/ops/view_as_real.h>
+#include <ATen/ops/zeros.h>
 #include <torch/library.h>
 
 #include <cmath>
@@ -44,21 +48,67 @@ at::Tensor& arange_out(const at::Scalar& start, const at::Scalar& end, const at:
   return out;
 }
 
+// What torch makes of the ends of a range of integers: numbers of the dtype, cut towards zero; raises where they do not
+// fit.
+double end_of(const at::Scalar& end, c10::ScalarType dtype) {
+  switch (dtype) {
+    case c10::kByte:
+      return static_cast<double>(end.toByte());
+    case c10::kChar:
+      return static_cast<double>(end.toChar());
+    case c10::kShort:
+      return static_cast<double>(end.toShort());
+    case c10::kInt:
+      return static_cast<double>(end.toInt());
+    case c10::kLong:
+      return static_cast<double>(end.toLong());
+    default:
+      return end.toDouble();
+  }
+}
+
 at::Tensor& linspace_out(const at::Scalar& start, const at::Scalar& end, int64_t steps, at::Tensor& out) {
   static const KernelId kernel("linspace");
   TORCH_CHECK(steps >= 0, "number of steps must be non-negative");
   if (out.numel() != steps) at::native::resize_output(out, {steps});
   if (steps == 0) return out;
-  if (steps == 1) return out.fill_(start);
+  if (out.is_complex()) {
+    const c10::complex<double> first = start.toComplexDouble();
+    const c10::complex<double> last = end.toComplexDouble();
+    at::Tensor real = at::view_as_real(out).select(-1, 0);
+    at::Tensor imaginary = at::view_as_real(out).select(-1, 1);
+    linspace_out(first.real(), last.real(), steps, real);
+    linspace_out(first.imag(), last.imag(), steps, imaginary);
+    return out;
+  }
+  const double first = end_of(start, out.scalar_type());
+  const double last = end_of(end, out.scalar_type());
+  if (steps == 1) return out.fill_(first);
   const bool direct = out.is_contiguous() && at::isFloatingType(out.scalar_type());
   const at::Tensor dense =
       direct ? out
              : empty_device(out.sizes(), at::isFloatingType(out.scalar_type()) ? out.scalar_type() : c10::kDouble,
                             out.device());
-  const double step = (end.toDouble() - start.toDouble()) / static_cast<double>(steps - 1);
-  launch_kernel(kernel, {dense}, {steps}, {start.toDouble(), end.toDouble(), step});
+  const double step = (last - first) / static_cast<double>(steps - 1);
+  launch_kernel(kernel, {dense}, {steps}, {first, last, step});
   if (!direct) out.copy_(dense);
   return out;
+}
+
+// Powers of the numbers that linspace gives, in float64.
+at::Tensor& logspace_out(const at::Scalar& start, const at::Scalar& end, int64_t steps, double base, at::Tensor& out) {
+  TORCH_CHECK(steps >= 0, "number of steps must be non-negative");
+  TORCH_CHECK_NOT_IMPLEMENTED(!out.is_complex(), "logspace of ", out.scalar_type(),
+                              " has no kernel on mtia_sim; make it on the CPU: .to('mtia_sim')");
+  if (out.numel() != steps) at::native::resize_output(out, {steps});
+  if (steps == 0) return out;
+  at::Tensor exponents = empty_device({steps}, c10::kDouble, out.device());
+  if (steps == 1) {
+    exponents.fill_(start);
+  } else {
+    linspace_out(end_of(start, out.scalar_type()), end_of(end, out.scalar_type()), steps, exponents);
+  }
+  return out.copy_(at::pow(base, exponents).view_as(out));
 }
 
 at::Tensor& eye_out_m(int64_t rows, int64_t columns, at::Tensor& out) {
@@ -127,6 +177,23 @@ at::Tensor triu_indices(int64_t rows, int64_t columns, int64_t offset, std::opti
       .to(dtype.value_or(c10::kLong));
 }
 
+// Index i as often as the i-th number says: where a repeated index ends, the next one begins.
+at::Tensor repeat_interleave(const at::Tensor& repeats, std::optional<int64_t> output_size) {
+  TORCH_CHECK(repeats.dim() == 1, "repeat_interleave only accept 1D vector as repeat");
+  TORCH_CHECK_NOT_IMPLEMENTED(repeats.scalar_type() == c10::kLong || repeats.scalar_type() == c10::kInt,
+                              "\"repeat_interleave\" not implemented for '", repeats.scalar_type(),
+                              "': repeats has to be Long or Int tensor");
+  if (repeats.numel() == 0) return empty_device({0}, repeats.scalar_type(), repeats.device());
+  const at::Tensor ends = repeats.to(c10::kLong).cumsum(0);
+  const at::Tensor facts = at::stack({ends.select(0, -1), repeats.min().to(c10::kLong)}).cpu();
+  const int64_t total = facts[0].item().toLong();
+  TORCH_CHECK(facts[1].item().toLong() >= 0, "repeats can not be negative");
+  TORCH_CHECK(output_size.value_or(total) == total, "allocated size does not match required size");
+  const at::Tensor ones = at::ones({repeats.numel()}, ends.options());
+  at::Tensor marks = at::zeros({total + 1}, ends.options());
+  return marks.index_add_(0, ends, ones).narrow(0, 0, total).cumsum(0).to(repeats.scalar_type());
+}
+
 at::Tensor& fill_tensor_(at::Tensor& self, const at::Tensor& value) {
   TORCH_CHECK(value.dim() == 0, "fill_ only supports 0-dimension value tensor but got tensor with ", value.dim(),
               " dimensions.");
@@ -142,6 +209,8 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   using namespace mtia::torch_backend;
   library.impl("arange.start_out", arange_out);
   library.impl("linspace.out", linspace_out);
+  library.impl("logspace.out", logspace_out);
+  library.impl("repeat_interleave.Tensor", mtia::torch_backend::repeat_interleave);
   library.impl("eye.out", eye_out);
   library.impl("eye.m_out", eye_out_m);
   library.impl("tril.out", tril_out);

@@ -54,6 +54,8 @@ void add_dtypes_and_numbers(KernelCall& call, c10::ScalarType out, OperandList o
       call.dtype_code(scalar_dtype);
       if (floating && !number.isComplex()) {
         call.scalar(number.toDouble());
+      } else if (compute == c10::kBool && !number.isComplex()) {
+        call.scalar(number.toDouble() != 0);
       } else {
         call.scalar(ScalarArgument(number));
       }
@@ -111,9 +113,25 @@ void add_geometry(KernelCall& call, const at::TensorIteratorBase& iterator) {
 
 }  // namespace
 
+at::Tensor without_repeats(const at::Tensor& tensor) {
+  at::Tensor view = tensor;
+  for (int64_t dim = 0; dim < tensor.dim(); ++dim) {
+    if (tensor.stride(dim) == 0 && tensor.size(dim) > 1) view = view.narrow(dim, 0, 1);
+  }
+  return view;
+}
+
 at::Tensor elementwise(const KernelId& kernel, const at::Tensor& out, OperandList operands, c10::ScalarType compute,
                        c10::ScalarType result) {
   const at::Tensor* first = first_device_tensor(operands);
+  if (first == nullptr) {
+    // A number alone: as often as an element is written, it is the same.
+    const at::Tensor view = without_repeats(out);
+    if (!view.is_same(out)) {
+      elementwise(kernel, view, operands, compute, result);
+      return out;
+    }
+  }
   const at::Tensor& like = first != nullptr ? *first : out;
   if (is_plain(operands, like, out)) return run_plain(kernel, out, operands, like, compute, result);
 
@@ -123,7 +141,9 @@ at::Tensor elementwise(const KernelId& kernel, const at::Tensor& out, OperandLis
   for (const ElementwiseOperand& operand : operands) {
     if (!is_number(operand)) config.add_const_input(*operand.tensor);
   }
-  if (first == nullptr) config.resize_outputs(false).declare_static_shape(out.sizes());
+  if (first == nullptr) {
+    config.resize_outputs(false).declare_static_shape(out.sizes()).set_check_mem_overlap(false);
+  }
   at::TensorIterator iterator = config.build();
   const at::Tensor output = iterator.output();
   if (iterator.numel() == 0) return output;

@@ -40,6 +40,9 @@ struct ElementwiseOperand {
   c10::Scalar number;
 };
 
+// The view of a tensor without the dimensions that repeat elements (stride 0): what is filled fills it through this.
+at::Tensor without_repeats(const at::Tensor& tensor);
+
 // Runs kernel "elementwise.<name>" with broadcasting; `out` is allocated where undefined, else its shape must be the
 // broadcast one. `compute` is the dtype of the arithmetic, `result` that of a new output.
 at::Tensor elementwise(const KernelId& kernel, const at::Tensor& out, c10::ArrayRef<ElementwiseOperand> operands,

@@ -197,7 +197,8 @@ class ElementwiseOperator final : public c10::OperatorKernel {
       const at::Tensor parts = complex_elementwise(name_, operands, compute);
       if (!out.defined()) return parts;
       if (form_ == Form::out) at::native::resize_output(out, parts.sizes());
-      return out.copy_(parts);
+      (parts.dim() == 0 ? without_repeats(out) : out).copy_(parts);
+      return out;
     }
     at::Tensor computed = elementwise(alternative.kernel, out, operands, compute, result);
     if (!reduce_after) return computed;

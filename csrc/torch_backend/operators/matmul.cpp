@@ -1,90 +1,31 @@
-// Matrix products: every operator becomes one call of the C++ kernel "gemm", which takes operands in any layout.
+// Matrix products as ATen has them; products.h computes them all.
 #include <ATen/ExpandUtils.h>
 #include <ATen/ops/addmm_meta.h>
 #include <ATen/ops/addmv_meta.h>
+#include <ATen/ops/addr_native.h>
 #include <ATen/ops/baddbmm_meta.h>
 #include <ATen/ops/bmm_meta.h>
 #include <ATen/ops/mm_meta.h>
+#include <ATen/ops/result_type.h>
 #include <torch/library.h>
 
-#include "kernels/cpp/gemm.h"
-#include "torch_backend/dtypes.h"
-#include "torch_backend/launching/launch.h"
+#include "torch_backend/operators/products.h"
 #include "torch_backend/operators/structured.h"
 
 namespace mtia::torch_backend {
 namespace {
 
-const emulator::CppKernel& gemm_kernel() {
-  static const emulator::CppKernel& kernel = emulator::cpp_kernel("gemm");
-  return kernel;
-}
-
-// The last two dimensions as rows and columns, a dimension before them as the batch.
-kernels::GemmMatrix matrix_of(const at::Tensor& tensor) {
-  kernels::GemmMatrix matrix;
-  matrix.base = reinterpret_cast<uint64_t>(tensor.const_data_ptr());
-  matrix.row_stride = tensor.stride(-2);
-  matrix.column_stride = tensor.stride(-1);
-  if (tensor.dim() == 3) matrix.batch_stride[0] = tensor.stride(0);
-  return matrix;
-}
-
-void check_operand(const at::Tensor& tensor, const at::Tensor& out) {
-  TORCH_CHECK(tensor.device() == out.device(), "matmul: expected all tensors on ", out.device(), ", found one on ",
-              tensor.device(), "; move it with .to('", out.device(), "')");
-}
-
-bool has_dense_line(const at::Tensor& tensor) {
-  return tensor.stride(-1) == 1 || tensor.stride(-2) == 1 || tensor.size(-1) == 1 || tensor.size(-2) == 1;
-}
-
-// out = alpha * a b + beta * addend, of rank 2 or 3; addend undefined or of out's shape (by strides of 0).
-void gemm(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, const at::Tensor& addend,
-          const at::Scalar& beta, const at::Scalar& alpha) {
-  if (out.numel() == 0) return;
-  if (!at::isFloatingType(out.scalar_type())) {
-    // The dot product engine takes floats; float64 holds every sum of products below 2^53 exactly.
-    TORCH_CHECK_NOT_IMPLEMENTED(out.scalar_type() != at::kBool,
-                                "mtia_sim multiplies no bool matrices; convert them to float32 first");
-    const at::Tensor wide = empty_device(out.sizes(), at::kDouble, out.device());
-    gemm(wide, a.to(at::kDouble), b.to(at::kDouble), addend.defined() ? addend.to(at::kDouble) : addend, beta, alpha);
-    out.copy_(wide);
-    return;
-  }
-  const bool direct = has_dense_line(out);
-  const at::Tensor target = direct ? out : empty_device(out.sizes(), out.scalar_type(), out.device());
-  for (const at::Tensor* tensor : {&a, &b}) check_operand(*tensor, out);
-  kernels::GemmArguments arguments;
-  arguments.m = a.size(-2);
-  arguments.k = a.size(-1);
-  arguments.n = b.size(-1);
-  if (out.dim() == 3) arguments.batch[0] = out.size(0);
-  arguments.a = matrix_of(a);
-  arguments.b = matrix_of(b);
-  arguments.c = matrix_of(target);
-  // A stride of a dimension of size 1 means nothing: say 1 where the kernel looks for a dense line.
-  if (arguments.n == 1 && arguments.c.row_stride != 1) arguments.c.column_stride = 1;
-  if (arguments.m == 1 && arguments.c.column_stride != 1) arguments.c.row_stride = 1;
-  arguments.alpha = alpha.toDouble();
-  arguments.beta = beta.toDouble();
-  if (addend.defined() && arguments.beta != 0) {
-    check_operand(addend, out);
-    arguments.addend = matrix_of(addend);
-    arguments.addend_dtype = chip_dtype(addend.scalar_type()).dtype;
-  }
-  arguments.dtype = chip_dtype(a.scalar_type()).dtype;
-  arguments.c_dtype = chip_dtype(target.scalar_type()).dtype;
-  launch_cpp_kernel(gemm_kernel(), out.device().index(), arguments);
-  if (!direct) out.copy_(target);
+template <typename Call>
+void run_mm(Call& call, const at::Tensor& self, const at::Tensor& mat2) {
+  call.meta(self, mat2);
+  TORCH_CHECK(self.scalar_type() == mat2.scalar_type(),
+              "expected m1 and m2 to have the same dtype, but got: ", self.scalar_type(), " != ", mat2.scalar_type());
+  matrix_product("mm", call.output(), self, mat2, {}, 0, 1);
 }
 
 at::Tensor& mm_out(const at::Tensor& self, const at::Tensor& mat2, at::Tensor& out) {
   WithOutputs<at::meta::structured_mm> call(out);
-  call.meta(self, mat2);
-  TORCH_CHECK(self.scalar_type() == mat2.scalar_type(),
-              "expected m1 and m2 to have the same dtype, but got: ", self.scalar_type(), " != ", mat2.scalar_type());
-  gemm(call.output(), self, mat2, {}, 0, 1);
+  run_mm(call, self, mat2);
   call.finish();
   return out;
 }
@@ -92,10 +33,7 @@ at::Tensor& mm_out(const at::Tensor& self, const at::Tensor& mat2, at::Tensor& o
 at::Tensor mm(const at::Tensor& self, const at::Tensor& mat2) {
   at::Tensor out;
   WithOutputs<at::meta::structured_mm> call(out);
-  call.meta(self, mat2);
-  TORCH_CHECK(self.scalar_type() == mat2.scalar_type(),
-              "expected m1 and m2 to have the same dtype, but got: ", self.scalar_type(), " != ", mat2.scalar_type());
-  gemm(call.output(), self, mat2, {}, 0, 1);
+  run_mm(call, self, mat2);
   return call.output();
 }
 
@@ -105,17 +43,24 @@ at::Tensor& bmm_out(const at::Tensor& self, const at::Tensor& mat2, at::Tensor& 
   TORCH_CHECK(self.scalar_type() == mat2.scalar_type(),
               "expected both batches to have the same dtype, but got: ", self.scalar_type(),
               " != ", mat2.scalar_type());
-  gemm(call.output(), self, mat2, {}, 0, 1);
+  matrix_product("bmm", call.output(), self, mat2, {}, 0, 1);
   call.finish();
   return out;
+}
+
+void check_addend(const char* name, const at::Tensor& self, const at::Tensor& first, const at::Tensor& second) {
+  TORCH_CHECK(self.scalar_type() == first.scalar_type() && self.scalar_type() == second.scalar_type(), name,
+              ": input tensors must have the same dtype, but got ", self.scalar_type(), ", ", first.scalar_type(),
+              ", and ", second.scalar_type());
 }
 
 at::Tensor& addmm_out(const at::Tensor& self, const at::Tensor& mat1, const at::Tensor& mat2, const at::Scalar& beta,
                       const at::Scalar& alpha, at::Tensor& out) {
   WithOutputs<at::meta::structured_addmm> call(out);
   call.meta(self, mat1, mat2, beta, alpha);
+  check_addend("addmm", self, mat1, mat2);
   const at::Tensor& result = call.output();
-  gemm(result, mat1, mat2, self.expand(result.sizes()), beta, alpha);
+  matrix_product("addmm", result, mat1, mat2, self.expand(result.sizes()), beta, alpha);
   call.finish();
   return out;
 }
@@ -124,8 +69,9 @@ at::Tensor& baddbmm_out(const at::Tensor& self, const at::Tensor& batch1, const 
                         const at::Scalar& beta, const at::Scalar& alpha, at::Tensor& out) {
   WithOutputs<at::meta::structured_baddbmm> call(out);
   call.meta(self, batch1, batch2, beta, alpha);
+  check_addend("baddbmm", self, batch1, batch2);
   const at::Tensor& result = call.output();
-  gemm(result, batch1, batch2, self.expand(result.sizes()), beta, alpha);
+  matrix_product("baddbmm", result, batch1, batch2, self.expand(result.sizes()), beta, alpha);
   call.finish();
   return out;
 }
@@ -134,9 +80,10 @@ at::Tensor& addmv_out(const at::Tensor& self, const at::Tensor& mat, const at::T
                       const at::Scalar& alpha, at::Tensor& out) {
   WithOutputs<at::meta::structured_addmv> call(out);
   call.meta(self, mat, vec, beta, alpha);
+  check_addend("addmv", self, mat, vec);
   const at::Tensor& result = call.output();
-  const at::Tensor addend = beta.toDouble() == 0 ? at::Tensor() : self.expand(result.sizes()).unsqueeze(1);
-  gemm(result.unsqueeze(1), mat, vec.unsqueeze(1), addend, beta, alpha);
+  matrix_product("addmv", result.unsqueeze(1), mat, vec.unsqueeze(1), self.expand(result.sizes()).unsqueeze(1), beta,
+                 alpha);
   call.finish();
   return out;
 }
@@ -150,14 +97,73 @@ at::Tensor dot(const at::Tensor& self, const at::Tensor& other) {
               other.numel(), "] to have the same number of elements, but got ", self.numel(), " and ", other.numel(),
               " elements respectively");
   const at::Tensor out = empty_device({1, 1}, self.scalar_type(), self.device());
-  gemm(out, self.unsqueeze(0), other.unsqueeze(1), {}, 0, 1);
+  matrix_product("dot", out, self.unsqueeze(0), other.unsqueeze(1), {}, 0, 1);
   return out.view(c10::IntArrayRef());
+}
+
+at::Tensor vdot(const at::Tensor& self, const at::Tensor& other) {
+  return torch_backend::dot(self.is_complex() ? self.conj() : self, other);
+}
+
+// A sum of products is one product: the batches follow each other along k.
+at::Tensor& addbmm_out(const at::Tensor& self, const at::Tensor& batch1, const at::Tensor& batch2,
+                       const at::Scalar& beta, const at::Scalar& alpha, at::Tensor& out) {
+  TORCH_CHECK(batch1.dim() == 3 && batch2.dim() == 3, "batch1 and batch2 must be 3D tensors, got ", batch1.dim(),
+              "D and ", batch2.dim(), "D");
+  TORCH_CHECK(batch1.size(0) == batch2.size(0), "batch1 and batch2 must have same number of batches, got ",
+              batch1.size(0), " and ", batch2.size(0));
+  TORCH_CHECK(batch1.size(2) == batch2.size(1), "Incompatible matrix sizes for bmm (", batch1.size(1), "x",
+              batch1.size(2), " and ", batch2.size(1), "x", batch2.size(2), ")");
+  check_addend("addbmm", self, batch1, batch2);
+  TORCH_CHECK(out.scalar_type() == self.scalar_type(), "Expected out tensor to have dtype ", self.scalar_type(),
+              ", but got ", out.scalar_type(), " instead");
+  const std::array<int64_t, 2> sizes{batch1.size(1), batch2.size(2)};
+  const int64_t depth = batch1.size(0) * batch1.size(2);
+  const at::Tensor addend = self.expand(sizes);
+  const at::Tensor left = batch1.transpose(0, 1).reshape({sizes[0], depth});
+  const at::Tensor right = batch2.reshape({depth, sizes[1]});
+  at::native::resize_output(out, sizes);
+  matrix_product("addbmm", out, left, right, addend, beta, alpha);
+  return out;
+}
+
+at::Tensor& addbmm_(at::Tensor& self, const at::Tensor& batch1, const at::Tensor& batch2, const at::Scalar& beta,
+                    const at::Scalar& alpha) {
+  TORCH_CHECK(batch1.dim() != 3 || batch2.dim() != 3 || self.sizes().equals({batch1.size(1), batch2.size(2)}),
+              "addbmm_: the product has sizes [", batch1.size(1), ", ", batch2.size(-1), "], the tensor ",
+              self.sizes());
+  return addbmm_out(self, batch1, batch2, beta, alpha, self);
 }
 
 at::Tensor addbmm(const at::Tensor& self, const at::Tensor& batch1, const at::Tensor& batch2, const at::Scalar& beta,
                   const at::Scalar& alpha) {
-  const at::Tensor product = batch1.bmm(batch2).sum(0);
-  return beta.toDouble() == 0 ? product.mul(alpha) : self.mul(beta).add(product, alpha);
+  at::Tensor out = empty_device({0}, self.scalar_type(), self.device());
+  return addbmm_out(self, batch1, batch2, beta, alpha, out);
+}
+
+// torch's formula for other devices takes fractions of integers, its kernel for the CPU does not.
+void check_addr(const at::Tensor& self, const at::Tensor& vec1, const at::Tensor& vec2, const at::Scalar& beta,
+                const at::Scalar& alpha) {
+  const c10::ScalarType dtype = c10::promoteTypes(at::result_type(vec1, vec2), self.scalar_type());
+  for (const auto& [name, factor] : {std::pair("beta", beta), std::pair("alpha", alpha)}) {
+    TORCH_CHECK(!factor.isBoolean() || dtype == c10::kBool, "Boolean ", name, " only supported for Boolean results.");
+    TORCH_CHECK(!c10::isIntegralType(dtype, /*includeBool=*/true) || factor.isIntegral(/*includeBool=*/true),
+                "For integral input tensors, argument ", name, " must not be a floating point number.");
+    TORCH_CHECK(c10::isComplexType(dtype) || !factor.isComplex(), "For non-complex input tensors, argument ", name,
+                " must not be a complex number.");
+  }
+}
+
+at::Tensor addr(const at::Tensor& self, const at::Tensor& vec1, const at::Tensor& vec2, const at::Scalar& beta,
+                const at::Scalar& alpha) {
+  check_addr(self, vec1, vec2, beta, alpha);
+  return at::native::math_addr(self, vec1, vec2, beta, alpha);
+}
+
+at::Tensor& addr_out(const at::Tensor& self, const at::Tensor& vec1, const at::Tensor& vec2, const at::Scalar& beta,
+                     const at::Scalar& alpha, at::Tensor& out) {
+  check_addr(self, vec1, vec2, beta, alpha);
+  return at::native::math_addr_out(self, vec1, vec2, beta, alpha, out);
 }
 
 }  // namespace
@@ -171,7 +177,11 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("addmm.out", addmm_out);
   library.impl("baddbmm.out", baddbmm_out);
   library.impl("addmv.out", addmv_out);
-  library.impl("dot", dot);
-  library.impl("vdot", dot);
-  library.impl("addbmm", addbmm);
+  library.impl("dot", mtia::torch_backend::dot);
+  library.impl("vdot", mtia::torch_backend::vdot);
+  library.impl("addbmm", mtia::torch_backend::addbmm);
+  library.impl("addbmm_", addbmm_);
+  library.impl("addbmm.out", addbmm_out);
+  library.impl("addr", mtia::torch_backend::addr);
+  library.impl("addr.out", addr_out);
 }

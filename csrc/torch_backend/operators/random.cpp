@@ -1,9 +1,15 @@
 // Random numbers of the device's Philox generator, and what is drawn with them.
 #include <ATen/ExpandUtils.h>
+#include <ATen/ops/view_as_real.h>
+#include <c10/util/BFloat16.h>
+#include <c10/util/Half.h>
 #include <torch/library.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <utility>
 
 #include "kernels/cpp/random.h"
 #include "torch_backend/dtypes.h"
@@ -24,7 +30,47 @@ struct Draw {
   double b = 1;
   int64_t integer_low = 0;
   uint64_t integer_range = 0;
+  double lowest = -INFINITY;  // see kernels/cpp/random.h
+  double highest = INFINITY;
 };
+
+// What the conversions of a dtype do at its limits.
+struct Format {
+  double largest;   // finite
+  double smallest;  // positive, and normal but in float16, whose subnormal numbers are ordinary draws
+  double (*rounded)(double);
+  double (*below)(double);  // of a number of the dtype: the next one
+};
+
+template <typename T, typename Bits>
+double next_below(double value) {
+  T number = static_cast<T>(value);
+  if (number == 0) return -static_cast<double>(std::numeric_limits<T>::denorm_min());
+  Bits bits;
+  std::memcpy(&bits, &number, sizeof bits);
+  bits = static_cast<Bits>(value > 0 ? bits - 1 : bits + 1);
+  std::memcpy(&number, &bits, sizeof bits);
+  return static_cast<double>(number);
+}
+
+template <typename T, typename Bits>
+Format format_as(double smallest) {
+  return {static_cast<double>(std::numeric_limits<T>::max()), smallest,
+          [](double value) { return static_cast<double>(static_cast<T>(value)); }, next_below<T, Bits>};
+}
+
+Format format_of(c10::ScalarType dtype) {
+  switch (dtype) {
+    case c10::kHalf:
+      return format_as<c10::Half, uint16_t>(0x1p-24);
+    case c10::kBFloat16:
+      return format_as<c10::BFloat16, uint16_t>(0x1p-126);
+    case c10::kDouble:
+      return format_as<double, uint64_t>(std::numeric_limits<double>::min());
+    default:
+      return format_as<float, uint32_t>(std::numeric_limits<float>::min());
+  }
+}
 
 // Four elements take one counter; wide numbers take two.
 uint64_t counters_of(const Draw& draw, c10::ScalarType dtype, int64_t count) {
@@ -49,6 +95,8 @@ at::Tensor& fill_random(at::Tensor& self, const Draw& draw, const OptionalGenera
   arguments.b = draw.b;
   arguments.integer_low = draw.integer_low;
   arguments.integer_range = draw.integer_range;
+  arguments.lowest = draw.lowest;
+  arguments.highest = draw.highest;
   arguments.dtype = chip_dtype(dense.scalar_type()).dtype;
   arguments.distribution = draw.distribution;
   launch_cpp_kernel(kernel, device, arguments);
@@ -63,30 +111,65 @@ void check_floating(const char* name, const at::Tensor& self) {
 
 at::Tensor& normal_(at::Tensor& self, double mean, double deviation, OptionalGenerator generator) {
   TORCH_CHECK(deviation >= 0.0, "normal expects std >= 0.0, but found std ", deviation);
+  if (self.is_complex()) {
+    // The variance is that of both parts together.
+    at::Tensor parts = at::view_as_real(self);
+    normal_(parts, mean, deviation * M_SQRT1_2, std::move(generator));
+    return self;
+  }
   check_floating("normal_", self);
   return fill_random(self, {Distribution::normal, mean, deviation}, generator);
 }
 
 at::Tensor& uniform_(at::Tensor& self, double from, double to, OptionalGenerator generator) {
-  TORCH_CHECK(from <= to, "uniform_ expects to return a [from, to) range, but found from=", from, " > to=", to);
   check_floating("uniform_", self);
-  return fill_random(self, {Distribution::uniform, from, to}, generator);
+  const Format format = format_of(self.scalar_type());
+  for (const auto& [name, end] : {std::pair("from", from), std::pair("to", to)}) {
+    TORCH_CHECK(std::abs(end) <= format.largest, name, " is out of bounds for ", self.scalar_type(), ", found ", end);
+  }
+  TORCH_CHECK(from <= to, "uniform_ expects to return a [from, to) range, but found from=", from, " > to=", to);
+  TORCH_CHECK(to - from <= format.largest, "uniform_ expects to-from <= ", format.largest, ", the largest ",
+              self.scalar_type(), ", but found to=", to, " and from=", from);
+  // The largest number of the dtype below `to`; where none is left above `from`, the one that both round to.
+  const double rounded = format.rounded(to);
+  const double below = rounded < to ? rounded : format.below(rounded);
+  return fill_random(
+      self,
+      {.distribution = Distribution::uniform, .a = from, .b = to, .highest = std::max(below, format.rounded(from))},
+      generator);
 }
 
 at::Tensor& exponential_(at::Tensor& self, double rate, OptionalGenerator generator) {
   TORCH_CHECK(rate > 0.0, "exponential_ expects lambda > 0.0, but found lambda=", rate);
   check_floating("exponential_", self);
-  return fill_random(self, {Distribution::exponential, rate}, generator);
+  // Half of the smallest draw stands for the draw of 0, which the distribution does not have.
+  const Format format = format_of(self.scalar_type());
+  const double least = (self.scalar_type() == c10::kDouble ? 0x1p-54 : 0x1p-25) / rate;
+  return fill_random(self,
+                     {.distribution = Distribution::exponential,
+                      .a = rate,
+                      .lowest = std::max(format.rounded(least), format.smallest)},
+                     generator);
+}
+
+// Where a function follows the draw, what it is drawn in: a number of few bits would give a function of few values.
+at::Tensor empty_wide(const at::Tensor& self) {
+  return empty_device(self.sizes(), self.scalar_type() == c10::kDouble ? c10::kDouble : c10::kFloat, self.device());
 }
 
 at::Tensor& log_normal_(at::Tensor& self, double mean, double deviation, OptionalGenerator generator) {
   TORCH_CHECK(deviation > 0.0, "log_normal_ expects std > 0.0, but found std=", deviation);
-  return normal_(self, mean, deviation, generator).exp_();
+  check_floating("log_normal_", self);
+  at::Tensor draws = empty_wide(self);
+  return self.copy_(normal_(draws, mean, deviation, std::move(generator)).exp_());
 }
 
 at::Tensor& cauchy_(at::Tensor& self, double median, double sigma, OptionalGenerator generator) {
   TORCH_CHECK(sigma > 0.0, "cauchy_ expects sigma > 0.0, but found sigma=", sigma);
-  return uniform_(self, 0, 1, generator).sub_(0.5).mul_(M_PI).tan_().mul_(sigma).add_(median);
+  check_floating("cauchy_", self);
+  at::Tensor draws = empty_wide(self);
+  uniform_(draws, 0, 1, std::move(generator)).sub_(0.5).mul_(M_PI).tan_().mul_(sigma).add_(median);
+  return self.copy_(draws);
 }
 
 at::Tensor& geometric_(at::Tensor& self, double p, OptionalGenerator generator) {

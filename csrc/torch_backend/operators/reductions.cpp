@@ -55,17 +55,21 @@ void reduce(const KernelId& kernel, const at::Tensor& self, Dims dims, const at:
   reduce(kernel, self, dimension_mask(dims, self.dim()), out, identity);
 }
 
+// What is linear is done to both parts, as with torch.view_as_real.
+template <typename Function>
+void for_both_parts(const at::Tensor& self, const at::Tensor& out, Function&& function) {
+  const at::Tensor parts = at::view_as_real(self.resolve_conj());
+  const at::Tensor results = at::view_as_real(out);
+  for (int64_t part = 0; part < 2; ++part) results.select(-1, part).copy_(function(parts.select(-1, part)));
+}
+
 at::Tensor& sum_out(const at::Tensor& self, Dims dim, bool keepdim, std::optional<at::ScalarType> dtype,
                     at::Tensor& out) {
   static const KernelId kernel("reduce.sum");
   WithOutputs<at::meta::structured_sum_dim_IntList> call(out);
   call.meta(self, dim, keepdim, dtype);
   if (self.is_complex()) {
-    const at::Tensor parts = at::view_as_real(self);
-    const at::Tensor sums = at::view_as_real(call.output());
-    for (int64_t part = 0; part < 2; ++part) {
-      sums.select(-1, part).copy_(parts.select(-1, part).sum(dim, keepdim));
-    }
+    for_both_parts(self, call.output(), [&](const at::Tensor& part) { return part.sum(dim, keepdim); });
   } else {
     reduce(kernel, self, dim, call.output(), c10::Scalar(0));
   }
@@ -78,21 +82,33 @@ at::Tensor& mean_out(const at::Tensor& self, Dims dim, bool keepdim, std::option
   static const KernelId kernel("reduce.mean");
   WithOutputs<at::meta::structured_mean_dim> call(out);
   call.meta(self, dim, keepdim, dtype);
-  reduce(kernel, self, dim, call.output(), c10::Scalar(NAN));
+  if (self.is_complex()) {
+    for_both_parts(self, call.output(), [&](const at::Tensor& part) { return part.mean(dim, keepdim); });
+  } else {
+    reduce(kernel, self, dim, call.output(), c10::Scalar(NAN));
+  }
   call.finish();
   return out;
 }
 
-const KernelId& prod_kernel() {
-  static const KernelId kernel("reduce.prod");
-  return kernel;
+// Floats have a kernel of their own, in which nothing overflows on its way to the product.
+const KernelId& prod_kernel(const at::Tensor& out) {
+  static const KernelId integers("reduce.prod");
+  static const KernelId floats("scaled_product");
+  return at::isFloatingType(out.scalar_type()) ? floats : integers;
+}
+
+void check_not_complex(const char* name, const at::Tensor& self) {
+  TORCH_CHECK_NOT_IMPLEMENTED(!self.is_complex(), name, " of ", self.scalar_type(),
+                              " has no kernel on mtia_sim; multiply with torch.mul, or on the CPU: tensor.cpu()");
 }
 
 at::Tensor& prod_out(const at::Tensor& self, int64_t dim, bool keepdim, std::optional<at::ScalarType> dtype,
                      at::Tensor& out) {
   WithOutputs<at::meta::structured_prod_dim_int> call(out);
   call.meta(self, dim, keepdim, dtype);
-  reduce(prod_kernel(), self, c10::IntArrayRef(dim), call.output(), c10::Scalar(1));
+  check_not_complex("prod", call.output());
+  reduce(prod_kernel(call.output()), self, c10::IntArrayRef(dim), call.output(), c10::Scalar(1));
   call.finish();
   return out;
 }
@@ -101,7 +117,8 @@ at::Tensor prod(const at::Tensor& self, std::optional<at::ScalarType> dtype) {
   const at::ScalarType result =
       dtype.value_or(at::isIntegralType(self.scalar_type(), true) ? at::kLong : self.scalar_type());
   at::Tensor out = empty_device({}, result, self.device());
-  reduce(prod_kernel(), self, std::nullopt, out, c10::Scalar(1));
+  check_not_complex("prod", self.is_complex() ? self : out);
+  reduce(prod_kernel(out), self, std::nullopt, out, c10::Scalar(1));
   return out;
 }
 
@@ -372,7 +389,11 @@ at::Tensor& scan_out(const KernelId& kernel, const at::Tensor& self, int64_t dim
   WithOutputs<Meta> call(out);
   call.meta(self, dim, dtype);
   const at::Tensor& result = call.output();
-  if (result.numel() != 0) {
+  if (self.is_complex()) {
+    for_both_parts(self, result, [&](const at::Tensor& part) {
+      return part.cumsum(self.dim() == 0 ? -1 : at::maybe_wrap_dim(dim, self.dim()));
+    });
+  } else if (result.numel() != 0) {
     const AxisView view = axis_view(self, dim);
     const at::Tensor dense =
         result.is_contiguous() ? result : empty_device(result.sizes(), result.scalar_type(), result.device());
@@ -392,8 +413,11 @@ at::Tensor& cumsum_out(const at::Tensor& self, int64_t dim, std::optional<at::Sc
 }
 
 at::Tensor& cumprod_out(const at::Tensor& self, int64_t dim, std::optional<at::ScalarType> dtype, at::Tensor& out) {
-  static const KernelId kernel("cumulative_product");
-  return scan_out<at::meta::structured_cumprod>(kernel, self, dim, dtype, out);
+  static const KernelId integers("cumulative_product");
+  static const KernelId floats("scaled_cumulative_product");
+  const bool is_floating = at::isFloatingType(dtype.value_or(self.scalar_type()));
+  check_not_complex("cumprod", self);
+  return scan_out<at::meta::structured_cumprod>(is_floating ? floats : integers, self, dim, dtype, out);
 }
 
 }  // namespace

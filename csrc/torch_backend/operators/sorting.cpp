@@ -1,11 +1,15 @@
 // Sorting along a dimension, and the operators that follow from it.
 #include <ATen/WrapDimUtils.h>
+#include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/sort_meta.h>
 #include <ATen/ops/topk_meta.h>
+#include <ATen/ops/where.h>
 #include <torch/library.h>
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <limits>
 
 #include "chip/chip_spec.h"
 #include "kernels/cpp/sort.h"
@@ -186,11 +190,27 @@ std::tuple<at::Tensor&, at::Tensor&> kthvalue_out(const at::Tensor& self, int64_
   return {values, indices};
 }
 
-// The lower median, as torch defines it.
-std::tuple<at::Tensor&, at::Tensor&> median_dim_out(const at::Tensor& self, int64_t dim, bool keepdim,
-                                                    at::Tensor& values, at::Tensor& indices) {
+// The lower median, as torch defines it. NaN sorts behind all numbers: it is the median where there is one, or the
+// median is that of what stands before it.
+std::tuple<at::Tensor, at::Tensor> median_along(const at::Tensor& self, int64_t dim, bool keepdim, bool ignores_nan) {
   const int64_t length = self.dim() == 0 ? 1 : self.size(dim);
-  auto [value, index] = torch_backend::kthvalue(self, (length + 1) / 2, dim, keepdim);
+  TORCH_CHECK_INDEX(length > 0, "median(): Expected reduction dim ", dim, " to have non-zero size.");
+  if (self.dim() == 0 || self.numel() == 0 || !at::isFloatingType(self.scalar_type()))
+    return torch_backend::kthvalue(self, (length + 1) / 2, dim, keepdim);
+  const auto [sorted, order] = self.sort(/*stable=*/true, dim, /*descending=*/false);
+  const at::Tensor nans = self.isnan().sum(dim, /*keepdim=*/true);
+  const at::Tensor numbers = nans.neg().add(length);
+  const at::Tensor place = ignores_nan
+                               ? numbers.sub(1).clamp_min(0).bitwise_right_shift(1)
+                               : at::where(nans.gt(0), numbers, at::scalar_tensor((length - 1) / 2, numbers.options()));
+  const at::Tensor value = sorted.gather(dim, place);
+  const at::Tensor index = order.gather(dim, place);
+  return {keepdim ? value : value.squeeze(dim), keepdim ? index : index.squeeze(dim)};
+}
+
+std::tuple<at::Tensor&, at::Tensor&> into(const std::tuple<at::Tensor, at::Tensor>& results, at::Tensor& values,
+                                          at::Tensor& indices) {
+  const auto& [value, index] = results;
   at::native::resize_output(values, value.sizes());
   at::native::resize_output(indices, index.sizes());
   values.copy_(value);
@@ -198,8 +218,37 @@ std::tuple<at::Tensor&, at::Tensor&> median_dim_out(const at::Tensor& self, int6
   return {values, indices};
 }
 
+std::tuple<at::Tensor&, at::Tensor&> median_dim_out(const at::Tensor& self, int64_t dim, bool keepdim,
+                                                    at::Tensor& values, at::Tensor& indices) {
+  return into(median_along(self, dim, keepdim, false), values, indices);
+}
+
+std::tuple<at::Tensor&, at::Tensor&> nanmedian_dim_out(const at::Tensor& self, int64_t dim, bool keepdim,
+                                                       at::Tensor& values, at::Tensor& indices) {
+  return into(median_along(self, dim, keepdim, true), values, indices);
+}
+
+// Of nothing: NaN, and what the CPU makes of it in an integer.
+at::Tensor median_of_nothing(const at::Tensor& self) {
+  at::Tensor result = empty_device({}, self.scalar_type(), self.device());
+  switch (self.scalar_type()) {
+    case c10::kLong:
+      return result.fill_(std::numeric_limits<int64_t>::min());
+    case c10::kInt:
+      return result.fill_(std::numeric_limits<int32_t>::min());
+    default:
+      return at::isFloatingType(self.scalar_type()) ? result.fill_(NAN) : result.fill_(0);
+  }
+}
+
 at::Tensor median(const at::Tensor& self) {
-  return std::get<0>(torch_backend::kthvalue(self.reshape({-1}), (self.numel() + 1) / 2, 0, false));
+  if (self.numel() == 0) return median_of_nothing(self);
+  return std::get<0>(median_along(self.reshape({-1}), 0, false, false));
+}
+
+at::Tensor nanmedian(const at::Tensor& self) {
+  if (self.numel() == 0) return median_of_nothing(self);
+  return std::get<0>(median_along(self.reshape({-1}), 0, false, true));
 }
 
 at::Tensor isin_tensors(const at::Tensor& elements, const at::Tensor& tests, bool invert) {
@@ -219,14 +268,18 @@ at::Tensor& isin_scalar_out(const at::Tensor& elements, const at::Scalar& test, 
   return out.copy_(found);
 }
 
-// The number of boundaries below (or, with `right`, not above) each value.
+// The number of boundaries below (or, with `right`, not above) each value; NaN is above all of them.
 at::Tensor searchsorted(const at::Tensor& sorted, const at::Tensor& values, bool out_int32, bool right,
                         std::optional<c10::string_view> side, const std::optional<at::Tensor>& sorter) {
   const bool upper = right || (side.has_value() && *side == "right");
   at::Tensor boundaries = sorter.has_value() && sorter->defined() ? sorted.gather(-1, *sorter) : sorted;
   const at::Tensor row = boundaries.dim() == 1 ? boundaries : boundaries.unsqueeze(-2);
-  const at::Tensor before = upper ? row.le(values.unsqueeze(-1)) : row.lt(values.unsqueeze(-1));
-  return before.sum(-1, /*keepdim=*/false, out_int32 ? c10::kInt : c10::kLong);
+  const at::Tensor value = values.unsqueeze(-1);
+  const at::Tensor before = upper ? row.le(value) : row.lt(value);
+  const at::Tensor behind = upper ? row.gt(value) : row.ge(value);
+  // Where no boundary is behind a value, it comes last: NaN does, and what is larger than all boundaries but NaN.
+  const at::Tensor last = behind.any(-1).logical_not();
+  return before.sum(-1, /*keepdim=*/false, out_int32 ? c10::kInt : c10::kLong).masked_fill_(last, row.size(-1));
 }
 
 at::Tensor bucketize(const at::Tensor& self, const at::Tensor& boundaries, bool out_int32, bool right) {
@@ -243,6 +296,8 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("kthvalue.values", kthvalue_out);
   library.impl("median", median);
   library.impl("median.dim_values", median_dim_out);
+  library.impl("nanmedian", mtia::torch_backend::nanmedian);
+  library.impl("nanmedian.dim_values", nanmedian_dim_out);
   library.impl("isin.Tensor_Tensor_out", isin_out);
   library.impl("isin.Tensor_Scalar_out", isin_scalar_out);
   library.impl("searchsorted.Tensor", mtia::torch_backend::searchsorted);

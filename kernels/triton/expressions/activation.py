@@ -40,7 +40,7 @@ def threshold_backward(grad, x, limit):
 
 @triton.jit
 def hardtanh_backward(grad, x, low, high):
-    return tl.where((x <= low) | (x >= high), 0.0, grad)
+    return tl.where((x > low) & (x < high), grad, 0.0)
 
 
 @triton.jit
@@ -135,8 +135,8 @@ def hardswish(x):
 
 @triton.jit
 def hardswish_backward(grad, x):
-    inner = tl.where(x <= 3.0, grad * (x / 3.0 + 0.5), grad)
-    return tl.where(x < -3.0, 0.0, inner)
+    inner = tl.where(x >= 3.0, grad, grad * (x / 3.0 + 0.5))
+    return tl.where(x <= -3.0, 0.0, inner)
 
 
 @triton.jit
@@ -156,12 +156,12 @@ def elu(x, alpha, scale, input_scale):
 
 @triton.jit
 def elu_backward_of_result(grad, alpha, scale, input_scale, output):
-    return tl.where(output <= 0, grad * input_scale * (output + alpha * scale), grad * scale)
+    return tl.where(output > 0, grad * scale, grad * input_scale * (output + alpha * scale))
 
 
 @triton.jit
 def elu_backward_of_input(grad, alpha, scale, input_scale, x):
-    return tl.where(x <= 0, grad * input_scale * alpha * scale * tl.exp(x * input_scale), grad * scale)
+    return tl.where(x > 0, grad * scale, grad * input_scale * alpha * scale * tl.exp(x * input_scale))
 
 
 @triton.jit
@@ -186,7 +186,7 @@ def hardshrink(x, limit):
 
 @triton.jit
 def shrink_backward(grad, x, limit):
-    return tl.where((x >= -limit) & (x <= limit), 0.0, grad)
+    return tl.where((x < -limit) | (x > limit), grad, 0.0)
 
 
 @triton.jit
@@ -213,8 +213,9 @@ def smooth_l1_loss(x, target, beta):
 @triton.jit
 def smooth_l1_loss_backward(grad, x, target, beta, norm):
     difference = x - target
-    slope = tl.where(difference < 0, -1.0, 1.0)
-    return norm * grad * tl.where(tl.abs(difference) < beta, difference / beta, slope)
+    # A distance that is no number is no slope of 1.
+    slope = tl.where(difference >= beta, 1.0, tl.where(difference <= -beta, -1.0, difference / beta))
+    return norm * grad * slope
 
 
 @triton.jit
@@ -226,7 +227,7 @@ def huber_loss(x, target, delta):
 @triton.jit
 def huber_loss_backward(grad, x, target, delta, norm):
     difference = x - target
-    clipped = tl.minimum(tl.maximum(difference, -delta), delta)
+    clipped = tl.where(difference >= delta, delta, tl.where(difference <= -delta, -delta, difference))
     return norm * grad * clipped
 
 

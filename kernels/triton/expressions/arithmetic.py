@@ -11,8 +11,17 @@ def identity(x):
 
 
 @triton.jit
+def fused(x, y, z):
+    """x * y + z, of floats rounded once as CPU torch's vector loops do: no product overflows on its way."""
+    if x.dtype.is_floating():
+        return tl.fma(x, y, z)
+    else:
+        return x * y + z
+
+
+@triton.jit
 def add(x, y, alpha):
-    return x + y * alpha
+    return fused(y, alpha, x)
 
 
 @triton.jit
@@ -22,7 +31,7 @@ def add_unscaled(x, y):
 
 @triton.jit
 def sub(x, y, alpha):
-    return x - y * alpha
+    return fused(y, -alpha, x)
 
 
 @triton.jit
@@ -32,7 +41,7 @@ def sub_unscaled(x, y):
 
 @triton.jit
 def rsub(x, y, alpha):
-    return y - x * alpha
+    return fused(x, -alpha, y)
 
 
 @triton.jit
@@ -157,8 +166,7 @@ def copysign(x, y):
 
 @triton.jit
 def heaviside(x, values):
-    positive = tl.where(x > 0, values * 0 + 1, values * 0)
-    return tl.where(x == 0, values, tl.where(x != x, x, positive))
+    return tl.where(x == 0, values, (x > 0).to(x.dtype))
 
 
 @triton.jit
@@ -204,8 +212,9 @@ def masked_fill(x, mask, value):
 
 @triton.jit
 def masked_scale(x, mask, scale):
+    # A product, as torch has it: what is dropped of an infinity is no number.
     if mask.dtype == tl.int1:
-        return tl.where(mask, x * scale, 0.0)
+        return x * tl.where(mask, scale, 0.0)
     else:
         return x * mask.to(x.dtype) * scale
 

@@ -131,8 +131,8 @@ def erfc(x):
 
 
 @triton.jit
-def erfinv(x):
-    # Giles 2010, "Approximating the erfinv function", and a step of Newton's on top.
+def erfinv_guess(x):
+    """Giles 2010, "Approximating the erfinv function": right to 7 digits where 1 - |x| is a float32's."""
     w = -tl.log((1.0 - x) * (1.0 + x))
     near = w - 2.5
     p = 2.81022636e-08 * near + 3.43273939e-07
@@ -152,10 +152,28 @@ def erfinv(x):
     q = q * far + 0.00943887047
     q = q * far + 1.00167406
     q = q * far + 2.83297682
-    guess = tl.where(w < 5.0, p, q) * x
-    # 2 / sqrt(pi) is the slope of erf at 0. At the ends, where it is 0, there is nothing to improve.
-    step = (tl.erf(guess) - x) / (1.1283791670955126 * tl.exp(-guess * guess))
-    improved = tl.where(w < 5.0, guess - step, guess)
+    return tl.where(w < 5.0, p, q) * x
+
+
+@triton.jit
+def erfinv(x):
+    guess = erfinv_guess(x)
+    if x.dtype == tl.float64:
+        # Newton's steps: on erf near 0, and where erf has lost the digits of 1 - |x| on the logarithm of erfc.
+        size = tl.abs(x)
+        rest = 1.0 - size
+        at = tl.abs(guess)
+        for _ in tl.static_range(4):
+            bell = tl.exp(at * at) * 0.886226925452758
+            tail = libdevice.erfc(at)
+            inner = (size - tl.erf(at)) * bell
+            outer = (tl.log(tail) - tl.log(rest)) * tail * bell
+            at += tl.where(size < 0.5, inner, outer)
+        improved = libdevice.copysign(at, x)
+    else:
+        # 2 / sqrt(pi) is the slope of erf at 0. At the ends, where it is 0, there is nothing to improve.
+        step = (tl.erf(guess) - x) / (1.1283791670955126 * tl.exp(-guess * guess))
+        improved = tl.where((1.0 - x) * (1.0 + x) > 0.006737947, guess - step, guess)
     return tl.where(tl.abs(x) == 1.0, x * float("inf"), improved)
 
 
@@ -165,33 +183,39 @@ def lgamma(x):
 
 
 @triton.jit
+def no_number_of_infinity(x, value):
+    """CPU torch's series of Bessel functions give NaN where the argument is infinite."""
+    return tl.where(tl.abs(x) == float("inf"), float("nan"), value)
+
+
+@triton.jit
 def bessel_j0(x):
-    return libdevice.j0(x)
+    return no_number_of_infinity(x, libdevice.j0(x))
 
 
 @triton.jit
 def bessel_j1(x):
-    return libdevice.j1(x)
+    return no_number_of_infinity(x, libdevice.j1(x))
 
 
 @triton.jit
 def bessel_y0(x):
-    return libdevice.y0(x)
+    return no_number_of_infinity(x, libdevice.y0(x))
 
 
 @triton.jit
 def bessel_y1(x):
-    return libdevice.y1(x)
+    return no_number_of_infinity(x, libdevice.y1(x))
 
 
 @triton.jit
 def i0(x):
-    return libdevice.cyl_bessel_i0(x)
+    return no_number_of_infinity(x, libdevice.cyl_bessel_i0(x))
 
 
 @triton.jit
 def i1(x):
-    return libdevice.cyl_bessel_i1(x)
+    return no_number_of_infinity(x, libdevice.cyl_bessel_i1(x))
 
 
 @triton.jit

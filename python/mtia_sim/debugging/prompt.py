@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mtia_core.errors import LaunchFailure
-from mtia_sim.debugging.breakpoints import Stop
+from mtia_sim.debugging.stop import Stop
 
 
 def ask(stop: Stop) -> str:

@@ -12,6 +12,7 @@ from mtia_core.errors import InvalidArgument
 from mtia_sim import _C
 from mtia_sim.debugging import recording_file
 from mtia_sim.debugging.monitors import Monitored
+from mtia_sim.initialisation import after_first_use
 
 VARIABLE = "MTIA_SIM_RECORD"
 
@@ -100,6 +101,9 @@ def record_as_environment_says() -> None:
             if device:
                 file = file.with_name(f"{file.stem}.device{device}{file.suffix}")
             record(file, device=device).__enter__()
+
+
+after_first_use(record_as_environment_says)
 
 
 @dataclass(frozen=True)

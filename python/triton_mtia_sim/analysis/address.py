@@ -7,39 +7,30 @@ becomes a check that the access makes when it runs. What has no closed form is m
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from mtia_core.dtypes import DType
 from triton_mtia_sim.analysis.forms import Affine, Piece, Pointer
 from triton_mtia_sim.analysis.index_algebra import IndexAlgebra
 from triton_mtia_sim.analysis.index_rules import INDEX_RULES
+from triton_mtia_sim.analysis.interfaces import EffectInSpeculation, Kernel
 from triton_mtia_sim.analysis.mask import MaskAnalysis
 from triton_mtia_sim.analysis.pointer_rules import POINTER_RULES
 from triton_mtia_sim.analysis.ranges import type_range
 from triton_mtia_sim.ir.attributes import Dense
 from triton_mtia_sim.ir.operations import Value
-from triton_mtia_sim.ir.types import PointerType, TensorType, element_of, shape_of
-from triton_mtia_sim.lowering.builder import Builder
-from triton_mtia_sim.lowering.control_flow import Carried, Ways
-from triton_mtia_sim.lowering.machine import Register
-from triton_mtia_sim.lowering.registry import ELEMENTWISE
-from triton_mtia_sim.lowering.site import element_dtype
-
-if TYPE_CHECKING:
-    from triton_mtia_sim.lowering.kernel import KernelLowering
+from triton_mtia_sim.ir.types import PointerType, TensorType, element_dtype, element_of, shape_of
+from triton_mtia_sim.tiles.builder import Builder
+from triton_mtia_sim.tiles.carried import Carried, Ways
+from triton_mtia_sim.tiles.machine import Register
 
 _STRUCTURED = ("scf.for", "scf.while", "scf.if")
 _KEEPS_UNIFORMITY = ("tt.broadcast", "tt.expand_dims", "tt.reshape", "tt.trans")
 
 
-class EffectInSpeculation(Exception):
-    """An attempt needs the result of an atomic: its instructions, once written, could not be taken back."""
-
-
 class AddressAnalysis:
     """Closed forms of the values of one kernel, found on demand and remembered."""
 
-    def __init__(self, kernel: "KernelLowering") -> None:
+    def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.builder = kernel.builder
         self.algebra = IndexAlgebra(self.builder)
@@ -70,7 +61,7 @@ class AddressAnalysis:
         assert dtype is not None
         if dtype is DType.I64:
             return form
-        return self.algebra.checked(self._reduced(form, dtype), *type_range(dtype), dtype.bits, may_wrap=True)
+        return self._within(self._reduced(form, dtype), *type_range(dtype), dtype, may_wrap=True)
 
     def not_negative(self, value: Value) -> Affine | None:
         """As exact, of a number that has to be >= 0."""
@@ -79,7 +70,17 @@ class AddressAnalysis:
             return None
         if dtype is not DType.I64:
             form = self._reduced(form, dtype)
-        return self.algebra.checked(form, 0, type_range(dtype)[1], dtype.bits)
+        return self._within(form, 0, type_range(dtype)[1], dtype)
+
+    def _within(self, form: Affine, low: int, high: int, dtype: DType, may_wrap: bool = False) -> Affine | None:
+        """A form with the check that it keeps within limits; None of one of 8 or 16 bits that is not known to.
+
+        Those often wrap on purpose, and not so far that the bounds of memory would tell.
+        """
+        if dtype.bits >= 32:
+            return self.algebra.checked(form, low, high, dtype.bits, may_wrap)
+        least, most = self.algebra.span(form)
+        return form if low <= least and most <= high else None
 
     def _reduced(self, form: Affine, dtype: DType) -> Affine:
         """A form with the numbers in it modulo 2^bits."""
@@ -140,7 +141,7 @@ class AddressAnalysis:
         if operation.name == "arith.constant":
             constant = operation.attributes["value"]
             return isinstance(constant, Dense) and constant.is_splat
-        if operation.name in ELEMENTWISE or operation.name in _KEEPS_UNIFORMITY:
+        if self.kernel.is_elementwise(operation.name) or operation.name in _KEEPS_UNIFORMITY:
             return all(self.is_uniform(operand) for operand in operation.operands)
         return False
 
@@ -233,7 +234,7 @@ class AddressAnalysis:
             return None
         if owner.name == "scf.for" and value.block is not None and value.index == 0:
             return None
-        return self.kernel.control.ways(value)
+        return self.kernel.carried_scalars.ways(value)
 
     def _fails_inside(self, value: Value, find: Callable[[Value], object]) -> bool:
         """Whether a result of a for loop has no form because what the loop carries has none."""
@@ -244,7 +245,7 @@ class AddressAnalysis:
 
     def _carry(self, way: Ways, kind: str, value: Value, attempt: Callable[[Carried], bool]) -> Register | None:
         """A carried scalar whose sources `attempt` finds; None where it finds none, and all it derived is forgotten."""
-        control = self.kernel.control
+        control = self.kernel.carried_scalars
         key = (kind, way.index)
         carried = control.carried.get(way.owner, {}).get(key)
         if carried is None:
@@ -257,7 +258,7 @@ class AddressAnalysis:
     def _speculate(self, attempt: Callable[[Carried], bool], carried: Carried) -> bool:
         """Runs an attempt; where it fails, forgets everything that was derived from its assumption."""
         kernel = self.kernel
-        known = {owner: set(items) for owner, items in kernel.control.carried.items()}
+        known = {owner: set(items) for owner, items in kernel.carried_scalars.carried.items()}
         indices, exacts, pointers = dict(self.indices), dict(self.exacts), dict(self.pointers)
         uniform, masks, registers = dict(self.uniform), dict(self.masks.known), dict(kernel.registers)
         written = len(kernel.asserted)
@@ -275,7 +276,7 @@ class AddressAnalysis:
         for bucket, code in kernel.asserted[written:]:
             bucket.code.remove(code)
         del kernel.asserted[written:]
-        for owner, items in kernel.control.carried.items():
+        for owner, items in kernel.carried_scalars.carried.items():
             for key in [key for key in items if key not in known.get(owner, ()) and _is_derived(key)]:
                 del items[key]
         return False

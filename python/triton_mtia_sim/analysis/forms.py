@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from triton_mtia_sim.lowering.machine import Register
+from triton_mtia_sim.tiles.machine import Register
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from math import gcd
 
 from triton_mtia_sim.analysis.forms import Affine, Check, Dimension, Piece
 from triton_mtia_sim.analysis.ranges import Ranges
-from triton_mtia_sim.lowering.builder import Builder
-from triton_mtia_sim.lowering.machine import Register, Shape
+from triton_mtia_sim.tiles.builder import Builder
+from triton_mtia_sim.tiles.machine import Register, Shape
 
 
 class IndexAlgebra:

@@ -1,29 +1,23 @@
 """Closed forms of integer tensors, by the operation that makes them. A form is right modulo 2^bits of the type."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from mtia_core.dtypes import DType
 from triton_mtia_sim.analysis.forms import Affine, Dimension
+from triton_mtia_sim.analysis.interfaces import Addresses, IndexRule
 from triton_mtia_sim.ir.operations import Operation
-from triton_mtia_sim.ir.types import shape_of
-from triton_mtia_sim.lowering.machine import Register
-from triton_mtia_sim.lowering.site import element_dtype
+from triton_mtia_sim.ir.types import element_dtype, shape_of
+from triton_mtia_sim.tiles.machine import Register
 
-if TYPE_CHECKING:
-    from triton_mtia_sim.analysis.address import AddressAnalysis
-
-Rule = Callable[["AddressAnalysis", Operation], Affine | None]
 _LARGEST = (1 << 63) - 1
 
 
-def _range(analysis: "AddressAnalysis", operation: Operation) -> Affine | None:
+def _range(analysis: Addresses, operation: Operation) -> Affine | None:
     start = operation.attributes["start"]
     return analysis.algebra.line(start, operation.attributes["end"] - start)
 
 
-def _sum(analysis: "AddressAnalysis", operation: Operation) -> Affine | None:
+def _sum(analysis: Addresses, operation: Operation) -> Affine | None:
     left, right = (analysis.affine(operand) for operand in operation.operands)
     if left is None or right is None:
         return None
@@ -32,7 +26,7 @@ def _sum(analysis: "AddressAnalysis", operation: Operation) -> Affine | None:
     return analysis.algebra.add(left, right)
 
 
-def _product(analysis: "AddressAnalysis", operation: Operation) -> Affine | None:
+def _product(analysis: Addresses, operation: Operation) -> Affine | None:
     left, right = (analysis.affine(operand) for operand in operation.operands)
     if left is None or right is None:
         return None
@@ -44,7 +38,7 @@ def _product(analysis: "AddressAnalysis", operation: Operation) -> Affine | None
     return replace(result, checks=(*result.checks, *(check for check in right.checks if check not in result.checks)))
 
 
-def _shift(analysis: "AddressAnalysis", operation: Operation) -> Affine | None:
+def _shift(analysis: Addresses, operation: Operation) -> Affine | None:
     left, amount = analysis.affine(operation.operands[0]), analysis.uniform_scalar(operation.operands[1])
     bits = _dtype(operation).bits
     if left is None or amount is None or not amount.is_constant or not 0 <= amount.integer < bits:
@@ -58,7 +52,7 @@ def _dtype(operation: Operation) -> DType:
     return dtype
 
 
-def _division(analysis: "AddressAnalysis", operation: Operation) -> Affine | None:
+def _division(analysis: Addresses, operation: Operation) -> Affine | None:
     """Quotient or remainder: of a number that is not negative, so that rounding is the same for every flavour."""
     is_quotient = "div" in operation.name
     left, divisor = analysis.not_negative(operation.operands[0]), analysis.uniform_scalar(operation.operands[1])
@@ -86,7 +80,7 @@ def _division(analysis: "AddressAnalysis", operation: Operation) -> Affine | Non
     return quotient if quotient is None or sign is None else algebra.scale(quotient, sign)
 
 
-def _shift_right(analysis: "AddressAnalysis", operation: Operation) -> Affine | None:
+def _shift_right(analysis: Addresses, operation: Operation) -> Affine | None:
     left, amount = analysis.not_negative(operation.operands[0]), analysis.uniform_scalar(operation.operands[1])
     if left is None or amount is None or not amount.is_constant or not 0 <= amount.integer < _dtype(operation).bits:
         return None
@@ -94,7 +88,7 @@ def _shift_right(analysis: "AddressAnalysis", operation: Operation) -> Affine | 
     return analysis.algebra.divide(left, divisor, shape_of(operation.results[0].type))[0]
 
 
-def _conjunction(analysis: "AddressAnalysis", operation: Operation) -> Affine | None:
+def _conjunction(analysis: Addresses, operation: Operation) -> Affine | None:
     """index & (2^k - 1): the remainder by a power of two, whatever the sign and the upper bits."""
     for value, other in (operation.operands, reversed(operation.operands)):
         number = analysis.uniform_scalar(other)
@@ -113,23 +107,23 @@ def _conjunction(analysis: "AddressAnalysis", operation: Operation) -> Affine | 
     return None
 
 
-def _sign_extension(analysis: "AddressAnalysis", operation: Operation) -> Affine | None:
+def _sign_extension(analysis: Addresses, operation: Operation) -> Affine | None:
     if element_dtype(operation.operands[0].type) is DType.I1:
         return None
     return analysis.exact(operation.operands[0])
 
 
-def _zero_extension(analysis: "AddressAnalysis", operation: Operation) -> Affine | None:
+def _zero_extension(analysis: Addresses, operation: Operation) -> Affine | None:
     if element_dtype(operation.operands[0].type) is DType.I1:
         return None
     return analysis.not_negative(operation.operands[0])
 
 
-def _truncation(analysis: "AddressAnalysis", operation: Operation) -> Affine | None:
+def _truncation(analysis: Addresses, operation: Operation) -> Affine | None:
     return analysis.affine(operation.operands[0])
 
 
-def _selection(analysis: "AddressAnalysis", operation: Operation) -> Affine | None:
+def _selection(analysis: Addresses, operation: Operation) -> Affine | None:
     condition, *values = operation.operands
     if not analysis.is_uniform(condition):
         return None
@@ -139,7 +133,7 @@ def _selection(analysis: "AddressAnalysis", operation: Operation) -> Affine | No
     return choose(analysis, analysis.kernel.data(condition), left, right)
 
 
-def choose(analysis: "AddressAnalysis", condition: Register, left: Affine, right: Affine) -> Affine | None:
+def choose(analysis: Addresses, condition: Register, left: Affine, right: Affine) -> Affine | None:
     """One of two forms by a scalar condition, where they differ in numbers only."""
     dimensions = []
     for first, second in zip(left.dimensions, right.dimensions, strict=True):
@@ -157,7 +151,7 @@ def choose(analysis: "AddressAnalysis", condition: Register, left: Affine, right
 
 
 # ---- shapes
-def moved(analysis: "AddressAnalysis", operation: Operation, form: Affine) -> Affine | None:
+def moved(analysis: Addresses, operation: Operation, form: Affine) -> Affine | None:
     """A form through broadcast, expand_dims, reshape or trans."""
     algebra = analysis.algebra
     old, new = shape_of(operation.operands[0].type), shape_of(operation.results[0].type)
@@ -175,12 +169,12 @@ def moved(analysis: "AddressAnalysis", operation: Operation, form: Affine) -> Af
     return form.mapped(change)
 
 
-def _moved(analysis: "AddressAnalysis", operation: Operation) -> Affine | None:
+def _moved(analysis: Addresses, operation: Operation) -> Affine | None:
     form = analysis.affine(operation.operands[0])
     return None if form is None else moved(analysis, operation, form)
 
 
-INDEX_RULES: dict[str, Rule] = {
+INDEX_RULES: dict[str, IndexRule] = {
     "tt.make_range": _range,
     "arith.addi": _sum,
     "arith.subi": _sum,

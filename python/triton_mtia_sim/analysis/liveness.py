@@ -6,7 +6,7 @@ later. Ranges of views are those of their root.
 
 from mtia_core import isa
 from triton_mtia_sim.analysis.structure import Construct, constructs
-from triton_mtia_sim.lowering.machine import Code, Register
+from triton_mtia_sim.tiles.machine import Code, Register
 
 _IN_PLACE_FORMS = frozenset(
     """

@@ -1,15 +1,11 @@
 """Turns a boolean tensor into bounds per dimension, scalar conditions, and whatever is left as data."""
 
-from typing import TYPE_CHECKING
-
 from mtia_core.dtypes import DType
 from triton_mtia_sim.analysis.forms import Affine, Bound, Check, Mask
+from triton_mtia_sim.analysis.interfaces import Addresses
 from triton_mtia_sim.ir.operations import Operation, Value
 from triton_mtia_sim.ir.types import shape_of
-from triton_mtia_sim.lowering.machine import Register
-
-if TYPE_CHECKING:
-    from triton_mtia_sim.analysis.address import AddressAnalysis
+from triton_mtia_sim.tiles.machine import Register
 
 _SIGNED_OF = {6: 2, 7: 3, 8: 4, 9: 5}  # ult ule ugt uge
 _FAR = 1 << 60  # beyond any index of a tile
@@ -19,7 +15,7 @@ _SWAPPED = {0: 0, 2: 4, 3: 5, 4: 2, 5: 3}
 class MaskAnalysis:
     """Forms of the boolean values of one kernel."""
 
-    def __init__(self, addresses: "AddressAnalysis") -> None:
+    def __init__(self, addresses: Addresses) -> None:
         self.addresses = addresses
         self.builder = addresses.builder
         self.known: dict[Value, Mask] = {}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from triton_mtia_sim.analysis.liveness import Ranges
 from triton_mtia_sim.analysis.structure import Construct
-from triton_mtia_sim.lowering.machine import Code, Register
+from triton_mtia_sim.tiles.machine import Code, Register
 
 ALIGNMENT = 64
 _STEP = 256  # points

@@ -1,22 +1,16 @@
 """Closed forms of pointer tensors, by the operation that makes them."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from mtia_core.dtypes import DType
 from triton_mtia_sim.analysis.forms import Pointer
 from triton_mtia_sim.analysis.index_rules import choose, moved
+from triton_mtia_sim.analysis.interfaces import Addresses, PointerRule
 from triton_mtia_sim.ir.operations import Operation
 from triton_mtia_sim.ir.types import PointerType, element_of, shape_of
 
-if TYPE_CHECKING:
-    from triton_mtia_sim.analysis.address import AddressAnalysis
 
-Rule = Callable[["AddressAnalysis", Operation], Pointer | None]
-
-
-def _splat(analysis: "AddressAnalysis", operation: Operation) -> Pointer | None:
+def _splat(analysis: Addresses, operation: Operation) -> Pointer | None:
     source = analysis.pointer(operation.operands[0])
     if source is None:
         return None
@@ -24,7 +18,7 @@ def _splat(analysis: "AddressAnalysis", operation: Operation) -> Pointer | None:
     return replace(source, index=analysis.algebra.uniform(source.index.offset, shape))
 
 
-def _advance(analysis: "AddressAnalysis", operation: Operation) -> Pointer | None:
+def _advance(analysis: Addresses, operation: Operation) -> Pointer | None:
     source = analysis.pointer(operation.operands[0])
     if source is None:
         return None
@@ -41,7 +35,7 @@ def _advance(analysis: "AddressAnalysis", operation: Operation) -> Pointer | Non
     return replace(source, residuals=(*source.residuals, residual))
 
 
-def _moved(analysis: "AddressAnalysis", operation: Operation) -> Pointer | None:
+def _moved(analysis: Addresses, operation: Operation) -> Pointer | None:
     source = analysis.pointer(operation.operands[0])
     index = moved(analysis, operation, source.index) if source is not None else None
     if source is None or index is None:
@@ -57,7 +51,7 @@ def _moved(analysis: "AddressAnalysis", operation: Operation) -> Pointer | None:
     return replace(source, index=index, residuals=residuals)
 
 
-def _recast(analysis: "AddressAnalysis", operation: Operation) -> Pointer | None:
+def _recast(analysis: Addresses, operation: Operation) -> Pointer | None:
     source = analysis.pointer(operation.operands[0])
     element = element_of(operation.results[0].type)
     assert isinstance(element, PointerType)
@@ -65,7 +59,7 @@ def _recast(analysis: "AddressAnalysis", operation: Operation) -> Pointer | None
     return source if same else None
 
 
-def _selection(analysis: "AddressAnalysis", operation: Operation) -> Pointer | None:
+def _selection(analysis: Addresses, operation: Operation) -> Pointer | None:
     condition, *values = operation.operands
     if not analysis.is_uniform(condition):
         return None
@@ -84,7 +78,7 @@ def _selection(analysis: "AddressAnalysis", operation: Operation) -> Pointer | N
     return replace(left, base=base, index=index)
 
 
-POINTER_RULES: dict[str, Rule] = {
+POINTER_RULES: dict[str, PointerRule] = {
     "tt.splat": _splat,
     "tt.addptr": _advance,
     "tt.broadcast": _moved,

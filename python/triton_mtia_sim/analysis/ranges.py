@@ -4,7 +4,7 @@ from collections.abc import Callable
 from math import gcd
 
 from mtia_core.dtypes import DType
-from triton_mtia_sim.lowering.machine import Code, Register
+from triton_mtia_sim.tiles.machine import Code, Register
 
 Interval = tuple[int, int]
 _POSITIVE = (1 << 31) - 1

@@ -2,13 +2,18 @@
 
 from dataclasses import dataclass, field
 
-from triton_mtia_sim.lowering.machine import Code, Register
+from triton_mtia_sim.tiles.machine import Code, Register
 
 OPENING = frozenset(("for_begin", "while_begin", "if_begin"))
 MARKERS = OPENING | {"while_test", "else_begin", "end"}
 EFFECTS = frozenset(
     ("dma_store", "scatter", "atomic_rmw", "atomic_cas", "assert_", "check_range", "print", "return_", "barrier")
 )
+
+
+def has_effect(item: Code) -> bool:
+    """Whether an instruction runs even where nobody wants its results."""
+    return item.mnemonic in EFFECTS or item.is_volatile
 
 
 @dataclass
@@ -52,7 +57,7 @@ def remove_dead(code: list[Code]) -> list[Code]:
                 definitions.setdefault(result.root, []).append(position)
     live: set[int] = set()
     live_constructs: set[int] = set()
-    queue = [position for position, item in enumerate(code) if item.mnemonic in EFFECTS]
+    queue = [position for position, item in enumerate(code) if has_effect(item)]
 
     def need_construct(construct: Construct | None) -> None:
         while construct is not None and construct.begin not in live_constructs:

@@ -13,7 +13,7 @@ from triton_mtia_sim.explain.report import AccessReport, KernelReport, TileRepor
 from triton_mtia_sim.ir.operations import Operation, base_name
 from triton_mtia_sim.ir.types import DescriptorType, PointerType, ScalarType, element_of, shape_of
 from triton_mtia_sim.lowering.kernel import KernelLowering
-from triton_mtia_sim.lowering.machine import Register
+from triton_mtia_sim.tiles.machine import Register
 from triton_mtia_sim.translate import translate
 
 
@@ -38,7 +38,7 @@ def explain_compiled(compiled: Any) -> KernelReport:
 
 def generic_ttir(compiled: Any) -> str:
     """The optimised TTIR of a compiled kernel in MLIR's generic form."""
-    from triton_mtia_sim.compiler import read_ttir
+    from triton_mtia_sim.ttir import read_ttir
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kernel.ttir"

@@ -5,12 +5,11 @@ from triton_mtia_sim.analysis.forms import Bound, Piece
 from triton_mtia_sim.analysis.index_rules import INDEX_RULES
 from triton_mtia_sim.analysis.pointer_rules import POINTER_RULES
 from triton_mtia_sim.ir.operations import Operation, Value, base_name
-from triton_mtia_sim.ir.types import is_pointer, shape_of
-from triton_mtia_sim.lowering.accesses import Access
+from triton_mtia_sim.ir.types import element_dtype, is_pointer, shape_of
+from triton_mtia_sim.lowering.access import Access
 from triton_mtia_sim.lowering.kernel import KernelLowering
-from triton_mtia_sim.lowering.machine import Register
 from triton_mtia_sim.lowering.ranks import HIGHEST_RANK
-from triton_mtia_sim.lowering.site import element_dtype
+from triton_mtia_sim.tiles.machine import Register
 
 _SIGNS = {"add_i": "+", "sub_i": "-", "mul_i": "*", "div_s": "//", "rem_s": "%", "shl": "<<"}
 _AXES = ("program_id(0)", "program_id(1)", "program_id(2)")

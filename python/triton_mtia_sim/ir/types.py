@@ -141,3 +141,11 @@ def element_of(type_: Type) -> Type:
 def is_pointer(type_: Type) -> bool:
     """Whether it is a pointer or a tensor of pointers."""
     return isinstance(element_of(type_), PointerType)
+
+
+def element_dtype(type_: Type) -> DType | None:
+    """Element type of a tensor or scalar; pointers are I64; None for what has no data."""
+    element = element_of(type_)
+    if isinstance(element, ScalarType):
+        return element.dtype
+    return DType.I64 if isinstance(element, PointerType) else None

@@ -2,92 +2,44 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from mtia_core.dtypes import DType
 from triton_mtia_sim.analysis.forms import Affine, Bound, Dimension, Mask, Piece, Pointer
 from triton_mtia_sim.ir.operations import Operation, Value
 from triton_mtia_sim.ir.types import shape_of
-from triton_mtia_sim.lowering.machine import Register, Shape
+from triton_mtia_sim.lowering.access import Access
 from triton_mtia_sim.lowering.ranks import HIGHEST_RANK
-from triton_mtia_sim.lowering.site import Site
-
-if TYPE_CHECKING:
-    from triton_mtia_sim.lowering.kernel import KernelLowering
-
-_UNBOUNDED: list[Register | None] = [None, None, None, None]
+from triton_mtia_sim.lowering.site import LoweringState, Site
+from triton_mtia_sim.tiles.machine import Register, Shape
 
 
-@dataclass(frozen=True)
-class Access:
-    """Where a load or store goes: a descriptor's dimensions, or offsets of an indexed DMA.
+def indexed_way(site: Site, way: Access, shape: Shape) -> tuple[Register, Register | None]:
+    """Offsets and mask of an indexed DMA, which are full tiles (a mask may be a scalar)."""
+    assert way.offset is not None
+    return site.expand(way.offset, shape), whole_mask(site, way.mask, shape)
 
-    `split` is the tile's shape with a dimension for each piece, `owners` the tile's dimension that each belongs to.
-    With a `condition` the descriptor is right where that holds; where not, `pointer` and `form` give the offsets.
-    """
 
-    base: Register | None
-    offset: Register | None = None
+def other_way(site: Site, way: Access, shape: Shape) -> tuple[Register, Register, Register | None]:
+    """Base, offsets and mask of the indexed DMA that takes over where the way's condition does not hold."""
+    assert way.pointer is not None and way.form is not None
+    base, offset = indexed(site, way.pointer, shape)
     mask: Register | None = None
-    pieces: tuple[Piece, ...] = ()
-    bounds: tuple[Bound, ...] = ()
-    owners: tuple[int, ...] = ()
-    condition: Register | None = None
-    pointer: Pointer | None = None
-    form: Mask | None = None
+    parts = [*way.form.conditions, *way.form.residuals]
+    bounded = enumerate(way.form.bounds)
+    parts.extend(_bound_as_data(site, bound, number, shape) for number, bound in bounded if bound != Bound())
+    for part in parts:
+        mask = part if mask is None else site.elementwise("and_i", [mask, part], DType.I1)
+    return base, site.expand(offset, shape), whole_mask(site, mask, shape)
 
-    @property
-    def is_structured(self) -> bool:
-        return self.offset is None
 
-    @property
-    def split(self) -> Shape:
-        return tuple(piece.size for piece in self.pieces)
-
-    def indexed(self, site: Site, shape: Shape) -> tuple[Register, Register | None]:
-        """Offsets and mask of an indexed DMA, which are full tiles (a mask may be a scalar)."""
-        assert self.offset is not None
-        return site.expand(self.offset, shape), whole_mask(site, self.mask, shape)
-
-    def otherwise(self, site: Site, shape: Shape) -> tuple[Register, Register, Register | None]:
-        """Base, offsets and mask of the indexed DMA that takes over where the condition does not hold."""
-        assert self.pointer is not None and self.form is not None
-        base, offset = indexed(site, self.pointer, shape)
-        mask: Register | None = None
-        parts = [*self.form.conditions, *self.form.residuals]
-        bounded = enumerate(self.form.bounds)
-        parts.extend(_bound_as_data(site, bound, number, shape) for number, bound in bounded if bound != Bound())
-        for part in parts:
-            mask = part if mask is None else site.elementwise("and_i", [mask, part], DType.I1)
-        return base, site.expand(offset, shape), whole_mask(site, mask, shape)
-
-    def dimensions(self, kept: Sequence[bool]) -> list[Register | None]:
-        """Descriptor operands; a dimension that is not kept has size 1."""
-        operands: list[Register | None] = []
-        for piece, bound, keep in zip(self.pieces, self.bounds, kept, strict=True):
-            bounded = [bound.low, bound.high, piece.start, piece.wrap] if keep else _UNBOUNDED
-            operands.extend([piece.stride, *bounded])
-        return operands
-
-    def kept(self) -> list[bool]:
-        """Dimensions along which the elements differ; the others are loaded once and broadcast."""
-        masked = self.mask.shape if self.mask is not None and self.mask.shape else (1,) * len(self.pieces)
-        return [
-            not piece.is_zero or bound != Bound() or size != 1
-            for piece, bound, size in zip(self.pieces, self.bounds, masked, strict=True)
-        ]
-
-    def joined(self, site: Site, tile: Register, kept: Sequence[bool], shape: Shape) -> Register:
-        """A loaded tile of the split shape as a compact one of the tile's own."""
-        if self.split == shape or not tile.shape:
-            return tile
-        moving = {owner for owner, keep in zip(self.owners, kept, strict=True) if keep}
-        full = tuple(
-            piece.size if owner in moving else 1 for piece, owner in zip(self.pieces, self.owners, strict=True)
-        )
-        compact = tuple(size if number in moving else 1 for number, size in enumerate(shape))
-        return site.builder.view(site.expand(tile, full), compact)
+def joined(site: Site, way: Access, tile: Register, kept: Sequence[bool], shape: Shape) -> Register:
+    """A loaded tile of the way's split shape as a compact one of the tile's own."""
+    if way.split == shape or not tile.shape:
+        return tile
+    moving = {owner for owner, keep in zip(way.owners, kept, strict=True) if keep}
+    full = tuple(piece.size if owner in moving else 1 for piece, owner in zip(way.pieces, way.owners, strict=True))
+    compact = tuple(size if number in moving else 1 for number, size in enumerate(shape))
+    return site.builder.view(site.expand(tile, full), compact)
 
 
 def access(site: Site, pointer_value: Value, mask_value: Value | None) -> Access:
@@ -302,7 +254,7 @@ def _assert(site: Site, holds: Register, active: Register | None, message: str) 
     kernel.asserted.append((bucket, code))
 
 
-def _ends(kernel: "KernelLowering", loop: Operation) -> tuple[Register, Register]:
+def _ends(kernel: LoweringState, loop: Operation) -> tuple[Register, Register]:
     """Upper and lower bound of a loop: it does not run where the first is at most the second."""
     low, high = (kernel.data(operand) for operand in loop.operands[:2])
     return high, low
@@ -332,6 +284,8 @@ def indexed(site: Site, pointer: Pointer, shape: Shape) -> tuple[Register, Regis
     if len(parts) > 1:
         parts = [site.convert(part, DType.I64) for part in parts]
     offset = parts[0]
+    if offset.dtype.bits < 32:  # signed, as Triton takes them: unsigned ones come extended
+        offset = site.convert(offset, DType.I32)
     for part in parts[1:]:
         offset = site.elementwise("add_i", [offset, part], DType.I64)
     return base, offset

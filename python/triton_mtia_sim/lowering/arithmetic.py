@@ -1,9 +1,9 @@
 """Element-wise arithmetic of the arith dialect and of Triton's own arithmetic operations."""
 
 from mtia_core.dtypes import DType
-from triton_mtia_sim.lowering.machine import Register
 from triton_mtia_sim.lowering.registry import lowers
 from triton_mtia_sim.lowering.site import Site
+from triton_mtia_sim.tiles.machine import Register
 
 BINARY = {
     "arith.addf": "add_f",

@@ -1,48 +1,20 @@
 """Loops, branches and early returns: carried registers on demand, then one linear list with structure markers."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from mtia_core.dtypes import DType
 from triton_mtia_sim.errors import UnsupportedOperation
 from triton_mtia_sim.ir.operations import Block, Operation, Value
 from triton_mtia_sim.ir.types import shape_of
-from triton_mtia_sim.lowering.machine import Bucket, Code, Register, Shape
-
-if TYPE_CHECKING:
-    from triton_mtia_sim.lowering.kernel import KernelLowering
-
-
-class Carried:
-    """A register that control flow assigns: `sources` come in from each way into it."""
-
-    __slots__ = ("final", "register", "sources")
-
-    def __init__(self, register: Register, final: Register, ways: int) -> None:
-        self.register = register
-        self.final = final
-        self.sources: list[Register | None] = [None] * ways
-
-
-@dataclass(frozen=True)
-class Ways:
-    """The ways into a carried value: the value that each brings, and the point where it is ready."""
-
-    owner: Operation | Block
-    index: int
-    home: Bucket
-    sources: tuple[tuple[Value, Bucket], ...]
-
-    @property
-    def operation(self) -> Operation:
-        return self.owner if isinstance(self.owner, Operation) else self.owner.owner
+from triton_mtia_sim.lowering.state import KernelState
+from triton_mtia_sim.tiles.carried import Carried, Ways
+from triton_mtia_sim.tiles.machine import Bucket, Code, Register, Shape
 
 
 class ControlFlow:
     """Carried registers of every structured operation and block of a kernel."""
 
-    def __init__(self, kernel: "KernelLowering") -> None:
+    def __init__(self, kernel: KernelState) -> None:
         self.kernel = kernel
         self.carried: dict[Operation | Block, dict[object, Carried]] = {}
         self.indices: dict[Operation, Register] = {}
@@ -76,7 +48,7 @@ class ControlFlow:
         carried = self._carry(way, (way.index, part), dtype, (), read)
         return carried.register if value.operation is None else carried.final
 
-    def ways(self, value: Value) -> "Ways":
+    def ways(self, value: Value) -> Ways:
         """How control brings in an argument of a block, or a result of for, while or if."""
         kernel = self.kernel
         block, operation = value.block, value.operation
@@ -127,11 +99,11 @@ class ControlFlow:
             kernel.registers[value] = register
         return self.indices[loop]
 
-    def carry_scalar(self, way: "Ways", key: object) -> Carried:
+    def carry_scalar(self, way: Ways, key: object) -> Carried:
         """A carried I64 scalar that the address analysis adds; the caller fills its sources."""
         return self._carried(way.owner, key, DType.I64, (), way.home, len(way.sources))
 
-    def forget(self, way: "Ways", key: object) -> None:
+    def forget(self, way: Ways, key: object) -> None:
         """Takes a carried scalar back."""
         self.carried[way.owner].pop(key, None)
 
@@ -145,9 +117,7 @@ class ControlFlow:
         self.carried.setdefault(owner, {})[key] = carried
         return carried
 
-    def _carry(
-        self, way: "Ways", key: object, dtype: DType, shape: Shape, read: Callable[[Value], Register]
-    ) -> Carried:
+    def _carry(self, way: Ways, key: object, dtype: DType, shape: Shape, read: Callable[[Value], Register]) -> Carried:
         known = self.carried.get(way.owner, {}).get(key)
         if known is None:
             known = self._carried(way.owner, key, dtype, shape, way.home, len(way.sources))

@@ -2,10 +2,10 @@
 
 from mtia_core.dtypes import DType
 from triton_mtia_sim.ir.types import is_pointer
-from triton_mtia_sim.lowering.machine import Register
 from triton_mtia_sim.lowering.registry import lowers
 from triton_mtia_sim.lowering.site import Site
 from triton_mtia_sim.lowering.software_floats import decoded, encoded, format_of
+from triton_mtia_sim.tiles.machine import Register
 
 ROUNDING = {0: 1, 1: 0}  # Triton's RTZ, RTNE -> the instruction's
 _LARGEST_E5M2 = 57344.0

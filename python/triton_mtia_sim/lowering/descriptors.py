@@ -2,17 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from mtia_core.dtypes import DType
 from triton_mtia_sim.ir.operations import Operation, Value
 from triton_mtia_sim.ir.types import DescriptorType
-from triton_mtia_sim.lowering.machine import Register, Shape
 from triton_mtia_sim.lowering.registry import lowers, lowers_effect
-from triton_mtia_sim.lowering.site import Site
-
-if TYPE_CHECKING:
-    from triton_mtia_sim.lowering.kernel import KernelLowering
+from triton_mtia_sim.lowering.site import LoweringState, Site
+from triton_mtia_sim.tiles.machine import Register, Shape
 
 _PAD_NAN = 2
 _REDUCE_KINDS = {1: 4, 2: 7, 3: 6, 6: 1, 7: 2, 8: 3}  # DescriptorReduceKind -> atomic_rmw's
@@ -43,7 +39,7 @@ def describe(site: Site, value: Value) -> Descriptor:
     return Descriptor(base, tuple(rest[:rank]), tuple(rest[rank:]), type_.block.shape, dtype, padding)
 
 
-def _parts(kernel: "KernelLowering", value: Value) -> list[Register]:
+def _parts(kernel: LoweringState, value: Value) -> list[Register]:
     """Base, sizes, strides and padding: scalars, so that a loop or a branch carries a descriptor as so many of them."""
     assert isinstance(value.type, DescriptorType)
     rank = len(value.type.block.shape)
@@ -70,7 +66,7 @@ def _parts(kernel: "KernelLowering", value: Value) -> list[Register]:
     ]
 
 
-def _reader(kernel: "KernelLowering", part: int) -> Callable[[Value], Register]:
+def _reader(kernel: LoweringState, part: int) -> Callable[[Value], Register]:
     return lambda value: _parts(kernel, value)[part]
 
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from mtia_core.dtypes import DType
 from triton_mtia_sim.ir.types import is_pointer
-from triton_mtia_sim.lowering.machine import Register
 from triton_mtia_sim.lowering.registry import lowers_effect
 from triton_mtia_sim.lowering.site import Site
 from triton_mtia_sim.lowering.software_floats import decoded, format_of
+from triton_mtia_sim.tiles.machine import Register
 
 
 @lowers_effect("tt.assert")

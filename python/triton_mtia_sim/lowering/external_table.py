@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 from mtia_core.dtypes import DType
 from triton_mtia_sim.lowering.formula import Formula
-from triton_mtia_sim.lowering.machine import Register
 from triton_mtia_sim.lowering.site import Site
+from triton_mtia_sim.tiles.machine import Register
 
 Function = Callable[[Site, Sequence[Register], DType], Register]
 

@@ -6,10 +6,10 @@ from mtia_core.dtypes import DType
 from triton_mtia_sim.ir.number_formats import FORMATS
 from triton_mtia_sim.lowering import external_bessel, external_functions, external_numbers
 from triton_mtia_sim.lowering.external_table import COMPOSED, composed
-from triton_mtia_sim.lowering.machine import Register
 from triton_mtia_sim.lowering.registry import lowers
 from triton_mtia_sim.lowering.site import Site
 from triton_mtia_sim.lowering.software_floats import TOWARDS_ZERO, decoded, encoded
+from triton_mtia_sim.tiles.machine import Register
 
 assert external_bessel and external_functions and external_numbers  # imported for what they register
 
@@ -154,14 +154,17 @@ def _round_to_integer(site: Site, a: Sequence[Register], dtype: DType) -> Regist
 
 @composed("hypot")
 def _hypotenuse(site: Site, a: Sequence[Register], dtype: DType) -> Register:
-    """Scaled by the larger side, so that squares do not overflow."""
+    """Scaled by the larger side, so that squares do not overflow; an infinite side is longer than any, NaN too."""
     x, y = (site.elementwise("abs_f", [item], dtype) for item in a)
-    large, small = site.elementwise("max_f", [x, y], dtype), site.elementwise("min_f", [x, y], dtype)
+    large, small = site.elementwise("maximum_f", [x, y], dtype), site.elementwise("minimum_f", [x, y], dtype)
     ratio = site.elementwise("div_f", [small, large], dtype)
     one = _number(site, 1.0, a[0])
     root = site.elementwise("sqrt", [site.elementwise("fma_f", [ratio, ratio, one], dtype)], dtype)
     empty = site.elementwise("compare_f", [large, _number(site, 0.0, a[0])], DType.I1, (1,))
-    return site.elementwise("select", [empty, large, site.elementwise("mul_f", [large, root], dtype)], dtype)
+    length = site.elementwise("select", [empty, large, site.elementwise("mul_f", [large, root], dtype)], dtype)
+    number = site.elementwise("max_f", [x, y], dtype)
+    infinite = site.elementwise("is_inf", [number], DType.I1)
+    return site.elementwise("select", [infinite, number, length], dtype)
 
 
 @composed("normcdf")

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from mtia_core.dtypes import DType
-from triton_mtia_sim.lowering.machine import Register
 from triton_mtia_sim.lowering.site import Site
+from triton_mtia_sim.tiles.machine import Register
 
 _EQUAL, _SIGNED, _UNSIGNED = {"==": 0, "!=": 1}, {"<": 2, "<=": 3, ">": 4, ">=": 5}, {"<": 6, "<=": 7, ">": 8, ">=": 9}
 # Ordered predicates: false where an operand is NaN, except != which is then true.

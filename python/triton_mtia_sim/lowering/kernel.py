@@ -1,65 +1,20 @@
 """Lowers one kernel: effects in program order, everything else only when some consumer wants it as data."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from mtia_core.dtypes import DType
-from triton_mtia_sim.analysis.address import AddressAnalysis, EffectInSpeculation
+from triton_mtia_sim.analysis.interfaces import EffectInSpeculation
 from triton_mtia_sim.errors import UnsupportedOperation
 from triton_mtia_sim.ir.operations import Block, Operation, Value
-from triton_mtia_sim.ir.types import DescriptorType, PointerType, ScalarType, Type, element_of, shape_of
-from triton_mtia_sim.lowering.builder import Builder
-from triton_mtia_sim.lowering.control_flow import ControlFlow
-from triton_mtia_sim.lowering.machine import Bucket, Code, Register
-from triton_mtia_sim.lowering.registry import CONTROL_FLOW, EFFECTS, PURE
-from triton_mtia_sim.lowering.site import Site, element_dtype
-
-if TYPE_CHECKING:
-    from triton_mtia_sim.lowering.accesses import Access
+from triton_mtia_sim.ir.types import DescriptorType, PointerType, ScalarType, element_of, shape_of
+from triton_mtia_sim.lowering.registry import CONTROL_FLOW, EFFECTS, ELEMENTWISE, PURE, is_volatile
+from triton_mtia_sim.lowering.site import LoweringState, Site
+from triton_mtia_sim.lowering.state import KernelArgument
+from triton_mtia_sim.tiles.machine import Register
 
 
-@dataclass(frozen=True)
-class KernelArgument:
-    """A launch argument before it has a value number."""
-
-    name: str
-    is_pointer: bool
-    register: Register
-
-
-@dataclass(frozen=True)
-class LoweringOptions:
-    """What the caller of a kernel chose."""
-
-    num_stages: int = 2
-    enable_assertions: bool = True
-    has_i8_products: bool = True
-    has_f8_products: bool = True
-
-
-class KernelLowering:
-    """State of one kernel's lowering."""
-
-    def __init__(self, function: Operation, options: LoweringOptions) -> None:
-        self.function = function
-        self.options = options
-        self.builder = Builder()
-        self.registers: dict[Value, Register] = {}
-        self.before: dict[Operation, Bucket] = {}
-        self.after: dict[Operation, Bucket] = {}
-        self.start: dict[Block, Bucket] = {}
-        self.pending: list[Callable[[], None]] = []
-        self.effects: dict[Operation, Sequence[Register]] = {}
-        self.strings: list[str] = []
-        self.asserted: list[tuple[Bucket, Code]] = []  # checks of accesses, in the order in which they were written
-        self.checked: set[tuple[Block | None, Register]] = set()
-        self.accesses: dict[Operation, Access | None] = {}  # how each went; None: with an address for each element
-        self.speculations = 0  # attempts of the address analysis that may still be undone
-        self.arguments: list[KernelArgument] = []
-        self.padding: dict[Value, Register] = {}
-        self.control = ControlFlow(self)
-        self.addresses = AddressAnalysis(self)
+class KernelLowering(LoweringState):
+    """Lowers one kernel."""
 
     def run(self) -> None:
         """Lowers the whole kernel; the buckets then hold its instructions."""
@@ -75,24 +30,9 @@ class KernelLowering:
         found = self.registers.get(value)
         return self._lower(value) if found is None else found
 
-    def later(self, action: Callable[[], None]) -> None:
-        """Defers work whose place is already decided, which keeps recursion shallow and cycles finite."""
-        self.pending.append(action)
-
-    def string(self, text: str) -> int:
-        """Number of a string of the program."""
-        if text not in self.strings:
-            self.strings.append(text)
-        return self.strings.index(text)
-
-    def dtype_of(self, type_: Type, operation: Operation | None = None) -> DType:
-        """Element type as data; pointers are I64."""
-        dtype = element_dtype(type_)
-        if dtype is None:
-            where = operation.location if operation else self.function.location
-            name = operation.name if operation else self.function.name
-            raise UnsupportedOperation(name, where, f"{type_} is no data that a tile holds", "convert it before")
-        return dtype
+    def is_elementwise(self, name: str) -> bool:
+        """Whether the lowering of an operation works element by element."""
+        return name in ELEMENTWISE
 
     def _lower(self, value: Value) -> Register:
         operation = value.operation
@@ -100,11 +40,11 @@ class KernelLowering:
             return self.control.argument(value)
         if operation.name in CONTROL_FLOW:
             return self.control.result(value)
+        if operation.name in EFFECTS or is_volatile(operation):
+            self._effect(operation)
+            return self.registers[value]
         lowering = PURE.get(operation.name)
         if lowering is None:
-            if operation.name in EFFECTS:
-                self._effect(operation)
-                return self.registers[value]
             raise UnsupportedOperation(
                 operation.name,
                 operation.location,
@@ -139,7 +79,7 @@ class KernelLowering:
         for region in operation.regions:
             for block in region.blocks:
                 for inner in block.operations:
-                    if inner.name in EFFECTS:
+                    if inner.name in EFFECTS or is_volatile(inner):
                         self._effect(inner)
                     elif inner.name in CONTROL_FLOW:
                         self.control.demand_condition(inner)
@@ -151,9 +91,10 @@ class KernelLowering:
             if self.speculations:
                 raise EffectInSpeculation
             location, self.builder.location = self.builder.location, operation.location
-            results = EFFECTS[operation.name](Site(self, operation, self.before[operation]))
+            lowering = EFFECTS.get(operation.name) or PURE[operation.name]
+            results = lowering(Site(self, operation, self.before[operation]))
             self.builder.location = location
-            self.effects[operation] = results or ()
+            self.effects[operation] = [results] if isinstance(results, Register) else results or ()
         self.bind(operation, self.effects[operation])
 
     def _promise(self, number: int, register: Register) -> None:

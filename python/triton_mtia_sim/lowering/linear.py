@@ -1,17 +1,14 @@
 """Puts the buckets of a lowered kernel in one list, with markers for structured control flow."""
 
-from typing import TYPE_CHECKING
-
 from triton_mtia_sim.errors import UnsupportedOperation
 from triton_mtia_sim.ir.operations import Block, Operation
-from triton_mtia_sim.lowering.control_flow import Carried, branch_edges, edges_into
-from triton_mtia_sim.lowering.machine import Code, Register
+from triton_mtia_sim.lowering.control_flow import branch_edges, edges_into
+from triton_mtia_sim.lowering.site import LoweringState
+from triton_mtia_sim.tiles.carried import Carried
+from triton_mtia_sim.tiles.machine import Code, Register
 
-if TYPE_CHECKING:
-    from triton_mtia_sim.lowering.kernel import KernelLowering
 
-
-def linearise(kernel: "KernelLowering") -> list[Code]:
+def linearise(kernel: LoweringState) -> list[Code]:
     """All instructions of the kernel in order; dead ones included."""
     writer = _Writer(kernel)
     writer.code.extend(kernel.builder.entry.code)
@@ -22,7 +19,7 @@ def linearise(kernel: "KernelLowering") -> list[Code]:
 
 
 class _Writer:
-    def __init__(self, kernel: "KernelLowering") -> None:
+    def __init__(self, kernel: LoweringState) -> None:
         self.kernel = kernel
         self.control = kernel.control
         self.code: list[Code] = []

@@ -1,8 +1,8 @@
 """Functions of the math dialect: the SIMD engine's tables and the vector core's exact ones."""
 
-from triton_mtia_sim.lowering.machine import Register
 from triton_mtia_sim.lowering.registry import lowers
 from triton_mtia_sim.lowering.site import Site
+from triton_mtia_sim.tiles.machine import Register
 
 UNARY = {
     "math.absf": "abs_f",

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from mtia_core.dtypes import DType
 from triton_mtia_sim.ir.operations import Value
 from triton_mtia_sim.ir.types import PointerType, element_of, shape_of
-from triton_mtia_sim.lowering.accesses import Access, access, full_mask, indexed, whole_mask
-from triton_mtia_sim.lowering.machine import Register
-from triton_mtia_sim.lowering.registry import lowers, lowers_effect
+from triton_mtia_sim.lowering.access import Access
+from triton_mtia_sim.lowering.accesses import access, full_mask, indexed, indexed_way, joined, other_way, whole_mask
+from triton_mtia_sim.lowering.registry import is_volatile, lowers, lowers_effect
 from triton_mtia_sim.lowering.site import Site
+from triton_mtia_sim.tiles.machine import VOLATILE, Register
 
 
 def _segments(site: Site, names: int) -> list[Value | None]:
@@ -36,7 +37,7 @@ def load(site: Site) -> Register:
     pointer_value, mask_value, other_value = _segments(site, 3)
     assert pointer_value is not None
     dtype, shape = site.result_dtype(), site.result_shape()
-    cache = (site.attribute("cache", 1),)
+    cache = (VOLATILE if is_volatile(site.operation) else site.attribute("cache", 1),)
     other = site.kernel.data(other_value) if other_value is not None and mask_value is not None else None
     blend = other if other is not None and not other.is_scalar else None
     other = None if blend is not None else other
@@ -48,9 +49,9 @@ def load(site: Site) -> Register:
         is_tile = any(kept) or (way.mask is not None and not way.mask.is_scalar)
         compact = tuple(size if keep else 1 for size, keep in zip(way.split, kept, strict=True)) if is_tile else ()
         operands = [way.base, other, way.mask, *(way.dimensions(kept) if is_tile else [])]
-        result = way.joined(site, site.make("dma_load", dtype, compact, operands, cache), kept, shape)
+        result = joined(site, way, site.make("dma_load", dtype, compact, operands, cache), kept, shape)
     else:
-        result = site.make("gather", dtype, shape, [way.base, *way.indexed(site, shape), other], cache)
+        result = site.make("gather", dtype, shape, [way.base, *indexed_way(site, way, shape), other], cache)
     if blend is None or mask_value is None:
         return result
     return site.elementwise("select", [site.kernel.data(mask_value), result, blend], dtype)
@@ -64,7 +65,7 @@ def _load_either_way(site: Site, way: Access, other: Register | None, cache: tup
     dimensions = way.dimensions([True] * len(way.split))
     site.emit("dma_load", [site.builder.view(result, way.split)], [way.base, other, way.mask, *dimensions], cache)
     site.emit("else_begin", [], [])
-    base, offset, mask = way.otherwise(site, shape)
+    base, offset, mask = other_way(site, way, shape)
     site.emit("gather", [result], [base, offset, mask, other], cache)
     site.emit("end", [], [])
     return result
@@ -87,11 +88,11 @@ def store(site: Site) -> None:
         site.emit("dma_store", [], [way.base, full, way.mask, *way.dimensions([True] * len(way.split))], cache)
         if either:
             site.emit("else_begin", [], [])
-            base, offset, mask = way.otherwise(site, shape)
+            base, offset, mask = other_way(site, way, shape)
             site.emit("scatter", [], [base, offset, site.builder.view(full, shape), mask], cache)
             site.emit("end", [], [])
     else:
-        offset, mask = way.indexed(site, shape)
+        offset, mask = indexed_way(site, way, shape)
         site.emit("scatter", [], [way.base, offset, site.expand(value, shape), mask], cache)
 
 

@@ -1,10 +1,10 @@
 """Matrix products on the dot product engine."""
 
 from mtia_core.dtypes import DType
-from triton_mtia_sim.lowering.machine import Register
 from triton_mtia_sim.lowering.registry import lowers
 from triton_mtia_sim.lowering.site import Site
 from triton_mtia_sim.lowering.software_floats import decoded, format_of
+from triton_mtia_sim.tiles.machine import Register
 
 # Triton's InputPrecision (tf32, tf32x3, ieee, bf16x3, bf16x6) -> the instruction's.
 PRECISION = {0: 1, 1: 2, 2: 0, 3: 3, 4: 4}

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from triton_mtia_sim.errors import UnsupportedOperation
-from triton_mtia_sim.lowering.machine import Code, Register, Shape
+from triton_mtia_sim.tiles.machine import Code, Register, Shape
 
 HIGHEST_RANK = 6  # csrc/program/tile_program.h: max_rank
 # Where the axis stands among the attributes.

@@ -2,10 +2,10 @@
 
 from mtia_core.dtypes import DType
 from triton_mtia_sim.ir.operations import Block, Operation, Value
-from triton_mtia_sim.lowering.machine import Register, Shape
 from triton_mtia_sim.lowering.regions import RegionRun
 from triton_mtia_sim.lowering.registry import lowers
 from triton_mtia_sim.lowering.site import Site
+from triton_mtia_sim.tiles.machine import Register, Shape
 
 KINDS = {
     "arith.addf": 0,

@@ -7,9 +7,9 @@ from triton_mtia_sim.errors import UnsupportedOperation
 from triton_mtia_sim.ir.operations import Block, Operation, Region
 from triton_mtia_sim.ir.types import shape_of
 from triton_mtia_sim.lowering.control_flow import branch_edges
-from triton_mtia_sim.lowering.machine import Register
 from triton_mtia_sim.lowering.registry import PURE, lowers
 from triton_mtia_sim.lowering.site import Environment, Site
+from triton_mtia_sim.tiles.machine import Register
 
 
 class RegionRun:

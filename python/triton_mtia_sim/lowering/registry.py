@@ -1,15 +1,13 @@
 """The one table of lowerings: TTIR operation name -> function, filled by decorators in the family files."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
-from triton_mtia_sim.lowering.machine import Register
+from triton_mtia_sim.ir.operations import Operation
+from triton_mtia_sim.lowering.site import Site
+from triton_mtia_sim.tiles.machine import VOLATILE, Register
 
-if TYPE_CHECKING:
-    from triton_mtia_sim.lowering.site import Site
-
-PureLowering = Callable[["Site"], "Register | Sequence[Register]"]
-EffectLowering = Callable[["Site"], "Sequence[Register] | None"]
+PureLowering = Callable[[Site], "Register | Sequence[Register]"]
+EffectLowering = Callable[[Site], "Sequence[Register] | None"]
 
 PURE: dict[str, PureLowering] = {}
 EFFECTS: dict[str, EffectLowering] = {}
@@ -17,6 +15,13 @@ ELEMENTWISE: set[str] = set()
 CONTROL_FLOW = frozenset(
     ("scf.for", "scf.while", "scf.if", "scf.yield", "scf.condition", "cf.br", "cf.cond_br", "tt.return", "tt.func")
 )
+
+
+def is_volatile(operation: Operation) -> bool:
+    """Whether an operation is a load that reads memory each time: it then is an effect in the order of the program."""
+    return operation.name == "tt.load" and (
+        bool(operation.attributes.get("isVolatile")) or operation.attributes.get("cache") == VOLATILE
+    )
 
 
 def lowers(*names: str, elementwise: bool = False) -> Callable[[PureLowering], PureLowering]:

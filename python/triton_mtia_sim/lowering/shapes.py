@@ -5,10 +5,10 @@ import struct
 from mtia_core.dtypes import DType
 from triton_mtia_sim.ir.attributes import Dense, Hex
 from triton_mtia_sim.ir.types import shape_of
-from triton_mtia_sim.lowering.machine import Register, Shape
 from triton_mtia_sim.lowering.registry import lowers
 from triton_mtia_sim.lowering.site import Site
 from triton_mtia_sim.lowering.software_floats import format_of
+from triton_mtia_sim.tiles.machine import Register, Shape
 
 _LARGEST_TABLE = 64
 _UNPACK = {
@@ -164,15 +164,21 @@ def concatenate(site: Site) -> Register:
     return site.make("concatenate", site.result_dtype(), site.result_shape(), [site.full(0), site.full(1)], (0,))
 
 
+def _position(site: Site, index: int) -> Register:
+    """An operand that counts places, which are not negative: numbers of 8 and 16 bits are unsigned ones."""
+    tile = site.full(index)
+    return tile if tile.dtype.bits >= 32 else site.convert(tile, DType.I32, signed=False)
+
+
 @lowers("tt.gather")
 def gather(site: Site) -> Register:
     """Elements of a tile by index along an axis."""
-    attributes = (site.attribute("axis"),)
-    return site.make("gather_local", site.result_dtype(), site.result_shape(), [site.full(0), site.full(1)], attributes)
+    operands, attributes = [site.full(0), _position(site, 1)], (site.attribute("axis"),)
+    return site.make("gather_local", site.result_dtype(), site.result_shape(), operands, attributes)
 
 
 @lowers("tt.histogram")
 def histogram(site: Site) -> Register:
     """Counts of 0, 1, ..., under an optional mask."""
     mask = site.full(1) if site.operand_count > 1 else None
-    return site.make("histogram", site.result_dtype(), site.result_shape(), [site.full(0), mask])
+    return site.make("histogram", site.result_dtype(), site.result_shape(), [_position(site, 0), mask])

@@ -1,26 +1,50 @@
 """One operation being lowered: its operands as registers, and the instructions put in its place."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from mtia_core.dtypes import DType
+from triton_mtia_sim.analysis.address import AddressAnalysis
 from triton_mtia_sim.errors import UnsupportedOperation
-from triton_mtia_sim.ir.operations import Operation, Value
-from triton_mtia_sim.ir.types import PointerType, ScalarType, Type, element_of, shape_of
-from triton_mtia_sim.lowering.builder import Builder
-from triton_mtia_sim.lowering.machine import Bucket, Code, Register, Shape
-
-if TYPE_CHECKING:
-    from triton_mtia_sim.lowering.kernel import KernelLowering
+from triton_mtia_sim.ir.operations import Block, Operation, Value
+from triton_mtia_sim.ir.types import Type, shape_of
+from triton_mtia_sim.lowering.access import Access
+from triton_mtia_sim.lowering.control_flow import ControlFlow
+from triton_mtia_sim.lowering.state import KernelState, LoweringOptions
+from triton_mtia_sim.tiles.builder import Builder
+from triton_mtia_sim.tiles.machine import Bucket, Code, Register, Shape
 
 Environment = dict[Value, Register]
+
+
+class LoweringState(KernelState):
+    """A kernel's values, its control flow and closed forms, and what its accesses have added."""
+
+    def __init__(self, function: Operation, options: LoweringOptions) -> None:
+        super().__init__(function, options)
+        self.effects: dict[Operation, Sequence[Register]] = {}
+        self.asserted: list[tuple[Bucket, Code]] = []  # checks of accesses, in the order in which they were written
+        self.checked: set[tuple[Block | None, Register]] = set()
+        self.accesses: dict[Operation, Access | None] = {}  # how each went; None: with an address for each element
+        self.speculations = 0  # attempts of the address analysis that may still be undone
+        self.control = ControlFlow(self)
+        self.addresses = AddressAnalysis(self)
+
+    @property
+    def carried_scalars(self) -> ControlFlow:
+        return self.control
+
+    @abstractmethod
+    def is_elementwise(self, name: str) -> bool:
+        """Whether the lowering of an operation works element by element."""
 
 
 class Site:
     """An operation and the bucket its instructions go to. `environment` binds the arguments of a combiner region."""
 
     def __init__(
-        self, kernel: "KernelLowering", operation: Operation, bucket: Bucket, environment: Environment | None = None
+        self, kernel: LoweringState, operation: Operation, bucket: Bucket, environment: Environment | None = None
     ) -> None:
         self.kernel = kernel
         self.operation = operation
@@ -143,11 +167,3 @@ class Site:
             return self.elementwise("convert_s_to_f" if signed else "convert_u_to_f", [register], dtype)
         signed = signed and register.dtype is not DType.I1
         return self.elementwise("extend_s" if signed else "extend_u", [register], dtype)
-
-
-def element_dtype(type_: Type) -> DType | None:
-    """Element type of a tensor or scalar; pointers are I64; None for what has no data."""
-    element = element_of(type_)
-    if isinstance(element, ScalarType):
-        return element.dtype
-    return DType.I64 if isinstance(element, PointerType) else None

@@ -5,9 +5,9 @@ from triton_mtia_sim.errors import UnsupportedOperation
 from triton_mtia_sim.ir.number_formats import FORMATS, NumberFormat
 from triton_mtia_sim.ir.operations import Operation, Value
 from triton_mtia_sim.ir.types import ScalarType, TensorType, Type, element_of
-from triton_mtia_sim.lowering.machine import Register
 from triton_mtia_sim.lowering.registry import ELEMENTWISE
 from triton_mtia_sim.lowering.site import Site
+from triton_mtia_sim.tiles.machine import Register
 
 TOWARDS_ZERO = 1
 _MOVES = frozenset(

@@ -4,15 +4,11 @@ A row is reduced in 16 lanes, element i in lane i mod 16, each in ascending orde
 state after a strip is one row of 16 lanes, or one row of columns, and it comes before the rows of the next strip.
 """
 
-from typing import TYPE_CHECKING
-
 from mtia_core.dtypes import DType
-from triton_mtia_sim.lowering.machine import Code, Register, Shape
-from triton_mtia_sim.strips.roles import LANES, Kind
+from triton_mtia_sim.strips.roles import LANES, NARROW, Kind
 from triton_mtia_sim.strips.schedule import Node
-
-if TYPE_CHECKING:
-    from triton_mtia_sim.strips.emission import Emission
+from triton_mtia_sim.strips.writing import Writer
+from triton_mtia_sim.tiles.machine import Code, Register, Shape
 
 # Combiners whose grouping makes no difference to the bits; among equals these and the reductions keep the later one.
 _COMBINE = {
@@ -20,14 +16,13 @@ _COMBINE = {
     11: "min_u", 12: "and_i", 13: "or_i", 14: "xor_i",
 }  # fmt: skip
 _SUMS = (0, 1)
-_NARROW = (DType.F16, DType.BF16, DType.F8E4M3, DType.F8E5M2)
 
 
 class Accumulators:
     """What is known of each reduction so far, by instruction."""
 
-    def __init__(self, emission: "Emission") -> None:
-        self.emission = emission
+    def __init__(self, writer: Writer) -> None:
+        self.writer = writer
         self.parts: dict[Node, list[list[Register]]] = {}
 
     def add(self, node: Node, operands: list[Register | None], strip: int) -> None:
@@ -42,12 +37,12 @@ class Accumulators:
         else:
             source, result = operands[0], node.item.results[0]
             assert source is not None and result is not None
-            shape = (result.elements // self.emission.count,)
+            shape = (result.elements // self.writer.count,)
             axis = node.item.attributes[1]
             dropped = (*source.shape[:axis], *source.shape[axis + 1 :])
-            made = self.emission.fresh(result.dtype, shape, result)
-            view = self.emission.view(made, dropped)
-            self.emission.emit(node.item, "reduce", [view], [source], node.item.attributes)
+            made = self.writer.fresh(result.dtype, shape, result)
+            view = self.writer.view(made, dropped)
+            self.writer.emit(node.item, "reduce", [view], [source], node.item.attributes)
             self.parts[node].append([made])
 
     def finish(self, node: Node) -> None:
@@ -65,28 +60,28 @@ class Accumulators:
 
     # ---- reduce
     def _reduce(self, node: Node, operands: list[Register | None]) -> None:
-        item, emission = node.item, self.emission
+        item, writer = node.item, self.writer
         source, kind = operands[0], item.attributes[0]
         assert source is not None
         width = self._width(item)
         rows = source.elements // width
         dtype = source.dtype
-        if kind in _SUMS and dtype in _NARROW:  # kept in float32 from strip to strip
+        if kind in _SUMS and dtype in NARROW:  # kept in float32 from strip to strip
             dtype = DType.F32
-            wide = emission.fresh(dtype, source.shape, source)
-            emission.emit(item, "convert_f", [wide], [source], (0,))
+            wide = writer.fresh(dtype, source.shape, source)
+            writer.emit(item, "convert_f", [wide], [source], (0,))
             source = wide
-        source = emission.view(source, (rows, width))
+        source = writer.view(source, (rows, width))
         before = self.parts[node][-1][0] if self.parts[node] else None
         if before is not None and kind in _SUMS:
-            joined = emission.fresh(dtype, (rows + 1, width), source)
-            emission.emit(item, "concatenate", [joined], [emission.view(before, (1, width)), source], (0,))
+            joined = writer.fresh(dtype, (rows + 1, width), source)
+            writer.emit(item, "concatenate", [joined], [writer.view(before, (1, width)), source], (0,))
             source = joined
-        state = emission.fresh(dtype, (width,), source)
-        emission.emit(item, "reduce", [state], [source], (kind, 0))
+        state = writer.fresh(dtype, (width,), source)
+        writer.emit(item, "reduce", [state], [source], (kind, 0))
         if before is not None and kind not in _SUMS:
-            combined = emission.fresh(dtype, (width,), state)
-            emission.emit(item, _COMBINE[kind], [combined], [before, state])
+            combined = writer.fresh(dtype, (width,), state)
+            writer.emit(item, _COMBINE[kind], [combined], [before, state])
             state = combined
         self.parts[node].append([state])
 
@@ -97,35 +92,35 @@ class Accumulators:
         return LANES if columns == 1 else columns
 
     def _finish_reduce(self, item: Code, state: Register) -> None:
-        emission = self.emission
+        writer = self.writer
         source, result = item.operands[0], item.results[0]
         assert source is not None and result is not None
         kind, axis = item.attributes
         made = result
         if state.dtype is not result.dtype:
-            made = emission.fresh(state.dtype, result.shape, result)
+            made = writer.fresh(state.dtype, result.shape, result)
         if source.elements == source.shape[axis]:
             row = (*source.shape[:axis], LANES, *source.shape[axis + 1 :])
-            emission.emit(item, "reduce", [made], [emission.view(state, row)], (kind, axis))
+            writer.emit(item, "reduce", [made], [writer.view(state, row)], (kind, axis))
         elif made is result:
-            emission.emit(item, "copy", [result], [emission.view(state, result.shape)])
+            writer.emit(item, "copy", [result], [writer.view(state, result.shape)])
         else:
-            made = emission.view(state, result.shape)
+            made = writer.view(state, result.shape)
         if made is not result:
-            emission.emit(item, "convert_f", [result], [made], (0,))
+            writer.emit(item, "convert_f", [result], [made], (0,))
 
     # ---- reduce_index
     def _reduce_index(self, node: Node, operands: list[Register | None], strip: int) -> None:
-        item, emission = node.item, self.emission
+        item, writer = node.item, self.writer
         source, positions = operands[0], operands[1]
         assert source is not None
         elements = source.elements
         if positions is None:
-            positions = emission.fresh(DType.I32, (elements,), source)
-            emission.emit(item, "iota", [positions], [], (strip * elements,))
-        value, index = emission.fresh(source.dtype, (1,), source), emission.fresh(DType.I32, (1,), source)
-        rows: list[Register | None] = [emission.view(operand, (1, elements)) for operand in (source, positions)]
-        emission.emit(item, "reduce_index", [value, index], rows, (item.attributes[0], 1, item.attributes[2]))
+            positions = writer.fresh(DType.I32, (elements,), source)
+            writer.emit(item, "iota", [positions], [], (strip * elements,))
+        value, index = writer.fresh(source.dtype, (1,), source), writer.fresh(DType.I32, (1,), source)
+        rows: list[Register | None] = [writer.view(operand, (1, elements)) for operand in (source, positions)]
+        writer.emit(item, "reduce_index", [value, index], rows, (item.attributes[0], 1, item.attributes[2]))
         self.parts[node].append([value, index])
 
     def _finish_index(self, item: Code, parts: list[list[Register]]) -> None:
@@ -136,21 +131,21 @@ class Accumulators:
         columns: list[Register | None] = []
         for place in (0, 1):
             pieces = [part[place] for part in parts]
-            joined = self.emission.fresh(pieces[0].dtype, (len(parts),), source)
+            joined = self.writer.fresh(pieces[0].dtype, (len(parts),), source)
             self._join(item, pieces, joined)
-            columns.append(self.emission.view(joined, row))
-        self.emission.emit(item, "reduce_index", item.results, columns, (kind, axis, left))
+            columns.append(self.writer.view(joined, row))
+        self.writer.emit(item, "reduce_index", item.results, columns, (kind, axis, left))
 
     def _join(self, item: Code, pieces: list[Register], result: Register) -> None:
         """Puts equal pieces one after the other, two at a time."""
-        emission = self.emission
+        writer = self.writer
         while len(pieces) > 1:
             joined = []
             for first, second in zip(pieces[::2], pieces[1::2], strict=True):
                 shape = (first.elements + second.elements,)
                 last = len(pieces) == 2
-                made = emission.view(result, shape) if last else emission.fresh(result.dtype, shape, result)
-                flat: list[Register | None] = [emission.view(piece, (piece.elements,)) for piece in (first, second)]
-                emission.emit(item, "concatenate", [made], flat, (0,))
+                made = writer.view(result, shape) if last else writer.fresh(result.dtype, shape, result)
+                flat: list[Register | None] = [writer.view(piece, (piece.elements,)) for piece in (first, second)]
+                writer.emit(item, "concatenate", [made], flat, (0,))
                 joined.append(made)
             pieces = joined

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mtia_core.dtypes import DType
-from triton_mtia_sim.lowering.folding import fold
-from triton_mtia_sim.lowering.machine import Bucket, Code, Register, wrap_integer
 from triton_mtia_sim.strips.roles import cut_dimension
+from triton_mtia_sim.tiles.folding import fold
+from triton_mtia_sim.tiles.machine import Bucket, Code, Register, wrap_integer
 
 READS = frozenset(("dma_load", "gather"))
 WRITES = frozenset(("dma_store", "scatter", "atomic_rmw", "atomic_cas"))
@@ -48,9 +48,9 @@ def descriptor(item: Code) -> Descriptor | None:
 def conflict(a: Code, b: Code) -> bool:
     """Whether the order of two instructions matters to memory, or to who is told of it."""
     first, second = a.mnemonic, b.mnemonic
-    if first in FENCES or second in FENCES:
-        other = second if first in FENCES else first
-        return other in READS | WRITES | FENCES | OBSERVERS
+    for item, other in ((a, second), (b, first)):
+        if item.mnemonic in FENCES or item.is_volatile:  # what follows a flag's load is to see what its writer wrote
+            return other in READS | WRITES | FENCES | OBSERVERS
     if first in OBSERVERS:
         # What an assertion guards stays behind it; what came before it may as well come after it.
         return second in WRITES | READS | OBSERVERS
@@ -74,7 +74,9 @@ def same_place(a: Code, b: Code) -> bool:
 def checkable(a: Code, b: Code) -> bool:
     """Whether a launch can tell that two accesses are apart."""
     first, second = descriptor(a), descriptor(b)
-    return first is not None and second is not None and first.is_plain and second.is_plain
+    if first is None or second is None or a.is_volatile or b.is_volatile:
+        return False
+    return first.is_plain and second.is_plain
 
 
 def _alike(first: Descriptor, second: Descriptor) -> bool:

@@ -2,27 +2,26 @@
 
 from collections.abc import Callable
 
-from mtia_core.dtypes import DType
-from triton_mtia_sim.lowering.machine import Bucket, Code, Register, Shape
 from triton_mtia_sim.strips.accumulators import Accumulators
 from triton_mtia_sim.strips.aliasing import Check, Scalars, check_apart
 from triton_mtia_sim.strips.roles import Cutting, Kind, cut_dimension, strip_shape
+from triton_mtia_sim.strips.scans import Scans
 from triton_mtia_sim.strips.schedule import Node, Schedule
+from triton_mtia_sim.strips.writing import Writer
+from triton_mtia_sim.tiles.machine import Bucket, Code, Register
 
 
-class Emission:
-    """The code of a whole program in strips; `origins` says which register each strip is cut from."""
+class Emission(Writer):
+    """The code of a whole program in strips."""
 
     def __init__(self, cutting: Cutting, home: Bucket, string: Callable[[str], int]) -> None:
+        super().__init__(cutting.count, home)
         self.cutting = cutting
-        self.count = cutting.count
-        self.home = home
         self.string = string
-        self.code: list[Code] = []
-        self.origins: dict[Register, Register] = {}
         self.strips: dict[Register, list[Register]] = {}
         self.repeated: dict[tuple[int, Register], list[Register]] = {}
         self.accumulators = Accumulators(self)
+        self.scans = Scans(self)
 
     def segment(self, schedule: Schedule) -> None:
         """Appends one straight line of the program."""
@@ -39,9 +38,10 @@ class Emission:
                 continue
             for check in checks:
                 check_apart(self.code, check, self.home, self.string)
-            for strip in range(self.count):
+            for place in range(self.count):
+                strip = self.count - 1 - place if schedule.descends(time) else place
                 for node in schedule.times[time]:
-                    self._strip(schedule, node, time, strip)
+                    self._strip(schedule, node, time, strip, place == 0)
 
     def _whole(self, nodes: list[Node], checks: list[Check]) -> None:
         for node in nodes:
@@ -54,18 +54,6 @@ class Emission:
             self.code.append(node.item)
 
     # ---- registers
-    def fresh(self, dtype: DType, shape: Shape, origin: Register) -> Register:
-        """A new tile that is part of, or made for, another."""
-        register = Register(dtype, shape, self.home)
-        self.origins[register] = self.origins.get(origin.root, origin.root)
-        return register
-
-    def view(self, register: Register, shape: Shape, dtype: DType | None = None) -> Register:
-        """The same storage under another shape."""
-        result = Register(register.dtype if dtype is None else dtype, shape, register.home)
-        result.root, result.definition = register.root, register.definition
-        return result
-
     def _parts(self, root: Register) -> list[Register]:
         elements = root.elements // self.count
         return [self.fresh(root.dtype, (elements,), root) for _ in range(self.count)]
@@ -77,19 +65,8 @@ class Emission:
             parts = self.strips[register.root] = self._parts(register.root)
         return self.view(parts[strip], strip_shape(register.shape, self.count), register.dtype)
 
-    def emit(
-        self, like: Code, mnemonic: str, results: list[Register | None], operands: list[Register | None],
-        attributes: tuple[int, ...] = (),
-    ) -> None:  # fmt: skip
-        """Appends an instruction at the place of another in the kernel's source."""
-        code = Code(mnemonic, results, operands, attributes, like.location)
-        for register in results:
-            if register is not None and register.root.definition is None:
-                register.root.definition = register.definition = code
-        self.code.append(code)
-
     # ---- strips
-    def _strip(self, schedule: Schedule, node: Node, time: int, strip: int) -> None:
+    def _strip(self, schedule: Schedule, node: Node, time: int, strip: int, first: bool) -> None:
         item, plan = node.item, node.plan
         assert plan is not None
         cut = {id(register) for register in plan.cut}
@@ -101,7 +78,7 @@ class Emission:
                 operands.append(self.part(operand, time, strip))
             else:
                 operands.append(self._slice(item, operand, strip))
-        if plan.kind is not Kind.STRIPS:
+        if not plan.cuts_results:
             self.accumulators.add(node, operands, strip)
             return
         results: list[Register | None] = []
@@ -109,9 +86,14 @@ class Emission:
             if result is None:
                 results.append(None)
                 continue
-            if schedule.repeated.get((time, result.root)) is node and strip == 0:
+            if schedule.repeated.get((time, result.root)) is node and first:
                 self.repeated[time, result.root] = self._parts(result.root)
             results.append(self.part(result, time, strip))
+        if plan.kind is not Kind.STRIPS:
+            source, result = operands[0], results[0]
+            assert source is not None and result is not None
+            self.scans.add(node, source, result, first)
+            return
         attributes = item.attributes
         if item.mnemonic == "iota":
             assert item.results[0] is not None

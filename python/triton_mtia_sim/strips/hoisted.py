@@ -1,6 +1,6 @@
 """Makes ranges and masks anew in each straight line that uses them: kept over a loop they would be whole tiles."""
 
-from triton_mtia_sim.lowering.machine import Code, Register
+from triton_mtia_sim.tiles.machine import Code, Register
 
 Segments = list[tuple[bool, list[tuple[int, Code]]]]
 CHEAP = frozenset(

@@ -9,9 +9,10 @@ from enum import Enum, auto
 
 from mtia_core import isa
 from mtia_core.dtypes import DType
-from triton_mtia_sim.lowering.machine import Code, Register, Shape
+from triton_mtia_sim.tiles.machine import Code, Register, Shape
 
 LANES = 16  # in which a row is reduced (docs/numerics.md)
+NARROW = (DType.F16, DType.BF16, DType.F8E4M3, DType.F8E5M2)  # reduced and scanned in float32
 ELEMENTWISE = frozenset(
     """
     float_binary float_ternary float_unary float_test integer_binary integer_unary integer_compare float_compare
@@ -28,6 +29,8 @@ class Kind(Enum):
     REDUCE = auto()  # strips are reduced into an accumulator
     REDUCE_INDEX = auto()  # each strip has a candidate
     JOIN = auto()  # strips of a small result, put together
+    SCAN = auto()  # each strip goes on where the one before it ended
+    SCAN_BACK = auto()  # as SCAN, from the last strip to the first
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,11 @@ class Roles:
     kind: Kind
     cut: tuple[Register, ...]
     whole: tuple[Register, ...] = ()
+
+    @property
+    def cuts_results(self) -> bool:
+        """Whether the results come in strips as well."""
+        return self.kind in (Kind.STRIPS, Kind.SCAN, Kind.SCAN_BACK)
 
 
 def cut_dimension(shape: Shape) -> int:
@@ -125,7 +133,7 @@ def _product(item: Code, count: int) -> Roles | None:
 
 
 def _layout(item: Code, count: int) -> Roles | None:
-    """Movements and scans that leave the cut dimension where it is."""
+    """Movements that leave the cut dimension where it is, and scans."""
     (result,) = item.results
     assert result is not None
     operands = tuple(register for register in item.operands if register is not None)
@@ -136,7 +144,9 @@ def _layout(item: Code, count: int) -> Roles | None:
         if cut_dimension(tile.shape) != dimension or tile.shape[dimension] != operands[0].shape[dimension]:
             return None
     axis = item.attributes[1] if item.mnemonic == "scan" else item.attributes[0] if item.attributes else None
-    if item.mnemonic in ("slice", "scan", "sort", "gather_local") and axis == dimension:
+    if item.mnemonic == "scan" and axis == dimension:
+        return Roles(Kind.SCAN_BACK if item.attributes[2] else Kind.SCAN, (result, *operands))
+    if item.mnemonic in ("slice", "sort", "gather_local") and axis == dimension:
         return None
     if item.mnemonic == "permute" and item.attributes[dimension] != dimension:
         return None
@@ -168,7 +178,7 @@ class Cutting:
             plan = self.plans[position]
             if plan is not None:
                 results = [result for result in item.results if result is not None]
-                for needed in plan.whole if plan.kind is Kind.STRIPS else (*plan.whole, *results):
+                for needed in plan.whole if plan.cuts_results else (*plan.whole, *results):
                     self.roots.discard(needed.root)
                 plan = self.plans[position] = self._feasible(item, plan)
             if plan is None:
@@ -183,7 +193,7 @@ class Cutting:
         operands = [operand for operand in item.operands if operand is not None and operand.shape]
         if not any(register.root in self.roots for register in (*results, *operands)):
             return None
-        if plan.kind is not Kind.STRIPS or all(result.root in self.roots for result in results):
+        if not plan.cuts_results or all(result.root in self.roots for result in results):
             return plan
         joins = item.mnemonic == "reduce" and any(operand.root in self.roots for operand in operands)
         return Roles(Kind.JOIN, plan.cut, plan.whole) if joins else None

@@ -2,16 +2,17 @@
 
 Times are numbers: an even one is a phase, which runs all its instructions on strip 0, then on strip 1 and so on; at an
 odd one instructions run whole, in their own order. A strip only meets its own strip of what went before, so
-instructions that depend on each other share a phase unless something in between needs all strips.
+instructions that depend on each other share a phase unless something in between needs all strips. Where a segment has a
+scan from the end, every other phase begins with the last strip.
 """
 
 from collections.abc import Iterable
 
-from triton_mtia_sim.analysis.structure import EFFECTS
-from triton_mtia_sim.lowering.machine import Code, Register
+from triton_mtia_sim.analysis.structure import has_effect
 from triton_mtia_sim.strips.aliasing import READS, WRITES, Check, checkable, conflict, same_place
 from triton_mtia_sim.strips.hoisted import CHEAP
 from triton_mtia_sim.strips.roles import Cutting, Kind, Roles
+from triton_mtia_sim.tiles.machine import Code, Register
 
 _PLAIN_WORK = CHEAP | {
     "convert_f", "convert_f_to_s", "convert_f_to_u", "compare_f", "neg_f", "abs_f", "add_f", "sub_f", "mul_f",
@@ -21,25 +22,39 @@ _PLAIN_WORK = CHEAP | {
 class Node:
     """An instruction of the segment, or one that is repeated at a later time."""
 
-    __slots__ = ("after", "before", "index", "item", "movable", "plan", "time")
+    __slots__ = ("after", "before", "index", "item", "movable", "plan", "time", "turns")
 
-    def __init__(self, index: int, item: Code, plan: Roles | None) -> None:
+    def __init__(self, index: int, item: Code, plan: Roles | None, turns: bool) -> None:
         self.index = index
         self.item = item
         self.plan = plan  # None: runs whole
-        self.time = 1 if plan is None else 2
+        self.turns = turns  # whether phases in both directions alternate
+        self.time = self.allowed(1)
         self.movable = False
         self.before: list[tuple[Node, int]] = []  # nodes that come earlier, and how much at least
         self.after: list[tuple[Node, int]] = []
 
     @property
+    def ascends(self) -> bool:
+        """Whether the order of its strips shows, and is the first one first."""
+        if self.plan is None or self.plan.kind is Kind.SCAN_BACK:
+            return False
+        distinct = self.item.mnemonic == "dma_store" and same_place(self.item, self.item)
+        return self.plan.kind is not Kind.STRIPS or (has_effect(self.item) and not distinct)
+
+    @property
     def finishes(self) -> int:
         """How long after the node's own time its results are whole or its strips there."""
-        return 0 if self.plan is None or self.plan.kind is Kind.STRIPS else 1
+        return 0 if self.plan is None or self.plan.cuts_results else 1
 
     def allowed(self, time: int) -> int:
         """The first time from `time` on at which the node may run."""
-        return time + (time % 2 == (self.plan is not None))
+        if self.plan is None:
+            return time + (time % 2 == 0)
+        time += time % 2
+        if not self.turns:
+            return time
+        return time + 2 * (self.ascends if time % 4 == 0 else self.plan.kind is Kind.SCAN_BACK)
 
 
 class Schedule:
@@ -56,16 +71,20 @@ class Schedule:
         self.cutting = cutting
         self.reload = reload
         self.definitions = definitions
-        self.nodes = [Node(position, item, cutting.plans[position]) for position, item in segment]
+        plans = [cutting.plans[position] for position, _ in segment]
+        self.turns = any(plan is not None and plan.kind is Kind.SCAN_BACK for plan in plans)
+        self.nodes = [
+            Node(position, item, plan, self.turns) for (position, item), plan in zip(segment, plans, strict=True)
+        ]
         self.writers: dict[Register, list[Node]] = {}
         self.checks: dict[int, list[Check]] = {}
         self._relaxed: list[tuple[Node, Node]] = []
-        self._memory = [node for node in self.nodes if node.item.mnemonic in READS | WRITES | EFFECTS]
+        self._memory = [node for node in self.nodes if node.item.mnemonic in READS | WRITES or has_effect(node.item)]
         self._depend()
         for node in self.nodes:
             tiles = node.plan is not None and node.plan.kind is Kind.STRIPS
             single = all(definitions[root] == 1 and root not in kept for root in _roots(node.item.results))
-            node.movable = tiles and single and node.item.mnemonic not in EFFECTS
+            node.movable = tiles and single and not has_effect(node.item)
         self._assign()
         self.times: dict[int, list[Node]] = {}
         for node in self.nodes:
@@ -77,6 +96,10 @@ class Schedule:
         for first, second in self._relaxed:
             if first.time == second.time:
                 self._check(second.time, first, second, True)
+
+    def descends(self, time: int) -> bool:
+        """Whether the phase of this time begins with the last strip."""
+        return self.turns and time % 4 == 0
 
     # ---- dependences
     def _link(self, a: Node, b: Node, gap: int) -> None:
@@ -134,7 +157,7 @@ class Schedule:
             if node.movable:
                 for time in sorted(wanted.get(node, set()) - {node.time}):
                     if cost[node] < _bytes(node.item.results) and self._may_repeat(node, time):
-                        again = Node(node.index, node.item, node.plan)
+                        again = Node(node.index, node.item, node.plan, self.turns)
                         again.time = time
                         self.times[time].append(again)
                         for root in _roots(node.item.results):

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from triton_mtia_sim.analysis.structure import MARKERS
-from triton_mtia_sim.lowering.machine import Bucket, Code, Register
 from triton_mtia_sim.strips.emission import Emission
 from triton_mtia_sim.strips.hoisted import localise
 from triton_mtia_sim.strips.roles import Cutting
 from triton_mtia_sim.strips.schedule import Schedule
+from triton_mtia_sim.tiles.machine import Bucket, Code, Register
 
 _BOUNDARIES = MARKERS | {"return_"}
 LEAST_ELEMENTS = 1024  # of a tile that is worth cutting

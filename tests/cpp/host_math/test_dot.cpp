@@ -1,11 +1,13 @@
-// Matrix products: bit for bit the documented chain of fused multiply-adds on every instruction set, layout and edge.
+// Matrix products: bit for bit the documented sums on every instruction set, layout and edge.
 #include "host_math/dot.h"
 
+#include <array>
 #include <cmath>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "instruction_models.h"
 #include "samples.h"
 #include "test.h"
 
@@ -82,21 +84,29 @@ double integer_or_float(DType dtype, const std::byte* element) {
   return dtype == DType::I8 ? static_cast<double>(static_cast<int8_t>(*element)) : test::to_double(dtype, element);
 }
 
+bool is_summed_as_bf16(DType dtype) { return dtype == DType::BF16 || dtype == DType::F8E4M3 || dtype == DType::F8E5M2; }
+
 // The definition in dot.h.
 template <typename T>
-T chain(DType dtype, const Sample& a, const Sample& b, size_t i, size_t j, size_t k, T start) {
+T expected_sum(DType dtype, HostBits bits, const Sample& a, const Sample& b, size_t i, size_t j, size_t k, T start) {
+  if (is_summed_as_bf16(dtype)) {
+    std::vector<float> left(k);
+    std::vector<float> right(k);
+    for (size_t p = 0; p < k; ++p) {
+      left[p] = static_cast<float>(test::to_double(dtype, a.at(i, p)));
+      right[p] = static_cast<float>(test::to_double(dtype, b.at(p, j)));
+    }
+    const auto model = bits == HostBits::portable ? test::dot_of_pairs : test::dot_of_tiles;
+    return static_cast<T>(model(left, right, static_cast<float>(start)));
+  }
   T sum = start;
-  const auto step = [&](size_t p) {
+  for (size_t p = 0; p < k; ++p) {
     const auto left = static_cast<T>(integer_or_float(dtype, a.at(i, p)));
     const auto right = static_cast<T>(integer_or_float(dtype, b.at(p, j)));
     if constexpr (std::is_integral_v<T>)
       sum += left * right;
     else
       sum = std::fma(left, right, sum);
-  };
-  for (size_t p = 0; p < k; p += dtype == DType::BF16 ? 2 : 1) {
-    if (dtype == DType::BF16 && p + 1 < k) step(p + 1);
-    step(p);
   }
   return sum;
 }
@@ -110,6 +120,15 @@ void check_dot(DType dtype, size_t m, size_t n, size_t k) {
     const Sample b = random_matrix(dtype, k, n, of_b[(variant * 2 + 2) % of_b.size()], 2);
     const Layout of_c = layouts(m, n)[(variant + 1) % of_a.size()];
     for (const bool accumulate : {false, true}) {
+      std::array<std::vector<T>, 2> sums;  // by HostBits
+      for (const HostBits bits : {HostBits::portable, HostBits::tiles}) {
+        for (size_t i = 0; i < m; ++i) {
+          for (size_t j = 0; j < n; ++j) {
+            sums[static_cast<size_t>(bits)].push_back(
+                expected_sum<T>(dtype, bits, a, b, i, j, k, accumulate ? T{3} : T{0}));
+          }
+        }
+      }
       for (const HostIsa isa : available_isas()) {
         std::vector<T> c(static_cast<size_t>(static_cast<ptrdiff_t>(m) * of_c.row_stride +
                                              static_cast<ptrdiff_t>(n) * of_c.column_stride) +
@@ -121,7 +140,7 @@ void check_dot(DType dtype, size_t m, size_t n, size_t k) {
           for (size_t j = 0; j < n; ++j) {
             const T got = c[static_cast<size_t>(static_cast<ptrdiff_t>(i) * of_c.row_stride +
                                                 static_cast<ptrdiff_t>(j) * of_c.column_stride)];
-            const T expected = chain<T>(dtype, a, b, i, j, k, accumulate ? T{3} : T{0});
+            const T expected = sums[static_cast<size_t>(bits_of(isa))][i * n + j];
             if (got != expected) {
               test::fail(__FILE__, __LINE__,
                          concat(name_of(dtype), " ", m, "x", n, "x", k, " layout ", variant, " on ", name_of(isa),
@@ -139,7 +158,8 @@ void check_dot(DType dtype, size_t m, size_t n, size_t k) {
 }
 
 TEST("products are the documented chain in every layout") {
-  const size_t shapes[][3] = {{1, 1, 1}, {8, 32, 16}, {7, 33, 17}, {13, 65, 1}, {24, 5, 30}, {17, 70, 40}, {3, 40, 0}};
+  const size_t shapes[][3] = {{1, 1, 1},    {8, 32, 16}, {7, 33, 17},  {13, 65, 1},   {24, 5, 30},
+                              {17, 70, 40}, {3, 40, 0},  {40, 50, 64}, {19, 33, 128}, {64, 64, 64}};
   for (const auto& [m, n, k] : shapes) {
     check_dot<float>(DType::F32, m, n, k);
     check_dot<float>(DType::BF16, m, n, k);
@@ -151,31 +171,120 @@ TEST("products are the documented chain in every layout") {
   }
 }
 
+// A buffer aligned for packed operands.
+class Packed {
+ public:
+  explicit Packed(size_t bytes) : storage_(bytes + 64) {}
+  void* data() { return storage_.data() + (64 - reinterpret_cast<uintptr_t>(storage_.data()) % 64) % 64; }
+
+ private:
+  std::vector<std::byte> storage_;
+};
+
 TEST("long products cross the blocks without a seam, packed or not") {
-  constexpr size_t m = 75;
-  constexpr size_t n = 300;
+  constexpr size_t m = 41;
+  constexpr size_t n = 100;
   constexpr size_t k = 1100;
-  for (const DType dtype : {DType::F32, DType::BF16}) {
-    const Sample a = random_matrix(dtype, m, k, {k, 1}, 3);
-    const Sample b = random_matrix(dtype, k, n, {n, 1}, 4);
-    std::vector<float> c(m * n, 777);
-    dot(dtype, {c.data(), n, 1}, a.matrix(), b.matrix(), m, n, k, false);
-    for (size_t i = 0; i < m; i += 4) {
-      for (size_t j = 0; j < n; j += 37) CHECK_EQ(c[i * n + j], chain<float>(dtype, a, b, i, j, k, 0.0F));
+  for (const DType dtype : {DType::F32, DType::BF16, DType::F16, DType::I8}) {
+    for (const HostIsa isa : available_isas()) {
+      const Sample a = random_matrix(dtype, m, k, {k, 1}, 3);
+      const Sample b = random_matrix(dtype, k, n, {n, 1}, 4);
+      const auto as_bits = [&](const std::vector<float>& sums) {
+        std::vector<uint32_t> bits(sums.size());
+        std::memcpy(bits.data(), sums.data(), sums.size() * sizeof(float));
+        return bits;
+      };
+      std::vector<float> c(m * n, 777);
+      dot(dtype, {c.data(), n, 1}, a.matrix(), b.matrix(), m, n, k, false, isa);
+      for (size_t i = 0; i < m; i += 4) {
+        for (size_t j = 0; j < n; j += 37) {
+          if (dtype == DType::I8) {
+            CHECK_EQ(std::bit_cast<int32_t>(c[i * n + j]),
+                     expected_sum<int32_t>(dtype, bits_of(isa), a, b, i, j, k, 0));
+          } else {
+            CHECK_EQ(c[i * n + j], expected_sum<float>(dtype, bits_of(isa), a, b, i, j, k, 0.0F));
+          }
+        }
+      }
+      Packed right(packed_b_bytes(dtype, k, n, isa));
+      pack_b(dtype, right.data(), b.matrix(), k, n, isa);
+      std::vector<float> again(m * n, 777);
+      dot_packed(dtype, {again.data(), n, 1}, a.matrix(), nullptr, right.data(), m, n, k, false, isa);
+      CHECK(as_bits(again) == as_bits(c));
+      Packed left(packed_a_bytes(dtype, m, k, isa));
+      pack_a(dtype, left.data(), a.matrix(), m, k, isa);
+      again.assign(m * n, 777);
+      dot_packed(dtype, {again.data(), n, 1}, {nullptr, 0, 0}, left.data(), right.data(), m, n, k, false, isa);
+      CHECK(as_bits(again) == as_bits(c));
     }
-    std::vector<std::byte> storage(packed_b_bytes(dtype, k, n) + 64);
-    void* packed = storage.data() + (64 - reinterpret_cast<uintptr_t>(storage.data()) % 64) % 64;
-    pack_b(dtype, packed, b.matrix(), k, n);
-    std::vector<float> again(m * n, 777);
-    dot_packed(dtype, {again.data(), n, 1}, a.matrix(), nullptr, packed, m, n, k, false);
-    CHECK(again == c);
-    std::vector<std::byte> left_storage(packed_a_bytes(dtype, m, k) + 64);
-    void* packed_a = left_storage.data() + (64 - reinterpret_cast<uintptr_t>(left_storage.data()) % 64) % 64;
-    pack_a(dtype, packed_a, a.matrix(), m, k);
-    again.assign(m * n, 777);
-    dot_packed(dtype, {again.data(), n, 1}, {nullptr, 0, 0}, packed_a, packed, m, n, k, false);
-    CHECK(again == c);
   }
+}
+
+// Numbers of bf16 whose products and sums lie about the smallest normal number, or anywhere, with zeros, subnormals and
+// infinities.
+Sample hard_matrix(size_t rows, size_t columns, uint64_t seed) {
+  RandomBits random(seed);
+  const Layout layout{static_cast<ptrdiff_t>(columns), 1};
+  Sample sample{std::vector<std::byte>(rows * columns * 2), layout, 2};
+  const bool is_anywhere = seed % 3 == 0;
+  for (size_t i = 0; i < rows * columns; ++i) {
+    const uint64_t word = random.next();
+    const uint64_t exponent = is_anywhere ? word >> 32 & 0xFF : 60 + (word >> 32) % 12;
+    const auto number = static_cast<uint16_t>((word & 0x807F) | exponent << 7);
+    const uint16_t bits = (word >> 48) % 8 == 0 ? static_cast<uint16_t>(word & 0x80FF) : number;
+    std::memcpy(sample.bytes.data() + 2 * i, &bits, sizeof(bits));
+  }
+  return sample;
+}
+
+TEST("products of bf16 read and write subnormal numbers as zero, on every instruction set") {
+  constexpr size_t m = 20;
+  constexpr size_t n = 40;
+  for (uint64_t seed = 0; seed < 30; ++seed) {
+    const size_t k = 1 + seed * 5 % 70;
+    const Sample a = hard_matrix(m, k, seed);
+    const Sample b = hard_matrix(k, n, seed + 300);
+    std::vector<float> start(m * n);
+    RandomBits random(seed);
+    for (float& value : start)
+      value = std::bit_cast<float>(static_cast<uint32_t>(random.next() & (seed % 2 == 0 ? 0x81FFFFFFU : 0x80FFFFFFU)));
+    for (const HostIsa isa : available_isas()) {
+      std::vector<float> c = start;
+      dot(DType::BF16, {c.data(), n, 1}, a.matrix(), b.matrix(), m, n, k, true, isa);
+      for (size_t i = 0; i < m; ++i) {
+        for (size_t j = 0; j < n; ++j) {
+          const float got = c[i * n + j];
+          const float expected = expected_sum<float>(DType::BF16, bits_of(isa), a, b, i, j, k, start[i * n + j]);
+          if (std::bit_cast<uint32_t>(got) == std::bit_cast<uint32_t>(expected)) continue;
+          if (std::isnan(got) && std::isnan(expected)) continue;
+          test::fail(
+              __FILE__, __LINE__,
+              concat("seed ", seed, " on ", name_of(isa), " at (", i, ", ", j, "): ", got, ", expected ", expected));
+        }
+      }
+    }
+  }
+}
+
+TEST("products of i8 wrap around and know the lowest number") {
+  constexpr size_t k = 150000;  // 2^14 a product: beyond 2^31
+  const std::vector<int8_t> a(k, -128);
+  std::vector<int8_t> b(k, -128);
+  for (const HostIsa isa : available_isas()) {
+    int32_t c = 5;
+    dot(DType::I8, {&c, 1, 1}, {a.data(), k, 1}, {b.data(), 1, 1}, 1, 1, k, true, isa);
+    CHECK_EQ(c, static_cast<int32_t>(static_cast<uint32_t>(uint64_t{k} * 16384 + 5)));
+  }
+}
+
+TEST("the switch for portable bits leaves out the rows that have others") {
+  CHECK(bits_of(choose_isa(nullptr, "portable")) == HostBits::portable);
+  CHECK(choose_isa("", "") == available_isas().back());
+  CHECK(choose_isa("plain", "portable") == HostIsa::plain);
+  CHECK(choose_isa("amx_model", "fastest") == HostIsa::amx_model);
+  CHECK_CONTAINS(CHECK_THROWS(choose_isa("amx_model", "portable"), InvalidArgument), "MTIA_SIM_HOST_BITS=portable");
+  CHECK_CONTAINS(CHECK_THROWS(choose_isa(nullptr, "same"), InvalidArgument), "'same'");
+  CHECK_CONTAINS(CHECK_THROWS(choose_isa("sse", nullptr), InvalidArgument), "this CPU runs: amx_model, plain");
 }
 
 TEST("NaN and infinity pass through a product") {

@@ -7,6 +7,7 @@
 
 #include "base/bit_patterns.h"
 #include "base/error.h"
+#include "host_math/dot.h"
 #include "host_math/samples.h"
 #include "kernels/kernel_launch.h"
 #include "test.h"
@@ -161,26 +162,46 @@ TEST("dtypes, batches, scales and addends") {
 }
 
 TEST("the result depends neither on the chip nor on the host's threads, and the account not on the latter") {
-  const Values a = random_values(DType::F32, 150 * 170, 1);
-  const Values b = random_values(DType::F32, 170 * 90, 2);
-  std::vector<float> first;
-  for (const ChipSpec& chip : kernel_chips()) {
-    uint64_t cycles = 0;
-    for (const unsigned threads : {1U, 2U}) {
-      Machine machine(threads, chip);
-      GemmArguments arguments;
-      arguments.m = 150;
-      arguments.n = 90;
-      arguments.k = 170;
-      arguments.a = {machine.put(a.bytes), 170, 1, {}};
-      arguments.b = {machine.put(b.bytes), 90, 1, {}};
-      arguments.c = {machine.put(std::vector<float>(150 * 90, 777)), 90, 1, {}};
-      const uint64_t seen = run_kernel(machine, "gemm", arguments).cycles;
-      const std::vector<float> c = machine.get<float>(arguments.c.base, 150 * 90);
-      if (first.empty()) first = c;
-      CHECK(c == first);
-      if (threads == 2) CHECK_EQ(seen, cycles);
-      cycles = seen;
+  struct Shape {
+    int64_t m;
+    int64_t n;
+    int64_t k;
+  };
+  // Several tiles both ways, so that operands are shared; one row of tiles; a product of a batch beside another.
+  for (const auto& [m, n, k] : {Shape{150, 90, 170}, Shape{520, 330, 700}, Shape{7, 600, 1100}}) {
+    for (const DType dtype : {DType::F32, DType::BF16, DType::F16}) {
+      for (const bool transposed : {false, true}) {
+        const Values a = random_values(dtype, static_cast<size_t>(2 * m * k), 1);
+        const Values b = random_values(dtype, static_cast<size_t>(2 * k * n), 2);
+        // The definition: one product in host_math, however the kernel cuts it.
+        std::vector<float> expected(static_cast<size_t>(2 * m * n));
+        for (int64_t batch = 0; batch < 2; ++batch) {
+          const auto size = static_cast<int64_t>(size_of(dtype));
+          host_math::dot(dtype, {expected.data() + batch * m * n, n, 1},
+                         {a.bytes.data() + batch * m * k * size, transposed ? 1 : k, transposed ? m : 1},
+                         {b.bytes.data() + batch * k * n * size, transposed ? 1 : n, transposed ? k : 1},
+                         static_cast<size_t>(m), static_cast<size_t>(n), static_cast<size_t>(k), false);
+        }
+        for (const ChipSpec& chip : kernel_chips()) {
+          uint64_t cycles = 0;
+          for (const unsigned threads : {1U, 2U}) {
+            Machine machine(threads, chip);
+            GemmArguments arguments;
+            arguments.m = m;
+            arguments.n = n;
+            arguments.k = k;
+            arguments.batch[0] = 2;
+            arguments.dtype = dtype;
+            arguments.a = {machine.put(a.bytes), transposed ? 1 : k, transposed ? m : 1, {m * k, 0}};
+            arguments.b = {machine.put(b.bytes), transposed ? 1 : n, transposed ? k : 1, {k * n, 0}};
+            arguments.c = {machine.put(std::vector<float>(expected.size(), 777)), n, 1, {m * n, 0}};
+            const uint64_t seen = run_kernel(machine, "gemm", arguments).cycles;
+            CHECK(machine.get<float>(arguments.c.base, expected.size()) == expected);
+            if (threads == 2) CHECK_EQ(seen, cycles);
+            cycles = seen;
+          }
+        }
+      }
     }
   }
 }

@@ -57,6 +57,7 @@ struct LoopState {
 // What a lazy load or permute left for the dot that reads it: a strided matrix in device or local memory.
 struct LazyTile {
   const std::byte* data = nullptr;
+  bool is_in_device_memory = false;
   std::array<int64_t, 3>
       strides{};  // elements, of the last two dimensions and a leading batch dimension: [batch, row, column]
 };

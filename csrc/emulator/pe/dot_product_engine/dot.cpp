@@ -3,6 +3,8 @@
 
 #include "base/error.h"
 #include "emulator/pe/command_processor/decoder.h"
+#include "emulator/pe/dot_product_engine/operand_packs.h"
+#include "emulator/pe/tile.h"
 #include "host_math/dot.h"
 #include "host_math/elementwise.h"
 
@@ -51,11 +53,33 @@ const Op* run_dot(const Op* op, Frame& frame) {
     return host_math::ConstMatrix{data + batch * strides[0] * static_cast<int64_t>(size_of(detail.operands)),
                                   strides[1], strides[2]};
   };
+  // Programs that follow each other multiply by the same part of device memory.
+  const auto packed = [&](OperandPacks::Side of, const DotDetail::Operand& operand,
+                          const host_math::ConstMatrix& matrix, int64_t rows, int64_t columns) -> const std::byte* {
+    if (!operand.lazy || !frame.lazy[operand.number].is_in_device_memory) return nullptr;
+    Tile tile;
+    tile.data = const_cast<std::byte*>(static_cast<const std::byte*>(matrix.data));
+    tile.dtype = detail.operands;
+    tile.rows = rows;
+    tile.columns = columns;
+    tile.row_stride = matrix.row_stride;
+    tile.column_stride = matrix.column_stride;
+    return frame.pe->packs->find(of, tile);
+  };
+  const auto m = static_cast<size_t>(detail.m);
+  const auto n = static_cast<size_t>(detail.n);
+  const auto k = static_cast<size_t>(detail.k);
   const auto step = static_cast<int64_t>(size_of(detail.sums)) * detail.m * detail.n;
   for (int64_t batch = 0; batch < detail.batch; ++batch) {
-    host_math::dot(detail.operands, {d + batch * step, detail.n, 1}, side(detail.a, batch), side(detail.b, batch),
-                   static_cast<size_t>(detail.m), static_cast<size_t>(detail.n), static_cast<size_t>(detail.k),
-                   detail.accumulate);
+    const host_math::Matrix sums{d + batch * step, detail.n, 1};
+    const host_math::ConstMatrix a = side(detail.a, batch);
+    const host_math::ConstMatrix b = side(detail.b, batch);
+    if (const std::byte* right = packed(OperandPacks::Side::right, detail.b, b, detail.k, detail.n); right != nullptr) {
+      const std::byte* left = packed(OperandPacks::Side::left, detail.a, a, detail.m, detail.k);
+      host_math::dot_packed(detail.operands, sums, a, left, right, m, n, k, detail.accumulate);
+    } else {
+      host_math::dot(detail.operands, sums, a, b, m, n, k, detail.accumulate);
+    }
   }
   frame.pe->board.issue(*op->tick);
   return op + 1;

@@ -264,6 +264,7 @@ const Op* dma_load(const Op* op, Frame& frame) {
     const uint32_t batch = detail.rank - 2;
     // The dot reads whole elements through element strides.
     const bool viewable = access.full && !access.wraps && access.elements != 0 && access.address % detail.size == 0;
+    view.is_in_device_memory = viewable;
     if (viewable) {
       view.data = access.host;
       view.strides = {batch != 0 ? access.stride[0] / size : 0, access.stride[batch] / size,

@@ -57,6 +57,7 @@ const Op* run_layout(const Op* op, Frame& frame) {
       view = frame.lazy[detail.source_number];
     } else {
       view.data = frame.at(detail.moves[0].from);
+      view.is_in_device_memory = false;
       view.strides = detail.source_strides;
     }
     std::swap(view.strides[1], view.strides[2]);

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from mtia_core.dtypes import DType
 from triton_mtia_sim.ir.operations import UNKNOWN_LOCATION, SourceLocation
-from triton_mtia_sim.lowering.folding import fold
-from triton_mtia_sim.lowering.machine import Bucket, Code, Register, Shape, wrap_integer
+from triton_mtia_sim.tiles.folding import fold
+from triton_mtia_sim.tiles.machine import Bucket, Code, Register, Shape, wrap_integer
 
 
 class Builder:

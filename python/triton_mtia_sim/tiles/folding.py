@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from mtia_core.dtypes import DType
-from triton_mtia_sim.lowering.machine import Register, wrap_integer
+from triton_mtia_sim.tiles.machine import Register, wrap_integer
 
 
 def _unsigned(value: int, dtype: DType) -> int:

@@ -62,6 +62,10 @@ class Register:
         return f"<{kind} {'x'.join(map(str, self.shape))} {self.dtype.text} {self.bits if self.is_constant else ''}>"
 
 
+# The cache attribute of a load that reads memory each time it runs (Triton's number of ".cv"): the ISA knows it too.
+VOLATILE = 7
+
+
 class Code:
     """One instruction; `operands` may hold None where an operand is absent."""
 
@@ -80,6 +84,11 @@ class Code:
         self.operands = operands
         self.attributes = attributes
         self.location = location
+
+    @property
+    def is_volatile(self) -> bool:
+        """Whether it is a load that counts as an effect: another program may write what it reads meanwhile."""
+        return self.mnemonic in ("dma_load", "gather") and self.attributes == (VOLATILE,)
 
     def __repr__(self) -> str:
         return f"{self.results} = {self.mnemonic} {self.operands} {self.attributes}"
