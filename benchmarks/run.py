@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Benchmarks of a torch device against CPU torch with as many threads: results checked, then timed in turn.
 
-python benchmarks/run.py [--suite llama|kernels|launch|triton] [--json FILE]
+python benchmarks/run.py [--suite llama|kernels|launch|triton] [--json FILE] [--profile]
 """
 
 import argparse
@@ -28,6 +28,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--chip", help="name or TOML file of the chip that the device shall emulate")
     parser.add_argument("--only", default="", metavar="TEXT", help="run the cases whose name contains TEXT")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of the device and of CPU torch")
+    parser.add_argument(
+        "--profile", action="store_true", help="suite llama: show what a step spends by kernel, instead of rows"
+    )
     parser.add_argument("--seconds", type=float, default=20.0, help="longest time for the samples of a case")
     parser.add_argument(
         "--tutorials", type=Path, metavar="DIR", help="suite triton: Triton's python/tutorials, to measure theirs too"
@@ -66,6 +69,17 @@ def rows_of(suite: str, device: "torch.device", arguments: argparse.Namespace) -
                 yield f"{suite} {case.name} {case.dtype} {case.shape}", f"{type(error).__name__}: {error}"
 
 
+def profile_steps(device: "torch.device", only: str) -> int:
+    """Prints what the steps of suite llama whose dtype contains `only` spend their host time on."""
+    from suites import training
+    from suites.profile import print_profile, profile_step
+
+    for case in training.cases():
+        if only in case.name or only in case.dtype:
+            print_profile(f"{case.name} {case.dtype} {case.shape}", profile_step(case.build(device), device))
+    return 0
+
+
 def main() -> int:
     arguments = parse_arguments()
     # Read when the libraries are loaded, so set before torch is imported.
@@ -77,7 +91,12 @@ def main() -> int:
 
     torch.set_num_threads(arguments.threads)
     device = torch.device(arguments.device)
+    from suites import host
+
+    if arguments.profile:
+        return profile_steps(device, arguments.only)
     rows, failures = [], []
+    print(f"{host.make()} ({' '.join(host.instructions())})")
     print(f"{device}, CPU torch {torch.__version__}, {arguments.threads} threads each\n{TABLE_HEADER}", flush=True)
     for suite in SUITES if arguments.suite is None else (arguments.suite,):
         for row, note in rows_of(suite, device, arguments):
@@ -88,7 +107,7 @@ def main() -> int:
                 rows.append(row)
                 print(format_row(row, note), flush=True)
     if arguments.json is not None:
-        write_rows(arguments.json, rows)
+        write_rows(arguments.json, rows, host.make(), host.instructions(), host.environment())
     if failures:
         print(f"{len(failures)} of {len(failures) + len(rows)} cases failed: {', '.join(failures)}", file=sys.stderr)
     return 1 if failures else 0

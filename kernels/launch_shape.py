@@ -48,7 +48,14 @@ class Workspace:
     elements: int
 
 
-Argument = Tensor | Scalar | Workspace | int | float | None
+@dataclass(frozen=True)
+class WideInteger:
+    """A number that is baked in with 64 bits, whatever its size: what a kernel multiplies it with becomes as wide."""
+
+    value: int
+
+
+Argument = Tensor | Scalar | Workspace | WideInteger | int | float | None
 
 
 @dataclass(frozen=True)
@@ -200,6 +207,15 @@ REDUCED_BLOCK = 4096
 def index_dtype(reaches: Iterable[int]) -> tl.dtype:
     """The dtype of offsets inside a tile whose furthest offsets, in elements, are `reaches`."""
     return tl.int32 if all(abs(reach) < 2**31 for reach in reaches) else tl.int64
+
+
+def tile_count(tiles: int, block: int) -> int | WideInteger:
+    """The number of tiles along a dimension, of `block` elements each, as an argument of a kernel.
+
+    The kernel computes a tile's first element, `tile % tiles * block`, in the width of this argument: 64 bits where
+    32 are too few.
+    """
+    return tiles if tiles * block < 2**31 else WideInteger(tiles)
 
 
 def row_tile(chip: ChipLimits, rows: int, columns: int, element_bytes: int, widest: int = 4) -> tuple[int, int]:

@@ -27,9 +27,15 @@ class Row:
     interpreter_ms: float | None = None
 
 
-def write_rows(path: Path, rows: list[Row]) -> None:
-    """Writes `rows` as a JSON list of objects with the fields of Row."""
-    path.write_text(json.dumps([dataclasses.asdict(row) for row in rows], indent=1) + "\n")
+def write_rows(path: Path, rows: list[Row], make: str, instructions: list[str], environment: dict[str, str]) -> None:
+    """Writes JSON: `host`, `instructions` and `environment` of the machine, `rows` with the fields of Row."""
+    contents = {
+        "host": make,
+        "instructions": instructions,
+        "environment": environment,
+        "rows": [dataclasses.asdict(row) for row in rows],
+    }
+    path.write_text(json.dumps(contents, indent=1) + "\n")
 
 
 TABLE_HEADER = (

@@ -14,6 +14,7 @@
 #include "bindings/program_handle.h"
 #include "chip/chip_spec.h"
 #include "emulator/inspection/profile.h"
+#include "emulator/tolerance.h"
 #include "torch_backend/device.h"
 #include "torch_backend/streams/stream.h"
 
@@ -22,10 +23,13 @@ namespace py = pybind11;
 namespace mtia::bindings {
 namespace {
 
-ProgramHandle load_program(const py::bytes& program) {
+ProgramHandle load_program(const py::bytes& program, bool tolerates_out_of_bounds) {
   const auto text = static_cast<std::string_view>(program);
   torch_backend::ensure_initialised();
-  return {emulator::load_program(std::as_bytes(std::span(text)), runtime::chip()), nullptr};
+  const auto bytes = std::as_bytes(std::span(text));
+  return {tolerates_out_of_bounds ? emulator::load_tolerant_program(bytes, runtime::chip())
+                                  : emulator::load_program(bytes, runtime::chip()),
+          nullptr};
 }
 
 py::list parameters(const ProgramHandle& handle) {
@@ -85,8 +89,9 @@ void bind_program(py::module_& module) {
           },
           "Asks for times by instruction of this program's next launch; the result is filled when it has run.")
       .def("disassemble", [](const ProgramHandle& handle) { return emulator::disassembly_of(*handle.program); });
-  module.def("load_program", &load_program, py::arg("program"),
-             "Reads, verifies and decodes a serialised tile program.");
+  module.def("load_program", &load_program, py::arg("program"), py::arg("tolerates_out_of_bounds") = false,
+             "Reads, verifies and decodes a serialised tile program. Where it tolerates them, accesses outside of its "
+             "tensors read 0 and write nothing.");
   module.def("run_program", &run_program, py::arg("program"), py::arg("grid"), py::arg("arguments"),
              py::arg("device") = -1,
              "Launches a program on the current stream; one 64-bit word a parameter. Asynchronous.");

@@ -58,6 +58,7 @@ py::dict dict_of(const runtime::TracedCommand& command, const py::object& progra
   result["start"] = command.start;
   result["work_start"] = command.work_start;
   result["end"] = command.end;
+  result["host_seconds"] = static_cast<double>(command.host_nanoseconds) * 1e-9;
   result["bytes"] = command.bytes;
   result["failed"] = command.failed;
   result["instructions"] = account.instructions;

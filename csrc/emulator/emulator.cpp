@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "chip/chip_spec.h"
 #include "emulator/checks/checker.h"
-#include "emulator/grid/random_order.h"
+#include "emulator/grid/program_turns.h"
 #include "emulator/grid/worker_pool.h"
 #include "emulator/inspection/call_observer.h"
 #include "emulator/inspection/instruction_observer.h"
@@ -21,6 +21,7 @@
 #include "emulator/pe/processing_element.h"
 #include "emulator/refusal.h"
 #include "emulator/tile_kernels/grid_run.h"
+#include "emulator/tolerance.h"
 #include "emulator/trace.h"
 #include "program/disassemble.h"
 #include "program/serialise.h"
@@ -28,7 +29,9 @@
 
 namespace mtia::emulator {
 
-std::shared_ptr<const LoadedProgram> load_program(const TileProgram& program, const ChipSpec& chip) {
+namespace {
+
+std::shared_ptr<LoadedProgram> load(const TileProgram& program, const ChipSpec& chip) {
   verify(program);
   if (program.local_memory_bytes > chip.local_memory_bytes) {
     throw OutOfLocalMemory(concat("needs ", program.local_memory_bytes, " bytes of local memory, a PE of ", chip.name,
@@ -40,8 +43,20 @@ std::shared_ptr<const LoadedProgram> load_program(const TileProgram& program, co
   return loaded;
 }
 
+}  // namespace
+
+std::shared_ptr<const LoadedProgram> load_program(const TileProgram& program, const ChipSpec& chip) {
+  return load(program, chip);
+}
+
 std::shared_ptr<const LoadedProgram> load_program(std::span<const std::byte> bytes, const ChipSpec& chip) {
-  return load_program(deserialise(bytes), chip);
+  return load(deserialise(bytes), chip);
+}
+
+std::shared_ptr<const LoadedProgram> load_tolerant_program(std::span<const std::byte> bytes, const ChipSpec& chip) {
+  const std::shared_ptr<LoadedProgram> loaded = load(deserialise(bytes), chip);
+  loaded->tolerates_out_of_bounds = true;
+  return loaded;
 }
 
 std::string_view name_of(const LoadedProgram& program) { return program.program.name; }
@@ -96,7 +111,7 @@ struct Fault {
 
 namespace {
 
-// Whether its programs may wait for one another: they can only where those that wait start in order (run_another).
+// Whether its programs may wait for one another, which they can only where they start in order.
 bool may_wait(const TileProgram& program) {
   return std::any_of(program.instructions.begin(), program.instructions.end(),
                      [](const Instruction& instruction) { return instruction.opcode == Opcode::while_begin; });
@@ -112,7 +127,8 @@ struct Emulator::State {
         memory(spec.dram_bytes),
         cache(spec.sram_cache_bytes),
         arenas(workers.threads()),
-        pes(spec.pe_count()) {
+        pes(spec.pe_count()),
+        tolerated(spec.pe_count()) {
     for (uint32_t i = 0; i < pes.size(); ++i) {
       pes[i].pe = i;
       pes[i].chip = &chip;
@@ -130,6 +146,7 @@ struct Emulator::State {
   SramCache cache;
   std::vector<Arena> arenas;
   std::deque<Arena> waiting_arenas;  // of programs that run while others wait for them
+  StackPool stacks;
   std::vector<PeState> pes;
   SlotLayout kernel_layout;
   PrintSink print;
@@ -143,7 +160,8 @@ struct Emulator::State {
   RoleGrid roles;
   OperandPacks packs;
   Checker* checker = nullptr;
-  LaunchTrace* trace = nullptr;  // of the launch that runs
+  LaunchTrace* trace = nullptr;      // of the launch that runs
+  std::vector<Tolerated> tolerated;  // by PE
 
   void begin_pe(PeState& pe, const Launch& launch, const SlotLayout& layout) {
     pe.board.reset(&layout, costs.issue_cost(), costs.scalar_cost());
@@ -152,6 +170,7 @@ struct Emulator::State {
     pe.log = checker == nullptr ? nullptr : &checker->log_of(pe.pe);
     pe.fixed_windows = !launch.extents.empty();
     pe.sorted_windows = sorted_windows;
+    tolerated[pe.pe].program = UINT64_MAX;
     pe.last_window = 0;
     pe.journal = journal;
     pe.calls = calls;
@@ -206,6 +225,7 @@ struct Emulator::State {
   // Runs one program; a fault is described with kernel, program, PE, instruction and source line.
   bool run_program(Frame& frame, PeState& pe, uint64_t number, uint64_t loop_limit, Fault& fault) {
     frame.pe = &pe;
+    frame.tolerated = frame.program->tolerates_out_of_bounds ? &tolerated[pe.pe] : nullptr;
     frame.loop_limit = frame.loops_left = loop_limit;
     frame.id = {static_cast<uint32_t>(number % frame.grid[0]),
                 static_cast<uint32_t>(number / frame.grid[0] % frame.grid[1]),
@@ -263,69 +283,6 @@ struct Emulator::State {
     return next;
   }
 
-  // The programs of an ordered or observed launch. They start in order, one after the other; one that spins in a
-  // `while` lets the next ones run meanwhile, each on its own PE and its own arena, so that what it waits for can
-  // happen.
-  struct Ordered {
-    State& state;
-    const Launch& launch;
-    const LoadedProgram& program;
-    Fault& fault;
-    uint64_t programs;
-    uint32_t pes;
-    std::vector<bool> busy;
-    uint64_t shuffle = 0;              // state of checked mode's random order; 0: in order
-    std::vector<uint64_t> upcoming{};  // where shuffled: the next program of each PE
-    uint64_t next = 0;
-    uint64_t unfinished = 0;
-
-    // To the next program that is to run; false where there is none.
-    bool advance() {
-      if (shuffle != 0) return choose();
-      while (next < programs && program.observer != nullptr && !program.observer->wants(next)) ++next;
-      return next < programs;
-    }
-
-    // Of any PE that is free; each runs its own in order.
-    bool choose() {
-      if (upcoming.empty()) {
-        for (uint32_t pe = 0; pe < pes; ++pe) upcoming.push_back(pe);
-      }
-      std::vector<uint32_t> free;
-      for (uint32_t pe = 0; pe < pes; ++pe) {
-        if (!busy[pe] && upcoming[pe] < programs) free.push_back(pe);
-      }
-      if (free.empty()) return false;
-      uint64_t& chosen = upcoming[free[random_below(shuffle, free.size())]];
-      next = chosen;
-      chosen += pes;
-      return true;
-    }
-
-    bool run_next(Frame& frame) {
-      const uint64_t number = next++;
-      const auto pe = static_cast<uint32_t>(number % pes);
-      if (program.ordered) frame.starvation = {run_another, this};
-      busy[pe] = true;
-      ++unfinished;
-      const bool done = state.run_program(frame, state.pes[pe], number, launch.loop_limit, fault);
-      --unfinished;
-      busy[pe] = false;
-      return done;
-    }
-
-    // A PE runs its programs in order: the next one cannot start where an earlier one waits.
-    static void run_another(void* context, Frame& waiting) {
-      auto& self = *static_cast<Ordered*>(context);
-      if (!self.advance() || self.busy[self.next % self.pes]) return;
-      while (self.state.waiting_arenas.size() < self.unfinished) self.state.waiting_arenas.emplace_back();
-      Frame frame = self.state.make_frame(self.program, self.launch, self.state.waiting_arenas[self.unfinished - 1]);
-      const PeState& pe = self.state.pes[self.next % self.pes];
-      if (!self.run_next(frame)) throw Abandoned();
-      waiting.pe->board.wait_until(pe.board.now());
-    }
-  };
-
   struct Job {
     State* state;
     const Launch* launch;
@@ -333,6 +290,37 @@ struct Emulator::State {
     Fault* fault;
     uint64_t programs;
     uint32_t pes;
+  };
+
+  // The programs of an ordered or observed launch, each on its own PE, those that wait with an arena of their own.
+  struct Ordered final : ProgramTurns::Client {
+    State& state;
+    const Launch& launch;
+    const LoadedProgram& program;
+    Fault& fault;
+    ProgramTurns turns;
+    std::deque<Frame> frames{};  // by place
+
+    Ordered(State& of, const Job& job, uint64_t shuffle)
+        : state(of),
+          launch(*job.launch),
+          program(*job.program),
+          fault(*job.fault),
+          turns(*this, of.stacks, job.programs, job.pes, shuffle) {}
+
+    bool wants(uint64_t number) override { return program.observer == nullptr || program.observer->wants(number); }
+
+    bool run(uint64_t number, size_t place) override {
+      while (state.waiting_arenas.size() < place) state.waiting_arenas.emplace_back();
+      while (frames.size() <= place) {
+        Arena& arena = frames.empty() ? state.arenas[0] : state.waiting_arenas[frames.size() - 1];
+        Frame& frame = frames.emplace_back(state.make_frame(program, launch, arena));
+        if (program.ordered) frame.starvation = {[](void* all) { static_cast<ProgramTurns*>(all)->spin(); }, &turns};
+      }
+      return state.run_program(frames[place], state.pes[number % turns.pes()], number, launch.loop_limit, fault);
+    }
+
+    void resumed(uint32_t pe, uint32_t after) override { state.pes[pe].board.wait_until(state.pes[after].board.now()); }
   };
 
   // One PE: its programs in order.
@@ -400,6 +388,15 @@ struct Emulator::State {
                 checker);
     fault.error = run.run(pool);
     return run.pe_count();
+  }
+
+  // Tells of the first access of a launch that was outside of its memory.
+  void warn_of_tolerated(const LoadedProgram& program, uint32_t used) {
+    const Tolerated* first = nullptr;
+    for (uint32_t i = 0; i < used; ++i) {
+      if (first == nullptr || tolerated[i].program < first->program) first = &tolerated[i];
+    }
+    if (first != nullptr && first->program != UINT64_MAX) warn_of(program, *first);
   }
 
   LaunchAccount total(uint32_t used) {
@@ -521,17 +518,15 @@ LaunchAccount Emulator::run(const Launch& launch, LaunchTrace* trace, const Comm
     if (program.observer != nullptr) program.observer->begin_launch(used);
     if (program.observer != nullptr || (program.ordered && job.programs > 1)) {
       for (uint32_t i = 0; i < used; ++i) state.begin_pe(state.pes[i], launch, program.layout);
-      State::Ordered ordered{state, launch, program, fault, job.programs, job.pes, std::vector<bool>(job.pes)};
-      if (state.checker != nullptr && program.observer == nullptr && !may_wait(program.program))
-        ordered.shuffle = state.checker->seed();
-      Frame frame = state.make_frame(program, launch, state.arenas[0]);
-      while (ordered.advance() && ordered.run_next(frame)) {
-      }
+      const bool shuffle = state.checker != nullptr && program.observer == nullptr && !may_wait(program.program);
+      State::Ordered(state, job, shuffle ? state.checker->seed() : 0).turns.run();
     } else {
       state.pool.run(used, State::run_pe, &job);
     }
   }
   if (state.checker != nullptr) state.checker->end_launch(fault.error != nullptr);
+  if (launch.program != nullptr && launch.program->tolerates_out_of_bounds)
+    state.warn_of_tolerated(*launch.program, used);
   if (fault.error) std::rethrow_exception(fault.error);
   LaunchAccount account = state.total(used);
   if (launch.program != nullptr && launch.program->observer != nullptr)

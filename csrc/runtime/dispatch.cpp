@@ -117,6 +117,7 @@ void Device::execute_observed(Command& command, const std::vector<ObserverPointe
   execution_ = &execution;
   trace_ = trace.get();
   std::exception_ptr failure;
+  const int64_t began = host_clock();
   try {
     execute(command);
   } catch (...) {
@@ -124,6 +125,7 @@ void Device::execute_observed(Command& command, const std::vector<ObserverPointe
   }
   trace_ = nullptr;
   execution_ = nullptr;
+  execution.host_nanoseconds = host_clock() - began;
   execution.device = index_;
   execution.ticket = queue_.completed() + 1;
   execution.stream = command.stream;

@@ -84,12 +84,17 @@ int64_t select_candidates(const Pairs<Word>& pairs, int64_t count, int64_t kept,
   std::fill(histogram, histogram + mask + 1, 0U);
   for (int64_t i = 0; i < count; ++i) ++histogram[bucket(pairs.key[i])];
   uint32_t last = 0;
-  for (int64_t before = histogram[0]; before < kept; before += histogram[last]) ++last;
+  int64_t before = 0;
+  for (; before + histogram[last] < kept; ++last) before += histogram[last];
+  // A bucket of equal keys gives no more than are needed.
+  int64_t wanted_of_last = shift == 0 ? kept - before : count;
   int64_t left = 0;
   for (int64_t i = 0; i < count; ++i) {
+    const uint32_t number = bucket(pairs.key[i]);
+    const bool is_wanted = number < last || (number == last && wanted_of_last-- > 0);
     pairs.key[left] = pairs.key[i];
     pairs.position[left] = pairs.position[i];
-    left += bucket(pairs.key[i]) <= last ? 1 : 0;
+    left += is_wanted ? 1 : 0;
   }
   return left;
 }

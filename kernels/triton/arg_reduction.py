@@ -23,6 +23,7 @@ from mtia_sim_kernels.launch_shape import (
     next_power_of_2,
     programs_for,
     row_tile,
+    tile_count,
 )
 
 SPLITS = 576
@@ -141,7 +142,8 @@ def arg_reduction(largest: bool, dtypes: tuple[str, ...], sizes: tuple[int, ...]
     }
     arguments: dict[str, Argument] = {"x": Tensor(2), "x_indices": None, "tiles": tiles, "programs": programs}
     arguments |= outputs if splits == 1 else {"out": values, "indices": indices}
-    arguments |= {"batches": k0, "row_tiles": row_tiles, "rows": k1, "length": r1, "chunks": chunks, "steps": steps}
+    arguments |= {"batches": k0, "row_tiles": tile_count(row_tiles, block_rows), "rows": k1, "length": r1}
+    arguments |= {"chunks": tile_count(chunks, columns), "steps": steps}
     arguments |= {"split_steps": split_steps, "x_batch": s_k0, "x_row": s_k1, "x_outer": s_r0, "x_column": s_r1}
     constexprs = {
         "LARGEST": largest,
@@ -160,7 +162,14 @@ def arg_reduction(largest: bool, dtypes: tuple[str, ...], sizes: tuple[int, ...]
     row_tiles = ceil_div(kept, block_rows)
     programs, _ = programs_for(chip, row_tiles)
     arguments = {"x": values, "x_indices": indices, "tiles": row_tiles, "programs": programs, **outputs}
-    arguments |= {"batches": 1, "row_tiles": row_tiles, "rows": kept, "length": splits, "chunks": 1, "steps": 1}
+    arguments |= {
+        "batches": 1,
+        "row_tiles": tile_count(row_tiles, block_rows),
+        "rows": kept,
+        "length": splits,
+        "chunks": 1,
+        "steps": 1,
+    }
     arguments |= {"split_steps": 1, "x_batch": 0, "x_row": 1, "x_outer": 0, "x_column": kept}
     constexprs = constexprs | {
         "PADDING": padding_of(largest, compute),

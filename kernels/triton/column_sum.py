@@ -14,6 +14,7 @@ from mtia_sim_kernels.launch_shape import (
     ceil_div,
     next_power_of_2,
     programs_for,
+    tile_count,
 )
 
 
@@ -40,7 +41,12 @@ def column_sum_launch(out: Argument, partial: Workspace, groups: int, length: in
     columns = min(next_power_of_2(length), 128)
     tiles = ceil_div(length, columns)
     programs, _ = programs_for(chip, tiles)
-    arguments: dict[str, Argument] = {"out": out, "partial": partial, "tiles": tiles, "programs": programs}
+    arguments: dict[str, Argument] = {
+        "out": out,
+        "partial": partial,
+        "tiles": tile_count(tiles, columns),
+        "programs": programs,
+    }
     arguments |= {"groups": groups, "length": length}
     constexprs = {"COMPUTE": TRITON_DTYPES[partial.dtype], "ROWS": rows, "COLUMNS": columns}
     return Launch(column_sum, (programs, 1, 1), arguments, constexprs)

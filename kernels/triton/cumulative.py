@@ -19,6 +19,7 @@ from mtia_sim_kernels.launch_shape import (
     next_power_of_2,
     programs_for,
     row_tile,
+    tile_count,
 )
 
 
@@ -79,7 +80,7 @@ def cumulative_launch(product: bool, dtypes: tuple[str, ...], sizes: tuple[int, 
     row_tiles = ceil_div(rows, block_rows)
     programs, _ = programs_for(chip, batches * row_tiles)
     arguments: dict[str, Argument] = {"out": Tensor(0), "x": Tensor(1), "tiles": batches * row_tiles}
-    arguments |= {"programs": programs, "row_tiles": row_tiles, "rows": rows, "length": length}
+    arguments |= {"programs": programs, "row_tiles": tile_count(row_tiles, block_rows), "rows": rows, "length": length}
     reaches = []
     for name, (of_outer, of_length, of_inner) in (("x", sizes[3:6]), ("out", sizes[6:9])):
         of_batch, of_row = (of_outer, of_inner) if inner > 1 else (0, of_outer)

@@ -20,6 +20,7 @@ from mtia_sim_kernels.launch_shape import (
     launch_shape,
     programs_for,
     scalar_dtype,
+    tile_count,
     tile_extent,
 )
 from mtia_sim_kernels.triton.elementwise_table import Elementwise, elementwise_table
@@ -44,10 +45,13 @@ def evaluate(EXPRESSION: tl.constexpr, OPERANDS: tl.constexpr, a, b, c, d, e):
 
 
 @triton.jit
-def operand(pointer, scalar, offsets, mask, COMPUTE: tl.constexpr, RAW: tl.constexpr):
-    """A tile of a tensor operand, or the run-time number that stands for it."""
+def operand(pointer, scalar, offsets, mask, COMPUTE: tl.constexpr, RAW: tl.constexpr, OTHER: tl.constexpr):
+    """A tile of a tensor operand, or the run-time number that stands for it. OTHER: what lanes outside hold."""
     if pointer is not None:
-        value = tl.load(pointer + offsets, mask=mask)
+        if OTHER is None or mask is None:
+            value = tl.load(pointer + offsets, mask=mask)
+        else:
+            value = tl.load(pointer + offsets, mask=mask, other=OTHER)
         if RAW:
             return value
         else:
@@ -65,18 +69,19 @@ def operand(pointer, scalar, offsets, mask, COMPUTE: tl.constexpr, RAW: tl.const
 def elementwise_contiguous(
     out, in0, in1, in2, in3, in4, scalar0, scalar1, scalar2, scalar3, scalar4,
     elements, tiles, programs,
-    EXPRESSION: tl.constexpr, OPERANDS: tl.constexpr, RAW: tl.constexpr, COMPUTE: tl.constexpr, BLOCK: tl.constexpr,
+    EXPRESSION: tl.constexpr, OPERANDS: tl.constexpr, RAW: tl.constexpr, OTHER: tl.constexpr, COMPUTE: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
     lane = tl.arange(0, BLOCK)
     for tile in tl.range(tl.program_id(0), tiles, programs, num_stages=2):
         start = tile * tl.full([], BLOCK, tl.int64)
         mask = lane < tl.minimum(elements - start, BLOCK).to(tl.int32)
         offsets = start + lane
-        a = operand(in0, scalar0, offsets, mask, COMPUTE, (RAW & 1) != 0)
-        b = operand(in1, scalar1, offsets, mask, COMPUTE, (RAW & 2) != 0)
-        c = operand(in2, scalar2, offsets, mask, COMPUTE, (RAW & 4) != 0)
-        d = operand(in3, scalar3, offsets, mask, COMPUTE, (RAW & 8) != 0)
-        e = operand(in4, scalar4, offsets, mask, COMPUTE, (RAW & 16) != 0)
+        a = operand(in0, scalar0, offsets, mask, COMPUTE, (RAW & 1) != 0, OTHER)
+        b = operand(in1, scalar1, offsets, mask, COMPUTE, (RAW & 2) != 0, OTHER)
+        c = operand(in2, scalar2, offsets, mask, COMPUTE, (RAW & 4) != 0, OTHER)
+        d = operand(in3, scalar3, offsets, mask, COMPUTE, (RAW & 8) != 0, OTHER)
+        e = operand(in4, scalar4, offsets, mask, COMPUTE, (RAW & 16) != 0, OTHER)
         result = evaluate(EXPRESSION, OPERANDS, a, b, c, d, e)
         tl.store(out + offsets, tl.broadcast_to(result.to(out.dtype.element_ty), [BLOCK]), mask=mask)
 
@@ -89,22 +94,22 @@ def outer_offset(i0, i1, i2, i3, stride0, stride1, stride2, stride3):
 @triton.jit
 def tile_operand(
     pointer, scalar, base, row, column, row_mask, column_mask, stride_m, stride_n,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, COMPUTE: tl.constexpr, RAW: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, COMPUTE: tl.constexpr, RAW: tl.constexpr, OTHER: tl.constexpr,
 ):  # fmt: skip
     """As `operand`, for a 2-D tile; what is constant along a dimension is read once there: [M, 1], [1, N] or [1, 1]."""
     if pointer is not None:
         if ROWS and COLUMNS:
             return operand(
-                pointer + base, scalar, row * stride_m + column * stride_n, row_mask & column_mask, COMPUTE, RAW
+                pointer + base, scalar, row * stride_m + column * stride_n, row_mask & column_mask, COMPUTE, RAW, OTHER
             )
         elif ROWS:
-            return operand(pointer + base, scalar, row * stride_m, row_mask, COMPUTE, RAW)
+            return operand(pointer + base, scalar, row * stride_m, row_mask, COMPUTE, RAW, OTHER)
         elif COLUMNS:
-            return operand(pointer + base, scalar, column * stride_n, column_mask, COMPUTE, RAW)
+            return operand(pointer + base, scalar, column * stride_n, column_mask, COMPUTE, RAW, OTHER)
         else:
-            return operand(pointer + base, scalar, 0, None, COMPUTE, RAW)
+            return operand(pointer + base, scalar, 0, None, COMPUTE, RAW, OTHER)
     else:
-        return operand(pointer, scalar, 0, None, COMPUTE, RAW)
+        return operand(pointer, scalar, 0, None, COMPUTE, RAW, OTHER)
 
 
 @triton.jit
@@ -117,7 +122,7 @@ def elementwise_strided(
     in2_m, in2_n, in2_0, in2_1, in2_2, in2_3,
     in3_m, in3_n, in3_0, in3_1, in3_2, in3_3,
     in4_m, in4_n, in4_0, in4_1, in4_2, in4_3,
-    EXPRESSION: tl.constexpr, OPERANDS: tl.constexpr, RAW: tl.constexpr, COMPUTE: tl.constexpr,
+    EXPRESSION: tl.constexpr, OPERANDS: tl.constexpr, RAW: tl.constexpr, OTHER: tl.constexpr, COMPUTE: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, INDEX: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
     """Bit k of RAW, ROWS, COLUMNS is of operand k: kept in its own dtype, varies along rows, along columns."""
@@ -143,27 +148,27 @@ def elementwise_strided(
         base = outer_offset(i0, i1, i2, i3, in0_0, in0_1, in0_2, in0_3) + m * in0_m + n * in0_n
         a = tile_operand(
             in0, scalar0, base, row, column, row_mask, column_mask, in0_m, in0_n,
-            (ROWS & 1) != 0, (COLUMNS & 1) != 0, COMPUTE, (RAW & 1) != 0,
+            (ROWS & 1) != 0, (COLUMNS & 1) != 0, COMPUTE, (RAW & 1) != 0, OTHER,
         )  # fmt: skip
         base = outer_offset(i0, i1, i2, i3, in1_0, in1_1, in1_2, in1_3) + m * in1_m + n * in1_n
         b = tile_operand(
             in1, scalar1, base, row, column, row_mask, column_mask, in1_m, in1_n,
-            (ROWS & 2) != 0, (COLUMNS & 2) != 0, COMPUTE, (RAW & 2) != 0,
+            (ROWS & 2) != 0, (COLUMNS & 2) != 0, COMPUTE, (RAW & 2) != 0, OTHER,
         )  # fmt: skip
         base = outer_offset(i0, i1, i2, i3, in2_0, in2_1, in2_2, in2_3) + m * in2_m + n * in2_n
         c = tile_operand(
             in2, scalar2, base, row, column, row_mask, column_mask, in2_m, in2_n,
-            (ROWS & 4) != 0, (COLUMNS & 4) != 0, COMPUTE, (RAW & 4) != 0,
+            (ROWS & 4) != 0, (COLUMNS & 4) != 0, COMPUTE, (RAW & 4) != 0, OTHER,
         )  # fmt: skip
         base = outer_offset(i0, i1, i2, i3, in3_0, in3_1, in3_2, in3_3) + m * in3_m + n * in3_n
         d = tile_operand(
             in3, scalar3, base, row, column, row_mask, column_mask, in3_m, in3_n,
-            (ROWS & 8) != 0, (COLUMNS & 8) != 0, COMPUTE, (RAW & 8) != 0,
+            (ROWS & 8) != 0, (COLUMNS & 8) != 0, COMPUTE, (RAW & 8) != 0, OTHER,
         )  # fmt: skip
         base = outer_offset(i0, i1, i2, i3, in4_0, in4_1, in4_2, in4_3) + m * in4_m + n * in4_n
         e = tile_operand(
             in4, scalar4, base, row, column, row_mask, column_mask, in4_m, in4_n,
-            (ROWS & 16) != 0, (COLUMNS & 16) != 0, COMPUTE, (RAW & 16) != 0,
+            (ROWS & 16) != 0, (COLUMNS & 16) != 0, COMPUTE, (RAW & 16) != 0, OTHER,
         )  # fmt: skip
         result = evaluate(EXPRESSION, OPERANDS, a, b, c, d, e)
         base = outer_offset(i0, i1, i2, i3, out_0, out_1, out_2, out_3) + m * out_m + n * out_n
@@ -231,6 +236,7 @@ def elementwise(row: Elementwise, dtypes: tuple[str, ...], sizes: tuple[int, ...
         "EXPRESSION": row.expression,
         "OPERANDS": len(operands),
         "RAW": raw,
+        "OTHER": row.outside,
         "COMPUTE": TRITON_DTYPES[compute],
     }
     # Double-buffered loads, the values in the compute dtype, the store and four temporaries.
@@ -267,8 +273,8 @@ def elementwise(row: Elementwise, dtypes: tuple[str, ...], sizes: tuple[int, ...
     arguments |= {
         "tiles": tiles,
         "programs": programs,
-        "tiles_m": tiles_m,
-        "tiles_n": tiles_n,
+        "tiles_m": tile_count(tiles_m, block_m),
+        "tiles_n": tile_count(tiles_n, block_n),
         "size_m": size_m,
         "size_n": size_n,
     }

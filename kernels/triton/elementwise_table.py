@@ -21,6 +21,8 @@ class Elementwise:
     `unpromoted` operands keep their own dtype (conditions and masks: bool) and take no part in promotion.
     `boolean` is what a bool computation is done in: "i8" (so that add is or, mul is and) or "bool".
 
+    `outside`: of an expression that refuses values, one that it takes, for the lanes outside of the tensor.
+
     `operators` names the ATen overloads, in functional form, that the row serves; C++ registers from it.
     `overload[arg=value,...]` narrows the row to calls with those argument values (several rows may share an overload;
     the most narrow match wins). Operands that the schema lacks: `norm` of a loss's backward is 1 / numel for the
@@ -35,6 +37,7 @@ class Elementwise:
     result: str = "common"
     unpromoted: tuple[str, ...] = ()
     boolean: str = "i8"
+    outside: int | None = None
 
 
 def _row(name: str, expression: Any, operands: str, operators: str = "", **properties: Any) -> Elementwise:
@@ -64,10 +67,18 @@ _ARITHMETIC = (
     _row("rsub", arithmetic.rsub, "self other alpha", "rsub.Tensor rsub.Scalar"),
     _row("mul", arithmetic.mul, "self other", "mul.Tensor mul.Scalar"),
     _row("div", arithmetic.div, "self other", "div.Tensor div.Scalar", promotion="float"),
-    _row("div_trunc", arithmetic.div_trunc, "self other", "div.Tensor_mode[rounding_mode=trunc]"),
-    _row("div_floor", arithmetic.div_floor, "self other", "div.Tensor_mode[rounding_mode=floor] floor_divide"),
-    _row("fmod", arithmetic.fmod, "self other", "fmod.Tensor fmod.Scalar"),
-    _row("remainder", arithmetic.remainder, "self other", "remainder.Tensor remainder.Scalar remainder.Scalar_Tensor"),
+    _row("div_trunc", arithmetic.div_trunc, "self other", "div.Tensor_mode[rounding_mode=trunc]", outside=1),
+    _row(
+        "div_floor", arithmetic.div_floor, "self other", "div.Tensor_mode[rounding_mode=floor] floor_divide", outside=1
+    ),
+    _row("fmod", arithmetic.fmod, "self other", "fmod.Tensor fmod.Scalar", outside=1),
+    _row(
+        "remainder",
+        arithmetic.remainder,
+        "self other",
+        "remainder.Tensor remainder.Scalar remainder.Scalar_Tensor",
+        outside=1,
+    ),
     _row("pow", arithmetic.power, "self exponent", "pow.Tensor_Tensor pow.Tensor_Scalar pow.Scalar"),
     _row("square", arithmetic.square, "self", "pow.Tensor_Scalar[exponent=2]"),
     _row("cube", arithmetic.cube, "self", "pow.Tensor_Scalar[exponent=3]"),
@@ -107,6 +118,7 @@ _ARITHMETIC = (
     _row("addcmul", arithmetic.addcmul, "self tensor1 tensor2 value", "addcmul"),
     _row("addcdiv", arithmetic.addcdiv, "self tensor1 tensor2 value", "addcdiv"),
     _row("lerp", arithmetic.lerp, "self end weight", "lerp.Scalar lerp.Tensor"),
+    _row("bernoulli", arithmetic.bernoulli, "draw p", result="bool", outside=0),
     _row("nan_to_num", arithmetic.nan_to_num, "self nan posinf neginf", "nan_to_num"),
     _compare("eq", arithmetic.equal),
     _compare("ne", arithmetic.not_equal),
@@ -259,6 +271,7 @@ _ACTIVATION = (
         activation.binary_cross_entropy,
         "self target weight",
         "binary_cross_entropy[reduction=0]",
+        outside=0,
     ),
     _row(
         "binary_cross_entropy_backward",

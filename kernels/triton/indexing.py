@@ -21,6 +21,7 @@ from mtia_sim_kernels.launch_shape import (
     launch_shape,
     next_power_of_2,
     programs_for,
+    tile_count,
 )
 from mtia_sim_kernels.triton.checks import check_index
 
@@ -144,7 +145,7 @@ def index_launch(mode: str, dtypes: tuple[str, ...], sizes: tuple[int, ...], chi
     tiles = ceil_div(count, block)
     # Duplicates make the order of writes matter: one program keeps it the same everywhere.
     programs = programs_for(chip, tiles)[0] if mode == "take" else 1
-    arguments |= {"count": count, "tiles": tiles}
+    arguments |= {"count": count, "tiles": tile_count(tiles, block)}
     constexprs: dict[str, Any] = {"NDIM": max(ndim, 1), "INDICES": indices, "WRAPS": bool(wraps), "MODE": mode}
     return Launch(index_elements, (programs, 1, 1), arguments, constexprs | {"BLOCK": block})
 
@@ -233,7 +234,12 @@ def nonzero_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLim
         # The last of a group has a size of its own: what remains is taken modulo it unless the group is the outermost.
         padded = [*group[:-1], *[1] * (MAX_DIMS - len(group)), group[-1]]
         arguments |= named("n", padded, MAX_DIMS, 1)
-        arguments |= {"tiles": tiles, "inner": math.prod(sizes[:first]), "width": ndim, "column": column}
+        arguments |= {
+            "tiles": tile_count(tiles, block),
+            "inner": math.prod(sizes[:first]),
+            "width": ndim,
+            "column": column,
+        }
         constexprs = {"NDIM": len(group), "OUTERMOST": column == 0, "BLOCK": block}
         launches.append(Launch(nonzero_coordinates, (programs, 1, 1), arguments, constexprs))
     return launches

@@ -17,6 +17,7 @@ from mtia_sim_kernels.launch_shape import (
     next_power_of_2,
     programs_for,
     row_tile,
+    tile_count,
 )
 
 
@@ -62,7 +63,7 @@ def logsumexp_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipL
     row_tiles = ceil_div(rows, block_rows)
     programs, _ = programs_for(chip, batches * row_tiles)
     arguments: dict[str, Argument] = {"out": Tensor(0), "x": Tensor(1), "tiles": batches * row_tiles}
-    arguments |= {"programs": programs, "row_tiles": row_tiles, "rows": rows, "length": length}
+    arguments |= {"programs": programs, "row_tiles": tile_count(row_tiles, block_rows), "rows": rows, "length": length}
     arguments |= {"x_batch": of_batch, "x_row": of_row, "x_column": of_length}
     constexprs = {
         "COMPUTE": tl.float64 if wide == 8 else tl.float32,

@@ -29,6 +29,7 @@ from mtia_sim_kernels.launch_shape import (
     programs_for,
     row_tile,
     scalar_dtype,
+    tile_count,
 )
 
 
@@ -280,10 +281,10 @@ def reduction(row: Reduction, dtypes: tuple[str, ...], sizes: tuple[int, ...], c
         "tiles": tiles,
         "programs": programs,
         "batches": k0,
-        "row_tiles": row_tiles,
+        "row_tiles": tile_count(row_tiles, block_rows),
         "rows": k1,
         "length": r1,
-        "chunks": chunks,
+        "chunks": tile_count(chunks, columns),
         "steps": steps,
         "split_steps": split_steps,
         "count": count,
@@ -318,7 +319,7 @@ def reduction(row: Reduction, dtypes: tuple[str, ...], sizes: tuple[int, ...], c
         "tiles": row_tiles,
         "programs": programs,
         "batches": 1,
-        "row_tiles": row_tiles,
+        "row_tiles": tile_count(row_tiles, block_rows),
         "rows": k0 * k1,
         "length": splits,
         "chunks": 1,

@@ -19,6 +19,7 @@ from mtia_sim_kernels.launch_shape import (
     launch_shape,
     next_power_of_2,
     programs_for,
+    tile_count,
 )
 
 
@@ -79,7 +80,13 @@ def rotary_launch(inverse: bool, dtypes: tuple[str, ...], sizes: tuple[int, ...]
     tiles = row_tiles * heads * batch
     programs, _ = programs_for(chip, tiles)
     arguments: dict[str, Argument] = {"out": Tensor(0), "x": Tensor(1), "cosine": Tensor(2), "sine": Tensor(3)}
-    arguments |= {"tiles": tiles, "programs": programs, "row_tiles": row_tiles, "heads": heads, "length": length}
+    arguments |= {
+        "tiles": tiles,
+        "programs": programs,
+        "row_tiles": tile_count(row_tiles, rows),
+        "heads": heads,
+        "length": length,
+    }
     arguments |= {"half": half, "step": 2 if interleaved else 1, "second": 1 if interleaved else half}
     arguments |= {"table_second": half if table_width == head_size else 0}
     names = ("x_batch", "x_head", "x_row", "out_batch", "out_head", "out_row", "table_batch", "table_row")

@@ -17,6 +17,7 @@ from mtia_sim_kernels.launch_shape import (
     next_power_of_2,
     programs_for,
     row_tile,
+    tile_count,
 )
 
 
@@ -186,7 +187,11 @@ def softmax_launch(
     row_tiles = ceil_div(rows, block_rows)
     tiles = batches * row_tiles
     programs, _ = programs_for(chip, tiles)
-    arguments: dict[str, Argument] = {"tiles": tiles, "programs": programs, "row_tiles": row_tiles}
+    arguments: dict[str, Argument] = {
+        "tiles": tiles,
+        "programs": programs,
+        "row_tiles": tile_count(row_tiles, block_rows),
+    }
     arguments |= {"rows": rows, "length": length}
     for i, (pointer, prefix) in enumerate(zip(kernel.arg_names[: len(names)], names, strict=True)):
         arguments[pointer] = Tensor(i)

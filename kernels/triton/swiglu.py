@@ -18,6 +18,7 @@ from mtia_sim_kernels.launch_shape import (
     index_dtype,
     launch_shape,
     programs_for,
+    tile_count,
     tile_extent,
 )
 
@@ -85,7 +86,13 @@ def swiglu_launch(
     tiles = ceil_div(rows, block_rows) * column_tiles
     programs, _ = programs_for(chip, tiles)
     arguments: dict[str, Argument] = {name: Tensor(i) for i, name in enumerate(names)}
-    arguments |= {"tiles": tiles, "programs": programs, "column_tiles": column_tiles, "rows": rows, "columns": columns}
+    arguments |= {
+        "tiles": tiles,
+        "programs": programs,
+        "column_tiles": tile_count(column_tiles, block_columns),
+        "rows": rows,
+        "columns": columns,
+    }
     arguments |= strides
     constexprs = {
         "COMPUTE": TRITON_DTYPES[compute],

@@ -16,6 +16,7 @@ from mtia_sim_kernels.launch_shape import (
     index_dtype,
     launch_shape,
     programs_for,
+    tile_count,
     tile_extent,
 )
 
@@ -56,7 +57,8 @@ def triangle_launch(upper: bool, dtypes: tuple[str, ...], sizes: tuple[int, ...]
     tiles = batches * row_tiles * column_tiles
     programs, _ = programs_for(chip, tiles)
     arguments: dict[str, Argument] = {"out": Tensor(0), "x": Tensor(1), "tiles": tiles, "programs": programs}
-    arguments |= {"row_tiles": row_tiles, "column_tiles": column_tiles, "rows": rows, "columns": columns}
+    arguments |= {"row_tiles": tile_count(row_tiles, block_rows), "rows": rows}
+    arguments |= {"column_tiles": tile_count(column_tiles, block_columns), "columns": columns}
     arguments |= {"diagonal": max(-rows, min(columns, diagonal)), "x_batch": x_batch, "x_row": x_row}
     arguments |= {"x_column": x_column}
     reach = [block_rows * x_row + block_columns * x_column, block_rows * columns]

@@ -22,6 +22,7 @@ from mtia_sim_kernels.launch_shape import (
     next_power_of_2,
     programs_for,
     row_tile,
+    tile_count,
 )
 
 SPLITS = 576
@@ -143,8 +144,9 @@ def variance_launch(root: bool, dtypes: tuple[str, ...], sizes: tuple[int, ...],
     outputs: dict[str, Argument] = {"out": Tensor(0), "mean": Tensor(1) if dtypes[1] != "none" else None}
     arguments: dict[str, Argument] = {"x": Tensor(2), "correction": Scalar(0, compute)}
     arguments |= outputs if splits == 1 else {"out": squares, "mean": means}
-    arguments |= {"tiles": tiles, "programs": programs, "batches": k0, "row_tiles": row_tiles, "rows": k1}
-    arguments |= {"length": r1, "chunks": chunks, "steps": steps, "split_steps": split_steps}
+    arguments |= {"tiles": tiles, "programs": programs, "batches": k0, "rows": k1}
+    arguments |= {"row_tiles": tile_count(row_tiles, block_rows), "chunks": tile_count(chunks, columns)}
+    arguments |= {"length": r1, "steps": tile_count(steps, columns), "split_steps": split_steps}
     arguments |= {"x_batch": s_k0, "x_row": s_k1, "x_outer": s_r0, "x_column": s_r1}
     constexprs = {
         "ROOT": root,

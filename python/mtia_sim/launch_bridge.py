@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import triton_mtia_sim
 from mtia_core import chips
 from mtia_sim_kernels import launch_shape
-from mtia_sim_kernels.launch_shape import Argument, ChipLimits, Launch, Scalar, Tensor, Workspace
+from mtia_sim_kernels.launch_shape import Argument, ChipLimits, Launch, Scalar, Tensor, WideInteger, Workspace
 
 # ArgumentSlot::Source of csrc/torch_backend/launching/launch.h.
 _TENSOR, _SCALAR, _CONSTANT, _WORKSPACE = range(4)
@@ -113,13 +113,17 @@ def _slot(argument: Argument, dtypes: tuple[str, ...]) -> tuple[str, EncodedSlot
             return dtype, (_SCALAR, _DTYPE_NUMBERS[dtype], index, 0)
         case Workspace(index, dtype, _):
             return f"*{_pointee(dtype)}", (_WORKSPACE, 0, index, 0)
+        case WideInteger(value):
+            return "i64", (_CONSTANT, 0, 0, value & (2**64 - 1))
         case bool() | int():
             narrow = -(2**31) <= argument < 2**31
             return ("i32" if narrow else "i64"), (_CONSTANT, 0, 0, int(argument) & (2**64 - 1))
         case float():
             return "fp32", (_CONSTANT, 0, 0, struct.unpack("<I", struct.pack("<f", argument))[0])
         case _:
-            raise TypeError(f"a launch plan holds Tensor, Scalar, Workspace, int, float or None, got {argument!r}")
+            raise TypeError(
+                f"a launch plan holds Tensor, Scalar, Workspace, WideInteger, int, float or None, got {argument!r}"
+            )
 
 
 def _pointee(dtype: str) -> str:

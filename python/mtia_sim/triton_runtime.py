@@ -11,7 +11,10 @@ import torch.utils._triton as detection
 
 import triton_mtia_sim
 from mtia_core import chips
+from mtia_core.errors import InvalidArgument
 from mtia_sim import _C
+
+OUT_OF_BOUNDS = "MTIA_SIM_OUT_OF_BOUNDS"
 
 
 class TritonRuntime:
@@ -20,8 +23,18 @@ class TritonRuntime:
     # Bound directly: they run on every launch.
     current_device: Callable[[], int] = staticmethod(_C.current_device)
     current_stream: Callable[[int], int] = staticmethod(_C.current_stream_id)
-    load_program: Callable[[bytes], Any] = staticmethod(_C.load_program)
     make_launcher: Callable[[str], Callable[..., None]] = staticmethod(_C.make_launcher)
+
+    def load_program(self, program: bytes) -> Any:
+        """A kernel of the user's, which may leave its tensors where MTIA_SIM_OUT_OF_BOUNDS says so.
+
+        Raises:
+            InvalidArgument: That variable is neither "strict" nor "lenient".
+        """
+        wanted = os.environ.get(OUT_OF_BOUNDS) or "strict"
+        if wanted not in ("strict", "lenient"):
+            raise InvalidArgument(f"{OUT_OF_BOUNDS} is {wanted!r}", remedy="set it to strict or lenient")
+        return _C.load_program(program, wanted == "lenient")
 
     def chip_name(self) -> str:
         """What MTIA_SIM_CHIP says: a name or a path."""

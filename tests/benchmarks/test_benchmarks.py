@@ -30,7 +30,9 @@ def test_rows_have_the_promised_keys(tmp_path: Path) -> None:
     options = ("--device", "cpu", "--suite", "kernels", "--only", "swiglu", "--seconds", "0.1", "--json", str(file))
     result = run("run.py", *options)
     assert result.returncode == 0, result.stderr
-    rows = json.loads(file.read_text())
+    contents = json.loads(file.read_text())
+    assert contents["host"] in result.stdout and isinstance(contents["instructions"], list)
+    rows = contents["rows"]
     assert [row["dtype"] for row in rows] == ["float32", "bfloat16"]
     for row in rows:
         assert set(row) == KEYS
@@ -126,6 +128,18 @@ def test_operators_lists_what_a_step_calls(tmp_path: Path) -> None:
     calls = {row["operator"]: row["cpu"][0] for row in json.loads(file.read_text())}
     assert calls["mm.default"] >= 3 * (4 * 7 + 1) - 1
     assert calls["silu.default"] == 4
+
+
+def test_a_profile_accounts_for_the_steps_kernels() -> None:
+    from suites.profile import profile_step
+
+    device = torch.device("mtia_sim")
+    x = torch.randn(256, 256, device=device)
+    profile = profile_step(lambda: (x @ x).relu().sum(), device, steps=4)
+    names = {kernel.name: kernel for kernel in profile.by_kernel}
+    assert names["gemm"].launches == 1 and names["gemm"].host_ms > 0 and names["gemm"].chip_us > 0
+    assert profile.kernels == pytest.approx(sum(kernel.host_ms for kernel in profile.by_kernel))
+    assert profile.wall > 0 and profile.exposed <= profile.wall
 
 
 def test_every_kernel_case_has_a_roofline() -> None:

@@ -170,3 +170,17 @@ def test_an_attention_module(device: torch.device) -> None:
         return module(x, x, x, need_weights=False)[0]
 
     assert relative_error(torch.compile(attend)(x), attend(x).detach().cpu()) < 1e-6
+
+
+@pytest.mark.finds
+def test_an_index_out_of_range_is_refused_as_an_eager_operator_does() -> None:
+    table = torch.randn(5, 6)
+    compiled = torch.compile(lambda table, rows: table[rows].exp() + 1, dynamic=False)
+    rows = torch.tensor([4, -5, 0] * 13)
+    got = compiled(table.to("mtia_sim"), rows.to("mtia_sim"))
+    assert relative_error(got, table[rows].exp() + 1) < 1e-6
+    for wrong, told in ((5, 5), (-6, -1), (1000, 1000)):
+        rows[20] = wrong
+        with pytest.raises(IndexError, match=rf"test_compile.py:\d+: index {told} is out of bounds.* of size 5"):
+            compiled(table.to("mtia_sim"), rows.to("mtia_sim")).cpu()
+        assert float(torch.ones(3, device="mtia_sim").sum()) == 3.0

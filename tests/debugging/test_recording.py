@@ -186,6 +186,21 @@ def test_damaged_recordings_are_refused_in_a_sentence(device: torch.device, tmp_
             recording_file.read(damaged)
     with pytest.raises(InvalidArgument, match="no such file"):
         recording_file.read(tmp_path / "absent.mtia")
+    # Bytes of the directory at the archive's end (compression methods, flags, sizes, names) turned over.
+    directory = data.index(b"PK\x01\x02")
+    refusals = 0
+    for place in range(directory, len(data), 7):
+        damaged.write_bytes(data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :])
+        try:
+            recording_file.read(damaged)
+        except InvalidArgument as error:
+            refusals += 1
+            assert "record the launch again" in str(error)
+    assert refusals > 5
+    method = data[: directory + 10] + b"\x63\x00" + data[directory + 12 :]
+    damaged.write_bytes(method)
+    refused = mtia_sim("replay", damaged)
+    assert refused.returncode == 2 and "compression method" in refused.stderr and "Traceback" not in refused.stderr
     with zipfile.ZipFile(path) as archive:
         contents = {name: archive.read(name) for name in archive.namelist()}
     manifest = json.loads(contents["manifest.json"])

@@ -17,7 +17,7 @@ if not ON_DEVICE:
 
 import torch  # noqa: E402
 
-from mtia_sim_kernels.launch_shape import ChipLimits, Launch, Scalar, Tensor, Workspace, plan  # noqa: E402
+from mtia_sim_kernels.launch_shape import ChipLimits, Launch, Scalar, Tensor, WideInteger, Workspace, plan  # noqa: E402
 from tests.kernels import device, interpreter  # noqa: E402
 
 CHIPS = {
@@ -84,6 +84,8 @@ def _argument(value: Any, tensors: Sequence[Any], scalars: Sequence[float], work
     if isinstance(value, Scalar):
         number = scalars[value.index]
         return float(number) if value.dtype.startswith("fp") else int(number)
+    if isinstance(value, WideInteger):
+        return value.value
     if isinstance(value, Workspace):
         if value.index not in workspaces:
             workspaces[value.index] = poisoned((value.elements,), TORCH_DTYPES[value.dtype])

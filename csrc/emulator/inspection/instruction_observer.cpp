@@ -24,6 +24,7 @@ const std::byte* Step::data(uint32_t value) const {
 std::shared_ptr<const LoadedProgram> observed(const LoadedProgram& program,
                                               std::shared_ptr<InstructionObserver> observer) {
   auto loaded = std::make_shared<LoadedProgram>(program.program, program.costs.chip());
+  loaded->tolerates_out_of_bounds = program.tolerates_out_of_bounds;
   loaded->observer = std::move(observer);
   Decoder(*loaded).decode();
   return loaded;

@@ -15,6 +15,7 @@
 #include "emulator/pe/kernel_timing.h"
 #include "emulator/pe/memory_layout_unit/strided_copy.h"
 #include "emulator/pe/pe_state.h"
+#include "emulator/pe/tile_bytes.h"
 #include "host_math/elementwise.h"
 
 namespace mtia::emulator {
@@ -135,9 +136,9 @@ uint64_t ProcessingElement::local_bytes_free() const { return state_->chip->loca
 
 Tile ProcessingElement::allocate(DType dtype, int64_t rows, int64_t columns) {
   if (rows < 0 || columns < 0) throw InvalidArgument(concat("allocate of ", rows, " x ", columns, " elements"));
-  const uint64_t bytes = (static_cast<uint64_t>(rows) * static_cast<uint64_t>(columns) * size_of(dtype) + 63) / 64 * 64;
-  if (bytes > local_bytes_free()) {
-    throw OutOfLocalMemory(concat("a tile of ", rows, " x ", columns, " ", name_of(dtype), " needs ", bytes,
+  const WideBytes wanted = tile_bytes(dtype, rows, columns);
+  if (wanted > local_bytes_free()) {
+    throw OutOfLocalMemory(concat("a tile of ", rows, " x ", columns, " ", name_of(dtype), " needs ", decimal(wanted),
                                   " bytes of local memory, ", local_bytes_free(), " of the ",
                                   state_->chip->local_memory_bytes, " of a PE of ", state_->chip->name, " are free"),
                            "", "use smaller tiles or fewer pages");
@@ -150,7 +151,7 @@ Tile ProcessingElement::allocate(DType dtype, int64_t rows, int64_t columns) {
   tile.columns = columns;
   tile.row_stride = columns;
   state_->pages.push_back({0, state_->page_floor});
-  state_->local_used += bytes;
+  state_->local_used += static_cast<uint64_t>(wanted);
   return tile;
 }
 

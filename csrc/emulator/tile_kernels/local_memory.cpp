@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "emulator/pe/memory_layout_unit/strided_copy.h"
 #include "emulator/pe/pe_state.h"
+#include "emulator/pe/tile_bytes.h"
 #include "emulator/tile_kernels/role.h"
 
 namespace mtia::emulator {
@@ -39,15 +40,14 @@ uint32_t LocalMemory::allocate(DType dtype, int64_t rows, int64_t columns) {
   if (rows <= 0 || columns <= 0)
     throw InvalidArgument(concat("a tile of ", rows, " x ", columns, " elements"), "", "extents are positive");
   const uint64_t capacity = state_->chip->local_memory_bytes;
-  const unsigned __int128 wanted = static_cast<unsigned __int128>(rows) * static_cast<uint64_t>(columns);
-  const uint64_t elements = wanted > capacity ? capacity + 1 : static_cast<uint64_t>(wanted);
-  const uint64_t bytes = (elements * size_of(dtype) + 63) / 64 * 64;
-  if (bytes > capacity - state_->local_used) {
-    throw OutOfLocalMemory(
-        concat("a tile of ", rows, " x ", columns, " ", name_of(dtype), " needs ", bytes, " bytes of local memory, ",
-               capacity - state_->local_used, " of the ", capacity, " of a PE of ", state_->chip->name, " are free"),
-        "", "use smaller tiles or fewer pages, and allocate outside of loops");
+  const WideBytes wanted = tile_bytes(dtype, rows, columns);
+  if (wanted > capacity - state_->local_used) {
+    throw OutOfLocalMemory(concat("a tile of ", rows, " x ", columns, " ", name_of(dtype), " needs ", decimal(wanted),
+                                  " bytes of local memory, ", capacity - state_->local_used, " of the ", capacity,
+                                  " of a PE of ", state_->chip->name, " are free"),
+                           "", "use smaller tiles or fewer pages, and allocate outside of loops");
   }
+  const auto bytes = static_cast<uint64_t>(wanted);
   Page page;
   page.data = state_->local + state_->local_used;
   page.dtype = dtype;

@@ -40,8 +40,9 @@ struct Execution {
   Engine engine = Engine::grid;
   const Command* command = nullptr;
   std::string_view name;
-  double start = 0;  // seconds of chip time
-  double end = 0;    // equal to start for failures
+  double start = 0;              // seconds of chip time
+  double end = 0;                // equal to start for failures
+  int64_t host_nanoseconds = 0;  // that the host took to execute it
   emulator::LaunchAccount account;
   emulator::LaunchTrace* trace = nullptr;  // what trace_of() asked for
   bool failed = false;

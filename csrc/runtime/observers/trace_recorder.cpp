@@ -40,6 +40,7 @@ void TraceRecorder::executed(const Execution& execution) {
   traced.name = execution.name;
   traced.start = traced.work_start = execution.start;
   traced.end = execution.end;
+  traced.host_nanoseconds = execution.host_nanoseconds;
   traced.account = execution.account;
   traced.failed = execution.failed;
   if (command.kind != CommandKind::launch) {

@@ -29,6 +29,7 @@ struct TracedCommand {
   double start = 0;       // seconds of chip time
   double work_start = 0;  // when the PEs begin, after the chip has replaced the former kernel
   double end = 0;
+  int64_t host_nanoseconds = 0;
   uint64_t bytes = 0;  // of a copy or fill
   emulator::LaunchAccount account;
   bool failed = false;

@@ -69,11 +69,10 @@ ScalarArgument::ScalarArgument(const c10::Scalar& value) : is_integer_(!value.is
 }
 
 uint64_t ScalarArgument::bits(DType dtype) const {
+  if (dtype == DType::I1) return (is_integer_ ? integer_ != 0 : floating_ != 0) ? 1 : 0;
   if (!is_float(dtype)) {
     const int64_t integer = is_integer_ ? integer_ : static_cast<int64_t>(floating_);
     switch (dtype) {
-      case DType::I1:
-        return integer != 0 ? 1 : 0;
       case DType::I8:
         return static_cast<uint64_t>(static_cast<int64_t>(static_cast<int8_t>(integer)));
       case DType::I16:

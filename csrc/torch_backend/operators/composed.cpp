@@ -13,6 +13,7 @@
 
 #include <cmath>
 
+#include "torch_backend/operators/dtype_checks.h"
 #include "torch_backend/operators/structured.h"
 
 namespace mtia::torch_backend {
@@ -30,6 +31,7 @@ bool equal(const at::Tensor& self, const at::Tensor& other) {
 at::Tensor& glu_out(const at::Tensor& self, int64_t dim, at::Tensor& out) {
   WithOutputs<at::meta::structured_glu> call(out);
   call.meta(self, dim);
+  check_floating("glu", self.scalar_type());
   const int64_t axis = at::maybe_wrap_dim(dim, self.dim());
   const int64_t half = self.size(axis) / 2;
   const at::Tensor gated = self.narrow(axis, 0, half).mul(self.narrow(axis, half, half).sigmoid());
@@ -47,11 +49,13 @@ at::Tensor glu_backward(const at::Tensor& grad, const at::Tensor& self, int64_t 
 }
 
 at::Tensor trace(const at::Tensor& self) {
+  check_numeric("trace", self.scalar_type());
   TORCH_CHECK(self.dim() == 2, "trace: expected a matrix, but got tensor with dim ", self.dim());
   return self.diagonal().sum();
 }
 
 at::Tensor bincount(const at::Tensor& self, const std::optional<at::Tensor>& weights, int64_t minlength) {
+  check_implemented(at::isIntegralType(self.scalar_type(), false), "bincount", self.scalar_type());
   TORCH_CHECK(self.dim() == 1 && at::isIntegralType(self.scalar_type(), false),
               "bincount only supports 1-d non-negative integral inputs.");
   TORCH_CHECK(minlength >= 0, "minlength should be >= 0");
@@ -69,6 +73,7 @@ at::Tensor bincount(const at::Tensor& self, const std::optional<at::Tensor>& wei
 
 // Elements outside of [low, high], NaN among them, are in no bin; `high` itself is in the last one.
 at::Tensor histc(const at::Tensor& self, int64_t bins, const at::Scalar& min, const at::Scalar& max) {
+  check_floating("histc", self.scalar_type());
   TORCH_CHECK(bins > 0, "histc: bins must be > 0, got ", bins);
   const at::TensorOptions options = self.options();
   if (self.numel() == 0) return at::zeros({bins}, options);

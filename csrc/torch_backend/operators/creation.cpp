@@ -11,7 +11,9 @@
 #include <cmath>
 
 #include "torch_backend/launching/launch.h"
+#include "torch_backend/operators/dtype_checks.h"
 #include "torch_backend/operators/structured.h"
+#include "torch_backend/operators/type_rules.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -27,7 +29,7 @@ int64_t range_length(const at::Scalar& start, const at::Scalar& end, const at::S
   if (dtype == c10::kLong) {
     // Exact where doubles are not.
     const int64_t sign = step.toLong() > 0 ? 1 : -1;
-    TORCH_CHECK(step.toLong() != 0, "step must be nonzero");
+    TORCH_CHECK_VALUE(step.toLong() != 0, "step must be nonzero");
     return (end.toLong() - start.toLong() + step.toLong() - sign) / step.toLong();
   }
   return static_cast<int64_t>(std::ceil((end.toDouble() - start.toDouble()) / step.toDouble()));
@@ -35,6 +37,7 @@ int64_t range_length(const at::Scalar& start, const at::Scalar& end, const at::S
 
 at::Tensor& arange_out(const at::Scalar& start, const at::Scalar& end, const at::Scalar& step, at::Tensor& out) {
   static const KernelId kernel("arange");
+  check_numeric("arange", out.scalar_type());
   const int64_t length = range_length(start, end, step, out.scalar_type());
   if (out.numel() != length) at::native::resize_output(out, {length});
   if (length == 0) return out;
@@ -69,6 +72,9 @@ double end_of(const at::Scalar& end, c10::ScalarType dtype) {
 
 at::Tensor& linspace_out(const at::Scalar& start, const at::Scalar& end, int64_t steps, at::Tensor& out) {
   static const KernelId kernel("linspace");
+  check_numeric("linspace", out.scalar_type());
+  check_fits(start, out.scalar_type());
+  check_fits(end, out.scalar_type());
   TORCH_CHECK(steps >= 0, "number of steps must be non-negative");
   if (out.numel() != steps) at::native::resize_output(out, {steps});
   if (steps == 0) return out;
@@ -157,8 +163,14 @@ at::TensorOptions flags_on(std::optional<c10::Device> device) {
   return at::TensorOptions().dtype(c10::kBool).device(device);
 }
 
+void check_index_dtype(const char* operation, std::optional<c10::ScalarType> dtype) {
+  const c10::ScalarType chosen = dtype.value_or(c10::kLong);
+  check_implemented(chosen == c10::kLong || chosen == c10::kInt, operation, chosen);
+}
+
 at::Tensor tril_indices(int64_t rows, int64_t columns, int64_t offset, std::optional<c10::ScalarType> dtype,
                         std::optional<c10::Layout>, std::optional<c10::Device> device, std::optional<bool>) {
+  check_index_dtype("tril_indices", dtype);
   return at::ones({rows, columns}, flags_on(device))
       .tril(offset)
       .nonzero()
@@ -169,6 +181,7 @@ at::Tensor tril_indices(int64_t rows, int64_t columns, int64_t offset, std::opti
 
 at::Tensor triu_indices(int64_t rows, int64_t columns, int64_t offset, std::optional<c10::ScalarType> dtype,
                         std::optional<c10::Layout>, std::optional<c10::Device> device, std::optional<bool>) {
+  check_index_dtype("triu_indices", dtype);
   return at::ones({rows, columns}, flags_on(device))
       .triu(offset)
       .nonzero()

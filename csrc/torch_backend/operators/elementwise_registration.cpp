@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "torch_backend/launching/operator_scope.h"
 #include "torch_backend/operators/complex.h"
 #include "torch_backend/operators/elementwise.h"
 #include "torch_backend/operators/promotion.h"
@@ -153,6 +154,7 @@ class ElementwiseOperator final : public c10::OperatorKernel {
 
  private:
   at::Tensor run(const c10::OperatorHandle& handle, c10::ArrayRef<c10::IValue> arguments) {
+    const OperatorScope scope(name_.c_str());
     const c10::ScalarType ruled = rules_.result(handle, arguments);
     const int64_t reduction = reduction_ ? arguments[*reduction_].toInt() : 0;
     const Alternative& alternative = choose(arguments, reduction);

@@ -30,6 +30,7 @@
 #include "torch_backend/launching/operator_scope.h"
 #include "torch_backend/operators/index_launch.h"
 #include "torch_backend/operators/structured.h"
+#include "torch_backend/same_device.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -382,6 +383,7 @@ at::Tensor& masked_scatter_(at::Tensor& self, const at::Tensor& mask, const at::
 // Both take positions in the order of elements; negative ones count from the end.
 at::Tensor take(const at::Tensor& self, const at::Tensor& index) {
   const OperatorScope scope("take");
+  check_same_device("take", self.device(), index);
   TORCH_CHECK(index.scalar_type() == c10::kLong, "take(): Expected a long tensor for index, but got ",
               index.scalar_type());
   TORCH_CHECK_INDEX(self.numel() != 0 || index.numel() == 0, "take(): tried to take from an empty tensor");

@@ -10,6 +10,7 @@
 
 #include "torch_backend/launching/launch.h"
 #include "torch_backend/launching/operator_scope.h"
+#include "torch_backend/operators/dtype_checks.h"
 #include "torch_backend/operators/structured.h"
 
 namespace mtia::torch_backend {
@@ -40,6 +41,7 @@ std::tuple<at::Tensor&, at::Tensor&> nll_loss_forward_out(const at::Tensor& self
                                                : at::OptionalTensorRef();
   WithOutputs<at::meta::structured_nll_loss_forward> call(output, total_weight);
   call.meta(self, target, weight_ref, reduction, ignore_index);
+  check_floating("nll_loss", self.scalar_type());
   const at::Tensor& result = call.output(0);
   const at::Tensor& total = call.output(1);
   const Scores scores = scores_of(self, target);

@@ -6,6 +6,7 @@
 
 #include "torch_backend/launching/launch.h"
 #include "torch_backend/operators/allocate.h"
+#include "torch_backend/operators/dtype_checks.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -72,6 +73,7 @@ double default_epsilon(const at::Tensor& input) {
 std::tuple<at::Tensor, at::Tensor> rms_norm(const at::Tensor& input, c10::IntArrayRef normalized_shape,
                                             const std::optional<at::Tensor>& weight_option, std::optional<double> eps) {
   static const KernelId kernel("rms_norm_forward");
+  check_floating("rms_norm", input.scalar_type());
   const at::Tensor weight = contiguous_or_undefined(weight_option);
   check_parameter(weight, "weight", normalized_shape);
   const Rows rows = rows_of(input, normalized_shape);
@@ -111,6 +113,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> layer_norm(const at::Tensor& inpu
                                                           const std::optional<at::Tensor>& weight_option,
                                                           const std::optional<at::Tensor>& bias_option, double eps) {
   static const KernelId kernel("layer_norm_forward");
+  check_floating("layer_norm", input.scalar_type());
   const at::Tensor weight = contiguous_or_undefined(weight_option);
   const at::Tensor bias = contiguous_or_undefined(bias_option);
   check_parameter(weight, "weight", normalized_shape);
@@ -195,6 +198,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> group_norm(const at::Tensor& inpu
                                                           int64_t channels, int64_t positions, int64_t count,
                                                           double eps) {
   static const KernelId kernel("group_norm_forward");
+  check_floating("group_norm", input.scalar_type());
   const at::Tensor weight = contiguous_or_undefined(weight_option);
   const at::Tensor bias = contiguous_or_undefined(bias_option);
   const Groups groups = groups_of(input, batch, channels, positions, count);

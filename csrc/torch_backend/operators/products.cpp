@@ -152,8 +152,8 @@ void complex_product(const at::Tensor& out, const at::Tensor& given_a, const at:
 bool is_zero(const at::Scalar& number) { return number.toComplexDouble() == 0.0; }
 
 void check_operand(const char* name, const at::Tensor& tensor, const at::Tensor& out) {
-  TORCH_CHECK(tensor.device() == out.device(), name, ": expected all tensors on ", out.device(), ", found one on ",
-              tensor.device(), "; move it with .to('", out.device(), "')");
+  TORCH_CHECK(tensor.device() == out.device(), name, ": Expected all tensors to be on the same device, ", out.device(),
+              ", but found one on ", tensor.device(), "; move it with .to('", out.device(), "')");
 }
 
 }  // namespace

@@ -15,8 +15,12 @@
 #include "torch_backend/dtypes.h"
 #include "torch_backend/generator.h"
 #include "torch_backend/launching/launch.h"
+#include "torch_backend/launching/operator_scope.h"
 #include "torch_backend/operators/checked_generator.h"
+#include "torch_backend/operators/dtype_checks.h"
+#include "torch_backend/operators/elementwise.h"
 #include "torch_backend/operators/structured.h"
+#include "torch_backend/operators/type_rules.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -105,8 +109,7 @@ at::Tensor& fill_random(at::Tensor& self, const Draw& draw, const OptionalGenera
 }
 
 void check_floating(const char* name, const at::Tensor& self) {
-  TORCH_CHECK_NOT_IMPLEMENTED(at::isFloatingType(self.scalar_type()), "\"", name, "\" not implemented for '",
-                              self.scalar_type(), "'");
+  torch_backend::check_floating(name, self.scalar_type());
 }
 
 at::Tensor& normal_(at::Tensor& self, double mean, double deviation, OptionalGenerator generator) {
@@ -174,6 +177,7 @@ at::Tensor& cauchy_(at::Tensor& self, double median, double sigma, OptionalGener
 
 at::Tensor& geometric_(at::Tensor& self, double p, OptionalGenerator generator) {
   TORCH_CHECK(0 < p && p < 1, "geometric_ expects p to be in (0, 1), but got p=", p);
+  check_numeric("geometric_", self.scalar_type());
   // The number of trials up to the first success is an exponential number of rate -log(1 - p), rounded up.
   at::Tensor draws = empty_device(self.sizes(), c10::kFloat, self.device());
   return self.copy_(exponential_(draws, -std::log1p(-p), generator).ceil_().clamp_min_(1));
@@ -185,10 +189,13 @@ at::Tensor& bernoulli_float_(at::Tensor& self, double p, OptionalGenerator gener
 }
 
 at::Tensor& bernoulli_tensor_(at::Tensor& self, const at::Tensor& p, OptionalGenerator generator) {
+  static const KernelId kernel("elementwise.bernoulli");
+  const OperatorScope scope("bernoulli");
+  check_floating("bernoulli", p);
   at::Tensor draws =
       empty_device(self.sizes(), p.scalar_type() == c10::kDouble ? c10::kDouble : c10::kFloat, self.device());
   uniform_(draws, 0, 1, generator);
-  return self.copy_(draws.lt(p.to(self.device())));
+  return self.copy_(elementwise(kernel, at::Tensor(), {draws, p.to(self.device())}, draws.scalar_type(), c10::kBool));
 }
 
 at::Tensor& bernoulli_out(const at::Tensor& self, OptionalGenerator generator, at::Tensor& out) {
@@ -224,6 +231,7 @@ uint64_t whole_range(c10::ScalarType dtype) {
 
 // Floats have no integer draws of their own.
 at::Tensor& fill_integers(at::Tensor& self, int64_t low, uint64_t range, const OptionalGenerator& generator) {
+  check_implemented(!c10::isBarebonesUnsignedType(self.scalar_type()), "random_", self.scalar_type());
   const Draw draw{Distribution::integer, 0, 1, low, range};
   if (at::isIntegralType(self.scalar_type(), /*includeBool=*/true)) return fill_random(self, draw, generator);
   at::Tensor integers = empty_device(self.sizes(), c10::kLong, self.device());
@@ -234,12 +242,22 @@ at::Tensor& random_(at::Tensor& self, OptionalGenerator generator) {
   return fill_integers(self, 0, whole_range(self.scalar_type()), generator);
 }
 
+// Negative numbers of an unsigned dtype fit() as their complement; here they are out of bounds.
+bool holds(c10::ScalarType dtype, int64_t bound) {
+  if (dtype == c10::kBool) return bound == 0 || bound == 1;
+  if (bound < 0 && dtype == c10::kByte) return false;
+  return fits(bound, dtype);
+}
+
 at::Tensor& random_from_(at::Tensor& self, int64_t from, std::optional<int64_t> to, OptionalGenerator generator) {
   if (!to.has_value()) {
     // Up to the dtype's largest value; from the least int64 that is all of 64 bits, which range 0 says.
     const uint64_t range =
         from == std::numeric_limits<int64_t>::min() ? 0 : whole_range(self.scalar_type()) - static_cast<uint64_t>(from);
     return fill_integers(self, from, range, generator);
+  }
+  for (const auto& [name, bound] : {std::pair("from", from), std::pair("to - 1", *to - 1)}) {
+    TORCH_CHECK(holds(self.scalar_type(), bound), name, " is out of bounds for ", self.scalar_type(), ", got ", bound);
   }
   TORCH_CHECK(from < *to, "random_ expects 'from' to be less than 'to', but got from=", from, " >= to=", *to);
   return fill_integers(self, from, static_cast<uint64_t>(*to) - static_cast<uint64_t>(from), generator);
@@ -267,6 +285,7 @@ at::Tensor normal_tensor_tensor(const at::Tensor& mean, const at::Tensor& deviat
 
 at::Tensor& randperm_out(int64_t n, OptionalGenerator generator, at::Tensor& out) {
   TORCH_CHECK(n >= 0, "n must be non-negative, got", n);
+  check_numeric("randperm", out.scalar_type());
   at::native::resize_output(out, {n});
   if (n == 0) return out;
   at::Tensor keys = empty_device({n}, c10::kLong, out.device());

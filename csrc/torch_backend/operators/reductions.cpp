@@ -188,8 +188,7 @@ at::Tensor& arg_extreme_out(bool largest, const at::Tensor& self, std::optional<
   call.meta(self, dim, keepdim);
   if (call.output().numel() != 0) {
     // Without a dimension the index counts the elements in order.
-    const at::Tensor source = dim ? self : self.contiguous();
-    with_index(largest, source, dimension_mask(dim ? Dims(c10::IntArrayRef(*dim)) : Dims(), source.dim()), {},
+    with_index(largest, self, dimension_mask(dim ? Dims(c10::IntArrayRef(*dim)) : Dims(), self.dim()), {},
                call.output());
   }
   call.finish();

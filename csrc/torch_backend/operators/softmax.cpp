@@ -6,6 +6,7 @@
 #include <torch/library.h>
 
 #include "torch_backend/launching/launch.h"
+#include "torch_backend/operators/dtype_checks.h"
 #include "torch_backend/operators/geometry.h"
 #include "torch_backend/operators/structured.h"
 
@@ -34,6 +35,7 @@ at::Tensor& softmax_out(const at::Tensor& self, int64_t dim, bool half_to_float,
   static const KernelId kernel("softmax_forward");
   WithOutputs<at::meta::structured__softmax> call(out);
   call.meta(self, dim, half_to_float);
+  check_floating("softmax", self.scalar_type());
   launch_along(kernel, dim, call.output(), {self});
   call.finish();
   return out;
@@ -43,6 +45,7 @@ at::Tensor& log_softmax_out(const at::Tensor& self, int64_t dim, bool half_to_fl
   static const KernelId kernel("log_softmax_forward");
   WithOutputs<at::meta::structured__log_softmax> call(out);
   call.meta(self, dim, half_to_float);
+  check_floating("log_softmax", self.scalar_type());
   launch_along(kernel, dim, call.output(), {self});
   call.finish();
   return out;
@@ -53,6 +56,7 @@ at::Tensor& softmax_backward_out(const at::Tensor& grad, const at::Tensor& outpu
   static const KernelId kernel("softmax_backward");
   WithOutputs<at::meta::structured__softmax_backward_data> call(grad_input);
   call.meta(grad, output, dim, input_dtype);
+  check_floating("softmax_backward", grad.scalar_type());
   launch_along(kernel, dim, call.output(), {grad, output});
   call.finish();
   return grad_input;
@@ -63,6 +67,7 @@ at::Tensor& log_softmax_backward_out(const at::Tensor& grad, const at::Tensor& o
   static const KernelId kernel("log_softmax_backward");
   WithOutputs<at::meta::structured__log_softmax_backward_data> call(out);
   call.meta(grad, output, dim, input_dtype);
+  check_floating("log_softmax_backward", grad.scalar_type());
   launch_along(kernel, dim, call.output(), {grad, output});
   call.finish();
   return out;

@@ -63,7 +63,7 @@ c10::Scalar representative(const c10::Scalar& number) {
   if (number.isBoolean()) return number;
   if (number.isComplex()) return c10::Scalar(c10::complex<double>(1, 1));
   const double value = number.toDouble();
-  if (number.isFloatingPoint()) return c10::Scalar(value < 0 ? -0.5 : value == 0 || value == 1 ? value : 0.5);
+  if (number.isFloatingPoint()) return c10::Scalar(value < 0 ? -1.0 : value == 0 || value == 1 ? value : 0.5);
   return c10::Scalar(static_cast<int64_t>(std::clamp(value, -1.0, 3.0)));
 }
 

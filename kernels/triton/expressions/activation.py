@@ -4,6 +4,14 @@ import triton
 import triton.language as tl
 from triton.language.extra import libdevice
 
+from mtia_sim_kernels.triton.checks import check_value
+
+INPUT = tl.constexpr(
+    "mtia.check_value all elements of input should be between 0 and 1, found {value}; apply a sigmoid first, or use "
+    "binary_cross_entropy_with_logits"
+)
+TARGET = tl.constexpr("mtia.check_value all elements of target should be between 0 and 1, found {value}")
+
 
 @triton.jit
 def relu(x):
@@ -233,6 +241,7 @@ def huber_loss_backward(grad, x, target, delta, norm):
 
 @triton.jit
 def binary_cross_entropy(x, target, weight):
+    check_value(x, 0.0, 1.0, INPUT)
     positive = tl.maximum(tl.log(x), -100.0)
     negative = tl.maximum(libdevice.log1p(-x), -100.0)
     return weight * ((target - 1.0) * negative - target * positive)

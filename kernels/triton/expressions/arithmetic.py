@@ -4,6 +4,11 @@ import triton
 import triton.language as tl
 from triton.language.extra import libdevice
 
+from mtia_sim_kernels.triton.checks import check_value
+
+PROBABILITY = tl.constexpr("mtia.check_value a probability of {value} is not between 0 and 1; clamp it to [0, 1]")
+ZERO_DIVISOR = tl.constexpr("mtia.check_value ZeroDivisionError: an integer is divided by 0; divide floats instead")
+
 
 @triton.jit
 def identity(x):
@@ -55,10 +60,16 @@ def div(x, y):
 
 
 @triton.jit
+def refuse_zero_divisor(y):
+    check_value((y == 0).to(tl.int32), 0, 0, ZERO_DIVISOR)
+
+
+@triton.jit
 def div_trunc(x, y):
     if x.dtype.is_floating():
         return libdevice.trunc(x / y)
     else:
+        refuse_zero_divisor(y)
         return x // y
 
 
@@ -74,6 +85,7 @@ def div_floor(x, y):
         floored = tl.where(quotient == 0, libdevice.copysign(quotient * 0, x / y), floored)
         return tl.where(y == 0, x / y, floored)
     else:
+        refuse_zero_divisor(y)
         quotient = x // y
         modulus = x - quotient * y
         return tl.where((modulus != 0) & ((y < 0) != (modulus < 0)), quotient - 1, quotient)
@@ -81,11 +93,15 @@ def div_floor(x, y):
 
 @triton.jit
 def fmod(x, y):
+    if not x.dtype.is_floating():
+        refuse_zero_divisor(y)
     return x % y
 
 
 @triton.jit
 def remainder(x, y):
+    if not x.dtype.is_floating():
+        refuse_zero_divisor(y)
     modulus = x % y
     return tl.where((modulus != 0) & ((y < 0) != (modulus < 0)), modulus + y, modulus)
 
@@ -227,6 +243,12 @@ def addcmul(x, y, z, value):
 @triton.jit
 def addcdiv(x, y, z, value):
     return x + value * (y / z)
+
+
+@triton.jit
+def bernoulli(draw, p):
+    check_value(p, 0.0, 1.0, PROBABILITY)
+    return draw < p
 
 
 @triton.jit

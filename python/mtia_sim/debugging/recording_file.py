@@ -1,8 +1,10 @@
 """The stored form of a recorded launch: a zip archive, described in docs/debugging.md."""
 
 import json
+import lzma
 import os
 import platform
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -29,8 +31,12 @@ _PLAIN = (
     "error",
     "checks",
 )
-# What reading a file of any content raises.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, KeyError, ValueError, EOFError, TypeError, AttributeError)
+# What reading a file of any content raises: a zip archive may also name a compression method that Python lacks
+# (NotImplementedError), say that it is encrypted (RuntimeError), or end inside a structure.
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, OSError, LookupError, ValueError, EOFError,
+    TypeError, AttributeError, RuntimeError, MemoryError, OverflowError,
+)  # fmt: skip
 
 
 def write(path: str | os.PathLike[str], recording: dict[str, Any], device: int, base: int) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from mtia_core.dtypes import DType
+from triton_mtia_sim.ir.operations import Operation, Value
 from triton_mtia_sim.ir.types import is_pointer
 from triton_mtia_sim.lowering.registry import lowers_effect
 from triton_mtia_sim.lowering.site import Site
@@ -12,10 +13,61 @@ from triton_mtia_sim.tiles.machine import Register
 
 @lowers_effect("tt.assert")
 def assertion(site: Site) -> None:
-    """Faults with the message where the condition is false."""
+    """Faults with the message where the condition is false; of Inductor's checks of an index, with the index."""
+    if not site.kernel.options.enable_assertions:
+        return
+    message = site.attribute("message", "")
+    if message.startswith("index out of bounds") and _index_check(site, site.operation.operands[0]):
+        return
     condition = site.operand(0)
-    if site.kernel.options.enable_assertions and not (condition.is_constant and condition.integer):
-        site.emit("assert_", [], [condition, None], (site.kernel.string(site.attribute("message", "")),))
+    if not (condition.is_constant and condition.integer):
+        site.emit("assert_", [], [condition, None], (site.kernel.string(message),))
+
+
+_INDEX = "index {value} is out of bounds for a dimension of size {size}; give {low} to {high}"
+# MLIR's predicates of arith.cmpi.
+_LESS, _AT_MOST, _GREATER, _AT_LEAST = 2, 3, 4, 5
+
+
+def _made_by(value: Value, name: str) -> Operation | None:
+    made = value.operation
+    return made if made is not None and made.name == name else None
+
+
+def _index_check(site: Site, condition: Value) -> bool:
+    """Lowers `(low <= index) & (index < size)`, perhaps `| ~mask`, to one check_range; False where it is another."""
+    mask = None
+    either = _made_by(condition, "arith.ori")
+    if either is not None:
+        condition, unless = either.operands
+        inverse = _made_by(unless, "arith.xori")
+        if inverse is None or not _is_true(site, inverse.operands[1]):
+            return False
+        mask = site.kernel.data(inverse.operands[0])
+    both = _made_by(condition, "arith.andi")
+    if both is None:
+        return False
+    bounds: dict[int, tuple[Value, Value]] = {}
+    for side in both.operands:
+        compare = _made_by(side, "arith.cmpi")
+        if compare is None:
+            return False
+        bounds[int(compare.attributes["predicate"])] = (compare.operands[0], compare.operands[1])
+    lower = bounds.get(_AT_LEAST) or (bounds[_AT_MOST][::-1] if _AT_MOST in bounds else None)
+    upper = bounds.get(_LESS) or (bounds[_GREATER][::-1] if _GREATER in bounds else None)
+    if lower is None or upper is None or lower[0] is not upper[0]:
+        return False
+    value, low, size = (site.kernel.data(item) for item in (lower[0], lower[1], upper[1]))
+    if low.shape or size.shape:
+        return False
+    high = site.builder.scalar("sub_i", size.dtype, (size, site.builder.integer(1, size.dtype)))
+    _emit_check(site, 0, _INDEX, value, low, high, None, mask)
+    return True
+
+
+def _is_true(site: Site, value: Value) -> bool:
+    register = site.kernel.data(value)
+    return bool(register.is_constant and register.integer)
 
 
 _PLAIN, _HEX, _UNSIGNED = 0, 1, 2
@@ -73,10 +125,23 @@ def _range_check(site: Site, kind: int, message: str) -> Sequence[Register]:
     low, high, *note = bounds
     if low.shape or high.shape or (note and note[0].shape):
         site.refuse("a check_range whose bounds are tiles", "give it scalars")
+    _emit_check(site, kind, message, value, low, high, note[0] if note else None, mask)
+    return [value]
+
+
+def _emit_check(
+    site: Site,
+    kind: int,
+    message: str,
+    value: Register,
+    low: Register,
+    high: Register,
+    note: Register | None,
+    mask: Register | None,
+) -> None:
     shape = site.broadcast_shape([value] if mask is None or not mask.shape else [value, mask])
     checked = site.expand(value, shape)
     if mask is not None and mask.shape:
         mask = site.expand(mask, shape)
-    operands = [checked, site.convert(low, value.dtype), site.convert(high, value.dtype)]
-    site.emit("check_range", [], [*operands, note[0] if note else None, mask], (kind, site.kernel.string(message)))
-    return [value]
+    operands = [checked, site.convert(low, value.dtype), site.convert(high, value.dtype), note, mask]
+    site.emit("check_range", [], operands, (kind, site.kernel.string(message)))

@@ -58,8 +58,8 @@ const Op* for_end(const Op* op, Frame& frame) {
 
 const Op* jump(const Op* op, Frame& frame) {
   count_iteration(frame);
-  if (frame.starvation.run_another != nullptr && ++frame.jumps % patience == 0)
-    frame.starvation.run_another(frame.starvation.context, frame);
+  if (frame.starvation.spin != nullptr && ++frame.jumps % patience == 0)
+    frame.starvation.spin(frame.starvation.context);
   frame.pe->board.issue_scalar();
   return op->target;
 }

@@ -21,6 +21,13 @@ bool writes_memory(Opcode opcode) {
   }
 }
 
+// A load that reads memory whenever it runs, because another program may write it meanwhile.
+bool is_volatile(const Instruction& instruction) {
+  constexpr int64_t cache_volatile = 7;  // Triton's number of ".cv", which the compiler gives `volatile` too
+  return (instruction.opcode == Opcode::dma_load || instruction.opcode == Opcode::gather) &&
+         instruction.attributes[0] == cache_volatile;
+}
+
 }  // namespace
 
 Decoder::Decoder(LoadedProgram& program_to_load)
@@ -254,7 +261,7 @@ void Decoder::find_lazy() {
     const uint32_t d = instruction.results[0];
     const Value& tile = value(d);
     if (tile.rank < 2 || tile.rank > 3) continue;
-    if (load && operand(instruction, 2) != absent) continue;  // masked
+    if (load && (operand(instruction, 2) != absent || is_volatile(instruction))) continue;  // masked, or for now only
     if (permute) {
       // Only the last two dimensions may trade places.
       const bool swaps = tile.rank == 2 ? instruction.attributes[0] == 1 && instruction.attributes[1] == 0
@@ -279,7 +286,7 @@ void Decoder::find_lazy() {
     const uint32_t end = reach(i, last);
     for (uint32_t w = i + 1; w <= end && fits; ++w) {
       const Instruction& between = program.instructions[w];
-      if (writes_memory(between.opcode)) fits = false;
+      if (writes_memory(between.opcode) || is_volatile(between)) fits = false;
       if (!permute) continue;
       for (const uint32_t id : between.results) {
         if (is_tile(id) && slots_overlap(value(id).slot, value(instruction.operands[0]).slot)) fits = false;
@@ -290,6 +297,40 @@ void Decoder::find_lazy() {
     lazy_values_[d] = true;
     span_end[i] = end;
   }
+}
+
+void Decoder::find_order() {
+  int conditions = 0;  // conditions of `while` around an instruction
+  for (uint32_t i = 0; i < program.instructions.size(); ++i) {
+    const Instruction& instruction = program.instructions[i];
+    const Opcode opcode = instruction.opcode;
+    if (opcode == Opcode::while_begin) ++conditions;
+    if (opcode == Opcode::while_test) --conditions;
+    // A condition that reads device memory may wait for another program; so may any volatile load, and a number that a
+    // loop reads from the same address again and again.
+    const bool reads = opcode == Opcode::dma_load || opcode == Opcode::gather;
+    if (opcode == Opcode::atomic_cas || (reads && conditions > 0) || is_volatile(instruction) || polls(i))
+      loaded.ordered = true;
+    if (opcode == Opcode::atomic_rmw) {
+      const auto kind = static_cast<AtomicKind>(instruction.attributes[0]);
+      const bool observed = !instruction.results.empty() && instruction.results[0] != absent;
+      if (observed || kind == AtomicKind::add_f || kind == AtomicKind::exchange) loaded.ordered = true;
+    }
+  }
+}
+
+bool Decoder::polls(uint32_t index) const {
+  const Instruction& instruction = program.instructions[index];
+  if (instruction.opcode != Opcode::dma_load || is_tile(instruction.results[0])) return false;
+  for (uint32_t begin = index; begin-- > 0;) {
+    if (program.instructions[begin].opcode != Opcode::while_begin || match_[begin] < index) continue;
+    bool same = true;
+    for (uint32_t i = begin; i < match_[begin] && same; ++i) {
+      for (const uint32_t id : program.instructions[i].results) same = same && id != instruction.operands[0];
+    }
+    if (same) return true;
+  }
+  return false;
 }
 
 void Decoder::make_layout() {
@@ -322,20 +363,7 @@ void Decoder::decode() {
   for (const Argument& argument : program.arguments) {
     loaded.parameters.push_back({argument.name, argument.is_pointer, static_cast<uint8_t>(argument.dtype)});
   }
-  int conditions = 0;  // conditions of `while` around an instruction
-  for (const Instruction& instruction : program.instructions) {
-    const Opcode opcode = instruction.opcode;
-    if (opcode == Opcode::while_begin) ++conditions;
-    if (opcode == Opcode::while_test) --conditions;
-    // A condition that reads device memory may wait for another program.
-    const bool reads = opcode == Opcode::dma_load || opcode == Opcode::gather;
-    if (opcode == Opcode::atomic_cas || (reads && conditions > 0)) loaded.ordered = true;
-    if (opcode == Opcode::atomic_rmw) {
-      const auto kind = static_cast<AtomicKind>(instruction.attributes[0]);
-      const bool observed = !instruction.results.empty() && instruction.results[0] != absent;
-      if (observed || kind == AtomicKind::add_f || kind == AtomicKind::exchange) loaded.ordered = true;
-    }
-  }
+  find_order();
   const auto count = static_cast<uint32_t>(program.instructions.size());
   op_of_.assign(count + 1, 0);
   for (uint32_t i = 0; i < count;) {

@@ -52,6 +52,9 @@ class Decoder {
   void find_late_scalars();
   void find_liveness();
   void find_lazy();
+  void find_order();
+  // Whether a load of a number is in a `while` that leaves its address as it is.
+  bool polls(uint32_t index) const;
   void make_layout();
   void decode_control(uint32_t index);
   void patch(uint32_t op, uint32_t target_op) { patches_.push_back({op, target_op}); }

@@ -52,6 +52,8 @@ class LoadedProgram {
   bool ordered = false;
   // Faults may be the caller's: check_range and assert_ tell of numbers that a launch was given.
   bool checks_operands = false;
+  // Accesses outside of a launch's memory read 0 and write nothing (emulator/tolerance.h).
+  bool tolerates_out_of_bounds = false;
   // Sees each instruction, which is then an Op of its own whose tiles all lie in local memory.
   std::shared_ptr<InstructionObserver> observer;
   // checks/provenance.h, found when the program first runs in checked mode.

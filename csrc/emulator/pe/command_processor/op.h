@@ -62,14 +62,16 @@ struct LazyTile {
       strides{};  // elements, of the last two dimensions and a leading batch dimension: [batch, row, column]
 };
 
+struct Tolerated;  // emulator/tolerance.h
+
 struct PrintSink {
   void (*write)(std::string_view line, void* context) = nullptr;
   void* context = nullptr;
 };
 
-// Called by a program that may be waiting for another one; runs a program that has not started, if there is one.
+// Called by a program that may be waiting for another one: lets others run.
 struct Starvation {
-  void (*run_another)(void* context, Frame& waiting) = nullptr;
+  void (*spin)(void* context) = nullptr;
   void* context = nullptr;
 };
 
@@ -89,6 +91,7 @@ struct Frame {
   Starvation starvation;
   uint64_t jumps = 0;  // iterations of `while`, of all programs of the frame
   PrintSink print;
+  Tolerated* tolerated = nullptr;  // where accesses outside of the launch's memory are let pass
 
   std::byte* at(Place place) const { return base[place.base] + place.offset; }
   uint64_t* scalars() const { return reinterpret_cast<uint64_t*>(base[1]); }

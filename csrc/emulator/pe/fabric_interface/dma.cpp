@@ -11,6 +11,7 @@
 #include "emulator/pe/fabric_interface/dma_segments.h"
 #include "emulator/pe/fabric_interface/logged_access.h"
 #include "emulator/pe/memory_layout_unit/strided_copy.h"
+#include "emulator/tolerance.h"
 
 namespace mtia::emulator {
 namespace {
@@ -24,6 +25,21 @@ namespace {
 int64_t floor_mod(int64_t value, int64_t modulus) {
   const int64_t rest = value % modulus;
   return rest < 0 ? rest + modulus : rest;
+}
+
+// One element that may lie outside of the launch's memory.
+void move_element(const DmaDetail& detail, Frame& frame, uint64_t address, std::byte* local) {
+  PeState& pe = *frame.pe;
+  const uint64_t end = address + detail.size;
+  const Access direction = detail.is_store ? Access::write : Access::read;
+  std::byte* memory = element_span(frame, address, end, direction, detail.instruction);
+  if (memory == nullptr) {
+    if (!detail.is_store) std::memset(local, 0, detail.size);
+    return;
+  }
+  if (pe.journal != nullptr) pe.journal->touch(address, end, detail.is_store, detail.dtype);
+  detail.is_store ? std::memcpy(memory, local, detail.size) : std::memcpy(local, memory, detail.size);
+  detail.is_store ? pe.count_write(address, end, detail.size) : pe.count_read(address, end, detail.size);
 }
 
 // Both directions of the functional transfer: the tile at `tile`, one box at a time.
@@ -49,19 +65,19 @@ void move_tile(const DmaDetail& detail, Frame& frame, const DmaAccess& access, s
       box.to_stride[d] = detail.is_store ? access.stride[d] : detail.tile_stride[d];
       box.from_stride[d] = detail.is_store ? detail.tile_stride[d] : access.stride[d];
     }
-    if (!masked) {
+    if (!masked && access.host != nullptr) {
       std::byte* memory = access.host + offset;
       detail.is_store ? copy_box(box, memory, tile + at, detail.size) : copy_box(box, tile + at, memory, detail.size);
       return;
     }
-    const std::byte* mask = frame.at(detail.mask) + mask_at;
+    const std::byte* mask = masked ? frame.at(detail.mask) + mask_at : nullptr;
     if (access.host != nullptr) {
       std::byte* memory = access.host + offset;
       detail.is_store ? copy_box_masked(box, memory, tile + at, detail.size, mask, detail.mask_stride)
                       : copy_box_masked(box, tile + at, memory, detail.size, mask, detail.mask_stride);
       return;
     }
-    // The descriptor's whole range is not accessible: each element the mask lets through must be.
+    // The descriptor's whole range is not accessible: each element that the mask lets through must be, or is left out.
     std::array<int64_t, 6> index{};
     for (;;) {
       int64_t memory_offset = offset;
@@ -72,17 +88,8 @@ void move_tile(const DmaDetail& detail, Frame& frame, const DmaAccess& access, s
         local_offset += index[d] * detail.tile_stride[d];
         mask_index += index[d] * detail.mask_stride[d];
       }
-      if (mask[mask_index] != std::byte{0}) {
-        const uint64_t address = access.address + static_cast<uint64_t>(memory_offset);
-        std::byte* memory =
-            frame.pe->span(address, address + detail.size, detail.is_store ? Access::write : Access::read);
-        if (frame.pe->journal != nullptr)
-          frame.pe->journal->touch(address, address + detail.size, detail.is_store, detail.dtype);
-        detail.is_store ? std::memcpy(memory, tile + local_offset, detail.size)
-                        : std::memcpy(tile + local_offset, memory, detail.size);
-        detail.is_store ? frame.pe->count_write(address, address + detail.size, detail.size)
-                        : frame.pe->count_read(address, address + detail.size, detail.size);
-      }
+      if (mask == nullptr || mask[mask_index] != std::byte{0})
+        move_element(detail, frame, access.address + static_cast<uint64_t>(memory_offset), tile + local_offset);
       uint32_t d = detail.rank;
       while (d > 0) {
         --d;
@@ -169,7 +176,7 @@ void resolve(const DmaDetail& detail, Frame& frame, DmaAccess& access) {
   access.address = base + static_cast<uint64_t>(origin);
   if (access.high < access.low) overflow(detail, base);
   if (frame.pe->log != nullptr) check_bounds(detail, frame, access);
-  if (detail.has_mask && !detail.mask_is_scalar) {
+  if ((detail.has_mask && !detail.mask_is_scalar) || frame.tolerated != nullptr) {
     access.host = nullptr;
     if (!frame.pe->reachable(access.low, access.high)) return;
   } else {
@@ -263,7 +270,8 @@ const Op* dma_load(const Op* op, Frame& frame) {
     const auto size = static_cast<int64_t>(detail.size);
     const uint32_t batch = detail.rank - 2;
     // The dot reads whole elements through element strides.
-    const bool viewable = access.full && !access.wraps && access.elements != 0 && access.address % detail.size == 0;
+    const bool viewable = access.full && !access.wraps && access.elements != 0 && access.host != nullptr &&
+                          access.address % detail.size == 0;
     view.is_in_device_memory = viewable;
     if (viewable) {
       view.data = access.host;

@@ -11,6 +11,7 @@
 #include "emulator/pe/command_processor/decoder.h"
 #include "emulator/pe/fabric_interface/atomics.h"
 #include "emulator/pe/fabric_interface/logged_access.h"
+#include "emulator/tolerance.h"
 #include "host_math/elementwise.h"
 
 namespace mtia::emulator {
@@ -85,10 +86,12 @@ Addressing address_range(const IndexedDetail& detail, Frame& frame, const Offset
   return range;
 }
 
+// nullptr where the element is outside of the launch's memory and that is tolerated.
 std::byte* element(const IndexedDetail& detail, Frame& frame, const Addressing& range, int64_t offset, Access access) {
   if (range.reachable) return frame.pe->memory->backing_of(range.address(offset));
   const uint64_t address = range.address(offset);
-  std::byte* host = frame.pe->span(address, address + detail.size, access);
+  std::byte* host = element_span(frame, address, address + detail.size, access, detail.instruction);
+  if (host == nullptr) return nullptr;
   if (frame.pe->journal != nullptr)
     frame.pe->journal->touch(address, address + detail.size, access == Access::write, detail.dtype);
   const uint64_t bytes = frame.pe->costs->access_bytes();
@@ -144,7 +147,8 @@ void gather_elements(const IndexedDetail& detail, Frame& frame, const Addressing
   const uint64_t nothing = frame.pe->log != nullptr ? undefined_lane(detail.dtype) : 0;
   for (uint64_t i = 0; i < detail.elements; ++i) {
     if (mask.at(i)) {
-      std::memcpy(to + i * size, element(detail, frame, range, offsets.at(i), Access::read), size);
+      const std::byte* from = element(detail, frame, range, offsets.at(i), Access::read);
+      from != nullptr ? std::memcpy(to + i * size, from, size) : std::memset(to + i * size, 0, size);
     } else if (other != nullptr) {
       std::memcpy(to + i * size, other + (detail.other_single ? 0 : i * size), size);
     } else {
@@ -187,8 +191,8 @@ void scatter_elements(const IndexedDetail& detail, Frame& frame, const Addressin
   const std::byte* from = frame.at(detail.value);
   for (uint64_t i = 0; i < detail.elements; ++i) {
     if (!mask.at(i)) continue;
-    std::memcpy(element(detail, frame, range, offsets.at(i), Access::write),
-                from + (detail.value_single ? 0 : i * size), size);
+    std::byte* to = element(detail, frame, range, offsets.at(i), Access::write);
+    if (to != nullptr) std::memcpy(to, from + (detail.value_single ? 0 : i * size), size);
   }
 }
 
@@ -241,6 +245,10 @@ const Op* run_atomic(const Op* op, Frame& frame, bool swap) {
                       "", "align the pointer");
     }
     std::byte* memory = element(detail, frame, range, offset, Access::write);
+    if (memory == nullptr) {
+      if (old != nullptr) std::memset(old + i * detail.size, 0, detail.size);
+      continue;
+    }
     uint64_t operand = 0;
     std::memcpy(&operand, value + (detail.value_single ? 0 : i * detail.size), detail.size);
     uint64_t before = 0;

@@ -225,8 +225,8 @@ const Op* run_chain(const Op* op, Frame& frame) {
     frame.fault = view.instruction;
     resolve(*view.detail, frame, run.access);
     run.data = run.access.host;
-    whole =
-        run.access.full && !run.access.wraps && run.access.elements != 0 && run.access.address % view.detail->size == 0;
+    whole = run.access.full && !run.access.wraps && run.access.elements != 0 && run.data != nullptr &&
+            run.access.address % view.detail->size == 0;
     if (!whole) break;
     if (plan == &chain.merged && !fits_plan(chain.merged, *view.detail, run)) plan = &chain.rows;
     if (plan == &chain.rows && !fits_plan(chain.rows, *view.detail, run)) whole = false;

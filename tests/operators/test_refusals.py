@@ -1,0 +1,246 @@
+"""What CPU torch refuses, the device refuses: dtypes outside of the element-wise table, mixed devices, bad numbers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests.operators.comparison import DEVICE, assert_matches
+from tests.operators.dtype_cases import DTYPES
+
+Call = Callable[..., Any]
+
+# One operand of shape [3, 4] in each dtype.
+OF_ONE: dict[str, Call] = {
+    "softmax": lambda x: x.softmax(-1),
+    "softmax of columns": lambda x: x.softmax(0),
+    "log_softmax": lambda x: x.log_softmax(-1),
+    "softmax to int": lambda x: x.softmax(-1, dtype=torch.int32),
+    "softmax to float": lambda x: x.softmax(-1, dtype=torch.float32),
+    "layer_norm": lambda x: F.layer_norm(x, (4,)),
+    "group_norm": lambda x: F.group_norm(x, 2),
+    "rms_norm": lambda x: F.rms_norm(x, (4,)),
+    "glu": F.glu,
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "elu": F.elu,
+    "celu": F.celu,
+    "selu": F.selu,
+    "leaky_relu": F.leaky_relu,
+    "relu6": F.relu6,
+    "hardtanh": F.hardtanh,
+    "hardswish": F.hardswish,
+    "softplus": F.softplus,
+    "logsigmoid": F.logsigmoid,
+    "mean": torch.mean,
+    "mean to int": lambda x: x.mean(dtype=torch.int64),
+    "var": torch.var,
+    "std": torch.std,
+    "norm": torch.norm,
+    "vector_norm": torch.linalg.vector_norm,
+    "trace": torch.trace,
+    "cumsum": lambda x: x.cumsum(0),
+    "cumprod": lambda x: x.cumprod(0),
+    "bincount": lambda x: x.reshape(-1).bincount(),
+    "neg": lambda x: -x,
+    "invert": lambda x: ~x,
+    "to the power -1": lambda x: x**-1,
+    "1 - x": lambda x: 1 - x,
+    "to the power 2": lambda x: x**2,
+    "uniform_": lambda x: x.clone().uniform_().dtype,
+    "normal_": lambda x: x.clone().normal_().dtype,
+    "geometric_": lambda x: x.clone().geometric_(0.5).dtype,
+    "bernoulli": lambda x: torch.bernoulli(x.clamp(0, 1)).dtype,
+    "random_ to 300": lambda x: x.clone().random_(0, 300).dtype,
+    "random_ from -300": lambda x: x.clone().random_(-300, 3).dtype,
+    "random_ to 70000": lambda x: x.clone().random_(70000).dtype,
+    "arange": lambda x: torch.arange(0, 5, dtype=x.dtype, device=x.device),
+    "linspace": lambda x: torch.linspace(0, 4, 5, dtype=x.dtype, device=x.device),
+    "linspace to 300": lambda x: torch.linspace(0, 300, 4, dtype=x.dtype, device=x.device),
+    "randperm": lambda x: torch.randperm(5, dtype=x.dtype, device=x.device).dtype,
+    "tril_indices": lambda x: torch.tril_indices(3, 3, dtype=x.dtype, device=x.device),
+    "pad with 300": lambda x: F.pad(x, (1, 1), value=300),
+    "fill with 300": lambda x: torch.full_like(x, 300),
+    "fill with infinity": lambda x: torch.full_like(x, float("inf")),
+    "masked_fill with 70000": lambda x: x.masked_fill(x > 0, 70000),
+    "clamp to 300": lambda x: x.clamp(max=300),
+    "cross_entropy": lambda x: F.cross_entropy(x, torch.tensor([0, 1, 3], device=x.device)),
+    "nll_loss": lambda x: F.nll_loss(x, torch.tensor([0, 1, 3], device=x.device)),
+    "mse_loss": lambda x: F.mse_loss(x, x),
+    "l1_loss": lambda x: F.l1_loss(x, x),
+    "smooth_l1_loss": lambda x: F.smooth_l1_loss(x, x),
+    "huber_loss": lambda x: F.huber_loss(x, x),
+    "binary_cross_entropy": lambda x: F.binary_cross_entropy(x.clamp(0, 1), x.clamp(0, 1)),
+    "kl_div": lambda x: F.kl_div(x, x, reduction="sum"),
+}
+
+
+def operand(dtype: torch.dtype) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(5)
+    if dtype.is_floating_point:
+        return torch.rand(3, 4, generator=generator, dtype=torch.float64).to(dtype)
+    return torch.randint(0, 2 if dtype == torch.bool else 5, (3, 4), generator=generator).to(dtype)
+
+
+def outcome(call: Call, x: torch.Tensor) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return call(x)
+        except Exception as error:
+            return error
+
+
+@pytest.mark.parametrize("name", OF_ONE)
+def test_dtypes_that_the_cpu_refuses(name: str) -> None:
+    for dtype in DTYPES:
+        expected = outcome(OF_ONE[name], operand(dtype))
+        if isinstance(expected, Exception):
+            got = outcome(OF_ONE[name], operand(dtype).to(DEVICE))
+            assert isinstance(got, Exception), f"{dtype}: {got}, the CPU says {expected!r}"
+            assert isinstance(got, type(expected)), f"{dtype}: {got!r}, the CPU says {expected!r}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OF_ONE)
+def test_results_where_the_cpu_has_one(name: str) -> None:
+    for dtype in DTYPES:
+        expected = outcome(OF_ONE[name], operand(dtype))
+        if isinstance(expected, Exception):
+            continue
+        got = outcome(OF_ONE[name], operand(dtype).to(DEVICE))
+        assert not isinstance(got, Exception), f"{dtype}: {got!r}"
+        if isinstance(expected, torch.Tensor):
+            assert got.dtype == expected.dtype
+            assert_matches(got, expected, 2e-2 if expected.dtype in (torch.float16, torch.bfloat16) else 1e-5)
+        else:
+            assert got == expected
+
+
+# Two operands; the second is left on the CPU.
+OF_TWO: dict[str, Call] = {
+    "add": torch.add,
+    "mul": torch.mul,
+    "add_": lambda x, y: x.clone().add_(y),
+    "maximum": torch.maximum,
+    "where": lambda x, y: torch.where(x > 0, x, y),
+    "condition": lambda x, y: torch.where(y > 0, x, x),
+    "masked_fill": lambda x, y: x.masked_fill(y > 0, 1.0),
+    "lerp": lambda x, y: torch.lerp(x, y, 0.5),
+    "addcmul": lambda x, y: torch.addcmul(x, x, y),
+    "mm": torch.mm,
+    "addmm": lambda x, y: torch.addmm(x, x, y),
+    "addmm bias": lambda x, y: torch.addmm(y, x, x),
+    "bmm": lambda x, y: torch.bmm(x[None], y[None]),
+    "linear": F.linear,
+    "linear bias": lambda x, y: F.linear(x, x, y[0]),
+    "mv": lambda x, y: x.mv(y[0]),
+    "dot": lambda x, y: x[0].dot(y[0]),
+    "cat": lambda x, y: torch.cat([x, y]),
+    "stack": lambda x, y: torch.stack([x, y]),
+    "hstack": lambda x, y: torch.hstack([y, x]),
+    "layer_norm": lambda x, y: F.layer_norm(x, (4,), y[0]),
+    "rms_norm": lambda x, y: F.rms_norm(x, (4,), y[0]),
+    "group_norm": lambda x, y: F.group_norm(x, 2, y[0]),
+    "prelu": lambda x, y: F.prelu(x, y[0]),
+    "mse_loss": F.mse_loss,
+    "l1_loss": F.l1_loss,
+    "smooth_l1_loss": F.smooth_l1_loss,
+    "binary_cross_entropy": lambda x, y: F.binary_cross_entropy(x.sigmoid(), y.sigmoid()),
+    "cross_entropy": lambda x, y: F.cross_entropy(x, y.argmax(1)),
+    "nll_loss weight": lambda x, y: F.nll_loss(x, x.argmax(1), y[0].abs()),
+    "embedding": lambda x, y: F.embedding(y.argmax(1), x),
+    "gather": lambda x, y: x.gather(1, y.argmax(1, keepdim=True)),
+    "scatter": lambda x, y: x.scatter(1, x.argmax(1, keepdim=True), y),
+    "scatter_add": lambda x, y: x.scatter_add(1, x.argmax(1, keepdim=True), y),
+    "index_select": lambda x, y: x.index_select(0, y.argmax(1)),
+    "index_add": lambda x, y: x.index_add(0, x.argmax(1), y),
+    "index_copy": lambda x, y: x.index_copy(0, torch.arange(4, device=x.device), y),
+    "index_put": lambda x, y: x.index_put((x.argmax(1),), y),
+    "take": lambda x, y: x.take(y.argmax(1)),
+    "masked_select": lambda x, y: x.masked_select(y > 0),
+    "masked_scatter": lambda x, y: x.masked_scatter(x > 0, y),
+    "searchsorted": lambda x, y: torch.searchsorted(x.sort()[0], y),
+    "attention": lambda x, y: F.scaled_dot_product_attention(x[None, None], y[None, None], x[None, None]),
+    "conv1d": lambda x, y: F.conv1d(x[None], y[:, :, None]),
+    "out=": lambda x, y: torch.add(x, x, out=y),
+    "out= of a sum": lambda x, y: torch.sum(x, 0, out=y[0]),
+    "out= of a product": lambda x, y: torch.mm(x, x, out=y),
+    "equal": torch.equal,
+    "isin": torch.isin,
+    "logaddexp": torch.logaddexp,
+    "atan2": torch.atan2,
+}
+
+
+@pytest.mark.parametrize("name", OF_TWO)
+def test_tensors_of_two_devices_are_refused(name: str) -> None:
+    x, y = torch.randn(4, 4), torch.randn(4, 4)
+    with pytest.raises(RuntimeError, match="device"):
+        OF_TWO[name](x.to(DEVICE), y)
+        torch.mtia_sim.synchronize()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("bad", [2.0, -0.5, float("nan"), float("inf")])
+def test_probabilities_are_between_0_and_1(dtype: torch.dtype, bad: float) -> None:
+    p = torch.rand(1000, dtype=torch.float64).to(dtype)
+    target = (torch.rand(1000) < 0.5).to(dtype)
+    device = p.to(DEVICE)
+    torch.bernoulli(device)
+    F.binary_cross_entropy(device, target.to(DEVICE))
+    torch.mtia_sim.synchronize()
+    p[777] = bad
+    text = "nan" if bad != bad else f"{bad:g}"
+    for source in (p.to(DEVICE), p.to(DEVICE).expand(3, -1)):
+        with pytest.raises(RuntimeError, match=rf"bernoulli, called at .*test_refusals.py.* {text} is not between 0"):
+            torch.bernoulli(source)
+            torch.mtia_sim.synchronize()
+        with pytest.raises(RuntimeError, match=rf"binary_cross_entropy, called at .* between 0 and 1, found {text}"):
+            F.binary_cross_entropy(source, target.to(DEVICE).expand_as(source))
+            torch.mtia_sim.synchronize()
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64])
+def test_integers_divided_by_zero(dtype: torch.dtype) -> None:
+    x = torch.randint(1, 100, (3, 70)).to(dtype)
+    y = torch.randint(1, 9, (3, 70)).to(dtype)
+    calls: list[Call] = [
+        torch.floor_divide,
+        torch.fmod,
+        torch.remainder,
+        lambda a, b: torch.div(a, b, rounding_mode="trunc"),
+        lambda a, b: torch.div(a, b, rounding_mode="floor"),
+    ]
+    for call in calls:
+        assert torch.equal(call(x.to(DEVICE), y.to(DEVICE)).cpu(), call(x, y))
+        assert torch.equal(call(x.to(DEVICE), y[:, :1].to(DEVICE)).cpu(), call(x, y[:, :1]))
+    y[2, 69] = 0
+    for call in calls:
+        with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+            call(x, y)
+        with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+            call(x.to(DEVICE), y.to(DEVICE))
+            torch.mtia_sim.synchronize()
+
+
+def test_refusals_say_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MTIA_SIM_CPU_FALLBACK", "1")
+    x = torch.ones(1, 12, device=DEVICE)
+    helpful: dict[str, Call] = {
+        "to_dense": lambda: x.to_sparse(),
+        "dequantize": lambda: torch.quantize_per_tensor(x, 0.1, 0, torch.qint8),
+        "cannot help": lambda: torch.ops.aten._cslt_compress(x),
+    }
+    for remedy, call in helpful.items():
+        with pytest.raises(NotImplementedError, match=remedy):
+            call()
+    z = torch.ones(3, dtype=torch.complex64, device=DEVICE)
+    for operation, call in {"exp": z.exp, "softmax": lambda: z.softmax(0), "amax": z.amax}.items():
+        with pytest.raises(NotImplementedError, match=rf"{operation} of ComplexFloat.*view_as_real"):
+            call()
