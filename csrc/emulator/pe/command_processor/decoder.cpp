@@ -261,7 +261,7 @@ void Decoder::find_lazy() {
     const uint32_t d = instruction.results[0];
     const Value& tile = value(d);
     if (tile.rank < 2 || tile.rank > 3) continue;
-    if (load && (operand(instruction, 2) != absent || is_volatile(instruction))) continue;  // masked, or for now only
+    if (load && (operand(instruction, 2) != absent || is_volatile(instruction))) continue;  // masked, or read anew
     if (permute) {
       // Only the last two dimensions may trade places.
       const bool swaps = tile.rank == 2 ? instruction.attributes[0] == 1 && instruction.attributes[1] == 0
