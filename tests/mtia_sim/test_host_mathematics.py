@@ -14,7 +14,7 @@ PROCESSES = 200
 def digests_of_fresh_processes(autoload: str) -> Counter[str]:
     """Digests of tables that PROCESSES processes computed, each as its first work on several threads.
 
-    They are forks of one process that imported torch and computed nothing, so that each is as fresh as a process can be.
+    They are forks of one process that imported torch and computed nothing, so that each is as good as fresh.
     """
     environment = {**os.environ, "TORCH_DEVICE_BACKEND_AUTOLOAD": autoload, "OMP_NUM_THREADS": "2"}
     run = subprocess.run(
