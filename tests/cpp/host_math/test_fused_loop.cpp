@@ -31,6 +31,13 @@ FusedInstruction operation(FusedOp op, uint16_t d, uint16_t a, uint16_t b = 0, u
   return {.op = op, .bytes = bytes, .d = d, .a = a, .b = b, .c = c};
 }
 
+void run(const FusedLoop& loop, std::byte* const* pointers, size_t count, size_t n) {
+  FusedCall call;
+  call.n = n;
+  std::copy_n(pointers, count, call.pointers);
+  loop.run(call);
+}
+
 bool same_element(DType dtype, const std::byte* a, const std::byte* b) {
   const size_t size = size_of(dtype);
   if (std::memcmp(a, b, size) == 0) return true;
@@ -56,7 +63,7 @@ void check_loop(const std::vector<FusedInstruction>& instructions, const std::ve
     std::vector<std::byte*> pointers;
     for (const auto& input : inputs) pointers.push_back(const_cast<std::byte*>(input.data()));
     pointers.push_back(got.data());
-    loop->run(pointers.data(), n);
+    run(*loop, pointers.data(), pointers.size(), n);
     size_t wrong = 0;
     for (size_t i = 0; i <= n; ++i) {
       if (!same_element(result, got.data() + i * size_of(result), wanted.data() + i * size_of(result))) ++wrong;
@@ -148,7 +155,7 @@ TEST(fused_conversions_are_right_for_every_narrow_float) {
         load(0, 0, 2), operation(narrow == DType::BF16 ? FusedOp::bf16_to_f32 : FusedOp::f16_to_f32, 1, 0),
         store(1, 1)};
     std::byte* pointers[] = {all.data(), got.data()};
-    make_fused_loop(widening)->run(pointers, 65536);
+    run(*make_fused_loop(widening), pointers, 2, 65536);
     CHECK(got == wanted);
   }
 }
@@ -245,7 +252,7 @@ TEST(thousands_of_fused_loops_take_few_mappings_and_outlive_each_other) {
     float d[3] = {};
     std::byte* pointers[] = {reinterpret_cast<std::byte*>(a), reinterpret_cast<std::byte*>(b),
                              reinterpret_cast<std::byte*>(d)};
-    loop->run(pointers, 3);
+    run(*loop, pointers, 3, 3);
     CHECK_EQ(d[0], 1.5F);
     CHECK_EQ(d[2], 0.0F);
   }
