@@ -1,6 +1,6 @@
 // Fused loops: a sequence of element-wise operations as one loop over rows whose intermediates stay in registers,
-// translated to AVX-512 at run time, and sums and maxima of the rows beside it. The results have the bits that the loops
-// of elementwise.h and reductions.h give one after the other.
+// translated to AVX-512 at run time, and sums and maxima of the rows beside it. The results have the bits that the
+// loops of elementwise.h and reductions.h give one after the other.
 #pragma once
 
 #include <cstddef>

@@ -102,7 +102,8 @@ class Assembler {
   void leave_vectors() { bytes({0xC5, 0xF8, 0x77}); }
   void ret() { byte(0xC3); }
 
-  // Conditional jumps to be filled in: 0x87 above, 0x83 not below, 0x82 below, 0x86 not above, 0x84 zero, 0x85 not zero.
+  // Conditional jumps to be filled in: 0x87 above, 0x83 not below, 0x82 below, 0x86 not above, 0x84 zero, 0x85 not
+  // zero.
   size_t jump(uint8_t condition) {
     bytes({0x0F, condition});
     word(0);

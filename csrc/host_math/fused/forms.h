@@ -24,10 +24,10 @@ inline constexpr Form root_f32{0x51};
 // vmaxps and vminps give the second operand where either is NaN and where both are equal.
 inline constexpr Form max_f32{0x5F};
 inline constexpr Form min_f32{0x5D};
-inline constexpr Form compare_f32{0xC2};                  // by an immediate
-inline constexpr Form multiply_add_f32{0xA8, 2, 1};       // d = second * d + rm
-inline constexpr Form subtract_product_f32{0xBC, 2, 1};   // d = d - second * rm
-inline constexpr Form scale_f32{0x2C, 2, 1};              // second * 2^rm, for a whole rm
+inline constexpr Form compare_f32{0xC2};                 // by an immediate
+inline constexpr Form multiply_add_f32{0xA8, 2, 1};      // d = second * d + rm
+inline constexpr Form subtract_product_f32{0xBC, 2, 1};  // d = d - second * rm
+inline constexpr Form scale_f32{0x2C, 2, 1};             // second * 2^rm, for a whole rm
 inline constexpr Form add_i32{0xFE, 1, 1};
 inline constexpr Form and_i32{0xDB, 1, 1};
 inline constexpr Form or_i32{0xEB, 1, 1};

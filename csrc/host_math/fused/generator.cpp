@@ -437,7 +437,7 @@ class Generator {
   std::vector<Level> level_of_;  // instructions
   std::map<uint16_t, Level> levels_;
   std::map<uint16_t, uint16_t> alias_;
-  std::map<uint16_t, Use> last_use_;  // at the innermost level that reads a value
+  std::map<uint16_t, Use> last_use_;    // at the innermost level that reads a value
   std::map<uint16_t, unsigned> lanes_;  // registers, by the pointer they go to
   std::map<uint16_t, unsigned> registers_;
   std::map<uint32_t, unsigned> constants_;

@@ -107,9 +107,9 @@ class Finder {
     const uint32_t d = instruction.results[0];
     if (!decoder_.is_tile(d)) return true;
     const uint32_t slot = decoder_.value(d).slot;
-    return !overlaps_written(slot) &&
-           std::none_of(reads_.begin(), reads_.end(),
-                        [&](const Range& range) { return decoder_.slots_overlap(range.slot, slot); });
+    return !overlaps_written(slot) && std::none_of(reads_.begin(), reads_.end(), [&](const Range& range) {
+      return decoder_.slots_overlap(range.slot, slot);
+    });
   }
 
   struct Range {

@@ -18,16 +18,24 @@ struct Translation {
 };
 
 std::optional<FusedOp> float_operation(Opcode opcode) {
-  static const std::map<Opcode, FusedOp> table{
-      {Opcode::add_f, FusedOp::add_f},         {Opcode::sub_f, FusedOp::sub_f},
-      {Opcode::mul_f, FusedOp::mul_f},         {Opcode::div_f, FusedOp::div_f},
-      {Opcode::max_f, FusedOp::max_f},         {Opcode::min_f, FusedOp::min_f},
-      {Opcode::maximum_f, FusedOp::maximum_f}, {Opcode::minimum_f, FusedOp::minimum_f},
-      {Opcode::fma_f, FusedOp::fma_f},         {Opcode::neg_f, FusedOp::neg_f},
-      {Opcode::abs_f, FusedOp::abs_f},         {Opcode::sqrt, FusedOp::sqrt},
-      {Opcode::rsqrt, FusedOp::rsqrt},         {Opcode::reciprocal, FusedOp::reciprocal},
-      {Opcode::exp, FusedOp::exp},             {Opcode::exp2, FusedOp::exp2},
-      {Opcode::sigmoid, FusedOp::sigmoid},     {Opcode::compare_f, FusedOp::compare_f}};
+  static const std::map<Opcode, FusedOp> table{{Opcode::add_f, FusedOp::add_f},
+                                               {Opcode::sub_f, FusedOp::sub_f},
+                                               {Opcode::mul_f, FusedOp::mul_f},
+                                               {Opcode::div_f, FusedOp::div_f},
+                                               {Opcode::max_f, FusedOp::max_f},
+                                               {Opcode::min_f, FusedOp::min_f},
+                                               {Opcode::maximum_f, FusedOp::maximum_f},
+                                               {Opcode::minimum_f, FusedOp::minimum_f},
+                                               {Opcode::fma_f, FusedOp::fma_f},
+                                               {Opcode::neg_f, FusedOp::neg_f},
+                                               {Opcode::abs_f, FusedOp::abs_f},
+                                               {Opcode::sqrt, FusedOp::sqrt},
+                                               {Opcode::rsqrt, FusedOp::rsqrt},
+                                               {Opcode::reciprocal, FusedOp::reciprocal},
+                                               {Opcode::exp, FusedOp::exp},
+                                               {Opcode::exp2, FusedOp::exp2},
+                                               {Opcode::sigmoid, FusedOp::sigmoid},
+                                               {Opcode::compare_f, FusedOp::compare_f}};
   const auto found = table.find(opcode);
   return found == table.end() ? std::nullopt : std::optional(found->second);
 }
