@@ -54,7 +54,7 @@ bool is_cpu_number(const c10::IValue& argument) {
 bool is_small(const c10::Scalar& number) {
   if (number.isComplex()) return false;
   const double value = number.toDouble();
-  return !(std::abs(value) > 127.0);
+  return std::abs(value) <= 127.0;  // NaN is not: no integer holds it
 }
 
 // A small number of the same kind and sign: what rules may ask of a number besides its range. 1 stays, of which powers
