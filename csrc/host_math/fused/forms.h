@@ -46,6 +46,7 @@ inline constexpr Form broadcast_from_scalar{0x7C, 2, 1};  // vpbroadcastd of a 3
 // Immediates of compare_f32.
 inline constexpr uint8_t unordered = 3;
 inline constexpr uint8_t less = 0x11;
+inline constexpr uint8_t not_less_or_equal = 0x16;
 // Of classify_f32.
 inline constexpr uint8_t subnormal = 0x20;
 
