@@ -22,6 +22,7 @@
 #include <ATen/ops/scatter_reduce_native.h>
 #include <torch/library.h>
 
+#include <string_view>
 #include <vector>
 
 #include "torch_backend/launching/launch.h"
@@ -92,10 +93,35 @@ IndexBox index_box(at::Tensor self, const c10::List<std::optional<at::Tensor>>& 
   return box;
 }
 
+// The dtype in which elements are joined: the chip has no atomics of narrower integers, and of half precision sums
+// only. Integers of 32 bits that wrap around are those of 8 and 16 bits in their low bits; a sum of bool is true unless
+// 0.
+c10::ScalarType accumulated_in(std::string_view kernel, c10::ScalarType dtype) {
+  switch (dtype) {
+    case c10::kBool:
+    case c10::kByte:
+    case c10::kChar:
+    case c10::kShort:
+      return c10::kInt;
+    case c10::kHalf:
+    case c10::kBFloat16:
+      return kernel == "index_add" ? dtype : c10::kFloat;
+    default:
+      return dtype;
+  }
+}
+
 // What torch calls for an accumulating index_put, whose sums must not depend on an order of threads: the kernel adds in
 // order.
 void index_put_accumulate_kernel(at::Tensor& self, const c10::List<std::optional<at::Tensor>>& indices,
-                                 const at::Tensor& value, bool accumulate, bool) {
+                                 const at::Tensor& value, bool accumulate, bool unsafe) {
+  const c10::ScalarType wide = accumulated_in("index_add", self.scalar_type());
+  if (accumulate && wide != self.scalar_type()) {
+    at::Tensor sums = self.to(wide);
+    index_put_accumulate_kernel(sums, indices, value.to(wide), accumulate, unsafe);
+    self.copy_(sums);
+    return;
+  }
   const IndexBox box = index_box(self, indices);
   const at::Tensor values = value.to(self.device());
   at::TensorIteratorConfig config;
@@ -157,6 +183,16 @@ void launch_along_dim(const char* kernel, const at::Tensor& fixed, const at::Ten
   launch_index(kernel, iterator, fixed.defined() ? 2 : -1, 0, {1}, {size, bytes, /*wraps=*/false, axis}, value);
 }
 
+// The same where elements of one index are joined with each other.
+void accumulate_along_dim(const char* kernel, const at::Tensor& source, const at::Tensor& self, int64_t dim,
+                          const at::Tensor& index) {
+  const c10::ScalarType wide = accumulated_in(kernel, self.scalar_type());
+  if (wide == self.scalar_type()) return launch_along_dim(kernel, source, self, dim, index);
+  const at::Tensor joined = self.to(wide);
+  launch_along_dim(kernel, source.to(wide), joined, dim, index);
+  self.copy_(joined);
+}
+
 void gather_kernel(const at::Tensor& result, const at::Tensor& self, int64_t dim, const at::Tensor& index) {
   const OperatorScope scope("gather");
   launch_along_dim("index_take", result, self, dim, index);
@@ -174,7 +210,7 @@ void scatter_fill_kernel(const at::Tensor& self, int64_t dim, const at::Tensor& 
 
 void scatter_add_kernel(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source) {
   const OperatorScope scope("scatter_add");
-  launch_along_dim("index_add", source, self, dim, index);
+  accumulate_along_dim("index_add", source, self, dim, index);
 }
 
 const char* kernel_of(at::native::ReductionType reduction) {
@@ -197,7 +233,7 @@ const char* kernel_of(at::native::ReductionType reduction) {
 void scatter_reduce_kernel(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source,
                            const at::native::ReductionType& reduction) {
   const OperatorScope scope("scatter_reduce");
-  launch_along_dim(kernel_of(reduction), source, self, dim, index);
+  accumulate_along_dim(kernel_of(reduction), source, self, dim, index);
 }
 
 // ---- operators
@@ -282,7 +318,7 @@ at::Tensor& index_add_out(const at::Tensor& self, int64_t dim, const at::Tensor&
   if (!result.is_same(self)) result.copy_(self);
   const at::Tensor scaled = at_least_1d(alpha.equal(1) ? source : source.mul(alpha));
   if (scaled.numel() != 0)
-    launch_along_dim("index_add", scaled, result, precomputed.dim, along(index, scaled.sizes(), precomputed.dim));
+    accumulate_along_dim("index_add", scaled, result, precomputed.dim, along(index, scaled.sizes(), precomputed.dim));
   call.finish();
   return out;
 }

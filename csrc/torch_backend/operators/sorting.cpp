@@ -16,6 +16,7 @@
 #include "runtime/runtime.h"
 #include "torch_backend/dtypes.h"
 #include "torch_backend/launching/launch.h"
+#include "torch_backend/operators/dtype_checks.h"
 #include "torch_backend/operators/geometry.h"
 #include "torch_backend/operators/structured.h"
 
@@ -168,6 +169,7 @@ std::tuple<at::Tensor&, at::Tensor&> topk_out(const at::Tensor& self, int64_t k,
 
 std::tuple<at::Tensor, at::Tensor> kthvalue(const at::Tensor& self, int64_t k, int64_t dim, bool keepdim) {
   const int64_t axis = at::maybe_wrap_dim(dim, self.dim());
+  check_numeric("kthvalue", self.scalar_type());
   if (self.dim() > 0)
     TORCH_CHECK_INDEX(self.size(axis) > 0, "kthvalue(): Expected reduction dim ", axis, " to have non-zero size.");
   TORCH_CHECK(k >= 1 && k <= (self.dim() == 0 ? 1 : self.size(axis)),
@@ -194,6 +196,7 @@ std::tuple<at::Tensor&, at::Tensor&> kthvalue_out(const at::Tensor& self, int64_
 // median is that of what stands before it.
 std::tuple<at::Tensor, at::Tensor> median_along(const at::Tensor& self, int64_t dim, bool keepdim, bool ignores_nan) {
   const int64_t length = self.dim() == 0 ? 1 : self.size(dim);
+  check_numeric("median", self.scalar_type());
   TORCH_CHECK_INDEX(length > 0, "median(): Expected reduction dim ", dim, " to have non-zero size.");
   if (self.dim() == 0 || self.numel() == 0 || !at::isFloatingType(self.scalar_type()))
     return torch_backend::kthvalue(self, (length + 1) / 2, dim, keepdim);
