@@ -10,7 +10,6 @@
 #include <ATen/native/TensorAdvancedIndexing.h>
 #include <ATen/ops/_index_put_impl_native.h>
 #include <ATen/ops/arange.h>
-#include <ATen/ops/broadcast_tensors.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/gather_native.h>
 #include <ATen/ops/index.h>
@@ -21,7 +20,6 @@
 #include <ATen/ops/scatter_add_native.h>
 #include <ATen/ops/scatter_native.h>
 #include <ATen/ops/scatter_reduce_native.h>
-#include <ATen/ops/where.h>
 #include <torch/library.h>
 
 #include <string_view>
@@ -356,66 +354,6 @@ at::Tensor index_select(const at::Tensor& self, int64_t dim, const at::Tensor& i
   return index_select_out(self, dim, index, out);
 }
 
-at::Tensor& nonzero_out(const at::Tensor& self, at::Tensor& out) {
-  static const KernelId kernel("nonzero");
-  TORCH_CHECK(out.scalar_type() == c10::kLong, "nonzero: Expected out tensor to have scalar type Long but got ",
-              out.scalar_type());
-  const int64_t rank = self.dim();
-  if (self.numel() == 0) {
-    at::native::resize_output(out, {0, rank});
-    return out;
-  }
-  const at::Tensor flags = (self.scalar_type() == c10::kBool ? self : self.ne(0)).contiguous().reshape({-1});
-  const at::Tensor places = flags.cumsum(0);
-  const int64_t hits = places[-1].item().toLong();  // the result's size depends on the data: this waits
-  at::native::resize_output(out, {hits, rank});
-  if (out.numel() == 0) return out;
-  const at::Tensor dense = out.is_contiguous() ? out : empty_device(out.sizes(), c10::kLong, out.device());
-  c10::SmallVector<int64_t, 8> shape(self.sizes().rbegin(), self.sizes().rend());
-  launch_kernel(kernel, {dense, flags, places}, shape);
-  if (!dense.is_same(out)) out.copy_(dense);
-  return out;
-}
-
-at::Tensor nonzero(const at::Tensor& self) {
-  at::Tensor out = empty_device({0}, c10::kLong, self.device());
-  return nonzero_out(self, out);
-}
-
-at::Tensor masked_select(const at::Tensor& self, const at::Tensor& mask) {
-  TORCH_CHECK(mask.scalar_type() == c10::kBool, "masked_select: expected BoolTensor for mask");
-  const auto expanded = at::broadcast_tensors({self, mask});
-  return expanded[0].reshape({-1}).index_select(0, expanded[1].reshape({-1}).nonzero().select(1, 0));
-}
-
-at::Tensor& masked_select_out(const at::Tensor& self, const at::Tensor& mask, at::Tensor& out) {
-  const at::Tensor selected = torch_backend::masked_select(self, mask);
-  at::native::resize_output(out, selected.sizes());
-  return out.copy_(selected);
-}
-
-at::Tensor& masked_scatter_(at::Tensor& self, const at::Tensor& mask, const at::Tensor& source) {
-  const OperatorScope scope("masked_scatter");
-  TORCH_CHECK(mask.scalar_type() == c10::kBool, "masked_scatter_ only supports boolean masks, but got mask with dtype ",
-              mask.scalar_type());
-  TORCH_CHECK(self.scalar_type() == source.scalar_type(),
-              "masked_scatter: expected self and source to have same dtypes but got ", self.scalar_type(), " and ",
-              source.scalar_type());
-  if (self.numel() == 0) return self;
-  const at::Tensor full_mask = mask.expand_as(self);
-  if (source.numel() == 0) {
-    TORCH_CHECK(!full_mask.any().item().toBool(),
-                "masked_scatter: expected self and source to have as many elements "
-                "as the mask has ones, but the source is empty");
-    return self;
-  }
-  // Of the ones in the mask, each its number: the look-up refuses more than the source has elements.
-  const at::Tensor flat = full_mask.reshape({-1});
-  const at::Tensor places = flat.cumsum(0).sub(1).mul(flat);
-  const at::Tensor values = source.reshape({-1}).index_select(0, places).view(self.sizes());
-  return self.copy_(at::where(full_mask, values, self));
-}
-
 // Both take positions in the order of elements; negative ones count from the end.
 at::Tensor take(const at::Tensor& self, const at::Tensor& index) {
   const OperatorScope scope("take");
@@ -506,11 +444,6 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
                    at::native::index_fill_));
   library.impl("index_select", index_select);
   library.impl("index_select.out", index_select_out);
-  library.impl("nonzero", nonzero);
-  library.impl("nonzero.out", nonzero_out);
-  library.impl("masked_select", masked_select);
-  library.impl("masked_select.out", masked_select_out);
-  library.impl("masked_scatter_", masked_scatter_);
   library.impl("take", take);
   library.impl("take.out", take_out);
   library.impl("put_", put_);
