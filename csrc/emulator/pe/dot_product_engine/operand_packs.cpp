@@ -39,7 +39,9 @@ size_t OperandPacks::Hash::operator()(const Key& key) const {
 
 OperandPacks::OperandPacks() {
   void* memory = mmap(nullptr, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory != MAP_FAILED) memory_ = static_cast<std::byte*>(memory);
+  if (memory == MAP_FAILED) return;
+  memory_ = static_cast<std::byte*>(memory);
+  madvise(memory_, room, MADV_HUGEPAGE);  // products stream through it
 }
 
 OperandPacks::~OperandPacks() {
