@@ -17,10 +17,11 @@ def is_built() -> bool:
 
 def register(torch: ModuleType, package: str) -> None:
     """Renames PrivateUse1 to mtia_sim and shows the package as torch.mtia_sim. Does nothing the second time."""
-    from mtia_sim import _C, batching, initialisation, interchange, processes, triton_runtime
+    from mtia_sim import _C, batching, host_mathematics, initialisation, interchange, processes, triton_runtime
 
     if getattr(torch, NAME, None) is not None:
         return
+    host_mathematics.settle()
     _C.set_error_classes(errors.CATEGORIES)
     _C.set_initialiser(initialisation._lazy_init)
     torch.utils.rename_privateuse1_backend(NAME)
