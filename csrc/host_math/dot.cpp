@@ -256,6 +256,11 @@ void multiply_rows(const DotKernels& kernels, std::byte* c, ptrdiff_t c_row_stri
   for (size_t column = 0; column < n; column += kernels.nr) {
     for (size_t row = 0; row < m; row += kernels.mr) {
       const auto down = static_cast<ptrdiff_t>(row);
+      if (column == 0 && row + kernels.mr < m) {
+        const auto below = static_cast<ptrdiff_t>(row + kernels.mr);
+        prefetch_block(a.data + below * a.i_stride, a.i_stride, std::min(kernels.mr, m - row - kernels.mr),
+                       k * static_cast<size_t>(a.k_stride));
+      }
       kernels.multiply_rows(c + (down * c_row_stride + static_cast<ptrdiff_t>(column)) * static_cast<ptrdiff_t>(c_size),
                             c_row_stride, a.data + down * a.i_stride, a.i_stride,
                             b.data + column / kernels.nr * b.bytes, std::min(kernels.mr, m - row),
