@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <vector>
 
 #include "emulator/pe/kernel_timing.h"
 #include "emulator/pe/processing_element.h"
@@ -18,6 +19,7 @@ using emulator::Tile;
 
 constexpr int64_t index_block = 1024;
 constexpr int64_t rows_a_gather = 16;
+constexpr int64_t zero_rows = 8;
 
 class RowAdder {
  public:
@@ -36,7 +38,7 @@ class RowAdder {
     const bool is_narrow = sum_dtype_ != arguments_.dtype;
     // A column in the sums, in their rounded copy, and in the rows that are added.
     const int64_t row_bytes = sum_bytes + (is_narrow ? bytes : 0);
-    const int64_t added_bytes = rows_a_gather * (bytes + (is_narrow ? sum_bytes : 0));
+    const int64_t added_bytes = rows_a_gather * (bytes + (is_narrow ? sum_bytes : 0)) + zero_rows * bytes;
     const int64_t room = static_cast<int64_t>(pe_.local_bytes_free()) - 1024;
     const int64_t wanted_columns = std::min<int64_t>(arguments_.length, 256);
     const int64_t rows = std::clamp<int64_t>((room / wanted_columns - added_bytes) / row_bytes, 1, end - first);
@@ -54,7 +56,9 @@ class RowAdder {
     const Tile added = pe_.allocate(arguments_.dtype, rows_a_gather, columns);
     const bool is_narrow = sum_dtype_ != arguments_.dtype;
     const Tile widened = is_narrow ? pe_.allocate(sum_dtype_, rows_a_gather, columns) : added;
-    pe_.fill(sums, 0.0);
+    const Tile zeros = pe_.allocate(arguments_.dtype, std::min(zero_rows, rows), columns);
+    pe_.fill(zeros, 0.0);
+    std::vector<bool> is_summed(static_cast<size_t>(rows));  // the others are zero
     std::array<int64_t, rows_a_gather> targets;
     int64_t waiting = 0;
     const auto flush = [&] {
@@ -65,7 +69,10 @@ class RowAdder {
                  arguments_.source_row, positions, arguments_.count);
       if (is_narrow) pe_.convert(widened.slice(0, waiting, 0, columns), rows_added);
       for (int64_t i = 0; i < waiting; ++i) {
-        const Tile sum = sums.slice(targets[static_cast<size_t>(i)], 1, 0, columns);
+        const int64_t target = targets[static_cast<size_t>(i)];
+        const Tile sum = sums.slice(target, 1, 0, columns);
+        if (!is_summed[static_cast<size_t>(target)]) pe_.fill(sum, 0.0);
+        is_summed[static_cast<size_t>(target)] = true;
         pe_.vector(Opcode::add_f, sum, sum, widened.slice(i, 1, 0, columns));
       }
       waiting = 0;
@@ -82,12 +89,24 @@ class RowAdder {
     }
     flush();
     const Tile rounded = is_narrow ? pe_.allocate(arguments_.dtype, rows, columns) : sums;
-    if (is_narrow) pe_.convert(rounded, sums);
-    pe_.dma_store(
-        {.base = arguments_.table + static_cast<uint64_t>(row * arguments_.length + column) * size_of(arguments_.dtype),
-         .dtype = arguments_.dtype,
-         .row_stride = arguments_.length},
-        rounded);
+    for (int64_t i = 0; i < rows;) {
+      const bool summed = is_summed[static_cast<size_t>(i)];
+      const int64_t most = summed ? rows : std::min(rows, i + zeros.rows);
+      int64_t end = i + 1;
+      while (end < most && is_summed[static_cast<size_t>(end)] == summed) ++end;
+      const Tile results = summed ? rounded.slice(i, end - i, 0, columns) : zeros.slice(0, end - i, 0, columns);
+      if (summed && is_narrow) pe_.convert(results, sums.slice(i, end - i, 0, columns));
+      store(results, row + i, column);
+      i = end;
+    }
+  }
+
+  void store(const Tile& results, int64_t row, int64_t column) {
+    const auto place = static_cast<uint64_t>(row * arguments_.length + column);
+    pe_.dma_store({.base = arguments_.table + place * size_of(arguments_.dtype),
+                   .dtype = arguments_.dtype,
+                   .row_stride = arguments_.length},
+                  results);
   }
 
   // Two comparisons of each with the rows' bounds find those that belong here.

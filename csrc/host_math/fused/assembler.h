@@ -99,6 +99,9 @@ class Assembler {
     bytes({0xC5, 0xF8, 0x92, 0xC8});        // kmovw k1, eax
   }
 
+  // Sets the flags of a result of zero where k2 is empty.
+  void test_work_mask() { bytes({0xC5, 0xF8, 0x98, 0xD2}); }  // kortestw k2, k2
+
   void leave_vectors() { bytes({0xC5, 0xF8, 0x77}); }
   void ret() { byte(0xC3); }
 

@@ -39,10 +39,15 @@ inline constexpr Form blend_16{0x66, 2, 1, 1, 1};
 inline constexpr Form widen_16{0x33, 2, 1};
 inline constexpr Form widen_8{0x31, 2, 1};
 inline constexpr Form narrow_16{0x33, 2, 2};
+inline constexpr Form convert_to_bf16{0x72, 2, 2};        // reads subnormal numbers as zero
+inline constexpr Form classify_f32{0x66, 3, 1};           // by an immediate
 inline constexpr Form broadcast_from_scalar{0x7C, 2, 1};  // vpbroadcastd of a 32-bit register
 
 // Immediates of compare_f32.
 inline constexpr uint8_t unordered = 3;
 inline constexpr uint8_t less = 0x11;
+inline constexpr uint8_t not_less_or_equal = 0x16;
+// Of classify_f32.
+inline constexpr uint8_t subnormal = 0x20;
 
 }  // namespace mtia::host_math

@@ -31,7 +31,7 @@ class Emitter {
     code_.evex(subtract_f32, d, d, scratch_0);
     horner(scratch_1, d, exp2_coefficients);
     code_.evex(multiply_add_f32, scratch_1, d, constant_(one));
-    code_.evex(scale_f32, d, scratch_1, scratch_0);
+    scale(d);
   }
 
   void exp(unsigned d, unsigned a) {
@@ -45,7 +45,7 @@ class Emitter {
     code_.evex(multiply_f32, scratch_2, d, d);
     code_.evex(multiply_add_f32, scratch_1, scratch_2, d);
     code_.evex(add_f32, scratch_1, scratch_1, constant_(one));
-    code_.evex(scale_f32, d, scratch_1, scratch_0);
+    scale(d);
   }
 
   void sigmoid(unsigned d, unsigned a) {
@@ -61,11 +61,16 @@ class Emitter {
   }
 
  private:
-  // The bounds are first operands, which lose to a NaN.
+  // The upper bound is the first operand, which loses to a NaN. Results of what is not above the lower one are 0: they
+  // are left out in scale(), because the host takes a hundred cycles to find out that a product is too small.
   void clamp(unsigned d, unsigned a, float low, float high) {
     code_.evex(min_f32, d, constant_(bits_of(high)), a);
-    code_.evex(max_f32, d, constant_(bits_of(low)), d);
+    code_.evex(compare_f32, work_mask, d, constant_(bits_of(low)));
+    code_.immediate(not_less_or_equal);
   }
+
+  // d = scratch_1 * 2^scratch_0
+  void scale(unsigned d) { code_.evex(scale_f32, d, scratch_1, scratch_0, {work_mask, true}); }
 
   void horner(unsigned d, unsigned x, std::span<const float> coefficients) {
     code_.evex(move_f32, d, 0, constant_(bits_of(coefficients.back())));

@@ -115,7 +115,8 @@ struct OutOfRegisters {};
 
 class Generator {
  public:
-  explicit Generator(std::span<const FusedInstruction> instructions) : instructions_(instructions) {
+  Generator(std::span<const FusedInstruction> instructions, bool converts_bf16)
+      : instructions_(instructions), converts_bf16_(converts_bf16) {
     for (unsigned reg = value_registers; reg-- > 0;) free_.push_back(reg);
   }
 
@@ -164,6 +165,11 @@ class Generator {
     code_.leave_vectors();
     for (size_t i = pointers_.size(); i-- > caller_saved;) code_.pop(pointer_registers[i]);
     code_.ret();
+    for (const Aside& aside : asides_) {
+      code_.land(aside.from, code_.position());
+      round_to_bf16(aside.d, aside.a);
+      code_.jump_always(aside.back);
+    }
     return code_.code();
   }
 
@@ -384,7 +390,7 @@ class Generator {
         shift(d, d, 6, 16);
         break;
       case FusedOp::f32_to_bf16:
-        round_to_bf16(d, a);
+        converts_bf16_ ? convert_if_normal(d, a) : round_to_bf16(d, a);
         break;
       case FusedOp::f16_to_f32:
         code_.evex(Form{0x13, 2, 1}, d, 0, a);
@@ -414,7 +420,17 @@ class Generator {
     code_.immediate(count);
   }
 
-  // (a + 0x7FFF + the lowest kept bit) >> 16, quiet where a is NaN; vcvtneps2bf16 would flush subnormal numbers.
+  // The host's instruction, but aside of the loop where some number is subnormal.
+  void convert_if_normal(unsigned d, unsigned a) {
+    code_.evex(classify_f32, work_mask, 0, a);
+    code_.immediate(subnormal);
+    code_.test_work_mask();
+    const size_t from = code_.jump(0x85);
+    code_.evex(convert_to_bf16, d, 0, a);
+    asides_.push_back({from, code_.position(), d, a});
+  }
+
+  // (a + 0x7FFF + the lowest kept bit) >> 16, quiet where a is NaN.
   void round_to_bf16(unsigned d, unsigned a) {
     shift(scratch_0, a, 2, 16);
     code_.evex(and_i32, scratch_1, scratch_0, constant(1));
@@ -427,7 +443,17 @@ class Generator {
     code_.evex(narrow_16, scratch_1, 0, d);
   }
 
+  // A conversion outside of the loop: the jump to it, and where it goes on.
+  struct Aside {
+    size_t from;
+    size_t back;
+    unsigned d;
+    unsigned a;
+  };
+
   std::span<const FusedInstruction> instructions_;
+  const bool converts_bf16_;
+  std::vector<Aside> asides_;
   Assembler code_;
   const ConstantRegister constant_register_ = [this](uint32_t bits) { return constant(bits); };
   struct Use {
@@ -447,9 +473,10 @@ class Generator {
 
 }  // namespace
 
-std::optional<std::vector<uint8_t>> generate_fused_loop(std::span<const FusedInstruction> instructions) {
+std::optional<std::vector<uint8_t>> generate_fused_loop(std::span<const FusedInstruction> instructions,
+                                                        bool converts_bf16) {
   try {
-    return Generator(instructions).generate();
+    return Generator(instructions, converts_bf16).generate();
   } catch (const OutOfRegisters&) {
     return std::nullopt;
   }

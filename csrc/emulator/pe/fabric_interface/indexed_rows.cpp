@@ -139,6 +139,7 @@ void move_apart(const RowsDetail& detail, Frame& frame, uint64_t address, std::b
 }
 
 void move_rows(const RowsDetail& detail, Frame& frame, const RowsAccess& access, std::byte* tile) {
+  constexpr uint64_t ahead = 3, fetched = 1024;
   PeState& pe = *frame.pe;
   const uint64_t stride = detail.columns * detail.size;
   std::byte* local = tile + access.skipped;
@@ -146,6 +147,11 @@ void move_rows(const RowsDetail& detail, Frame& frame, const RowsAccess& access,
     if (!access.is_active(row)) continue;
     const uint64_t address = access.address(row);
     if (access.reachable) {
+      // Rows lie anywhere: the host fetches the beginning of one to come while it copies this one.
+      if (row + ahead < detail.count && access.is_active(row + ahead)) {
+        const std::byte* next = pe.memory->backing_of(access.address(row + ahead));
+        for (uint64_t at = 0; at < std::min(access.bytes, fetched); at += 64) __builtin_prefetch(next + at);
+      }
       copy(detail, pe.memory->backing_of(address), local, access.bytes);
     } else if (frame.tolerated == nullptr || pe.reachable(address, address + access.bytes)) {
       move_apart(detail, frame, address, local, access.bytes);

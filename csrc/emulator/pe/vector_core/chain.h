@@ -46,6 +46,9 @@ struct ChainStep {
   const host_math::FusedLoop* fused = nullptr;
   std::vector<ChainOperand> pointers;
   size_t reductions = 0;
+  // Of a loop that multiplies rows in place, each by one number: which pointer that number's is. Rows whose number is 1
+  // are left alone, as most are where a softmax goes from block to block.
+  size_t factor = SIZE_MAX;
 };
 
 // An iteration space and the steps to run over it.

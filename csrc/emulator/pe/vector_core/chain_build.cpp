@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <span>
 
 #include "emulator/pe/command_processor/decoder.h"
 #include "emulator/pe/vector_core/chain.h"
@@ -79,6 +80,19 @@ class Finder {
     if (members.empty()) return false;
     while (!hoisted.empty() && hoisted.back() > members.back()) hoisted.pop_back();
     return members.size() > 1 || is_compute(decoder_, instructions[members[0]]);
+  }
+
+  // Collects from the front of a list of instructions that follow each other, the first of which computes; returns how
+  // many.
+  size_t collect_listed(std::span<const uint32_t> listed) {
+    shape_ = decoder_.value(shape_value(decoder_, listed[0]));
+    for (const uint32_t index : listed) {
+      const Instruction& instruction = decoder_.program.instructions[index];
+      if (!is_compute(decoder_, instruction)) break;
+      if (!same_shape(decoder_.value(instruction.results[0]), shape_) || !join(index)) break;
+    }
+    if (members.empty()) members.push_back(listed[0]);
+    return members.size();
   }
 
   // The instructions right behind the members that reduce rows of what these computed.
@@ -193,7 +207,8 @@ class Finder {
 
 class Builder {
  public:
-  Builder(Decoder& decoder, const std::vector<uint32_t>& members) : decoder_(decoder), members_(members) {}
+  Builder(Decoder& decoder, const std::vector<uint32_t>& members, bool is_hoisted = false)
+      : decoder_(decoder), members_(members), is_hoisted_(is_hoisted) {}
 
   // `reductions`: instructions that follow the members.
   void emit(const std::vector<uint32_t>& reductions = {}) {
@@ -300,8 +315,11 @@ class Builder {
       current[decoder_.value(value).slot] = static_cast<uint32_t>(definitions_.size());
       definitions_.push_back(definition);
     }
-    for (const auto& [slot, number] : current)
-      definitions_[number].live_out = decoder_.live_after(members_.back(), slot);
+    for (const auto& [slot, number] : current) {
+      // What others than the members read, who run behind all of them: of hoisted ones also between two in the program.
+      const uint32_t last = is_hoisted_ ? members_[definitions_[number].member] : members_.back();
+      definitions_[number].live_out = decoder_.live_after(last, slot);
+    }
     for (Definition& definition : definitions_) {
       if (definition.is_load || definition.live_out || definition.uses.size() != 1 || !is_store(definition.uses[0]))
         continue;
@@ -533,6 +551,7 @@ class Builder {
 
   Decoder& decoder_;
   const std::vector<uint32_t>& members_;
+  const bool is_hoisted_;
   Chain* chain_ = nullptr;
   Value shape_;
   std::vector<Definition> definitions_;
@@ -554,13 +573,14 @@ uint32_t decode_chain(Decoder& decoder, uint32_t index) {
   Finder finder(decoder);
   if (!finder.collect(index)) return index;
   const std::vector<uint32_t> reductions = finder.reductions();
-  for (const uint32_t hoisted : finder.hoisted) {
-    if (is_compute(decoder, decoder.program.instructions[hoisted])) {
-      const std::vector<uint32_t> alone{hoisted};
-      Builder(decoder, alone).emit();
-    } else {
-      decoder.decode_one(hoisted);
+  for (size_t i = 0; i < finder.hoisted.size();) {
+    if (!is_compute(decoder, decoder.program.instructions[finder.hoisted[i]])) {
+      decoder.decode_one(finder.hoisted[i++]);
+      continue;
     }
+    Finder beside(decoder);
+    i += beside.collect_listed(std::span(finder.hoisted).subspan(i));
+    Builder(decoder, beside.members, true).emit();
   }
   Builder(decoder, finder.members).emit(reductions);
   return finder.members.back() + 1 + static_cast<uint32_t>(reductions.size());

@@ -186,6 +186,24 @@ class Segment {
   size_t reductions_ = 0;
 };
 
+// Which of a lone step's pointers is the factor of rows that it multiplies in place.
+size_t factor_of_rows(const ChainPlan& plan) {
+  const ChainStep& step = plan.steps[0];
+  if (plan.steps.size() != 1 || plan.outer_rank == 0 || step.opcode != Opcode::mul_f || step.dtype != DType::F32)
+    return SIZE_MAX;
+  for (const size_t o : {size_t{0}, size_t{1}}) {
+    const ChainOperand& factor = step.operands[o];
+    const ChainOperand& rows = step.operands[1 - o];
+    const auto is_memory = [](const ChainOperand& operand) {
+      return operand.kind == ChainOperand::Kind::memory && operand.place.base == 0;
+    };
+    if (is_memory(factor) && factor.single && is_memory(rows) && !rows.single && is_memory(step.d) &&
+        rows.place.offset == step.d.place.offset && rows.outer == step.d.outer)
+      return o;
+  }
+  return SIZE_MAX;
+}
+
 // All steps and reductions as one loop.
 bool fuse_whole(Chain& chain, ChainPlan& plan) {
   if (plan.steps.size() > 1 || plan.outer_rank != 0 || !chain.reductions.empty()) {
@@ -203,6 +221,7 @@ bool fuse_whole(Chain& chain, ChainPlan& plan) {
     step.fused = loop.get();
     step.pointers = std::move(segment.pointers);
     step.reductions = chain.reductions.size();
+    if (step.reductions == 0) step.factor = factor_of_rows(plan);
     chain.loops.push_back(std::move(loop));
     plan.steps.clear();
     plan.steps.push_back(std::move(step));

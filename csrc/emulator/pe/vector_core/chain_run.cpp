@@ -100,6 +100,17 @@ bool next_index(const ChainPlan& plan, uint32_t rank, std::array<uint32_t, max_o
   return false;
 }
 
+// How many rows from `row` on have a factor of 1, or another one.
+size_t like_rows(const std::byte* factor, int64_t stride, size_t row, size_t rows, bool is_one) {
+  const size_t first = row;
+  for (; row < rows; ++row) {
+    float value = 0;
+    std::memcpy(&value, factor + static_cast<int64_t>(row) * stride, sizeof(value));
+    if ((value == 1.0F) != is_one) break;
+  }
+  return row - first;
+}
+
 void finish_scalar(const ChainReduction& reduction, uint32_t bits, Frame& frame) {
   frame.scalars()[reduction.scalar] = normalised(DType::F32, bits);
 }
@@ -122,8 +133,14 @@ void run_rows(const Chain& chain, const ChainPlan& plan, Frame& frame, const Run
   size_t row_number = 0;
   do {
     for (size_t p = 0; p < count; ++p) bases[p] = row_address(step.pointers[p], plan, index, frame, views);
-    for (size_t first = 0; first < rows; first += block) {
+    for (size_t first = 0; first < rows;) {
       call.rows = std::min(block, rows - first);
+      if (step.factor != SIZE_MAX) {
+        const std::byte* factor = bases[step.factor];
+        first += like_rows(factor, call.strides[step.factor], first, rows, true);
+        call.rows = like_rows(factor, call.strides[step.factor], first, rows, false);
+        if (call.rows == 0) break;
+      }
       for (size_t p = 0; p < count; ++p) call.pointers[p] = bases[p] + static_cast<int64_t>(first) * call.strides[p];
       std::byte* const lanes = frame.strips;
       for (size_t r = 0; r < step.reductions; ++r) call.pointers[count + r] = lanes + r * rows_a_join * lanes_bytes;
@@ -141,6 +158,7 @@ void run_rows(const Chain& chain, const ChainPlan& plan, Frame& frame, const Run
         if (reduction.scalar != UINT32_MAX) finish_scalar(reduction, scalar, frame);
       }
       row_number += joined;
+      first += joined;
     }
   } while (next_index(plan, rank, index));
 }
