@@ -22,6 +22,9 @@ constexpr size_t panels_of_a_block = 16;
 
 constexpr size_t cache_line = 64;
 
+// Bytes of packed b that are left in the first-level cache while rows of a go by.
+constexpr size_t share_of_first_cache = 20 * 1024;
+
 size_t round_up(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
 
 // Scratch memory of this thread that only grows. Different uses take different slots.
@@ -250,23 +253,39 @@ bool reads_rows(const DotKernels& kernels, DType dtype, const Operand& a, size_t
          a.k_stride == static_cast<ptrdiff_t>(size_of(dtype)) && k % kernels.k_step == 0;
 }
 
+// Calls block(row, column) for the blocks of rows [first, last) and columns [0, n): down the rows first, so that a
+// panel of b stays in the first-level cache, or along the columns first, where all panels stay there and a goes by
+// once.
+template <typename Block>
+void for_each_block(const DotKernels& kernels, size_t first, size_t last, size_t n, size_t bytes_of_b,
+                    const Block& block) {
+  if (round_up(n, kernels.nr) / kernels.nr * bytes_of_b <= share_of_first_cache) {
+    for (size_t row = first; row < last; row += kernels.mr) {
+      for (size_t column = 0; column < n; column += kernels.nr) block(row, column);
+    }
+    return;
+  }
+  for (size_t column = 0; column < n; column += kernels.nr) {
+    for (size_t row = first; row < last; row += kernels.mr) block(row, column);
+  }
+}
+
 // c (+)= a * b for packed b of one k block, reading a's rows.
 void multiply_rows(const DotKernels& kernels, std::byte* c, ptrdiff_t c_row_stride, size_t c_size, const Operand& a,
                    const Panels& b, size_t m, size_t n, size_t k, bool accumulate) {
-  for (size_t column = 0; column < n; column += kernels.nr) {
-    for (size_t row = 0; row < m; row += kernels.mr) {
-      const auto down = static_cast<ptrdiff_t>(row);
-      if (column == 0 && row + kernels.mr < m) {
-        const auto below = static_cast<ptrdiff_t>(row + kernels.mr);
-        prefetch_block(a.data + below * a.i_stride, a.i_stride, std::min(kernels.mr, m - row - kernels.mr),
-                       k * static_cast<size_t>(a.k_stride));
-      }
-      kernels.multiply_rows(c + (down * c_row_stride + static_cast<ptrdiff_t>(column)) * static_cast<ptrdiff_t>(c_size),
-                            c_row_stride, a.data + down * a.i_stride, a.i_stride,
-                            b.data + column / kernels.nr * b.bytes, std::min(kernels.mr, m - row),
-                            std::min(kernels.nr, n - column), k / kernels.k_step, accumulate);
+  const auto block = [&](size_t row, size_t column) {
+    const auto down = static_cast<ptrdiff_t>(row);
+    if (column == 0 && row + kernels.mr < m) {
+      const auto below = static_cast<ptrdiff_t>(row + kernels.mr);
+      prefetch_block(a.data + below * a.i_stride, a.i_stride, std::min(kernels.mr, m - row - kernels.mr),
+                     k * static_cast<size_t>(a.k_stride));
     }
-  }
+    kernels.multiply_rows(c + (down * c_row_stride + static_cast<ptrdiff_t>(column)) * static_cast<ptrdiff_t>(c_size),
+                          c_row_stride, a.data + down * a.i_stride, a.i_stride, b.data + column / kernels.nr * b.bytes,
+                          std::min(kernels.mr, m - row), std::min(kernels.nr, n - column), k / kernels.k_step,
+                          accumulate);
+  };
+  for_each_block(kernels, 0, m, n, b.bytes, block);
 }
 
 // c (+)= a * b for packed b of one k block. `packed_a`: all panels of a, or no data.
@@ -287,20 +306,17 @@ void multiply_block(const DotKernels& kernels, DType dtype, std::byte* c, ptrdif
       pack_panels(kernels, Side::a, dtype, fresh, advance(a, first, 0), last - first, k, isa);
       left = {fresh, bytes};
     }
-    // A panel of b stays in the first-level cache while the rows of a go by.
-    for (size_t column = 0; column < n; column += kernels.nr) {
+    for_each_block(kernels, first, last, n, b.bytes, [&](size_t row, size_t column) {
       const size_t columns = std::min(kernels.nr, n - column);
-      for (size_t row = first; row < last; row += kernels.mr) {
-        std::byte* target = c + (static_cast<ptrdiff_t>(row) * c_row_stride + static_cast<ptrdiff_t>(column)) * c_size;
-        if (accumulate && row + kernels.mr < last) {
-          prefetch_block(target + static_cast<ptrdiff_t>(kernels.mr) * c_row_stride * c_size, c_row_stride * c_size,
-                         std::min(kernels.mr, last - row - kernels.mr), columns * static_cast<size_t>(c_size));
-        }
-        kernels.multiply(target, c_row_stride, left.data + (row - first) / kernels.mr * left.bytes,
-                         b.data + column / kernels.nr * b.bytes, std::min(kernels.mr, last - row), columns, steps,
-                         accumulate);
+      std::byte* target = c + (static_cast<ptrdiff_t>(row) * c_row_stride + static_cast<ptrdiff_t>(column)) * c_size;
+      if (accumulate && row + kernels.mr < last) {
+        prefetch_block(target + static_cast<ptrdiff_t>(kernels.mr) * c_row_stride * c_size, c_row_stride * c_size,
+                       std::min(kernels.mr, last - row - kernels.mr), columns * static_cast<size_t>(c_size));
       }
-    }
+      kernels.multiply(target, c_row_stride, left.data + (row - first) / kernels.mr * left.bytes,
+                       b.data + column / kernels.nr * b.bytes, std::min(kernels.mr, last - row), columns, steps,
+                       accumulate);
+    });
   }
 }
 
