@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from math import prod
+from typing import Any
 
 import torch
 import torch.nn.functional as functional
@@ -133,6 +134,37 @@ def embedding(dtype: torch.dtype, rows: int, vocabulary: int, hidden: int, backw
     return Case(SUITE, name, name_of(dtype), f"{rows}x{hidden} of {vocabulary}", build, 0, moved)
 
 
+def picking(dtype: torch.dtype) -> Iterator[Case]:
+    """Operators that read, write or select where data says, of a million elements."""
+    generator = torch.Generator().manual_seed(1)
+    (x,) = normal(torch.device("cpu"), dtype, (1024, 1024))
+    columns = torch.randint(1024, (1024, 1024), generator=generator)
+    order = torch.argsort(torch.rand(1024, generator=generator))
+    mask = torch.rand(1024, 1024, generator=generator) < 0.5
+    numbers = torch.randint(10_000, (M,), generator=generator)
+    bounds = x[0].sort().values
+    size = dtype.itemsize
+
+    def case(name: str, call: Callable[..., Any], inputs: Inputs, moved: int, label: str = "1024x1024") -> Case:
+        def build(device: torch.device) -> Call:
+            placed = [tensor.to(device) for tensor in inputs]
+            return lambda: call(*placed)
+
+        return Case(SUITE, name, name_of(dtype), label, build, 0, moved)
+
+    yield case("gather", lambda x, i: x.gather(1, i), (x, columns), (2 * size + 8) * M)
+    yield case("scatter", lambda x, i: torch.scatter(x, 1, i, 1.0), (x, columns), (2 * size + 8) * M)
+    yield case("index_select_columns", lambda x, i: x.index_select(1, i), (x, order), 2 * size * M)
+    yield case("index_put_rows", lambda x, i: torch.index_put(x, (i,), x), (x, order), 3 * size * M)
+    yield case("masked_select", torch.masked_select, (x, mask), (size + size // 2 + 1) * M)
+    yield case("nonzero", torch.nonzero, (mask,), 9 * M)
+    yield case("topk", lambda x: x.topk(8)[0], (x,), size * M)
+    yield case("searchsorted", torch.searchsorted, (bounds, x), (size + 8) * M, "1024x1024 in 1024")
+    if dtype == torch.float32:
+        label = "1048576 in 1000"
+        yield case("isin", torch.isin, (numbers, numbers[:1000].contiguous()), 9 * M, label)
+
+
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     """Rotary embedding as the example's Llama has it."""
     first, second = x.chunk(2, dim=-1)
@@ -225,6 +257,7 @@ def cases() -> Iterator[Case]:
         yield cross_entropy(dtype, 1024, 32000)
         yield embedding(dtype, 4096, 32000, 512, backward=False)
         yield embedding(dtype, 1024, 4096, 512, backward=True)
+        yield from picking(dtype)
         yield adamw(dtype, "foreach")
         yield adamw(dtype, "fused")
     yield forward("add", torch.bfloat16, torch.add, (64 * M,), (64 * M,))

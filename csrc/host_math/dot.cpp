@@ -22,6 +22,9 @@ constexpr size_t panels_of_a_block = 16;
 
 constexpr size_t cache_line = 64;
 
+// Bytes of packed b that are left in the first-level cache while rows of a go by.
+constexpr size_t share_of_first_cache = 20 * 1024;
+
 size_t round_up(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
 
 // Scratch memory of this thread that only grows. Different uses take different slots.
@@ -156,31 +159,79 @@ void prefetch_operand(const Operand& source, size_t count, size_t k, size_t size
   }
 }
 
-// Packs all panels of b's [0, k) x [0, n), one after the other.
-void pack_panels_of_b(const DotKernels& kernels, std::byte* panels, const Operand& b, size_t k, size_t n) {
-  const size_t nr = kernels.nr;
-  const size_t bytes = panel_bytes(kernels, nr, k);
-  const size_t size = size_of(kernels.operand);
-  prefetch_operand(b, std::min(nr, n), k, size);
-  for (size_t column = 0; column < n; column += nr) {
-    if (column + nr < n) prefetch_operand(advance(b, column + nr, 0), std::min(nr, n - column - nr), k, size);
-    const Operand source = advance(b, column, 0);
-    kernels.pack_b(panels + column / nr * bytes, source.data, source.k_stride, source.i_stride,
-                   std::min(nr, n - column), k);
+// One of the two operands of a product, as it is packed: panels of `wide` rows of a, or columns of b.
+enum class Side : uint8_t { a, b };
+
+size_t wide_of(const DotKernels& kernels, Side side) { return side == Side::a ? kernels.mr : kernels.nr; }
+
+// What is packed at once of an operand's [0, count) x [0, k): whole panels, or where i is adjacent some k of all
+// panels, so that long runs are read either way.
+class PackParts {
+ public:
+  PackParts(const DotKernels& kernels, Side side, const Operand& source, size_t size, size_t count, size_t k)
+      : wide_(wide_of(kernels, side)),
+        count_(count),
+        k_(k),
+        cuts_k_(source.i_stride == static_cast<ptrdiff_t>(size) && source.k_stride != static_cast<ptrdiff_t>(size)) {
+    const size_t step_bytes = panel_bytes(kernels, wide_, kernels.k_step);
+    step_ = cuts_k_ ? kernels.k_step : wide_;
+    const size_t bytes = cuts_k_ ? round_up(count, wide_) / wide_ * step_bytes : panel_bytes(kernels, wide_, k);
+    step_ *= std::max<size_t>(1, part_bytes / std::max<size_t>(1, bytes));
+  }
+
+  size_t size() const { return ((cuts_k_ ? k_ : count_) + step_ - 1) / step_; }
+
+  struct Part {
+    size_t first;  // of i
+    size_t count;
+    size_t first_k;
+    size_t k;
+  };
+  Part operator[](size_t part) const {
+    const size_t at = part * step_;
+    if (cuts_k_) return {0, count_, at, std::min(step_, k_ - at)};
+    return {at, std::min(step_, count_ - at), 0, k_};
+  }
+
+ private:
+  static constexpr size_t part_bytes = 32 * 1024;
+
+  size_t wide_;
+  size_t count_;
+  size_t k_;
+  bool cuts_k_;
+  size_t step_;
+};
+
+// Packs a part into the panels of the whole operand, which are `bytes` apart.
+void pack_part(const DotKernels& kernels, Side side, DType dtype, std::byte* panels, size_t bytes,
+               const Operand& operand, const PackParts::Part& part, HostIsa isa) {
+  const size_t wide = wide_of(kernels, side);
+  const size_t size = size_of(dtype);
+  const Operand source = advance(operand, part.first, part.first_k);
+  std::byte* to = panels + part.first / wide * bytes + panel_bytes(kernels, wide, part.first_k);
+  prefetch_operand(source, std::min(wide, part.count), part.k, size);
+  for (size_t i = 0; i < part.count; i += wide) {
+    const size_t count = std::min(wide, part.count - i);
+    if (i + wide < part.count)
+      prefetch_operand(advance(source, i + wide, 0), std::min(wide, part.count - i - wide), part.k, size);
+    const Operand panel = converted(kernels, dtype, advance(source, i, 0), count, part.k,
+                                    side == Side::a ? converted_a : converted_b, isa);
+    if (side == Side::a) {
+      kernels.pack_a(to + i / wide * bytes, panel.data, panel.i_stride, panel.k_stride, count, part.k);
+    } else {
+      kernels.pack_b(to + i / wide * bytes, panel.data, panel.k_stride, panel.i_stride, count, part.k);
+    }
   }
 }
 
-// Packs the panels of the rows [first, last) of a's m rows, one after the other.
-void pack_panels_of_a(const DotKernels& kernels, DType dtype, std::byte* panels, const Operand& a, size_t first,
-                      size_t last, size_t m, size_t k, HostIsa isa) {
-  const size_t mr = kernels.mr;
-  const size_t bytes = panel_bytes(kernels, mr, k);
-  for (size_t row = first; row < last; row += mr) {
-    const size_t rows = std::min(mr, last - row);
-    if (row + mr < m) prefetch_operand(advance(a, row + mr, 0), std::min(mr, m - row - mr), k, size_of(dtype));
-    const Operand source = converted(kernels, dtype, advance(a, row, 0), rows, k, converted_a, isa);
-    kernels.pack_a(panels + (row - first) / mr * bytes, source.data, source.i_stride, source.k_stride, rows, k);
-  }
+// Packs the panels of an operand's [0, count) x [0, k), one after the other.
+void pack_panels(const DotKernels& kernels, Side side, DType dtype, std::byte* panels, const Operand& source,
+                 size_t count, size_t k, HostIsa isa) {
+  const PackParts parts(kernels, side, source, size_of(dtype), count, k);
+  const size_t bytes = panel_bytes(kernels, wide_of(kernels, side), k);
+  for (size_t part = 0; part < parts.size(); ++part)
+    pack_part(kernels, side, dtype, panels, bytes, source, parts[part], isa);
 }
 
 // Packed panels, `bytes` apart.
@@ -202,18 +253,39 @@ bool reads_rows(const DotKernels& kernels, DType dtype, const Operand& a, size_t
          a.k_stride == static_cast<ptrdiff_t>(size_of(dtype)) && k % kernels.k_step == 0;
 }
 
+// Calls block(row, column) for the blocks of rows [first, last) and columns [0, n): down the rows first, so that a
+// panel of b stays in the first-level cache, or along the columns first, where all panels stay there and a goes by
+// once.
+template <typename Block>
+void for_each_block(const DotKernels& kernels, size_t first, size_t last, size_t n, size_t bytes_of_b,
+                    const Block& block) {
+  if (round_up(n, kernels.nr) / kernels.nr * bytes_of_b <= share_of_first_cache) {
+    for (size_t row = first; row < last; row += kernels.mr) {
+      for (size_t column = 0; column < n; column += kernels.nr) block(row, column);
+    }
+    return;
+  }
+  for (size_t column = 0; column < n; column += kernels.nr) {
+    for (size_t row = first; row < last; row += kernels.mr) block(row, column);
+  }
+}
+
 // c (+)= a * b for packed b of one k block, reading a's rows.
 void multiply_rows(const DotKernels& kernels, std::byte* c, ptrdiff_t c_row_stride, size_t c_size, const Operand& a,
                    const Panels& b, size_t m, size_t n, size_t k, bool accumulate) {
-  for (size_t column = 0; column < n; column += kernels.nr) {
-    for (size_t row = 0; row < m; row += kernels.mr) {
-      const auto down = static_cast<ptrdiff_t>(row);
-      kernels.multiply_rows(c + (down * c_row_stride + static_cast<ptrdiff_t>(column)) * static_cast<ptrdiff_t>(c_size),
-                            c_row_stride, a.data + down * a.i_stride, a.i_stride,
-                            b.data + column / kernels.nr * b.bytes, std::min(kernels.mr, m - row),
-                            std::min(kernels.nr, n - column), k / kernels.k_step, accumulate);
+  const auto block = [&](size_t row, size_t column) {
+    const auto down = static_cast<ptrdiff_t>(row);
+    if (column == 0 && row + kernels.mr < m) {
+      const auto below = static_cast<ptrdiff_t>(row + kernels.mr);
+      prefetch_block(a.data + below * a.i_stride, a.i_stride, std::min(kernels.mr, m - row - kernels.mr),
+                     k * static_cast<size_t>(a.k_stride));
     }
-  }
+    kernels.multiply_rows(c + (down * c_row_stride + static_cast<ptrdiff_t>(column)) * static_cast<ptrdiff_t>(c_size),
+                          c_row_stride, a.data + down * a.i_stride, a.i_stride, b.data + column / kernels.nr * b.bytes,
+                          std::min(kernels.mr, m - row), std::min(kernels.nr, n - column), k / kernels.k_step,
+                          accumulate);
+  };
+  for_each_block(kernels, 0, m, n, b.bytes, block);
 }
 
 // c (+)= a * b for packed b of one k block. `packed_a`: all panels of a, or no data.
@@ -231,23 +303,20 @@ void multiply_block(const DotKernels& kernels, DType dtype, std::byte* c, ptrdif
     if (packed_a.data == nullptr) {
       const size_t bytes = panel_bytes(kernels, kernels.mr, k);
       std::byte* fresh = panels_of_a.get(round_up(last - first, kernels.mr) / kernels.mr * bytes);
-      pack_panels_of_a(kernels, dtype, fresh, a, first, last, m, k, isa);
+      pack_panels(kernels, Side::a, dtype, fresh, advance(a, first, 0), last - first, k, isa);
       left = {fresh, bytes};
     }
-    // A panel of b stays in the first-level cache while the rows of a go by.
-    for (size_t column = 0; column < n; column += kernels.nr) {
+    for_each_block(kernels, first, last, n, b.bytes, [&](size_t row, size_t column) {
       const size_t columns = std::min(kernels.nr, n - column);
-      for (size_t row = first; row < last; row += kernels.mr) {
-        std::byte* target = c + (static_cast<ptrdiff_t>(row) * c_row_stride + static_cast<ptrdiff_t>(column)) * c_size;
-        if (accumulate && row + kernels.mr < last) {
-          prefetch_block(target + static_cast<ptrdiff_t>(kernels.mr) * c_row_stride * c_size, c_row_stride * c_size,
-                         std::min(kernels.mr, last - row - kernels.mr), columns * static_cast<size_t>(c_size));
-        }
-        kernels.multiply(target, c_row_stride, left.data + (row - first) / kernels.mr * left.bytes,
-                         b.data + column / kernels.nr * b.bytes, std::min(kernels.mr, last - row), columns, steps,
-                         accumulate);
+      std::byte* target = c + (static_cast<ptrdiff_t>(row) * c_row_stride + static_cast<ptrdiff_t>(column)) * c_size;
+      if (accumulate && row + kernels.mr < last) {
+        prefetch_block(target + static_cast<ptrdiff_t>(kernels.mr) * c_row_stride * c_size, c_row_stride * c_size,
+                       std::min(kernels.mr, last - row - kernels.mr), columns * static_cast<size_t>(c_size));
       }
-    }
+      kernels.multiply(target, c_row_stride, left.data + (row - first) / kernels.mr * left.bytes,
+                       b.data + column / kernels.nr * b.bytes, std::min(kernels.mr, last - row), columns, steps,
+                       accumulate);
+    });
   }
 }
 
@@ -312,9 +381,7 @@ void dot(DType dtype, const Matrix& c, const ConstMatrix& a, const ConstMatrix& 
     for (size_t column = 0; column < n; column += n_block) {
       const size_t width = std::min(n_block, n - column);
       std::byte* panels = panels_of_b.get(round_up(width, kernels.nr) / kernels.nr * panel);
-      pack_panels_of_b(kernels, panels,
-                       converted(kernels, dtype, advance(right, column, p), width, depth, converted_b, isa), depth,
-                       width);
+      pack_panels(kernels, Side::b, dtype, panels, advance(right, column, p), width, depth, isa);
       std::byte* target = static_cast<std::byte*>(c.data) + column * c_size;
       multiply_block(kernels, dtype, target, c.row_stride, advance(left, 0, p), {}, {panels, panel}, m, width, depth,
                      accumulate || p > 0, isa);
@@ -333,14 +400,37 @@ size_t packed_a_bytes(DType dtype, size_t m, size_t k, HostIsa isa) {
 }
 
 void pack_a(DType dtype, void* packed, const ConstMatrix& a, size_t m, size_t k, HostIsa isa) {
-  pack_panels_of_a(kernels_for(dtype, isa), dtype, static_cast<std::byte*>(packed), operand_of_a(a, size_of(dtype)), 0,
-                   m, m, k, isa);
+  pack_panels(kernels_for(dtype, isa), Side::a, dtype, static_cast<std::byte*>(packed), operand_of_a(a, size_of(dtype)),
+              m, k, isa);
 }
 
 void pack_b(DType dtype, void* packed, const ConstMatrix& b, size_t k, size_t n, HostIsa isa) {
+  pack_panels(kernels_for(dtype, isa), Side::b, dtype, static_cast<std::byte*>(packed), operand_of_b(b, size_of(dtype)),
+              n, k, isa);
+}
+
+size_t parts_of_a(DType dtype, const ConstMatrix& a, size_t m, size_t k, HostIsa isa) {
+  const size_t size = size_of(dtype);
+  return PackParts(kernels_for(dtype, isa), Side::a, operand_of_a(a, size), size, m, k).size();
+}
+
+void pack_part_of_a(DType dtype, void* packed, const ConstMatrix& a, size_t m, size_t k, size_t part, HostIsa isa) {
   const DotKernels& kernels = kernels_for(dtype, isa);
-  pack_panels_of_b(kernels, static_cast<std::byte*>(packed),
-                   converted(kernels, dtype, operand_of_b(b, size_of(dtype)), n, k, converted_b, isa), k, n);
+  const Operand source = operand_of_a(a, size_of(dtype));
+  pack_part(kernels, Side::a, dtype, static_cast<std::byte*>(packed), panel_bytes(kernels, kernels.mr, k), source,
+            PackParts(kernels, Side::a, source, size_of(dtype), m, k)[part], isa);
+}
+
+size_t parts_of_b(DType dtype, const ConstMatrix& b, size_t k, size_t n, HostIsa isa) {
+  const size_t size = size_of(dtype);
+  return PackParts(kernels_for(dtype, isa), Side::b, operand_of_b(b, size), size, n, k).size();
+}
+
+void pack_part_of_b(DType dtype, void* packed, const ConstMatrix& b, size_t k, size_t n, size_t part, HostIsa isa) {
+  const DotKernels& kernels = kernels_for(dtype, isa);
+  const Operand source = operand_of_b(b, size_of(dtype));
+  pack_part(kernels, Side::b, dtype, static_cast<std::byte*>(packed), panel_bytes(kernels, kernels.nr, k), source,
+            PackParts(kernels, Side::b, source, size_of(dtype), n, k)[part], isa);
 }
 
 void dot_packed(DType dtype, const Matrix& c, const ConstMatrix& a, const void* packed_a, const void* packed_b,

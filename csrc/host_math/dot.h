@@ -45,6 +45,14 @@ void pack_a(DType dtype, void* packed, const ConstMatrix& a, size_t m, size_t k,
 size_t packed_b_bytes(DType dtype, size_t k, size_t n, HostIsa isa = selected_isa());
 void pack_b(DType dtype, void* packed, const ConstMatrix& b, size_t k, size_t n, HostIsa isa = selected_isa());
 
+// pack_a and pack_b in parts 0, 1, ..., which threads may share, in any order: they write different bytes.
+size_t parts_of_a(DType dtype, const ConstMatrix& a, size_t m, size_t k, HostIsa isa = selected_isa());
+void pack_part_of_a(DType dtype, void* packed, const ConstMatrix& a, size_t m, size_t k, size_t part,
+                    HostIsa isa = selected_isa());
+size_t parts_of_b(DType dtype, const ConstMatrix& b, size_t k, size_t n, HostIsa isa = selected_isa());
+void pack_part_of_b(DType dtype, void* packed, const ConstMatrix& b, size_t k, size_t n, size_t part,
+                    HostIsa isa = selected_isa());
+
 // As dot, with b packed by pack_b(dtype, packed_b, b, k, n), and a by pack_a unless packed_a is nullptr. c's columns
 // must be adjacent (column_stride 1).
 void dot_packed(DType dtype, const Matrix& c, const ConstMatrix& a, const void* packed_a, const void* packed_b,

@@ -72,7 +72,8 @@ bool has_fused_loops() { return loops_of(selected_isa()) == LoopSet::avx512; }
 
 std::unique_ptr<const FusedLoop> make_fused_loop(std::span<const FusedInstruction> instructions) {
   if (!has_fused_loops()) return nullptr;
-  const auto code = generate_fused_loop(instructions);
+  const HostIsa isa = selected_isa();
+  const auto code = generate_fused_loop(instructions, isa == HostIsa::avx512_bf16 || isa == HostIsa::amx);
   if (!code) return nullptr;
   constexpr size_t chunk_bytes = size_t{256} << 10;
   static std::mutex mutex;

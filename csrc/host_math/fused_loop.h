@@ -1,5 +1,6 @@
-// Fused loops: a sequence of element-wise operations as one loop whose intermediates stay in registers, translated to
-// AVX-512 at run time. The results have the bits that the loops of elementwise.h give one after the other.
+// Fused loops: a sequence of element-wise operations as one loop over rows whose intermediates stay in registers,
+// translated to AVX-512 at run time, and sums and maxima of the rows beside it. The results have the bits that the
+// loops of elementwise.h and reductions.h give one after the other.
 #pragma once
 
 #include <cstddef>
@@ -30,6 +31,9 @@ enum class FusedOp : uint8_t {
   sqrt,
   rsqrt,
   reciprocal,
+  exp,
+  exp2,
+  sigmoid,
   add_i,
   sub_i,
   mul_i,
@@ -46,6 +50,9 @@ enum class FusedOp : uint8_t {
   f16_to_f32,
   f32_to_f16,
   s32_to_f32,
+  // The 16 lanes of docs/numerics.md of a row of a: at the row's end they are stored at the pointer, unjoined.
+  sum_lanes,
+  max_lanes,  // of max_f
 };
 
 struct FusedInstruction {
@@ -58,23 +65,33 @@ struct FusedInstruction {
   uint16_t c = 0;
   uint16_t pointer = 0;  // which entry of the loop's table
   bool streams = false;  // of a load: from memory rather than from a cache, so fetched ahead
+  bool fixed = false;    // of a single: the same element for all rows
 };
 
 inline constexpr size_t max_fused_pointers = 32;
+inline constexpr size_t fused_lanes = 16;
+
+// What a loop is called with: `rows` rows of n elements. Row r of the pointer i begins at pointers[i] + r * strides[i]
+// (bytes). The loop changes `rows` and `pointers`.
+struct FusedCall {
+  size_t n = 0;
+  size_t rows = 1;
+  std::byte* pointers[max_fused_pointers];
+  ptrdiff_t strides[max_fused_pointers];  // not read where there is one row
+};
 
 class CodeChunk;
 
 // Machine code in executable memory.
 class FusedLoop {
  public:
-  // pointers[i] as the instructions name them; n elements. A store and a load through different pointers may meet in
-  // the same elements only.
-  using Function = void (*)(std::byte* const* pointers, size_t n);
+  // A store and a load through different pointers may meet in the same elements only. rows is at least 1.
+  using Function = void (*)(FusedCall* call);
 
   FusedLoop(std::shared_ptr<const CodeChunk> chunk, Function function)
       : chunk_(std::move(chunk)), function_(function) {}
 
-  void run(std::byte* const* pointers, size_t n) const { function_(pointers, n); }
+  void run(FusedCall& call) const { function_(&call); }
 
  private:
   std::shared_ptr<const CodeChunk> chunk_;  // keeps the code

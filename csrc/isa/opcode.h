@@ -49,6 +49,8 @@ enum class Form : uint8_t {
   dma_store,
   gather,
   scatter,
+  gather_rows,
+  scatter_rows,
   atomic_rmw,
   atomic_cas,
   program_id,

@@ -320,6 +320,9 @@ class TypeRules {
       case Form::atomic_rmw:
       case Form::atomic_cas:
         return check_indexed(form);
+      case Form::gather_rows:
+      case Form::scatter_rows:
+        return check_indexed_rows(form == Form::gather_rows);
       case Form::program_id:
         require(!is_tile(d) && dtype(d) == DType::I32, "the result is a scalar i32");
         require(attribute(0) >= 0 && attribute(0) <= 2, "the axis is 0, 1 or 2");
@@ -507,6 +510,38 @@ class TypeRules {
     if (!is_tile(d)) return;
     same_shape(d, offset);
     for (const uint32_t id : current_->operands) in_place_or_apart(d, id);
+  }
+
+  void check_indexed_rows(bool load) const {
+    const uint32_t moved = load ? result(0) : operand(2);
+    const uint32_t offset = operand(1);
+    address(operand(0));
+    require(dtype(offset) == DType::I32 || dtype(offset) == DType::I64, "offsets are i32 or i64");
+    require(is_tile(moved) && is_tile(offset), "rows and their offsets are tiles");
+    one_a_row(offset, moved);
+    const uint32_t mask = operand(load ? 2 : 3);
+    if (mask != absent) {
+      require(dtype(mask) == DType::I1, "a mask is i1");
+      if (is_tile(mask)) one_a_row(mask, moved);
+    }
+    integer_scalar(operand(4));
+    integer_scalar(operand(5));
+    if (!load) return;
+    if (operand(3) != absent) {
+      scalar(operand(3), "`other` is a scalar");
+      same_dtype(operand(3), moved);
+    }
+    apart(moved, offset);
+    if (is_tile(mask)) apart(moved, mask);
+  }
+
+  // `id` has the shape of `rows` but for a last dimension of one element.
+  void one_a_row(uint32_t id, uint32_t rows) const {
+    const Value& one = value(id);
+    const Value& all = value(rows);
+    bool fits = one.rank == all.rank && one.dims[one.rank - 1] == 1;
+    for (uint32_t d = 0; fits && d + 1 < all.rank; ++d) fits = one.dims[d] == all.dims[d];
+    require(fits, "offsets and masks of rows have one element a row");
   }
 
   const TileProgram& program_;

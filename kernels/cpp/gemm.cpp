@@ -84,6 +84,39 @@ GemmShape shape_of(const GemmArguments& arguments) {
           .addend = has_addend ? arguments.addend_dtype : DType::F32};
 }
 
+// Bytes of device memory from a matrix's first element to its last.
+struct Reach {
+  uint64_t low;
+  uint64_t high;
+  bool meets(const Reach& other) const { return low < other.high && other.low < high; }
+};
+
+Reach reach_of(const GemmArguments& arguments, const GemmMatrix& matrix, DType dtype, int64_t rows, int64_t columns) {
+  int64_t low = 0;
+  int64_t high = 0;
+  const int64_t extents[] = {rows, columns, arguments.batch[0], arguments.batch[1]};
+  const int64_t strides[] = {matrix.row_stride, matrix.column_stride, matrix.batch_stride[0], matrix.batch_stride[1]};
+  for (size_t d = 0; d < 4; ++d) {
+    const int64_t last = (extents[d] - 1) * strides[d];
+    low += std::min<int64_t>(0, last);
+    high += std::max<int64_t>(0, last);
+  }
+  const auto size = static_cast<int64_t>(size_of(dtype));
+  return {matrix.base + static_cast<uint64_t>(low * size), matrix.base + static_cast<uint64_t>((high + 1) * size)};
+}
+
+// Whether c may be written before its tile is stored: nothing else of the launch reads it.
+bool result_is_apart(const GemmArguments& arguments, bool has_addend) {
+  const int64_t m = arguments.m;
+  const int64_t n = arguments.n;
+  const int64_t k = arguments.k;
+  if (m == 0 || n == 0 || k == 0 || arguments.batch[0] == 0 || arguments.batch[1] == 0) return false;
+  const Reach c = reach_of(arguments, arguments.c, arguments.c_dtype, m, n);
+  return !c.meets(reach_of(arguments, arguments.a, arguments.dtype, m, k)) &&
+         !c.meets(reach_of(arguments, arguments.b, arguments.dtype, k, n)) &&
+         !(has_addend && c.meets(reach_of(arguments, arguments.addend, arguments.addend_dtype, m, n)));
+}
+
 int64_t tiles_of(const GemmArguments& arguments, const GemmTiling& tiling) {
   return divide_up(arguments.m, tiling.rows) * divide_up(arguments.n, tiling.columns) * arguments.batch[0] *
          arguments.batch[1];
@@ -131,6 +164,7 @@ class Gemm {
         sum_dtype_(arguments_.dtype == DType::F64 ? DType::F64 : DType::F32),
         down_(divide_up(arguments_.m, tiling_.rows)),
         across_(divide_up(arguments_.n, tiling_.columns)),
+        stores_early_(result_is_apart(arguments_, shape_.has_addend)),
         a_pages_(pe, arguments_.dtype, tiling_.rows, tiling_.depth, tiling_.pages),
         b_pages_(pe, arguments_.dtype, tiling_.depth, tiling_.columns, tiling_.pages) {
     for (uint32_t i = 0; i < tiling_.accumulators; ++i)
@@ -155,7 +189,8 @@ class Gemm {
     int64_t loaded = 0;
     for (int64_t tile = 0; tile < tiles; ++tile) {
       const TilePlace place = place_of(tile);
-      const Tile sum = corner(sums_[tile % tiling_.accumulators], place.rows, place.columns);
+      Tile sum = corner(sums_[tile % tiling_.accumulators], place.rows, place.columns);
+      if (arguments_.c_dtype == sum_dtype_) sum = early(place, 0, sum);
       if (!has_product) pe_.fill(sum, 0.0);
       // Tiles beside each other read the same rows of a, those below each other the same columns of b.
       emulator::DotChain chain(pe_, sum, across_ > 1, down_ > 1);
@@ -207,19 +242,26 @@ class Gemm {
     if (arguments_.c_dtype == sum_dtype_) return store(place, 0, sum);
     for (int64_t row = 0; row < place.rows; row += gemm_store_rows) {
       const int64_t rows = std::min(gemm_store_rows, place.rows - row);
-      const Tile result = corner(results_[row / gemm_store_rows % 2], rows, place.columns);
+      const Tile result = early(place, row, corner(results_[row / gemm_store_rows % 2], rows, place.columns));
       pe_.convert(result, sum.slice(row, rows, 0, place.columns));
       store(place, row, result);
     }
   }
 
-  void store(const TilePlace& place, int64_t row, const Tile& tile) {
-    pe_.dma_store(DmaDescriptor{.base = address_of(arguments_.c, arguments_.c_dtype, place.row + row, place.column,
-                                                   place.first, place.second),
-                                .dtype = arguments_.c_dtype,
-                                .row_stride = arguments_.c.row_stride},
-                  tile);
+  DmaDescriptor result_at(const TilePlace& place, int64_t row) const {
+    return {
+        .base = address_of(arguments_.c, arguments_.c_dtype, place.row + row, place.column, place.first, place.second),
+        .dtype = arguments_.c_dtype,
+        .row_stride = arguments_.c.row_stride};
   }
+
+  // The place of a part of c, from a row of its tile on, until store(): c itself rather than local memory, if nobody
+  // can tell.
+  Tile early(const TilePlace& place, int64_t row, const Tile& tile) const {
+    return stores_early_ ? pe_.store_view(tile, result_at(place, row)) : tile;
+  }
+
+  void store(const TilePlace& place, int64_t row, const Tile& tile) { pe_.dma_store(result_at(place, row), tile); }
 
   // A bias is loaded once for all rows (or columns) of the tile.
   void add_addend(const TilePlace& place, const Tile& sum) {
@@ -254,6 +296,7 @@ class Gemm {
   DType sum_dtype_;
   int64_t down_;    // tiles of the result along m
   int64_t across_;  // and along n
+  bool stores_early_;
   CircularBuffer a_pages_;
   CircularBuffer b_pages_;
   Tile sums_[2];

@@ -5,6 +5,7 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <numeric>
 #include <utility>
 
 #include "chip/chip_spec.h"
@@ -99,6 +100,32 @@ int64_t select_candidates(const Pairs<Word>& pairs, int64_t count, int64_t kept,
   return left;
 }
 
+// Drops elements that cannot be among the first `kept`, from keys whose positions are their places. As many groups of
+// elements as have a least key up to a bound have an element each up to it: the kept-th of the groups' least keys is
+// one. Returns how many are left, in their order, with their positions.
+template <typename Word>
+int64_t drop_far_ones(const Pairs<Word>& pairs, int64_t count, int64_t kept) {
+  const int64_t groups =
+      std::min<int64_t>(static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(4 * kept))), count / 2);
+  Word* least = pairs.other_key;
+  std::copy_n(pairs.key, groups, least);
+  for (int64_t first = groups; first < count; first += groups) {
+    const int64_t width = std::min(groups, count - first);
+    const Word* key = pairs.key + first;
+    for (int64_t i = 0; i < width; ++i) least[i] = std::min(least[i], key[i]);
+  }
+  std::nth_element(least, least + kept - 1, least + groups);
+  const Word bound = least[kept - 1];
+  int64_t left = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const Word key = pairs.key[i];
+    pairs.key[left] = key;
+    pairs.position[left] = static_cast<uint32_t>(i);
+    left += key <= bound ? 1 : 0;
+  }
+  return left;
+}
+
 // The first `kept` positions in order are left in pairs.position. Returns the scalar core's instructions: a key, and
 // for what is sorted log2(count) compare-and-moves of a merge sort and a gather an element; selecting takes a count and
 // a move an element.
@@ -108,8 +135,11 @@ uint64_t sort_pairs(Pairs<Word>& pairs, int64_t count, int64_t kept, uint32_t* h
   uint64_t work = static_cast<uint64_t>(count);
   int64_t sorted = count;
   if (count > short_row && kept <= count / 4) {
-    sorted = select_candidates(pairs, count, kept, histogram);
+    sorted = drop_far_ones(pairs, count, kept);
+    if (sorted > short_row && kept <= sorted / 4) sorted = select_candidates(pairs, sorted, kept, histogram);
     work += 4 * static_cast<uint64_t>(count);
+  } else {
+    std::iota(pairs.position, pairs.position + count, 0U);
   }
   if (sorted <= short_row) {
     insertion_sort(pairs, sorted);
@@ -165,10 +195,7 @@ class RunSorter {
       const Word* from = source.as<Word>() + i * count;
       Pairs<Word> pairs{keys.as<Word>(), positions.as<uint32_t>(), keys.as<Word>() + count,
                         positions.as<uint32_t>() + count};
-      for (int64_t j = 0; j < count; ++j) {
-        pairs.key[j] = key_of_(from[j]);
-        pairs.position[j] = static_cast<uint32_t>(j);
-      }
+      for (int64_t j = 0; j < count; ++j) pairs.key[j] = key_of_(from[j]);
       work += sort_pairs(pairs, count, kept, histogram.as<uint32_t>());
       const int64_t* names = source_indices.data != nullptr ? source_indices.as<int64_t>() + i * count : nullptr;
       Word* value = values.as<Word>() + i * kept;

@@ -7,10 +7,8 @@ import triton.language as tl
 
 from mtia_sim_kernels.launch_shape import (
     DTYPE_BYTES,
-    FLOATS,
     REDUCED_BLOCK,
     TRITON_DTYPES,
-    UNSIGNED,
     Argument,
     ChipLimits,
     Launch,
@@ -25,9 +23,16 @@ from mtia_sim_kernels.launch_shape import (
     row_tile,
     tile_count,
 )
+from mtia_sim_kernels.triton.reduced_tiles import (
+    least_of,
+    most_of,
+    ordered,
+    reduced_place,
+    reduced_tile,
+    split_of,
+    step_of,
+)
 
-SPLITS = 576
-SPLIT_STEPS = 4
 NO_INDEX = tl.constexpr(9223372036854775807)
 
 
@@ -56,23 +61,14 @@ def arg_reduce(
     column = tl.arange(0, COLUMNS)[None, :]
     offsets = row.to(INDEX) * x_row + column.to(INDEX) * x_column
     for tile in tl.range(tl.program_id(0), tiles, programs):
-        first = tile % row_tiles * ROWS
-        rest = tile // row_tiles
-        batch = rest % batches * tl.full([], 1, tl.int64)
-        split = rest // batches
-        wide_first = first * tl.full([], 1, tl.int64)
-        row_mask = row < rows - first
-        base = batch * x_batch + wide_first * x_row
+        split, batch, first, base, row_mask = reduced_tile(tile, row_tiles, batches, rows, x_batch, x_row, row, ROWS)
         best = tl.full([ROWS, COLUMNS], PADDING, COMPUTE)
         best_index = tl.full([ROWS, COLUMNS], NO_INDEX, tl.int64)
         for step in tl.range(split * split_steps, tl.minimum((split + 1) * split_steps, steps), num_stages=2):
-            outer = step // chunks * tl.full([], 1, tl.int64)
-            start = step % chunks * COLUMNS
-            place = base + outer * x_outer + start * tl.full([], 1, tl.int64) * x_column
-            mask = row_mask & (column < length - start)
-            value = tl.load(x + place + offsets, mask=mask, other=PADDING).to(COMPUTE)
+            outer, start, place, mask = step_of(step, chunks, length, x_outer, x_column, row_mask, column, COLUMNS)
+            value = tl.load(x + base + place + offsets, mask=mask, other=PADDING).to(COMPUTE)
             if x_indices is not None:
-                index = tl.load(x_indices + place + offsets, mask=mask, other=NO_INDEX)
+                index = tl.load(x_indices + base + place + offsets, mask=mask, other=NO_INDEX)
             else:
                 index = outer * length + (start + column).to(tl.int64)
             if LARGEST:
@@ -91,7 +87,7 @@ def arg_reduce(
             same = same | ((best != best) & (result != result))
         result_index = tl.min(tl.where(same, best_index, NO_INDEX), axis=1)
         lane = tl.arange(0, ROWS)
-        target = (split * batches + batch) * rows + wide_first
+        target = reduced_place(split, batches, batch, rows, first)
         inside = lane < rows - first
         if out is not None:
             result = tl.reshape(result, [ROWS])
@@ -100,28 +96,13 @@ def arg_reduce(
             tl.store(indices + target + lane, result_index, mask=inside)
 
 
-def padding_of(largest: bool, dtype: str) -> int | float:
-    if dtype in FLOATS:
-        return float("-inf") if largest else float("inf")
-    if dtype == "bool":
-        return 0 if largest else 1
-    if dtype in UNSIGNED:
-        return 0 if largest else (1 << (8 * DTYPE_BYTES[dtype])) - 1
-    half = 1 << (8 * DTYPE_BYTES[dtype] - 1)
-    return -half if largest else half - 1
-
-
 def arg_reduction(largest: bool, dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> list[Launch]:
     """tensors (values or none, indices i64 or none, x); `sizes` as for reduce.*: (k0, k1, r0, r1, x's strides of them).
 
     values and indices are contiguous [k0, k1]; an index counts within [r0, r1] in row-major order.
     """
     source = dtypes[2]
-    k0, k1, r0, r1, s_k0, s_k1, s_r0, s_r1 = sizes
-    if r1 == 1:
-        r0, r1, s_r0, s_r1 = r1, r0, s_r1, s_r0
-    if k1 == 1:
-        k0, k1, s_k0, s_k1 = k1, k0, s_k1, s_k0
+    k0, k1, r0, r1, s_k0, s_k1, s_r0, s_r1 = ordered(sizes)
     compute = "i8" if source == "bool" else compute_dtype(source)
     wide = max(4, DTYPE_BYTES[compute])
     block_rows, columns = row_tile(chip, k0 * k1, r1, 2 * DTYPE_BYTES[source] + 2 * wide + 3 * 8, 8)
@@ -129,10 +110,7 @@ def arg_reduction(largest: bool, dtypes: tuple[str, ...], sizes: tuple[int, ...]
     block_rows = min(block_rows, next_power_of_2(k1), REDUCED_BLOCK // columns)
     row_tiles, chunks = ceil_div(k1, block_rows), ceil_div(r1, columns)
     steps = r0 * chunks
-    tiles_everywhere = k0 * ceil_div(k1 * columns, REDUCED_BLOCK)
-    splits = max(1, min(SPLITS // tiles_everywhere, steps // SPLIT_STEPS))
-    split_steps = ceil_div(steps, splits)
-    splits = ceil_div(steps, split_steps)
+    splits, split_steps = split_of(k0, k1, columns, steps)
     tiles = k0 * row_tiles * splits
     programs, _ = programs_for(chip, tiles)
     values, indices = Workspace(0, compute, splits * k0 * k1), Workspace(1, "i64", splits * k0 * k1)
@@ -147,7 +125,7 @@ def arg_reduction(largest: bool, dtypes: tuple[str, ...], sizes: tuple[int, ...]
     arguments |= {"split_steps": split_steps, "x_batch": s_k0, "x_row": s_k1, "x_outer": s_r0, "x_column": s_r1}
     constexprs = {
         "LARGEST": largest,
-        "PADDING": padding_of(largest, source),
+        "PADDING": least_of(source) if largest else most_of(source),
         "COMPUTE": TRITON_DTYPES[compute],
         "INDEX": index_dtype([block_rows * s_k1 + columns * s_r1]),
         "ROWS": block_rows,
@@ -172,7 +150,7 @@ def arg_reduction(largest: bool, dtypes: tuple[str, ...], sizes: tuple[int, ...]
     }
     arguments |= {"split_steps": 1, "x_batch": 0, "x_row": 1, "x_outer": 0, "x_column": kept}
     constexprs = constexprs | {
-        "PADDING": padding_of(largest, compute),
+        "PADDING": least_of(compute) if largest else most_of(compute),
         "INDEX": index_dtype([columns * kept]),
         "ROWS": block_rows,
         "COLUMNS": columns,

@@ -28,6 +28,8 @@ from mtia_sim_kernels.triton.elementwise_table import Elementwise, elementwise_t
 # Operands of the kernel, and dimensions that it walks one by one beside the two of its tile.
 MOST_OPERANDS = 5
 MOST_OUTER = 4
+# Elements of a tile below which it costs more to describe it than to compute it.
+SMALL_TILE = 2048
 
 
 @triton.jit
@@ -210,6 +212,15 @@ def even_block(elements: int, limit: int, chip: ChipLimits) -> int:
     return block
 
 
+def with_longest_rows(shape: list[int], strides: list[list[int]]) -> None:
+    """Makes the longest outer dimension the rows of the tiles where they would be small: the heads of attention's
+    operands lie beside each other in memory, and are few."""
+    longest = max(range(MOST_OUTER), key=lambda dimension: shape[dimension])
+    if shape[-2] * shape[-1] < SMALL_TILE and shape[longest] > shape[-2]:
+        for each in (shape, *strides):
+            each[longest], each[-2] = each[-2], each[longest]
+
+
 def elementwise(row: Elementwise, dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Launch:
     """`dtypes` is (output, one for each operand or "scalar", compute), compute being the promoted dtype, not widened.
 
@@ -263,6 +274,7 @@ def elementwise(row: Elementwise, dtypes: tuple[str, ...], sizes: tuple[int, ...
         shape.insert(0, 1)
         for stride in strides:
             stride.insert(0, 0)
+    with_longest_rows(shape, strides)
     size_m, size_n = shape[-2:]
     block_n = tile_extent(size_n, limit)
     block_m = tile_extent(size_m, max(1, limit // block_n))

@@ -105,7 +105,7 @@ _ARITHMETIC = (
         "masked_fill",
         arithmetic.masked_fill,
         "self mask value",
-        "masked_fill.Scalar masked_fill.Tensor",
+        "masked_fill.Scalar",
         unpromoted=("mask",),
     ),
     _row(

@@ -29,10 +29,37 @@ from mtia_sim_kernels.triton.expressions.transcendental import tanh
 
 
 @triton.jit
-def gate_sum(igates, hgates, input_bias, hidden_bias, place, gate, column, inside, mask, COMPUTE: tl.constexpr):
+def cell_tile(tile, column_tiles, rows, hidden, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """Of a tile of the state [rows, hidden]: (first row, lanes of rows, columns, columns inside, mask)."""
+    first_column = tile % column_tiles * COLUMNS
+    first = tile // column_tiles * tl.full([], ROWS, tl.int64)
+    row = tl.arange(0, ROWS)[:, None]
+    lane = tl.arange(0, COLUMNS)[None, :]
+    inside = lane < hidden - first_column
+    mask = (row < tl.minimum(rows - first, ROWS).to(tl.int32)) & inside
+    return first, row, first_column + lane, inside, mask
+
+
+@triton.jit
+def places(first, row, column, hidden, PARTS: tl.constexpr, INDEX: tl.constexpr):
+    """Where the tile lies in rows of PARTS x hidden elements, in the first part."""
+    return first * hidden * PARTS + row.to(INDEX) * hidden * PARTS + column
+
+
+@triton.jit
+def loaded(pointer, place, mask, COMPUTE: tl.constexpr):
+    return tl.load(pointer + place, mask=mask, other=0.0).to(COMPUTE)
+
+
+@triton.jit
+def gate_sum(
+    igates, hgates, input_bias, hidden_bias, gates, column, hidden, inside, mask,
+    GATE: tl.constexpr, COMPUTE: tl.constexpr,
+):  # fmt: skip
     """A gate's two shares: (of the input, of the hidden state), each with its bias."""
-    from_input = tl.load(igates + place, mask=mask, other=0.0).to(COMPUTE)
-    from_hidden = tl.load(hgates + place, mask=mask, other=0.0).to(COMPUTE)
+    gate = GATE * hidden
+    from_input = loaded(igates, gates + gate, mask, COMPUTE)
+    from_hidden = loaded(hgates, gates + gate, mask, COMPUTE)
     if input_bias is not None:
         from_input += tl.load(input_bias + gate + column, mask=inside, other=0.0).to(COMPUTE)
     if hidden_bias is not None:
@@ -46,42 +73,34 @@ def lstm_cell_forward(
     COMPUTE: tl.constexpr, INDEX: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """workspace: the four gates behind their functions."""
-    row = tl.arange(0, ROWS)[:, None]
-    column = tl.arange(0, COLUMNS)[None, :]
     for tile in tl.range(tl.program_id(0), tiles, programs):
-        first_column = tile % column_tiles * COLUMNS
-        first = tile // column_tiles * tl.full([], ROWS, tl.int64)
-        inside = column < hidden - first_column
-        mask = (row < tl.minimum(rows - first, ROWS).to(tl.int32)) & inside
-        gates = first * hidden * 4 + first_column + row.to(INDEX) * hidden * 4 + column
-        state = first * hidden + first_column + row.to(INDEX) * hidden + column
+        first, row, column, inside, mask = cell_tile(tile, column_tiles, rows, hidden, ROWS, COLUMNS)
+        gates = places(first, row, column, hidden, 4, INDEX)
+        state = places(first, row, column, hidden, 1, INDEX)
         dtype = workspace.dtype.element_ty
 
         one, other = gate_sum(
-            igates, hgates, input_bias, hidden_bias, gates, first_column, column, inside, mask, COMPUTE
+            igates, hgates, input_bias, hidden_bias, gates, column, hidden, inside, mask, 0, COMPUTE
         )  # fmt: skip
         taken = tl.sigmoid(one + other)
         tl.store(workspace + gates, taken.to(dtype), mask=mask)
         one, other = gate_sum(
-            igates, hgates, input_bias, hidden_bias, gates + hidden, first_column + hidden, column, inside, mask,
-            COMPUTE,
+            igates, hgates, input_bias, hidden_bias, gates, column, hidden, inside, mask, 1, COMPUTE
         )  # fmt: skip
         kept = tl.sigmoid(one + other)
         tl.store(workspace + gates + hidden, kept.to(dtype), mask=mask)
         one, other = gate_sum(
-            igates, hgates, input_bias, hidden_bias, gates + 2 * hidden, first_column + 2 * hidden, column, inside,
-            mask, COMPUTE,
+            igates, hgates, input_bias, hidden_bias, gates, column, hidden, inside, mask, 2, COMPUTE
         )  # fmt: skip
         candidate = tanh(one + other)
         tl.store(workspace + gates + 2 * hidden, candidate.to(dtype), mask=mask)
         one, other = gate_sum(
-            igates, hgates, input_bias, hidden_bias, gates + 3 * hidden, first_column + 3 * hidden, column, inside,
-            mask, COMPUTE,
+            igates, hgates, input_bias, hidden_bias, gates, column, hidden, inside, mask, 3, COMPUTE
         )  # fmt: skip
         shown = tl.sigmoid(one + other)
         tl.store(workspace + gates + 3 * hidden, shown.to(dtype), mask=mask)
 
-        cell = kept * tl.load(cx + state, mask=mask, other=0.0).to(COMPUTE) + taken * candidate
+        cell = kept * loaded(cx, state, mask, COMPUTE) + taken * candidate
         tl.store(cy + state, cell.to(cy.dtype.element_ty), mask=mask)
         tl.store(hy + state, (shown * tanh(cell)).to(hy.dtype.element_ty), mask=mask)
 
@@ -91,33 +110,29 @@ def lstm_cell_backward(
     grad_gates, grad_cx, grad_hy, grad_cy, cx, cy, workspace, tiles, programs, column_tiles, rows, hidden,
     COMPUTE: tl.constexpr, INDEX: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    row = tl.arange(0, ROWS)[:, None]
-    column = tl.arange(0, COLUMNS)[None, :]
     for tile in tl.range(tl.program_id(0), tiles, programs):
-        first_column = tile % column_tiles * COLUMNS
-        first = tile // column_tiles * tl.full([], ROWS, tl.int64)
-        mask = (row < tl.minimum(rows - first, ROWS).to(tl.int32)) & (column < hidden - first_column)
-        gates = first * hidden * 4 + first_column + row.to(INDEX) * hidden * 4 + column
-        state = first * hidden + first_column + row.to(INDEX) * hidden + column
+        first, row, column, _inside, mask = cell_tile(tile, column_tiles, rows, hidden, ROWS, COLUMNS)
+        gates = places(first, row, column, hidden, 4, INDEX)
+        state = places(first, row, column, hidden, 1, INDEX)
         dtype = grad_gates.dtype.element_ty
-        taken = tl.load(workspace + gates, mask=mask, other=0.0).to(COMPUTE)
-        kept = tl.load(workspace + gates + hidden, mask=mask, other=0.0).to(COMPUTE)
-        candidate = tl.load(workspace + gates + 2 * hidden, mask=mask, other=0.0).to(COMPUTE)
-        shown = tl.load(workspace + gates + 3 * hidden, mask=mask, other=0.0).to(COMPUTE)
+        taken = loaded(workspace, gates, mask, COMPUTE)
+        kept = loaded(workspace, gates + hidden, mask, COMPUTE)
+        candidate = loaded(workspace, gates + 2 * hidden, mask, COMPUTE)
+        shown = loaded(workspace, gates + 3 * hidden, mask, COMPUTE)
 
         grad_cell = tl.zeros([ROWS, COLUMNS], COMPUTE)
         grad_shown = tl.zeros([ROWS, COLUMNS], COMPUTE)
         if grad_hy is not None:
-            grad = tl.load(grad_hy + state, mask=mask, other=0.0).to(COMPUTE)
-            squashed = tanh(tl.load(cy + state, mask=mask, other=0.0).to(COMPUTE))
+            grad = loaded(grad_hy, state, mask, COMPUTE)
+            squashed = tanh(loaded(cy, state, mask, COMPUTE))
             grad_shown = grad * squashed
             grad_cell = grad * shown * (1.0 - squashed * squashed)
         if grad_cy is not None:
-            grad_cell += tl.load(grad_cy + state, mask=mask, other=0.0).to(COMPUTE)
+            grad_cell += loaded(grad_cy, state, mask, COMPUTE)
 
         grad = grad_cell * candidate * taken * (1.0 - taken)
         tl.store(grad_gates + gates, grad.to(dtype), mask=mask)
-        former = tl.load(cx + state, mask=mask, other=0.0).to(COMPUTE)
+        former = loaded(cx, state, mask, COMPUTE)
         grad = grad_cell * former * kept * (1.0 - kept)
         tl.store(grad_gates + gates + hidden, grad.to(dtype), mask=mask)
         grad = grad_cell * taken * (1.0 - candidate * candidate)
@@ -133,36 +148,29 @@ def gru_cell_forward(
     COMPUTE: tl.constexpr, INDEX: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """workspace: reset, update and new gate behind their functions, hx, the hidden state's share of the new gate."""
-    row = tl.arange(0, ROWS)[:, None]
-    column = tl.arange(0, COLUMNS)[None, :]
     for tile in tl.range(tl.program_id(0), tiles, programs):
-        first_column = tile % column_tiles * COLUMNS
-        first = tile // column_tiles * tl.full([], ROWS, tl.int64)
-        inside = column < hidden - first_column
-        mask = (row < tl.minimum(rows - first, ROWS).to(tl.int32)) & inside
-        gates = first * hidden * 3 + first_column + row.to(INDEX) * hidden * 3 + column
-        state = first * hidden + first_column + row.to(INDEX) * hidden + column
-        saved = workspace + first * hidden * 5 + first_column + row.to(INDEX) * hidden * 5 + column
+        first, row, column, inside, mask = cell_tile(tile, column_tiles, rows, hidden, ROWS, COLUMNS)
+        gates = places(first, row, column, hidden, 3, INDEX)
+        state = places(first, row, column, hidden, 1, INDEX)
+        saved = workspace + places(first, row, column, hidden, 5, INDEX)
         dtype = workspace.dtype.element_ty
 
         one, other = gate_sum(
-            igates, hgates, input_bias, hidden_bias, gates, first_column, column, inside, mask, COMPUTE
+            igates, hgates, input_bias, hidden_bias, gates, column, hidden, inside, mask, 0, COMPUTE
         )  # fmt: skip
         reset = tl.sigmoid(one + other)
         tl.store(saved, reset.to(dtype), mask=mask)
         one, other = gate_sum(
-            igates, hgates, input_bias, hidden_bias, gates + hidden, first_column + hidden, column, inside, mask,
-            COMPUTE,
+            igates, hgates, input_bias, hidden_bias, gates, column, hidden, inside, mask, 1, COMPUTE
         )  # fmt: skip
         update = tl.sigmoid(one + other)
         tl.store(saved + hidden, update.to(dtype), mask=mask)
         one, other = gate_sum(
-            igates, hgates, input_bias, hidden_bias, gates + 2 * hidden, first_column + 2 * hidden, column, inside,
-            mask, COMPUTE,
+            igates, hgates, input_bias, hidden_bias, gates, column, hidden, inside, mask, 2, COMPUTE
         )  # fmt: skip
         new = tanh(one + reset * other)
         tl.store(saved + 2 * hidden, new.to(dtype), mask=mask)
-        former = tl.load(hx + state, mask=mask, other=0.0).to(COMPUTE)
+        former = loaded(hx, state, mask, COMPUTE)
         tl.store(saved + 3 * hidden, former.to(dtype), mask=mask)
         tl.store(saved + 4 * hidden, other.to(dtype), mask=mask)
         tl.store(hy + state, (new + update * (former - new)).to(hy.dtype.element_ty), mask=mask)
@@ -173,22 +181,18 @@ def gru_cell_backward(
     grad_igates, grad_hgates, grad_hx, grad_hy, workspace, tiles, programs, column_tiles, rows, hidden,
     COMPUTE: tl.constexpr, INDEX: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    row = tl.arange(0, ROWS)[:, None]
-    column = tl.arange(0, COLUMNS)[None, :]
     for tile in tl.range(tl.program_id(0), tiles, programs):
-        first_column = tile % column_tiles * COLUMNS
-        first = tile // column_tiles * tl.full([], ROWS, tl.int64)
-        mask = (row < tl.minimum(rows - first, ROWS).to(tl.int32)) & (column < hidden - first_column)
-        gates = first * hidden * 3 + first_column + row.to(INDEX) * hidden * 3 + column
-        state = first * hidden + first_column + row.to(INDEX) * hidden + column
-        saved = workspace + first * hidden * 5 + first_column + row.to(INDEX) * hidden * 5 + column
+        first, row, column, _inside, mask = cell_tile(tile, column_tiles, rows, hidden, ROWS, COLUMNS)
+        gates = places(first, row, column, hidden, 3, INDEX)
+        state = places(first, row, column, hidden, 1, INDEX)
+        saved = workspace + places(first, row, column, hidden, 5, INDEX)
         dtype = grad_igates.dtype.element_ty
-        reset = tl.load(saved, mask=mask, other=0.0).to(COMPUTE)
-        update = tl.load(saved + hidden, mask=mask, other=0.0).to(COMPUTE)
-        new = tl.load(saved + 2 * hidden, mask=mask, other=0.0).to(COMPUTE)
-        former = tl.load(saved + 3 * hidden, mask=mask, other=0.0).to(COMPUTE)
-        share = tl.load(saved + 4 * hidden, mask=mask, other=0.0).to(COMPUTE)
-        grad = tl.load(grad_hy + state, mask=mask, other=0.0).to(COMPUTE)
+        reset = loaded(saved, 0, mask, COMPUTE)
+        update = loaded(saved, hidden, mask, COMPUTE)
+        new = loaded(saved, 2 * hidden, mask, COMPUTE)
+        former = loaded(saved, 3 * hidden, mask, COMPUTE)
+        share = loaded(saved, 4 * hidden, mask, COMPUTE)
+        grad = loaded(grad_hy, state, mask, COMPUTE)
 
         tl.store(grad_hx + state, (grad * update).to(grad_hx.dtype.element_ty), mask=mask)
         grad_update = (grad * (former - new) * update * (1.0 - update)).to(dtype)

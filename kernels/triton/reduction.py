@@ -11,10 +11,8 @@ from triton.language.extra import libdevice
 
 from mtia_sim_kernels.launch_shape import (
     DTYPE_BYTES,
-    FLOATS,
     REDUCED_BLOCK,
     TRITON_DTYPES,
-    UNSIGNED,
     Argument,
     ChipLimits,
     Launch,
@@ -31,6 +29,7 @@ from mtia_sim_kernels.launch_shape import (
     scalar_dtype,
     tile_count,
 )
+from mtia_sim_kernels.triton.reduced_tiles import least_of, most_of, ordered, split_of
 
 
 @triton.jit
@@ -220,23 +219,10 @@ def reduce(
         tl.store(target + lane, result.to(out.dtype.element_ty), mask=lane < rows - first)
 
 
-# The programs that a long reduction of few positions is split into: a multiple of the PEs of every chip, and the same
-# on all of them, so that no chip changes the order of a sum.
-SPLITS = 576
-SPLIT_STEPS = 4
-
-
 def padding_of(row: Reduction, dtype: str) -> int | float:
     if not isinstance(row.padding, str):
         return row.padding
-    if dtype in FLOATS:
-        return float("-inf") if row.padding == "least" else float("inf")
-    if dtype == "bool":
-        return 0 if row.padding == "least" else 1
-    if dtype in UNSIGNED:
-        return 0 if row.padding == "least" else (1 << (8 * DTYPE_BYTES[dtype])) - 1
-    half = 1 << (8 * DTYPE_BYTES[dtype] - 1)
-    return -half if row.padding == "least" else half - 1
+    return least_of(dtype) if row.padding == "least" else most_of(dtype)
 
 
 def reduction(row: Reduction, dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> list[Launch]:
@@ -246,14 +232,10 @@ def reduction(row: Reduction, dtypes: tuple[str, ...], sizes: tuple[int, ...], c
     more is made contiguous); out is contiguous [k0, k1]. `scalars` is (p,) for norm_p and norm_negative_p, else empty.
     """
     output, source = dtypes
-    k0, k1, r0, r1, s_k0, s_k1, s_r0, s_r1 = sizes
+    k0, k1, r0, r1, s_k0, s_k1, s_r0, s_r1 = ordered(sizes)
     compute = {"output": output, "input": source}.get(row.compute, row.compute)
     compute = "i8" if compute == "bool" else compute_dtype(compute)
     count = r0 * r1
-    if r1 == 1:
-        r0, r1, s_r0, s_r1 = r1, r0, s_r1, s_r0
-    if k1 == 1:
-        k0, k1, s_k0, s_k1 = k1, k0, s_k1, s_k0
     wide = max(4, DTYPE_BYTES[compute])
     element_bytes = 2 * DTYPE_BYTES[source] + 3 * wide
     axis = 0 if k1 > 1 and abs(s_k1) < abs(s_r1) else 1
@@ -265,11 +247,7 @@ def reduction(row: Reduction, dtypes: tuple[str, ...], sizes: tuple[int, ...], c
         block_rows = min(block_rows, next_power_of_2(k1))
     row_tiles, chunks = ceil_div(k1, block_rows), ceil_div(r1, columns)
     steps = r0 * chunks
-    # Of the tensor and the REDUCED_BLOCK alone, never of the chip.
-    tiles_everywhere = k0 * ceil_div(k1 * columns, REDUCED_BLOCK)
-    splits = max(1, min(SPLITS // tiles_everywhere, steps // SPLIT_STEPS))
-    split_steps = ceil_div(steps, splits)
-    splits = ceil_div(steps, split_steps)
+    splits, split_steps = split_of(k0, k1, columns, steps)
     tiles = k0 * row_tiles * splits
     programs, _ = programs_for(chip, tiles)
     partial = Workspace(0, compute, splits * k0 * k1)

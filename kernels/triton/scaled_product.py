@@ -11,7 +11,6 @@ import triton.language as tl
 
 from mtia_sim_kernels.launch_shape import (
     DTYPE_BYTES,
-    REDUCED_BLOCK,
     Argument,
     ChipLimits,
     Launch,
@@ -24,6 +23,7 @@ from mtia_sim_kernels.launch_shape import (
     programs_for,
     row_tile,
 )
+from mtia_sim_kernels.triton.reduced_tiles import ordered, reduced_place, reduced_tile, split_of, step_of
 
 EXPONENT = tl.constexpr(0x7FF0000000000000)
 ONE = tl.constexpr(0x3FF0000000000000)
@@ -79,26 +79,17 @@ def scaled_product(
     lane = tl.arange(0, ROWS)
     offsets = row.to(INDEX) * x_row + column.to(INDEX) * x_column
     for tile in tl.range(tl.program_id(0), tiles, programs):
-        first = tile % row_tiles * ROWS
-        rest = tile // row_tiles
-        batch = rest % batches * tl.full([], 1, tl.int64)
-        split = rest // batches
-        wide_first = first * tl.full([], 1, tl.int64)
-        row_mask = row < rows - first
-        base = batch * x_batch + wide_first * x_row
+        split, batch, first, base, row_mask = reduced_tile(tile, row_tiles, batches, rows, x_batch, x_row, row, ROWS)
         product = tl.full([ROWS, COLUMNS], 1.0, tl.float64)
         exponent = tl.zeros([ROWS, COLUMNS], tl.int32)
         for step in tl.range(split * split_steps, tl.minimum((split + 1) * split_steps, steps), num_stages=2):
-            outer = step // chunks * tl.full([], 1, tl.int64)
-            start = step % chunks * COLUMNS
-            place = base + outer * x_outer + start * tl.full([], 1, tl.int64) * x_column
-            mask = row_mask & (column < length - start)
-            factor, shift = taken_apart(tl.load(x + place + offsets, mask=mask, other=1.0))
+            _, _, place, mask = step_of(step, chunks, length, x_outer, x_column, row_mask, column, COLUMNS)
+            factor, shift = taken_apart(tl.load(x + base + place + offsets, mask=mask, other=1.0))
             if x_exponents is not None:
-                shift += tl.load(x_exponents + place + offsets, mask=mask, other=0)
+                shift += tl.load(x_exponents + base + place + offsets, mask=mask, other=0)
             product, exponent = multiplied(product, exponent, factor, shift)
         result, result_exponent = tl.reduce((product, exponent), 1, multiplied)
-        target = (split * batches + batch) * rows + wide_first + lane
+        target = reduced_place(split, batches, batch, rows, first) + lane
         inside = lane < rows - first
         if exponents is not None:
             tl.store(out + target, result, mask=inside)
@@ -107,9 +98,6 @@ def scaled_product(
             tl.store(out + target, put_together(result, result_exponent).to(out.dtype.element_ty), mask=inside)
 
 
-# As for reduce.*: the programs that a long product of few positions is split into, the same on every chip.
-SPLITS = 576
-SPLIT_STEPS = 4
 # Bytes of local memory an element of a block: the value as loaded, products, exponents and what normalising them takes.
 ELEMENT_BYTES = 96
 
@@ -117,19 +105,12 @@ ELEMENT_BYTES = 96
 @launch_shape("scaled_product")
 def scaled_product_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> list[Launch]:
     """tensors (out, x), floats; `sizes` as for reduce.*: (k0, k1, r0, r1, x's strides of them). Computed in float64."""
-    k0, k1, r0, r1, s_k0, s_k1, s_r0, s_r1 = sizes
-    if r1 == 1:
-        r0, r1, s_r0, s_r1 = r1, r0, s_r1, s_r0
-    if k1 == 1:
-        k0, k1, s_k0, s_k1 = k1, k0, s_k1, s_k0
+    k0, k1, r0, r1, s_k0, s_k1, s_r0, s_r1 = ordered(sizes)
     block_rows, columns = row_tile(chip, k0 * k1, min(r1, 256), ELEMENT_BYTES + DTYPE_BYTES[dtypes[1]], 8)
     block_rows = min(block_rows, next_power_of_2(k1))
     row_tiles, chunks = ceil_div(k1, block_rows), ceil_div(r1, columns)
     steps = r0 * chunks
-    # Of the tensor alone, never of the chip.
-    splits = max(1, min(SPLITS // (k0 * ceil_div(k1 * columns, REDUCED_BLOCK)), steps // SPLIT_STEPS))
-    split_steps = ceil_div(steps, splits)
-    splits = ceil_div(steps, split_steps)
+    splits, split_steps = split_of(k0, k1, columns, steps)
     tiles = k0 * row_tiles * splits
     programs, _ = programs_for(chip, tiles)
     kept = k0 * k1

@@ -7,7 +7,6 @@ import triton.language as tl
 
 from mtia_sim_kernels.launch_shape import (
     DTYPE_BYTES,
-    REDUCED_BLOCK,
     TRITON_DTYPES,
     Argument,
     ChipLimits,
@@ -24,9 +23,7 @@ from mtia_sim_kernels.launch_shape import (
     row_tile,
     tile_count,
 )
-
-SPLITS = 576
-SPLIT_STEPS = 4
+from mtia_sim_kernels.triton.reduced_tiles import ordered, reduced_place, reduced_tile, split_of, step_of
 
 
 @triton.jit
@@ -52,13 +49,8 @@ def variance(
     offsets = row.to(INDEX) * x_row + column.to(INDEX) * x_column
     lane = tl.arange(0, ROWS)
     for tile in tl.range(tl.program_id(0), tiles, programs):
-        first = tile % row_tiles * ROWS
-        rest = tile // row_tiles
-        batch = rest % batches * tl.full([], 1, tl.int64)
-        split = rest // batches
-        wide_first = first * tl.full([], 1, tl.int64)
-        row_mask = row < rows - first
-        source = x + batch * x_batch + wide_first * x_row
+        split, batch, first, base, row_mask = reduced_tile(tile, row_tiles, batches, rows, x_batch, x_row, row, ROWS)
+        source = x + base
         begin = split * split_steps
         end = tl.minimum(begin + split_steps, steps)
         # Elements of this split: every step is a full chunk but the last of each run of chunks.
@@ -67,23 +59,19 @@ def variance(
         count = ((end - begin) * COLUMNS - runs * missing).to(COMPUTE)
         sums = tl.zeros([ROWS, COLUMNS], COMPUTE)
         for step in tl.range(begin, end, num_stages=2):
-            start = step % chunks * COLUMNS
-            place = step // chunks * tl.full([], 1, tl.int64) * x_outer + start * tl.full([], 1, tl.int64) * x_column
-            mask = row_mask & (column < length - start)
+            _, _, place, mask = step_of(step, chunks, length, x_outer, x_column, row_mask, column, COLUMNS)
             sums += tl.load(source + place + offsets, mask=mask, other=0.0).to(COMPUTE)
         average = tl.sum(sums, axis=1) / count
         squares = tl.zeros([ROWS, COLUMNS], COMPUTE)
         for step in tl.range(begin, end, num_stages=2):
-            start = step % chunks * COLUMNS
-            place = step // chunks * tl.full([], 1, tl.int64) * x_outer + start * tl.full([], 1, tl.int64) * x_column
-            mask = row_mask & (column < length - start)
+            _, _, place, mask = step_of(step, chunks, length, x_outer, x_column, row_mask, column, COLUMNS)
             value = tl.load(source + place + offsets, mask=mask, other=0.0).to(COMPUTE)
             deviation = tl.where(mask, value - average[:, None], 0.0)
             squares += deviation * deviation
         result = tl.sum(squares, axis=1)
         if FINISH:
             result = finish_variance(result, count, tl.full([], correction, COMPUTE), ROOT)
-        target = (split * batches + batch) * rows + wide_first
+        target = reduced_place(split, batches, batch, rows, first)
         inside = lane < rows - first
         tl.store(out + target + lane, result.to(out.dtype.element_ty), mask=inside)
         if mean is not None:
@@ -121,22 +109,15 @@ def variance_launch(root: bool, dtypes: tuple[str, ...], sizes: tuple[int, ...],
 
     out and mean are contiguous [k0, k1].
     """
-    k0, k1, r0, r1, s_k0, s_k1, s_r0, s_r1 = sizes
-    if r1 == 1:
-        r0, r1, s_r0, s_r1 = r1, r0, s_r1, s_r0
-    if k1 == 1:
-        k0, k1, s_k0, s_k1 = k1, k0, s_k1, s_k0
+    k0, k1, r0, r1, s_k0, s_k1, s_r0, s_r1 = ordered(sizes)
     compute = compute_dtype(dtypes[2])
     wide = DTYPE_BYTES[compute]
     block_rows, columns = row_tile(chip, k0 * k1, r1, 2 * DTYPE_BYTES[dtypes[2]] + 5 * wide, wide)
     block_rows = min(block_rows, next_power_of_2(k1))
     row_tiles, chunks = ceil_div(k1, block_rows), ceil_div(r1, columns)
     steps = r0 * chunks
-    tiles_everywhere = k0 * ceil_div(k1 * columns, REDUCED_BLOCK)
     # Only one run of chunks is split, so that all parts but the last have the same count.
-    splits = max(1, min(SPLITS // tiles_everywhere, steps // SPLIT_STEPS)) if r0 == 1 else 1
-    split_steps = ceil_div(steps, splits)
-    splits = ceil_div(steps, split_steps)
+    splits, split_steps = split_of(k0, k1, columns, steps) if r0 == 1 else (1, steps)
     tiles = k0 * row_tiles * splits
     programs, _ = programs_for(chip, tiles)
     kept = k0 * k1

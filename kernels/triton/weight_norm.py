@@ -23,28 +23,39 @@ from mtia_sim_kernels.launch_shape import (
 
 
 @triton.jit
+def slices_of(tile, slices, slice_stride, stride, INDEX: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """Of a tile of slices: (the first one, lanes, which of them there are, columns, offsets of a chunk's elements)."""
+    first = tile * tl.full([], ROWS, tl.int64)
+    row = tl.arange(0, ROWS)
+    column = tl.arange(0, COLUMNS)[None, :]
+    offsets = row.to(INDEX)[:, None] * slice_stride + column.to(INDEX) * stride
+    return first, row, row < tl.minimum(slices - first, ROWS).to(tl.int32), column, offsets
+
+
+@triton.jit
+def chunk_of(first, start, length, slice_stride, stride, row_mask, column):
+    """Of the elements from `start` on of each slice: (where the first one lies, the mask)."""
+    place = first * slice_stride + start * tl.full([], 1, tl.int64) * stride
+    return place, row_mask[:, None] & (column < length - start)
+
+
+@triton.jit
 def weight_norm_forward(
     w, norms, v, g, tiles, programs, slices, length, slice_stride, stride,
     COMPUTE: tl.constexpr, INDEX: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    row = tl.arange(0, ROWS)
-    column = tl.arange(0, COLUMNS)[None, :]
-    offsets = row.to(INDEX)[:, None] * slice_stride + column.to(INDEX) * stride
     for tile in tl.range(tl.program_id(0), tiles, programs):
-        first = tile * tl.full([], ROWS, tl.int64)
-        row_mask = row < tl.minimum(slices - first, ROWS).to(tl.int32)
+        first, row, row_mask, column, offsets = slices_of(tile, slices, slice_stride, stride, INDEX, ROWS, COLUMNS)
         squares = tl.zeros([ROWS, COLUMNS], COMPUTE)
         for start in tl.range(0, length, COLUMNS, num_stages=2):
-            mask = row_mask[:, None] & (column < length - start)
-            place = first * slice_stride + start * tl.full([], 1, tl.int64) * stride
+            place, mask = chunk_of(first, start, length, slice_stride, stride, row_mask, column)
             values = tl.load(v + place + offsets, mask=mask, other=0.0).to(COMPUTE)
             squares += values * values
         norm = tl.sqrt(tl.sum(squares, axis=1))
         tl.store(norms + first + row, norm.to(norms.dtype.element_ty), mask=row_mask)
         factor = (tl.load(g + first + row, mask=row_mask, other=0.0).to(COMPUTE) / norm)[:, None]
         for start in tl.range(0, length, COLUMNS, num_stages=2):
-            mask = row_mask[:, None] & (column < length - start)
-            place = first * slice_stride + start * tl.full([], 1, tl.int64) * stride
+            place, mask = chunk_of(first, start, length, slice_stride, stride, row_mask, column)
             values = tl.load(v + place + offsets, mask=mask, other=0.0).to(COMPUTE)
             tl.store(w + place + offsets, (values * factor).to(w.dtype.element_ty), mask=mask)
 
@@ -54,16 +65,11 @@ def weight_norm_backward(
     grad_v, grad_g, grad_w, v, g, norms, tiles, programs, slices, length, slice_stride, stride,
     COMPUTE: tl.constexpr, INDEX: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    row = tl.arange(0, ROWS)
-    column = tl.arange(0, COLUMNS)[None, :]
-    offsets = row.to(INDEX)[:, None] * slice_stride + column.to(INDEX) * stride
     for tile in tl.range(tl.program_id(0), tiles, programs):
-        first = tile * tl.full([], ROWS, tl.int64)
-        row_mask = row < tl.minimum(slices - first, ROWS).to(tl.int32)
+        first, row, row_mask, column, offsets = slices_of(tile, slices, slice_stride, stride, INDEX, ROWS, COLUMNS)
         products = tl.zeros([ROWS, COLUMNS], COMPUTE)
         for start in tl.range(0, length, COLUMNS, num_stages=2):
-            mask = row_mask[:, None] & (column < length - start)
-            place = first * slice_stride + start * tl.full([], 1, tl.int64) * stride
+            place, mask = chunk_of(first, start, length, slice_stride, stride, row_mask, column)
             values = tl.load(v + place + offsets, mask=mask, other=0.0).to(COMPUTE)
             products += values * tl.load(grad_w + place + offsets, mask=mask, other=0.0).to(COMPUTE)
         norm = tl.load(norms + first + row, mask=row_mask, other=1.0).to(COMPUTE)
@@ -72,8 +78,7 @@ def weight_norm_backward(
         factor = (tl.load(g + first + row, mask=row_mask, other=0.0).to(COMPUTE) / norm)[:, None]
         share = (along / norm)[:, None]
         for start in tl.range(0, length, COLUMNS, num_stages=2):
-            mask = row_mask[:, None] & (column < length - start)
-            place = first * slice_stride + start * tl.full([], 1, tl.int64) * stride
+            place, mask = chunk_of(first, start, length, slice_stride, stride, row_mask, column)
             values = tl.load(v + place + offsets, mask=mask, other=0.0).to(COMPUTE)
             grad = tl.load(grad_w + place + offsets, mask=mask, other=0.0).to(COMPUTE)
             result = factor * (grad - values * share)

@@ -1,6 +1,5 @@
 """C++ kernels from their sources: compile, launch, compare with torch, and fail by name."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -137,28 +136,6 @@ def test_a_loaded_page_outlives_stores_to_its_source() -> None:
     on_device = x.to("mtia_sim")
     load("units.cpp", "swaps")[1](on_device)
     assert torch.equal(on_device.cpu(), torch.cat([x[64:], x[:64]]))
-
-
-def chip_time(threads: str) -> str:
-    """Cycles and result of one GEMM in a process with so many host threads."""
-    program = f"""
-import torch
-torch.manual_seed(0)
-a, b = torch.randn(500, 300).bfloat16().to("mtia_sim"), torch.randn(300, 700).bfloat16().to("mtia_sim")
-c = torch.empty(500, 700, dtype=torch.bfloat16, device="mtia_sim")
-torch.mtia_sim.synchronize(); torch.mtia_sim.reset_perf_counters()
-torch.mtia_sim.load_kernel({str(KERNELS / "gemm.cpp")!r})[()](a, b, c, 1.0)
-torch.mtia_sim.synchronize()
-print(torch.mtia_sim.perf_counters()["cycles"], c.cpu().float().double().sum().item())
-"""
-    environment = os.environ | {"MTIA_SIM_THREADS": threads}
-    return subprocess.run(
-        [sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True
-    ).stdout
-
-
-def test_chip_time_is_that_of_any_number_of_threads() -> None:
-    assert chip_time("1") == chip_time("2") == chip_time("3")
 
 
 # ---- failures: the kernel, the role, the PE and the line, and a device that goes on

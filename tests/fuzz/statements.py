@@ -10,7 +10,7 @@ from tests.fuzz.generator import Generator
 from tests.fuzz.kernel import BITS, FLOATS, INTEGERS, Block, Kernel, Operation, Shape, Type, Value
 
 # Checked mode refuses what depends on lanes without a value; the emulator and the interpretation have zeros there.
-_CHECKED = os.environ.get("MTIA_SIM_CHECK", "0") not in ("", "0")
+gives_lanes_values = os.environ.get("MTIA_SIM_CHECK", "0") not in ("", "0")
 _FAST = "fastmath = #arith.fastmath<none>"
 
 
@@ -72,7 +72,7 @@ class Statements:
         other = None
         if mask is not None and g.chance(0.6):
             other = g.operand(Type(dtype, shape))
-        elif mask is not None and _CHECKED:
+        elif mask is not None and gives_lanes_values:
             other = g.constant(Type(dtype, shape), 0 if dtype in INTEGERS else 0.0)
         g.load(pointer, mask, other)
 

@@ -18,8 +18,8 @@ PATHS = [
 ]
 
 
-def digests(path: dict[str, str], cases: int, seed: int) -> list[str]:
-    """The lines of tests.fuzz.paths; products of narrow floats have their portable order."""
+def lines(path: dict[str, str], *module: str) -> list[str]:
+    """What a module of this folder prints; products of narrow floats have their portable order."""
     environment = {
         **os.environ,
         "MTIA_SIM_HOST_BITS": "portable",
@@ -27,10 +27,14 @@ def digests(path: dict[str, str], cases: int, seed: int) -> list[str]:
         "MTIA_SIM_CHECK": "0",
         **path,
     }
-    command = [sys.executable, "-W", "ignore", "-m", "tests.fuzz.paths", "--cases", str(cases), "--seed", str(seed)]
+    command = [sys.executable, "-W", "ignore", "-m", *module]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()
+
+
+def digests(path: dict[str, str], cases: int, seed: int) -> list[str]:
+    return lines(path, "tests.fuzz.paths", "--cases", str(cases), "--seed", str(seed))
 
 
 def check(paths: list[dict[str, str]], cases: int, seed: int) -> None:
@@ -43,6 +47,16 @@ def check(paths: list[dict[str, str]], cases: int, seed: int) -> None:
 
 def test_fused_unfused_and_plain_loops_agree() -> None:
     check(PATHS[2:3], 40, 20261129)
+
+
+@pytest.mark.parametrize(
+    "path", [PATHS[2], *(pytest.param(path, marks=pytest.mark.slow) for path in PATHS[:2])], ids=str
+)
+def test_chains_with_exponentials_and_reductions_agree_in_bits_and_chip_time(path: dict[str, str]) -> None:
+    expected = lines({}, "tests.fuzz.operator_paths")
+    assert len(expected) == 3 * (6 + 28)
+    for line, found in zip(expected, lines(path, "tests.fuzz.operator_paths"), strict=True):
+        assert found == line, f"{path}: python -m tests.fuzz.operator_paths"
 
 
 @pytest.mark.slow

@@ -75,3 +75,12 @@ def test_groups_of_rows_do_not_depend_on_the_chip():
         assert each * groups >= rows
         assert groups <= 144
         assert each * (groups - 1) < rows
+
+
+@pytest.mark.parametrize("heads", [1, 3, 4, 8])
+def test_heads_beside_each_other_are_walked_in_tall_tiles(heads):
+    """Rotary's product: (batch, length, heads, size) by (length, size)."""
+    strides = (256 * heads * 64, heads * 64, 64, 1)
+    sizes = (4, 4, 256, heads, 64, *strides, *strides, 0, 64, 0, 1)
+    (launch,) = shapes.plan("elementwise.mul", ("fp32",) * 4, sizes, CHIP)
+    assert launch.constexprs["BLOCK_M"] * launch.constexprs["BLOCK_N"] >= 2048

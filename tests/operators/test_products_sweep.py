@@ -99,11 +99,12 @@ def check(seed: int, dtypes: list[torch.dtype]) -> None:
     options: dict[str, Any] = {}
     if name in WITH_ADDEND:
         options = {"alpha": factor(dtype, generator), "beta": factor(dtype, generator)}
-        if name == "addr" and dtype in INTEGERS:
+        # The CPU takes whole floats as factors of integers, but not in addr and not where there is nothing to multiply.
+        if dtype in INTEGERS and (name == "addr" or any(operand.numel() == 0 for operand in operands)):
             options = {key: int(value) for key, value in options.items()}
         if name == "addmv" and operands[1].numel() == 0:
             # The CPU then gives beta * self as it is, not in the product's shape.
-            operands[0], options["beta"] = operands[0].expand(operands[1].shape[0]), 1
+            operands[0], options["beta"] = operands[0].expand(operands[1].shape[0]).contiguous(), 1
         if options["beta"] == 0 and dtype not in INTEGERS and name != "addr":
             operands[0] = torch.full_like(operands[0], float("nan"))
 

@@ -134,7 +134,7 @@ def exact_product(values: list[float]) -> float:
 def test_products_neither_overflow_nor_vanish_on_their_way(dtype: torch.dtype) -> None:
     generator = random.Random(7)
     info = torch.finfo(dtype)
-    for length in (1, 2, 3, 21, 300, 5000):
+    for length in (1, 2, 3, 21, 300, 2500):
         for special in ([], [0.0], [-0.0, 0.0], [INF], [0.0, INF], [NAN]):
             factors = [generator.choice([info.max, info.tiny, 2.0, -0.5, 1 / info.max, -3.0]) for _ in range(length)]
             for value in special:

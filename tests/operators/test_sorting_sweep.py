@@ -110,6 +110,18 @@ def check_kthvalue(draw: random.Random, x: torch.Tensor, device: torch.Tensor, d
     assert_picks(kept[1], kept[0], x, axis)
 
 
+def check_median(draw: random.Random, x: torch.Tensor, device: torch.Tensor, dim: int) -> None:
+    if x.dtype == torch.bool:
+        return
+    name, keepdim = draw.choice(["median", "nanmedian"]), draw.random() < 0.5
+    got, expected = getattr(device, name)(dim, keepdim), getattr(x, name)(dim, keepdim)
+    assert_same(got.values, expected.values)
+    axis = dim % x.dim()
+    kept = [value if keepdim else value.unsqueeze(axis) for value in got]
+    assert_picks(kept[1], kept[0], x, axis)
+    assert_same(getattr(device, name)(), getattr(x, name)())
+
+
 def check_mode(draw: random.Random, x: torch.Tensor, device: torch.Tensor, dim: int) -> None:
     keepdim = draw.random() < 0.5
     got = device.mode(dim, keepdim)
@@ -157,6 +169,7 @@ CHECKS = {
         check_argsort,
         check_topk,
         check_kthvalue,
+        check_median,
         check_mode,
         check_unique,
         check_unique_consecutive,

@@ -444,6 +444,39 @@ def scatter(m: Machine, item: Instruction) -> None:
     m.memory.store(np.asarray(_addresses(m, item, a.shape, dtype))[valid], a[valid], dtype)
 
 
+def _rows(m: Machine, item: Instruction, shape: tuple[int, ...], dtype: DType, mask: int) -> tuple[Array, Array]:
+    """Addresses of all elements, and which of them are valid."""
+    base, offset = (m.read(operand) for operand in item.operands[:2])
+    column = np.arange(shape[-1])
+    addresses = int(base) + dtype.bytes * (np.asarray(offset).astype(np.int64) + column)
+    valid = np.ones(shape, bool)
+    if (chosen := m.read(item.operands[mask])) is not None:
+        valid &= np.asarray(chosen, bool)
+    for place, bounds in ((4, np.greater_equal), (5, np.less)):
+        limit = m.read(item.operands[place]) if place < len(item.operands) else None
+        if limit is not None:
+            valid &= bounds(column, limit)
+    return addresses, valid
+
+
+@defines("gather_rows")
+def gather_rows(m: Machine, item: Instruction) -> None:
+    assert item.results[0] is not None
+    shape, dtype = m.shape(item.results[0]), dtype_of(m, item, 0, operand=False)
+    addresses, valid = _rows(m, item, shape, dtype, 2)
+    other = m.read(item.operands[3])
+    result = np.full(shape, 0 if other is None else other, NUMPY[dtype])
+    result[valid] = m.memory.load(addresses[valid], dtype)
+    m.write(item.results[0], result)
+
+
+@defines("scatter_rows")
+def scatter_rows(m: Machine, item: Instruction) -> None:
+    a, dtype = np.asarray(m.read(item.operands[2])), dtype_of(m, item, 2)
+    addresses, valid = _rows(m, item, a.shape, dtype, 3)
+    m.memory.store(addresses[valid], a[valid], dtype)
+
+
 @defines("atomic_rmw")
 def atomic_rmw(m: Machine, item: Instruction) -> None:
     a, dtype = np.asarray(m.read(item.operands[2])), dtype_of(m, item, 2)

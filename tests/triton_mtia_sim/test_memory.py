@@ -70,7 +70,54 @@ def test_indirect_rows_are_gathered():
     constants = {"BLOCK": 4, "COLUMNS": 16}
     np.testing.assert_array_equal(run(embedding_kernel, arguments, constants, (2,))["out"], table[indices])
     names = names_of(embedding_kernel, arguments, constants)
-    assert names.count("gather") == 1 and "scatter" not in names
+    assert names.count("gather_rows") == 1 and not {"gather", "scatter", "scatter_rows"} & set(names)
+
+
+@triton.jit
+def row_writer_kernel(table, indices, x, count, columns, stride, BLOCK: tl.constexpr, COLUMNS: tl.constexpr):
+    row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    column = tl.arange(0, COLUMNS)
+    inside = row < count
+    index = tl.load(indices + row, mask=inside, other=-1)
+    values = tl.load(x + row[:, None] * columns + column[None, :], mask=inside[:, None] & (column < columns)[None, :])
+    places = table + column[None, :] + index[:, None] * stride
+    tl.store(places, values, mask=(index >= 0)[:, None] & (column < columns)[None, :])
+
+
+@pytest.mark.parametrize("index", ["int32", "int64"])
+@pytest.mark.parametrize(("columns", "width"), [(16, 16), (10, 16), (7, 8)])
+def test_rows_are_scattered_in_order_where_their_mask_says(index, columns, width):
+    count = 21
+    x = RANDOM.standard_normal((count, columns)).astype(np.float32)
+    indices = RANDOM.integers(-2, 9, count).astype(index)
+    table = np.full((9, columns + 3), 5, np.float32)
+    arguments = {"table": table, "indices": indices, "x": x, "count": count, "columns": columns, "stride": columns + 3}
+    constants = {"BLOCK": 8, "COLUMNS": width}
+    expected = table.copy()
+    for place, row in zip(indices, x, strict=True):
+        if place >= 0:
+            expected[place, :columns] = row
+    np.testing.assert_array_equal(run(row_writer_kernel, arguments, constants, (3,))["table"], expected)
+    assert names_of(row_writer_kernel, arguments, constants).count("scatter_rows") == 1
+
+
+@triton.jit
+def batch_of_rows_kernel(table, indices, out, A: tl.constexpr, B: tl.constexpr, C: tl.constexpr):
+    place = tl.arange(0, A)[:, None] * B + tl.arange(0, B)[None, :]
+    index = tl.load(indices + place)
+    column = tl.arange(0, C)
+    values = tl.load(table + 2 + index[:, :, None] * (C + 2) + column[None, None, :])
+    tl.store(out + place[:, :, None] * C + column[None, None, :], values)
+
+
+def test_rows_of_a_higher_rank():
+    table = RANDOM.standard_normal((12, 18)).astype(np.float16)
+    indices = RANDOM.integers(0, 12, (4, 2)).astype(np.int32)
+    arguments = {"table": table, "indices": indices, "out": np.zeros((4, 2, 16), np.float16)}
+    constants = {"A": 4, "B": 2, "C": 16}
+    found = run(batch_of_rows_kernel, arguments, constants, (1,))["out"]
+    np.testing.assert_array_equal(found, table[indices, 2:])
+    assert "gather_rows" in names_of(batch_of_rows_kernel, arguments, constants)
 
 
 @triton.jit

@@ -116,6 +116,8 @@ class Widener {
       case Form::gather:
       case Form::dma_store:
       case Form::scatter:
+      case Form::gather_rows:
+      case Form::scatter_rows:
       case Form::atomic_rmw:
       case Form::atomic_cas:
         for (const uint32_t id : instruction.operands) rounded(id);

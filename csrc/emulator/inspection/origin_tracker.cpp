@@ -37,6 +37,7 @@ uint32_t stored_operand(const Instruction& instruction) {
     case Opcode::dma_store:
       return instruction.operands[1];
     case Opcode::scatter:
+    case Opcode::scatter_rows:
     case Opcode::atomic_rmw:
       return instruction.operands[2];
     case Opcode::atomic_cas:
@@ -59,6 +60,11 @@ bool is_stored(const Step& step, const Elements& stored, uint64_t element) {
   const auto operand = [&](size_t place) {
     return place < instruction.operands.size() ? instruction.operands[place] : absent;
   };
+  if (instruction.opcode == Opcode::scatter_rows) {
+    const uint32_t column = index[stored.rank - 1];
+    if (operand(4) != absent && column < integer_at(step, operand(4))) return false;
+    if (operand(5) != absent && column >= integer_at(step, operand(5))) return false;
+  }
   if (instruction.opcode == Opcode::dma_store) {
     for (uint32_t d = 0; d < stored.rank; ++d) {
       const uint32_t low = operand(3 + 5 * d + 1);
@@ -69,7 +75,9 @@ bool is_stored(const Step& step, const Elements& stored, uint64_t element) {
   }
   uint32_t mask = absent;
   if (instruction.opcode == Opcode::dma_store) mask = operand(2);
-  if (instruction.opcode == Opcode::scatter || instruction.opcode == Opcode::atomic_rmw) mask = operand(3);
+  if (instruction.opcode == Opcode::scatter || instruction.opcode == Opcode::scatter_rows ||
+      instruction.opcode == Opcode::atomic_rmw)
+    mask = operand(3);
   if (mask == absent) return true;
   const Value& value = step.program().values[mask];
   if (!value.is_tile()) return (integer_at(step, mask) & 1) != 0;
@@ -141,7 +149,8 @@ void OriginTracker::before(const Step& step) {
   });
   if (!makes_floats) return;
   const Form form = info_of(instruction.opcode).form;
-  const bool addresses = form == Form::dma_load || form == Form::gather || form == Form::atomic_rmw;
+  const bool addresses =
+      form == Form::dma_load || form == Form::gather || form == Form::gather_rows || form == Form::atomic_rmw;
   for (const uint32_t id : instruction.operands) {
     if (id == absent || addresses) continue;
     if (is_float(program.values[id].dtype)) pe.inherited = std::min(pe.inherited, origin(pe, program, id));

@@ -100,9 +100,9 @@ void read_into(const Tile& destination, const DmaAccess& access, double fill_val
     copy_box(matrix_box(access, destination, true), destination.data, access.host, size_of(destination.dtype));
 }
 
-Tile view_of(const Tile& page_of, const DmaDescriptor& source, const DmaAccess& access) {
+Tile view_of(const Tile& page_of, const DmaDescriptor& source, std::byte* memory) {
   Tile view = page_of;
-  view.data = access.host;
+  view.data = memory;
   view.row_stride = source.row_stride;
   view.column_stride = source.column_stride;
   return view;
@@ -180,7 +180,18 @@ Tile ProcessingElement::dma_view(const Tile& page_of, const DmaDescriptor& sourc
   }
   const DmaAccess access = resolve_matrix(*state_, source, page_of.rows, page_of.columns, Access::read);
   count_load(*state_, page_of, access);
-  return access.elements == 0 ? page_of : view_of(page_of, source, access);
+  return access.elements == 0 ? page_of : view_of(page_of, source, access.host);
+}
+
+Tile ProcessingElement::store_view(const Tile& tile, const DmaDescriptor& destination) const {
+  check_same_dtype("store_view", tile, destination.dtype);
+  if (state_->calls != nullptr || state_->log != nullptr || state_->journal != nullptr || tile.elements() == 0)
+    return tile;
+  const int64_t elements = (tile.rows - 1) * destination.row_stride + tile.columns;
+  if (destination.row_stride < tile.columns ||
+      !state_->reachable(destination.base, destination.base + static_cast<uint64_t>(elements) * size_of(tile.dtype)))
+    return tile;
+  return view_of(tile, destination, state_->memory->backing_of(destination.base));
 }
 
 SubCycles ProcessingElement::load_time(const Tile& destination) const {
@@ -197,14 +208,14 @@ Tile ProcessingElement::dma_multicast(const Tile& destination, const DmaDescript
   const bool viewed = view && access.full && access.elements != 0;
   if (!viewed) read_into(destination, access, fill);
   count_load(*state_, destination, access, start, counts_traffic);
-  return viewed ? view_of(destination, source, access) : destination;
+  return viewed ? view_of(destination, source, access.host) : destination;
 }
 
 void ProcessingElement::dma_store(const DmaDescriptor& destination, const Tile& source) {
   check_same_dtype("dma_store", source, destination.dtype);
   if (state_->calls != nullptr) state_->calls->store(*state_, source);
   const DmaAccess access = resolve_matrix(*state_, destination, source.rows, source.columns, Access::write);
-  if (access.elements != 0)
+  if (access.elements != 0 && access.host != source.data)  // of a store_view the values are there
     copy_box(matrix_box(access, source, false), access.host, source.data, size_of(source.dtype));
   Tick tick;
   state_->costs->fabric(tick, static_cast<uint64_t>(source.elements()) * size_of(source.dtype), true);

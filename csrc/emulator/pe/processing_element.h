@@ -57,6 +57,11 @@ class ProcessingElement {
   // to be read only by dot, permute or convert, before anything writes that memory. Needs the descriptor unclipped:
   // else it loads into `page_of` and returns that.
   Tile dma_view(const Tile& page_of, const DmaDescriptor& source);
+  // Where the values of `tile` may be computed that dma_store(destination, ...) will take to memory: in that memory
+  // itself, with tile's place on the scoreboard, or in `tile` where somebody watches accesses or it is out of bounds.
+  // The store is still to be made, of what this returned, and costs the chip the same; until then nothing else may
+  // touch that memory. Needs adjacent columns and the descriptor unclipped.
+  Tile store_view(const Tile& tile, const DmaDescriptor& destination) const;
   // A load that several PEs get at once: each computes when it could start one into `destination` (load_time), and all
   // start at the latest of these. One of them counts the traffic. `view`: as dma_view.
   SubCycles load_time(const Tile& destination) const;

@@ -37,6 +37,11 @@ class CostModel {
     return fabric_issue_ + bytes * fabric_byte_ / 256 + elements * fabric_indexed_[static_cast<size_t>(kind)];
   }
 
+  // Rows by index: what a transfer of as many pieces costs, each with an address of its own.
+  SubCycles indexed_rows_transfer(Indexed kind, uint64_t bytes, uint64_t rows, uint64_t misaligned) const {
+    return indexed_transfer(kind, bytes, rows) + misaligned * fabric_misaligned_row_;
+  }
+
   SubCycles issue_cost() const { return issue_; }
   SubCycles scalar_cost() const { return scalar_; }
   SubCycles program_cost() const { return program_; }

@@ -60,6 +60,21 @@ class Assembler {
     bytes({static_cast<uint8_t>(0x48 | (reg >> 3 & 1U) << 2), 0x8B, modrm(2, reg, 7)});
     word(displacement);
   }
+  // reg = reg + [rdi + displacement]
+  void add_from_rdi(unsigned reg, uint32_t displacement) {
+    bytes({static_cast<uint8_t>(0x48 | (reg >> 3 & 1U) << 2), 0x03, modrm(2, reg, 7)});
+    word(displacement);
+  }
+  // [rdi + displacement] = [rdi + displacement] + reg
+  void add_to_rdi(unsigned reg, uint32_t displacement) {
+    bytes({static_cast<uint8_t>(0x48 | (reg >> 3 & 1U) << 2), 0x01, modrm(2, reg, 7)});
+    word(displacement);
+  }
+  // [rdi + displacement] = [rdi + displacement] - 1, setting the flags of a result of zero
+  void decrement_at_rdi(uint32_t displacement) {
+    bytes({0x48, 0xFF, modrm(2, 1, 7)});
+    word(displacement);
+  }
   void move_constant(unsigned reg, uint32_t value) {  // the low eight registers only
     byte(static_cast<uint8_t>(0xB8 | reg));
     word(value);
@@ -75,24 +90,34 @@ class Assembler {
   void compare_rax_rsi() { bytes({0x48, 0x39, 0xF0}); }
   void compare_rcx_rsi() { bytes({0x48, 0x39, 0xF1}); }
   void rcx_is_rax() { bytes({0x48, 0x89, 0xC1}); }
-  // k1 = the lowest rsi - rcx bits
+  // k1 = as many of the lowest bits as rsi mod 16 says; rax and rcx are lost
   void mask_of_rest() {
-    bytes({0x48, 0x29, 0xCE});              // sub rsi, rcx
+    bytes({0x89, 0xF1});                    // mov ecx, esi
+    bytes({0x83, 0xE1, 0x0F});              // and ecx, 15
     bytes({0xB8, 0xFF, 0xFF, 0xFF, 0xFF});  // mov eax, -1
-    bytes({0xC4, 0xE2, 0x48, 0xF5, 0xC0});  // bzhi eax, eax, esi
+    bytes({0xC4, 0xE2, 0x70, 0xF5, 0xC0});  // bzhi eax, eax, ecx
     bytes({0xC5, 0xF8, 0x92, 0xC8});        // kmovw k1, eax
   }
+
+  // Sets the flags of a result of zero where k2 is empty.
+  void test_work_mask() { bytes({0xC5, 0xF8, 0x98, 0xD2}); }  // kortestw k2, k2
 
   void leave_vectors() { bytes({0xC5, 0xF8, 0x77}); }
   void ret() { byte(0xC3); }
 
-  // Conditional jumps to be filled in: 0x87 above, 0x83 not below, 0x82 below, 0x86 not above.
+  // Conditional jumps to be filled in: 0x87 above, 0x83 not below, 0x82 below, 0x86 not above, 0x84 zero, 0x85 not
+  // zero.
   size_t jump(uint8_t condition) {
     bytes({0x0F, condition});
     word(0);
     return position();
   }
   void jump_back(uint8_t condition, size_t target) { land(jump(condition), target); }
+  void jump_always(size_t target) {
+    byte(0xE9);
+    word(0);
+    land(position(), target);
+  }
   void land(size_t jump, size_t target) {
     const auto distance = static_cast<uint32_t>(static_cast<int64_t>(target) - static_cast<int64_t>(jump));
     for (size_t i = 0; i < 4; ++i) code_[jump - 4 + i] = static_cast<uint8_t>(distance >> (8 * i));

@@ -1,6 +1,8 @@
 // Rows of an embedding table, and the table's gradient.
 #include <torch/library.h>
 
+#include "kernels/cpp/row_sums.h"
+#include "torch_backend/dtypes.h"
 #include "torch_backend/launching/launch.h"
 #include "torch_backend/launching/operator_scope.h"
 #include "torch_backend/operators/allocate.h"
@@ -23,7 +25,8 @@ at::Tensor embedding(const at::Tensor& weight, const at::Tensor& indices, int64_
 
 at::Tensor embedding_dense_backward(const at::Tensor& grad_output, const at::Tensor& indices, int64_t rows,
                                     int64_t padding_index, bool scale_grad_by_freq) {
-  static const KernelId kernel("embedding_backward");
+  static const KernelId check("check_embedding_rows");
+  static const emulator::CppKernel& kernel = emulator::cpp_kernel("row_sums");
   const OperatorScope scope("embedding_dense_backward");
   TORCH_CHECK(indices.scalar_type() == c10::kLong || indices.scalar_type() == c10::kInt,
               "embedding: indices must be int32 or int64, got ", indices.scalar_type());
@@ -38,7 +41,20 @@ at::Tensor embedding_dense_backward(const at::Tensor& grad_output, const at::Ten
     grad = grad.div(counts.index_select(0, flat).unsqueeze(1));
   }
   if (length != 1 && grad.stride(1) != 1) grad = grad.contiguous();
-  launch_kernel(kernel, {grad_weight, grad, flat}, {flat.numel(), length, rows, grad.stride(0)}, {padding_index});
+  launch_kernel(check, {flat}, {flat.numel(), rows}, {padding_index});
+  const auto address = [](const at::Tensor& tensor) { return reinterpret_cast<uint64_t>(tensor.const_data_ptr()); };
+  kernels::RowSumsArguments arguments;
+  arguments.table = address(grad_weight);
+  arguments.source = address(grad);
+  arguments.indices = address(flat);
+  arguments.rows = rows;
+  arguments.count = flat.numel();
+  arguments.length = length;
+  arguments.source_row = grad.stride(0);
+  arguments.skipped = padding_index;
+  arguments.dtype = chip_dtype(grad.scalar_type()).dtype;
+  arguments.index_dtype = chip_dtype(flat.scalar_type()).dtype;
+  launch_cpp_kernel(kernel, grad.device().index(), arguments);
   return grad_weight;
 }
 

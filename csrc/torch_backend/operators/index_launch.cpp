@@ -33,8 +33,7 @@ void check_atomic(const char* kernel, c10::ScalarType dtype) {
   const bool wide = dtype == c10::kFloat || dtype == c10::kDouble || dtype == c10::kInt || dtype == c10::kLong;
   const bool half = name == "index_add" && (dtype == c10::kHalf || dtype == c10::kBFloat16);
   TORCH_CHECK_NOT_IMPLEMENTED(
-      wide || half,
-      "mtia_sim accumulates by index in int32, int64, float32 and float64 (sums also in float16 and bfloat16), got ",
+      wide || half, "mtia_sim accumulates by index in bool, integers, float16, bfloat16, float32 and float64, got ",
       dtype, "; convert the tensor first");
 }
 

@@ -10,7 +10,6 @@
 #include <ATen/native/TensorAdvancedIndexing.h>
 #include <ATen/ops/_index_put_impl_native.h>
 #include <ATen/ops/arange.h>
-#include <ATen/ops/broadcast_tensors.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/gather_native.h>
 #include <ATen/ops/index.h>
@@ -21,9 +20,9 @@
 #include <ATen/ops/scatter_add_native.h>
 #include <ATen/ops/scatter_native.h>
 #include <ATen/ops/scatter_reduce_native.h>
-#include <ATen/ops/where.h>
 #include <torch/library.h>
 
+#include <string_view>
 #include <vector>
 
 #include "torch_backend/launching/launch.h"
@@ -94,10 +93,35 @@ IndexBox index_box(at::Tensor self, const c10::List<std::optional<at::Tensor>>& 
   return box;
 }
 
+// The dtype in which elements are joined: the chip has no atomics of narrower integers, and of half precision sums
+// only. Integers of 32 bits that wrap around are those of 8 and 16 bits in their low bits; a sum of bool is true unless
+// 0.
+c10::ScalarType accumulated_in(std::string_view kernel, c10::ScalarType dtype) {
+  switch (dtype) {
+    case c10::kBool:
+    case c10::kByte:
+    case c10::kChar:
+    case c10::kShort:
+      return c10::kInt;
+    case c10::kHalf:
+    case c10::kBFloat16:
+      return kernel == "index_add" ? dtype : c10::kFloat;
+    default:
+      return dtype;
+  }
+}
+
 // What torch calls for an accumulating index_put, whose sums must not depend on an order of threads: the kernel adds in
 // order.
 void index_put_accumulate_kernel(at::Tensor& self, const c10::List<std::optional<at::Tensor>>& indices,
-                                 const at::Tensor& value, bool accumulate, bool) {
+                                 const at::Tensor& value, bool accumulate, bool unsafe) {
+  const c10::ScalarType wide = accumulated_in("index_add", self.scalar_type());
+  if (accumulate && wide != self.scalar_type()) {
+    at::Tensor sums = self.to(wide);
+    index_put_accumulate_kernel(sums, indices, value.to(wide), accumulate, unsafe);
+    self.copy_(sums);
+    return;
+  }
   const IndexBox box = index_box(self, indices);
   const at::Tensor values = value.to(self.device());
   at::TensorIteratorConfig config;
@@ -159,6 +183,16 @@ void launch_along_dim(const char* kernel, const at::Tensor& fixed, const at::Ten
   launch_index(kernel, iterator, fixed.defined() ? 2 : -1, 0, {1}, {size, bytes, /*wraps=*/false, axis}, value);
 }
 
+// The same where elements of one index are joined with each other.
+void accumulate_along_dim(const char* kernel, const at::Tensor& source, const at::Tensor& self, int64_t dim,
+                          const at::Tensor& index) {
+  const c10::ScalarType wide = accumulated_in(kernel, self.scalar_type());
+  if (wide == self.scalar_type()) return launch_along_dim(kernel, source, self, dim, index);
+  const at::Tensor joined = self.to(wide);
+  launch_along_dim(kernel, source.to(wide), joined, dim, index);
+  self.copy_(joined);
+}
+
 void gather_kernel(const at::Tensor& result, const at::Tensor& self, int64_t dim, const at::Tensor& index) {
   const OperatorScope scope("gather");
   launch_along_dim("index_take", result, self, dim, index);
@@ -176,7 +210,7 @@ void scatter_fill_kernel(const at::Tensor& self, int64_t dim, const at::Tensor& 
 
 void scatter_add_kernel(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source) {
   const OperatorScope scope("scatter_add");
-  launch_along_dim("index_add", source, self, dim, index);
+  accumulate_along_dim("index_add", source, self, dim, index);
 }
 
 const char* kernel_of(at::native::ReductionType reduction) {
@@ -199,7 +233,7 @@ const char* kernel_of(at::native::ReductionType reduction) {
 void scatter_reduce_kernel(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source,
                            const at::native::ReductionType& reduction) {
   const OperatorScope scope("scatter_reduce");
-  launch_along_dim(kernel_of(reduction), source, self, dim, index);
+  accumulate_along_dim(kernel_of(reduction), source, self, dim, index);
 }
 
 // ---- operators
@@ -284,7 +318,7 @@ at::Tensor& index_add_out(const at::Tensor& self, int64_t dim, const at::Tensor&
   if (!result.is_same(self)) result.copy_(self);
   const at::Tensor scaled = at_least_1d(alpha.equal(1) ? source : source.mul(alpha));
   if (scaled.numel() != 0)
-    launch_along_dim("index_add", scaled, result, precomputed.dim, along(index, scaled.sizes(), precomputed.dim));
+    accumulate_along_dim("index_add", scaled, result, precomputed.dim, along(index, scaled.sizes(), precomputed.dim));
   call.finish();
   return out;
 }
@@ -318,66 +352,6 @@ at::Tensor& index_select_out(const at::Tensor& self, int64_t dim, const at::Tens
 at::Tensor index_select(const at::Tensor& self, int64_t dim, const at::Tensor& index) {
   at::Tensor out = empty_device({0}, self.scalar_type(), self.device());
   return index_select_out(self, dim, index, out);
-}
-
-at::Tensor& nonzero_out(const at::Tensor& self, at::Tensor& out) {
-  static const KernelId kernel("nonzero");
-  TORCH_CHECK(out.scalar_type() == c10::kLong, "nonzero: Expected out tensor to have scalar type Long but got ",
-              out.scalar_type());
-  const int64_t rank = self.dim();
-  if (self.numel() == 0) {
-    at::native::resize_output(out, {0, rank});
-    return out;
-  }
-  const at::Tensor flags = (self.scalar_type() == c10::kBool ? self : self.ne(0)).contiguous().reshape({-1});
-  const at::Tensor places = flags.cumsum(0);
-  const int64_t hits = places[-1].item().toLong();  // the result's size depends on the data: this waits
-  at::native::resize_output(out, {hits, rank});
-  if (out.numel() == 0) return out;
-  const at::Tensor dense = out.is_contiguous() ? out : empty_device(out.sizes(), c10::kLong, out.device());
-  c10::SmallVector<int64_t, 8> shape(self.sizes().rbegin(), self.sizes().rend());
-  launch_kernel(kernel, {dense, flags, places}, shape);
-  if (!dense.is_same(out)) out.copy_(dense);
-  return out;
-}
-
-at::Tensor nonzero(const at::Tensor& self) {
-  at::Tensor out = empty_device({0}, c10::kLong, self.device());
-  return nonzero_out(self, out);
-}
-
-at::Tensor masked_select(const at::Tensor& self, const at::Tensor& mask) {
-  TORCH_CHECK(mask.scalar_type() == c10::kBool, "masked_select: expected BoolTensor for mask");
-  const auto expanded = at::broadcast_tensors({self, mask});
-  return expanded[0].reshape({-1}).index_select(0, expanded[1].reshape({-1}).nonzero().select(1, 0));
-}
-
-at::Tensor& masked_select_out(const at::Tensor& self, const at::Tensor& mask, at::Tensor& out) {
-  const at::Tensor selected = torch_backend::masked_select(self, mask);
-  at::native::resize_output(out, selected.sizes());
-  return out.copy_(selected);
-}
-
-at::Tensor& masked_scatter_(at::Tensor& self, const at::Tensor& mask, const at::Tensor& source) {
-  const OperatorScope scope("masked_scatter");
-  TORCH_CHECK(mask.scalar_type() == c10::kBool, "masked_scatter_ only supports boolean masks, but got mask with dtype ",
-              mask.scalar_type());
-  TORCH_CHECK(self.scalar_type() == source.scalar_type(),
-              "masked_scatter: expected self and source to have same dtypes but got ", self.scalar_type(), " and ",
-              source.scalar_type());
-  if (self.numel() == 0) return self;
-  const at::Tensor full_mask = mask.expand_as(self);
-  if (source.numel() == 0) {
-    TORCH_CHECK(!full_mask.any().item().toBool(),
-                "masked_scatter: expected self and source to have as many elements "
-                "as the mask has ones, but the source is empty");
-    return self;
-  }
-  // Of the ones in the mask, each its number: the look-up refuses more than the source has elements.
-  const at::Tensor flat = full_mask.reshape({-1});
-  const at::Tensor places = flat.cumsum(0).sub(1).mul(flat);
-  const at::Tensor values = source.reshape({-1}).index_select(0, places).view(self.sizes());
-  return self.copy_(at::where(full_mask, values, self));
 }
 
 // Both take positions in the order of elements; negative ones count from the end.
@@ -470,11 +444,6 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
                    at::native::index_fill_));
   library.impl("index_select", index_select);
   library.impl("index_select.out", index_select_out);
-  library.impl("nonzero", nonzero);
-  library.impl("nonzero.out", nonzero_out);
-  library.impl("masked_select", masked_select);
-  library.impl("masked_select.out", masked_select_out);
-  library.impl("masked_scatter_", masked_scatter_);
   library.impl("take", take);
   library.impl("take.out", take_out);
   library.impl("put_", put_);

@@ -1,6 +1,7 @@
 // Which kernel multiplies matrices of a dtype, and what complex ones look like as real ones.
 #include "torch_backend/operators/products.h"
 
+#include <ATen/MemoryOverlap.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/neg.h>
 #include <ATen/ops/view_as_real.h>
@@ -177,6 +178,7 @@ void matrix_product(const char* name, const at::Tensor& out, const at::Tensor& g
     (void)whole_factor(name, "alpha", alpha, dtype);
     (void)whole_factor(name, "beta", beta, dtype);
   }
+  at::assert_no_internal_overlap(out);
   if (out.numel() == 0) return;
   if (out.is_neg()) {
     const at::Tensor target = empty_device(out.sizes(), out.scalar_type(), out.device());

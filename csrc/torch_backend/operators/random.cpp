@@ -112,6 +112,14 @@ void check_floating(const char* name, const at::Tensor& self) {
   torch_backend::check_floating(name, self.scalar_type());
 }
 
+// What CPU torch says of the distributions that it checks by hand.
+void check_continuous(const char* distribution, const at::Tensor& self) {
+  TORCH_CHECK(
+      at::isFloatingType(self.scalar_type()), distribution,
+      " distribution is a continuous probability distribution. dtype must be a floating point but you specified ",
+      self.scalar_type());
+}
+
 at::Tensor& normal_(at::Tensor& self, double mean, double deviation, OptionalGenerator generator) {
   TORCH_CHECK(deviation >= 0.0, "normal expects std >= 0.0, but found std ", deviation);
   if (self.is_complex()) {
@@ -144,7 +152,7 @@ at::Tensor& uniform_(at::Tensor& self, double from, double to, OptionalGenerator
 
 at::Tensor& exponential_(at::Tensor& self, double rate, OptionalGenerator generator) {
   TORCH_CHECK(rate > 0.0, "exponential_ expects lambda > 0.0, but found lambda=", rate);
-  check_floating("exponential_", self);
+  check_continuous("Exponential", self);
   // Half of the smallest draw stands for the draw of 0, which the distribution does not have.
   const Format format = format_of(self.scalar_type());
   const double least = (self.scalar_type() == c10::kDouble ? 0x1p-54 : 0x1p-25) / rate;
@@ -169,7 +177,7 @@ at::Tensor& log_normal_(at::Tensor& self, double mean, double deviation, Optiona
 
 at::Tensor& cauchy_(at::Tensor& self, double median, double sigma, OptionalGenerator generator) {
   TORCH_CHECK(sigma > 0.0, "cauchy_ expects sigma > 0.0, but found sigma=", sigma);
-  check_floating("cauchy_", self);
+  check_continuous("Cauchy", self);
   at::Tensor draws = empty_wide(self);
   uniform_(draws, 0, 1, std::move(generator)).sub_(0.5).mul_(M_PI).tan_().mul_(sigma).add_(median);
   return self.copy_(draws);

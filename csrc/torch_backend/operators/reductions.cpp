@@ -23,6 +23,7 @@
 #include <cmath>
 
 #include "torch_backend/launching/launch.h"
+#include "torch_backend/operators/dtype_checks.h"
 #include "torch_backend/operators/geometry.h"
 #include "torch_backend/operators/structured.h"
 
@@ -55,6 +56,12 @@ void reduce(const KernelId& kernel, const at::Tensor& self, Dims dims, const at:
   reduce(kernel, self, dimension_mask(dims, self.dim()), out, identity);
 }
 
+// Of floats that the caller wants as integers, each is made one before they are joined, as CPU torch does.
+at::Tensor made_integers(const at::Tensor& self, c10::ScalarType result) {
+  const bool converts = at::isFloatingType(self.scalar_type()) && at::isIntegralType(result, /*includeBool=*/true);
+  return converts ? self.to(result) : self;
+}
+
 // What is linear is done to both parts, as with torch.view_as_real.
 template <typename Function>
 void for_both_parts(const at::Tensor& self, const at::Tensor& out, Function&& function) {
@@ -71,7 +78,7 @@ at::Tensor& sum_out(const at::Tensor& self, Dims dim, bool keepdim, std::optiona
   if (self.is_complex()) {
     for_both_parts(self, call.output(), [&](const at::Tensor& part) { return part.sum(dim, keepdim); });
   } else {
-    reduce(kernel, self, dim, call.output(), c10::Scalar(0));
+    reduce(kernel, made_integers(self, call.output().scalar_type()), dim, call.output(), c10::Scalar(0));
   }
   call.finish();
   return out;
@@ -108,7 +115,8 @@ at::Tensor& prod_out(const at::Tensor& self, int64_t dim, bool keepdim, std::opt
   WithOutputs<at::meta::structured_prod_dim_int> call(out);
   call.meta(self, dim, keepdim, dtype);
   check_not_complex("prod", call.output());
-  reduce(prod_kernel(call.output()), self, c10::IntArrayRef(dim), call.output(), c10::Scalar(1));
+  reduce(prod_kernel(call.output()), made_integers(self, call.output().scalar_type()), c10::IntArrayRef(dim),
+         call.output(), c10::Scalar(1));
   call.finish();
   return out;
 }
@@ -118,7 +126,7 @@ at::Tensor prod(const at::Tensor& self, std::optional<at::ScalarType> dtype) {
       dtype.value_or(at::isIntegralType(self.scalar_type(), true) ? at::kLong : self.scalar_type());
   at::Tensor out = empty_device({}, result, self.device());
   check_not_complex("prod", self.is_complex() ? self : out);
-  reduce(prod_kernel(out), self, std::nullopt, out, c10::Scalar(1));
+  reduce(prod_kernel(out), made_integers(self, result), std::nullopt, out, c10::Scalar(1));
   return out;
 }
 
@@ -383,11 +391,13 @@ at::Tensor nansum(const at::Tensor& self, Dims dim, bool keepdim, std::optional<
 }
 
 template <typename Meta>
-at::Tensor& scan_out(const KernelId& kernel, const at::Tensor& self, int64_t dim, std::optional<at::ScalarType> dtype,
-                     at::Tensor& out) {
+at::Tensor& scan_out(const char* name, const KernelId& kernel, const at::Tensor& given, int64_t dim,
+                     std::optional<at::ScalarType> dtype, at::Tensor& out) {
   WithOutputs<Meta> call(out);
-  call.meta(self, dim, dtype);
+  call.meta(given, dim, dtype);
   const at::Tensor& result = call.output();
+  check_implemented(result.scalar_type() != c10::kBool, name, result.scalar_type());
+  const at::Tensor self = made_integers(given, result.scalar_type());
   if (self.is_complex()) {
     for_both_parts(self, result, [&](const at::Tensor& part) {
       return part.cumsum(self.dim() == 0 ? -1 : at::maybe_wrap_dim(dim, self.dim()));
@@ -408,7 +418,7 @@ at::Tensor& scan_out(const KernelId& kernel, const at::Tensor& self, int64_t dim
 
 at::Tensor& cumsum_out(const at::Tensor& self, int64_t dim, std::optional<at::ScalarType> dtype, at::Tensor& out) {
   static const KernelId kernel("cumulative_sum");
-  return scan_out<at::meta::structured_cumsum>(kernel, self, dim, dtype, out);
+  return scan_out<at::meta::structured_cumsum>("cumsum", kernel, self, dim, dtype, out);
 }
 
 at::Tensor& cumprod_out(const at::Tensor& self, int64_t dim, std::optional<at::ScalarType> dtype, at::Tensor& out) {
@@ -416,7 +426,7 @@ at::Tensor& cumprod_out(const at::Tensor& self, int64_t dim, std::optional<at::S
   static const KernelId floats("scaled_cumulative_product");
   const bool is_floating = at::isFloatingType(dtype.value_or(self.scalar_type()));
   check_not_complex("cumprod", self);
-  return scan_out<at::meta::structured_cumprod>(is_floating ? floats : integers, self, dim, dtype, out);
+  return scan_out<at::meta::structured_cumprod>("cumprod", is_floating ? floats : integers, self, dim, dtype, out);
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "runtime/runtime.h"
 #include "torch_backend/dtypes.h"
 #include "torch_backend/launching/launch.h"
+#include "torch_backend/operators/dtype_checks.h"
 #include "torch_backend/operators/geometry.h"
 #include "torch_backend/operators/structured.h"
 
@@ -168,6 +169,7 @@ std::tuple<at::Tensor&, at::Tensor&> topk_out(const at::Tensor& self, int64_t k,
 
 std::tuple<at::Tensor, at::Tensor> kthvalue(const at::Tensor& self, int64_t k, int64_t dim, bool keepdim) {
   const int64_t axis = at::maybe_wrap_dim(dim, self.dim());
+  check_numeric("kthvalue", self.scalar_type());
   if (self.dim() > 0)
     TORCH_CHECK_INDEX(self.size(axis) > 0, "kthvalue(): Expected reduction dim ", axis, " to have non-zero size.");
   TORCH_CHECK(k >= 1 && k <= (self.dim() == 0 ? 1 : self.size(axis)),
@@ -194,6 +196,7 @@ std::tuple<at::Tensor&, at::Tensor&> kthvalue_out(const at::Tensor& self, int64_
 // median is that of what stands before it.
 std::tuple<at::Tensor, at::Tensor> median_along(const at::Tensor& self, int64_t dim, bool keepdim, bool ignores_nan) {
   const int64_t length = self.dim() == 0 ? 1 : self.size(dim);
+  check_numeric("median", self.scalar_type());
   TORCH_CHECK_INDEX(length > 0, "median(): Expected reduction dim ", dim, " to have non-zero size.");
   if (self.dim() == 0 || self.numel() == 0 || !at::isFloatingType(self.scalar_type()))
     return torch_backend::kthvalue(self, (length + 1) / 2, dim, keepdim);
@@ -251,41 +254,6 @@ at::Tensor nanmedian(const at::Tensor& self) {
   return std::get<0>(median_along(self.reshape({-1}), 0, false, true));
 }
 
-at::Tensor isin_tensors(const at::Tensor& elements, const at::Tensor& tests, bool invert) {
-  const at::Tensor found = elements.unsqueeze(-1).eq(tests.reshape({-1})).any(-1);
-  return invert ? found.logical_not() : found;
-}
-
-at::Tensor& isin_out(const at::Tensor& elements, const at::Tensor& tests, bool, bool invert, at::Tensor& out) {
-  const at::Tensor found = isin_tensors(elements, tests, invert);
-  at::native::resize_output(out, found.sizes());
-  return out.copy_(found);
-}
-
-at::Tensor& isin_scalar_out(const at::Tensor& elements, const at::Scalar& test, bool, bool invert, at::Tensor& out) {
-  const at::Tensor found = invert ? elements.ne(test) : elements.eq(test);
-  at::native::resize_output(out, found.sizes());
-  return out.copy_(found);
-}
-
-// The number of boundaries below (or, with `right`, not above) each value; NaN is above all of them.
-at::Tensor searchsorted(const at::Tensor& sorted, const at::Tensor& values, bool out_int32, bool right,
-                        std::optional<c10::string_view> side, const std::optional<at::Tensor>& sorter) {
-  const bool upper = right || (side.has_value() && *side == "right");
-  at::Tensor boundaries = sorter.has_value() && sorter->defined() ? sorted.gather(-1, *sorter) : sorted;
-  const at::Tensor row = boundaries.dim() == 1 ? boundaries : boundaries.unsqueeze(-2);
-  const at::Tensor value = values.unsqueeze(-1);
-  const at::Tensor before = upper ? row.le(value) : row.lt(value);
-  const at::Tensor behind = upper ? row.gt(value) : row.ge(value);
-  // Where no boundary is behind a value, it comes last: NaN does, and what is larger than all boundaries but NaN.
-  const at::Tensor last = behind.any(-1).logical_not();
-  return before.sum(-1, /*keepdim=*/false, out_int32 ? c10::kInt : c10::kLong).masked_fill_(last, row.size(-1));
-}
-
-at::Tensor bucketize(const at::Tensor& self, const at::Tensor& boundaries, bool out_int32, bool right) {
-  return torch_backend::searchsorted(boundaries, self, out_int32, right, std::nullopt, std::nullopt);
-}
-
 }  // namespace
 }  // namespace mtia::torch_backend
 
@@ -298,8 +266,4 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("median.dim_values", median_dim_out);
   library.impl("nanmedian", mtia::torch_backend::nanmedian);
   library.impl("nanmedian.dim_values", nanmedian_dim_out);
-  library.impl("isin.Tensor_Tensor_out", isin_out);
-  library.impl("isin.Tensor_Scalar_out", isin_scalar_out);
-  library.impl("searchsorted.Tensor", mtia::torch_backend::searchsorted);
-  library.impl("bucketize.Tensor", mtia::torch_backend::bucketize);
 }

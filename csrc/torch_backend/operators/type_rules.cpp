@@ -54,22 +54,27 @@ bool is_cpu_number(const c10::IValue& argument) {
 bool is_small(const c10::Scalar& number) {
   if (number.isComplex()) return false;
   const double value = number.toDouble();
-  return !(std::abs(value) > 127.0);
+  return std::abs(value) <= 127.0;  // NaN is not: no integer holds it
 }
 
 // A small number of the same kind and sign: what rules may ask of a number besides its range. 1 stays, of which powers
-// are a special case, and so do reductions' codes.
+// are a special case, and so do reductions' codes, infinities and NaN.
 c10::Scalar representative(const c10::Scalar& number) {
   if (number.isBoolean()) return number;
   if (number.isComplex()) return c10::Scalar(c10::complex<double>(1, 1));
   const double value = number.toDouble();
+  if (!std::isfinite(value)) return number;
   if (number.isFloatingPoint()) return c10::Scalar(value < 0 ? -1.0 : value == 0 || value == 1 ? value : 0.5);
   return c10::Scalar(static_cast<int64_t>(std::clamp(value, -1.0, 3.0)));
 }
 
 uint32_t word_of(const c10::Scalar& number) {
   const c10::Scalar standing = representative(number);
-  const uint32_t value = number.isComplex() ? 0 : static_cast<uint32_t>(2 * (standing.toDouble() + 1));
+  uint32_t value = 0;
+  if (!number.isComplex()) {
+    const double real = standing.toDouble();
+    value = std::isfinite(real) ? static_cast<uint32_t>(2 * (real + 1)) : std::isnan(real) ? 32U : real > 0 ? 33U : 34U;
+  }
   return 3U << 28U | static_cast<uint32_t>(number.type()) << 8U | value;
 }
 

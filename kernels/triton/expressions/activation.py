@@ -223,7 +223,8 @@ def smooth_l1_loss_backward(grad, x, target, beta, norm):
     difference = x - target
     # A distance that is no number is no slope of 1.
     slope = tl.where(difference >= beta, 1.0, tl.where(difference <= -beta, -1.0, difference / beta))
-    return norm * grad * slope
+    # Where beta is 0, as a fraction becomes among integers, there is no slope between the two sides either.
+    return norm * grad * tl.where(difference == 0, 0.0, slope)
 
 
 @triton.jit

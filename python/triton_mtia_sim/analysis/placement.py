@@ -126,7 +126,7 @@ class Sharing:
         product fills for the next iteration while this one still works on the last."""
         found = []
         for position, item in enumerate(self.code):
-            load = item.mnemonic in ("dma_load", "gather")
+            load = item.mnemonic in ("dma_load", "gather", "gather_rows")
             product = item.mnemonic == "dot" and item.operands[2] is None
             if not (load or product) or item.results[0] is None or item.results[0].is_scalar:
                 continue

@@ -7,7 +7,9 @@ from triton_mtia_sim.tiles.machine import Code, Register
 OPENING = frozenset(("for_begin", "while_begin", "if_begin"))
 MARKERS = OPENING | {"while_test", "else_begin", "end"}
 EFFECTS = frozenset(
-    ("dma_store", "scatter", "atomic_rmw", "atomic_cas", "assert_", "check_range", "print", "return_", "barrier")
+    """
+    dma_store scatter scatter_rows atomic_rmw atomic_cas assert_ check_range print return_ barrier
+    """.split()  # noqa: SIM905 - a list of words
 )
 
 

@@ -61,6 +61,8 @@ def _accesses(kernel: KernelLowering) -> tuple[AccessReport, ...]:
         tile = "x".join([*map(str, shape_of(pointer)), dtype])
         structured = way is not None and way.is_structured
         why = why_structured(names, way) if way is not None and structured else why_indexed(kernel, operation)
+        if way is not None and way.row_bound is not None:
+            why += f", an address for each row of {shape_of(pointer)[-1]}"
         result.append(AccessReport(operation.name.removeprefix("tt."), operation.location, tile, structured, why))
     for operation in kernel.before:
         if operation.name.startswith("tt.descriptor_"):

@@ -13,6 +13,8 @@ _UNBOUNDED: list[Register | None] = [None, None, None, None]
 class Access:
     """Where a load or store goes: a descriptor's dimensions, or offsets of an indexed DMA.
 
+    With a `row_bound` the offsets and the mask have one element for each row, whose elements are neighbours.
+
     `split` is the tile's shape with a dimension for each piece, `owners` the tile's dimension that each belongs to.
     With a `condition` the descriptor is right where that holds; where not, `pointer` and `form` give the offsets.
     """
@@ -26,6 +28,7 @@ class Access:
     condition: Register | None = None
     pointer: Pointer | None = None
     form: Mask | None = None
+    row_bound: Bound | None = None
 
     @property
     def is_structured(self) -> bool:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mtia_core.dtypes import DType
 from triton_mtia_sim.analysis.forms import Affine, Bound, Dimension, Mask, Piece, Pointer
@@ -58,11 +59,38 @@ def _find(site: Site, pointer_value: Value, mask_value: Value | None) -> Access:
         way = _structured(site, pointer, form, shape)
         if way is not None:
             return way
-    mask = full_mask(site, mask_value)
     if pointer is not None and not pointer.index.checks:
+        rows = _rows_of_neighbours(site, pointer, mask_value, shape)
+        if rows is not None:
+            return rows
         base, offset = indexed(site, pointer, shape)
-        return Access(base, offset, mask)
+        return Access(base, offset, full_mask(site, mask_value))
+    mask = full_mask(site, mask_value)
     return Access(None, site.kernel.data(pointer_value), mask)
+
+
+def _rows_of_neighbours(site: Site, pointer: Pointer, mask_value: Value | None, shape: Shape) -> Access | None:
+    """One offset for each row of a tile whose last dimension walks along memory, element by element."""
+    if len(shape) < 2 or shape[-1] == 1 or math.prod(shape[:-1]) == 1:
+        return None
+    last = pointer.index.dimensions[-1]
+    if len(last) != 1 or last[0].stride.bits != 1 or last[0].wrap is not None:
+        return None
+    form = Mask((Bound(),) * len(shape)) if mask_value is None else site.kernel.addresses.masks.mask(mask_value)
+    if any(residual.shape[-1] != 1 for residual in (*pointer.residuals, *form.residuals)):
+        return None
+    mask: Register | None = None
+    for condition in form.conditions:
+        mask = condition if mask is None else site.builder.both(mask, condition)
+    _make_checks(site, pointer.index, form, mask)
+    bounded = [number for number, bound in enumerate(form.bounds[:-1]) if bound != Bound()]
+    for part in (*form.residuals, *(_bound_as_data(site, form.bounds[number], number, shape) for number in bounded)):
+        mask = part if mask is None else site.elementwise("and_i", [mask, part], DType.I1)
+    rows = (*shape[:-1], 1)
+    still = site.kernel.addresses.algebra.still(1)
+    index = replace(pointer.index, dimensions=(*pointer.index.dimensions[:-1], still))
+    base, offset = indexed(site, replace(pointer, index=index), rows)
+    return Access(base, site.expand(offset, rows), whole_mask(site, mask, rows), row_bound=form.bounds[-1])
 
 
 def _structured(site: Site, pointer: Pointer, form: Mask, shape: Shape) -> Access | None:

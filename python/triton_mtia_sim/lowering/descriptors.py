@@ -167,34 +167,44 @@ def descriptor_reduce(site: Site) -> None:
 def descriptor_gather(site: Site) -> Register:
     """Rows x[i] from column y on."""
     descriptor = describe(site, site.operation.operands[0])
-    offset, mask = _row_offsets(site, descriptor, site.full(1), site.operand(2))
-    operands = [descriptor.base, offset, mask, _padding_value(site, descriptor)]
-    return site.make("gather", descriptor.dtype, site.result_shape(), operands, (1,))
+    offset, mask, bounds = _row_offsets(site, descriptor, site.full(1), site.operand(2))
+    operands = [descriptor.base, offset, mask, _padding_value(site, descriptor), *bounds]
+    mnemonic = "gather_rows" if bounds else "gather"
+    return site.make(mnemonic, descriptor.dtype, site.result_shape(), operands, (1,))
 
 
 @lowers_effect("tt.descriptor_scatter")
 def descriptor_scatter(site: Site) -> None:
     """Rows x[i] from column y on."""
     descriptor = describe(site, site.operation.operands[0])
-    offset, mask = _row_offsets(site, descriptor, site.full(1), site.operand(2))
-    site.emit("scatter", [], [descriptor.base, offset, site.full(3), mask], (1,))
+    offset, mask, bounds = _row_offsets(site, descriptor, site.full(1), site.operand(2))
+    operands = [descriptor.base, offset, site.full(3), mask, *bounds]
+    site.emit("scatter_rows" if bounds else "scatter", [], operands, (1,))
 
 
-def _row_offsets(site: Site, descriptor: Descriptor, rows: Register, column: Register) -> tuple[Register, Register]:
+def _row_offsets(
+    site: Site, descriptor: Descriptor, rows: Register, column: Register
+) -> tuple[Register, Register, list[Register]]:
+    """Offset and mask of each row and the bounds of its elements; of each element, without bounds, where those of a row
+    are no neighbours.
+    """
     builder = site.builder
     columns = descriptor.block[1]
     row = builder.view(site.convert(rows, DType.I64), (rows.shape[0], 1))
+    low = site.elementwise("compare_i", [row, builder.integer(0)], DType.I1, (5,))
+    high = site.elementwise("compare_i", [row, descriptor.shape[0]], DType.I1, (2,))
+    mask = site.elementwise("and_i", [low, high], DType.I1)
+    offset = site.elementwise("mul_i", [row, descriptor.strides[0]], DType.I64)
+    first, stride = builder.widen(column), descriptor.strides[1]
+    if stride.bits == 1:
+        offset = site.elementwise("add_i", [offset, first], DType.I64)
+        return offset, mask, [builder.negate(first), builder.subtract(descriptor.shape[1], first)]
     counter = builder.view(site.make("iota", DType.I32, (columns,), [], (0,)), (1, columns))
-    position = site.elementwise("add_i", [site.convert(counter, DType.I64), builder.widen(column)], DType.I64)
-    mask: Register | None = None
-    offset: Register | None = None
-    for index, size, stride in zip((row, position), descriptor.shape, descriptor.strides, strict=True):
-        low = site.elementwise("compare_i", [index, builder.integer(0)], DType.I1, (5,))
-        high = site.elementwise("compare_i", [index, size], DType.I1, (2,))
-        inside = site.elementwise("and_i", [low, high], DType.I1)
-        mask = inside if mask is None else site.elementwise("and_i", [mask, inside], DType.I1)
-        step = site.elementwise("mul_i", [index, stride], DType.I64)
-        offset = step if offset is None else site.elementwise("add_i", [offset, step], DType.I64)
-    assert offset is not None and mask is not None
+    position = site.elementwise("add_i", [site.convert(counter, DType.I64), first], DType.I64)
+    for bound, predicate in ((builder.integer(0), 5), (descriptor.shape[1], 2)):
+        inside = site.elementwise("compare_i", [position, bound], DType.I1, (predicate,))
+        mask = site.elementwise("and_i", [mask, inside], DType.I1)
+    step = site.elementwise("mul_i", [position, stride], DType.I64)
+    offset = site.elementwise("add_i", [offset, step], DType.I64)
     shape = (rows.shape[0], columns)
-    return site.expand(offset, shape), site.expand(mask, shape)
+    return site.expand(offset, shape), site.expand(mask, shape), []

@@ -1,4 +1,6 @@
-"""Loads, stores and atomics: one DMA descriptor where the address analysis finds a closed form, else indexed DMA."""
+"""Loads, stores and atomics: a DMA descriptor where the address analysis finds a closed form, else indexed DMA, by rows
+where the last dimension alone has one.
+"""
 
 from collections.abc import Sequence
 
@@ -50,6 +52,9 @@ def load(site: Site) -> Register:
         compact = tuple(size if keep else 1 for size, keep in zip(way.split, kept, strict=True)) if is_tile else ()
         operands = [way.base, other, way.mask, *(way.dimensions(kept) if is_tile else [])]
         result = joined(site, way, site.make("dma_load", dtype, compact, operands, cache), kept, shape)
+    elif way.row_bound is not None:
+        operands = [way.base, way.offset, way.mask, other, way.row_bound.low, way.row_bound.high]
+        result = site.make("gather_rows", dtype, shape, operands, cache)
     else:
         result = site.make("gather", dtype, shape, [way.base, *indexed_way(site, way, shape), other], cache)
     if blend is None or mask_value is None:
@@ -91,6 +96,10 @@ def store(site: Site) -> None:
             base, offset, mask = other_way(site, way, shape)
             site.emit("scatter", [], [base, offset, site.builder.view(full, shape), mask], cache)
             site.emit("end", [], [])
+    elif way.row_bound is not None:
+        full = site.expand(value, shape)
+        operands = [way.base, way.offset, full, way.mask, way.row_bound.low, way.row_bound.high]
+        site.emit("scatter_rows", [], operands, cache)
     else:
         offset, mask = indexed_way(site, way, shape)
         site.emit("scatter", [], [way.base, offset, site.expand(value, shape), mask], cache)

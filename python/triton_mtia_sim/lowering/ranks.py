@@ -43,6 +43,8 @@ def _legal(item: Code) -> list[Code]:
         (d,) = item.results
         assert d is not None
         return [_with(item, [view(d, (d.elements // 2, 2))], [flat(operand) for operand in item.operands])]
+    if item.mnemonic in ("gather_rows", "scatter_rows"):
+        return [_with(item, [_matrix(result) for result in item.results], [_matrix(tile) for tile in item.operands])]
     if item.mnemonic in _FLAT:
         return [_with(item, [flat(result) for result in item.results], [flat(operand) for operand in item.operands])]
     return _aligned(item)
@@ -73,6 +75,13 @@ def view(tile: Register, shape: Shape) -> Register:
 def flat(tile: Register | None) -> Register | None:
     """A tile as rank 1; what is no tile as it is."""
     return tile if tile is None or not tile.shape else view(tile, (tile.elements,))
+
+
+def _matrix(tile: Register | None) -> Register | None:
+    """A tile with all dimensions but the last as one."""
+    if tile is None or not tile.shape:
+        return tile
+    return view(tile, (math.prod(tile.shape[:-1]), tile.shape[-1]))
 
 
 def _along_axis(item: Code) -> Code:

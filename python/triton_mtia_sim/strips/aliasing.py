@@ -8,8 +8,8 @@ from triton_mtia_sim.strips.roles import cut_dimension
 from triton_mtia_sim.tiles.folding import fold
 from triton_mtia_sim.tiles.machine import Bucket, Code, Register, wrap_integer
 
-READS = frozenset(("dma_load", "gather"))
-WRITES = frozenset(("dma_store", "scatter", "atomic_rmw", "atomic_cas"))
+READS = frozenset(("dma_load", "gather", "gather_rows"))
+WRITES = frozenset(("dma_store", "scatter", "scatter_rows", "atomic_rmw", "atomic_cas"))
 FENCES = frozenset(("barrier",))
 OBSERVERS = frozenset(("assert_", "check_range", "print"))  # keep their order, and their place among writes
 MESSAGE = (

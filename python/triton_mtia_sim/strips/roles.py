@@ -17,7 +17,7 @@ ELEMENTWISE = frozenset(
     """
     float_binary float_ternary float_unary float_test integer_binary integer_unary integer_compare float_compare
     select float_to_float integer_to_float float_to_integer integer_to_integer bitcast copy philox iota dma_load
-    dma_store gather scatter atomic_rmw atomic_cas range_check
+    dma_store gather scatter gather_rows scatter_rows atomic_rmw atomic_cas range_check
     """.split()  # noqa: SIM905 - a list of words
 )
 
@@ -88,6 +88,8 @@ def _elementwise(item: Code, tiles: list[Register], count: int) -> Roles | None:
     if not divides(full, count):
         return None
     dimension = cut_dimension(full)
+    if item.mnemonic in ("gather_rows", "scatter_rows") and dimension == len(full) - 1:
+        return None
     cut: list[Register] = []
     whole: list[Register] = []
     for tile in tiles:

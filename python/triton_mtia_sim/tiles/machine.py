@@ -88,7 +88,7 @@ class Code:
     @property
     def is_volatile(self) -> bool:
         """Whether it is a load that counts as an effect: another program may write what it reads meanwhile."""
-        return self.mnemonic in ("dma_load", "gather") and self.attributes == (VOLATILE,)
+        return self.mnemonic in ("dma_load", "gather", "gather_rows") and self.attributes == (VOLATILE,)
 
     def __repr__(self) -> str:
         return f"{self.results} = {self.mnemonic} {self.operands} {self.attributes}"

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "emulator/machine.h"
+#include "host_math/operations.h"
 #include "test.h"
 
 namespace {
@@ -33,6 +34,8 @@ mtia::TileProgram random_program(unsigned seed, Shape shape) {
   for (int i = 0; i < 2; ++i) narrow.push_back(b.tile(DType::BF16, {shape.rows, shape.columns}));
   const uint32_t row = b.tile(DType::F32, {1, shape.columns});
   const uint32_t column = b.tile(DType::F32, {shape.rows, 1});
+  const uint32_t sums[] = {b.tile(DType::F32, {shape.rows}), b.tile(DType::F32, {shape.rows})};
+  for (const uint32_t t : sums) b.emit(Opcode::copy, {t}, {b.constant_f32(2)});
   for (const uint32_t t : wide) b.emit(Opcode::copy, {t}, {b.constant_f32(static_cast<float>(t))});
   for (const uint32_t t : narrow) b.emit(Opcode::convert_f, {t}, {wide[0]}, {0});
   const auto address = [&] {
@@ -54,7 +57,7 @@ mtia::TileProgram random_program(unsigned seed, Shape shape) {
   const Opcode operations[] = {Opcode::add_f, Opcode::sub_f, Opcode::max_f, Opcode::min_f};
   for (int i = 0; i < 24; ++i) {
     const uint32_t d = wide[pick(5)];
-    switch (pick(8)) {
+    switch (pick(12)) {
       case 0:
       case 1:
         load(d, shape.columns);
@@ -74,6 +77,15 @@ mtia::TileProgram random_program(unsigned seed, Shape shape) {
         b.emit(Opcode::neg_f, {pick(2) == 0 ? row : column}, {0});
         b.program().instructions.back().operands = b.program().instructions.back().results;
         break;
+      case 6:  // small enough that no infinity becomes a NaN
+        b.emit(Opcode::min_f, {d}, {d, b.constant_f32(8)});
+        b.emit(pick(2) == 0 ? Opcode::exp2 : Opcode::sigmoid, {d}, {d});
+        break;
+      case 7: {
+        const auto kind = pick(2) == 0 ? mtia::host_math::ReduceOp::sum_f : mtia::host_math::ReduceOp::max_f;
+        b.emit(Opcode::reduce, {sums[pick(2)]}, {d}, {static_cast<int64_t>(kind), 1});
+        break;
+      }
       default: {
         const uint32_t others[] = {wide[pick(5)], wide[pick(5)], row, column, b.constant_f32(0.5F)};
         b.emit(operations[pick(4)], {d}, {wide[pick(5)], others[pick(5)]});
@@ -87,6 +99,10 @@ mtia::TileProgram random_program(unsigned seed, Shape shape) {
         b.scalar_op(Opcode::add_i, DType::I64,
                     {tail, b.constant(DType::I64, static_cast<int64_t>(4 * i * shape.rows * shape.columns))});
     b.store(at, wide[i], {{constant(shape.columns)}, {constant(1)}});
+  }
+  for (size_t i = 0; i < 2; ++i) {
+    const auto place = static_cast<int64_t>(4 * (5 * shape.rows * shape.columns + i * shape.rows));
+    b.store(b.scalar_op(Opcode::add_i, DType::I64, {tail, b.constant(DType::I64, place)}), sums[i], {{constant(1)}});
   }
   return b.program();
 }
@@ -109,7 +125,7 @@ TEST("random programs give the same memory with and without chains") {
   for (unsigned seed = 0; seed < 400; ++seed) {
     const Shape shape = shapes[seed % 4];
     const mtia::TileProgram program = random_program(seed, shape);
-    std::vector<float> start(memory_floats + 5 * shape.rows * shape.columns);
+    std::vector<float> start(memory_floats + 5 * shape.rows * shape.columns + 2 * shape.rows);
     std::mt19937 generator(seed);
     for (float& value : start) value = static_cast<float>(static_cast<int>(generator() % 2001) - 1000) / 64;
     std::vector<uint32_t> results[2];

@@ -180,6 +180,75 @@ TEST("gather and scatter by index tiles, masked, with other, and by byte address
   }
 }
 
+TEST("rows by index: bounds, masks, what is left out, and what is out of range") {
+  constexpr uint32_t rows = 20, columns = 24, table_rows = 11;
+  for (const bool wide : {false, true}) {
+    for (const bool bounded : {false, true}) {
+      ProgramBuilder b("rows");
+      const uint32_t x = b.pointer("x", DType::I16);
+      const uint32_t indices = b.pointer("indices", DType::I64);
+      const uint32_t y = b.pointer("y", DType::I16);
+      const uint32_t one = b.constant(DType::I32, 1);
+      const uint32_t index = b.tile(DType::I64, {rows, 1});
+      const uint32_t mask = b.tile(DType::I1, {rows, 1});
+      const uint32_t offset = b.tile(wide ? DType::I64 : DType::I32, {rows, 1});
+      const uint32_t t = b.tile(DType::I16, {rows, columns});
+      b.load(index, indices, {{one}, {one}});
+      b.emit(Opcode::compare_i, {mask}, {index, b.constant(DType::I64, 0)}, {5});
+      b.emit(Opcode::mul_i, {index}, {index, b.constant(DType::I64, columns)});
+      b.emit(wide ? Opcode::copy : Opcode::extend_s, {offset}, {index});
+      const uint32_t low = bounded ? b.constant(DType::I32, 3) : absent;
+      const uint32_t high = bounded ? b.constant(DType::I32, 20) : absent;
+      b.emit(Opcode::gather_rows, {t}, {x, offset, mask, b.constant(DType::I16, 77), low, high}, {0});
+      b.emit(Opcode::add_i, {t}, {t, b.constant(DType::I16, 1)});
+      b.emit(Opcode::scatter_rows, {}, {y, offset, t, mask, low, absent}, {0});
+      Machine machine(1);
+      std::mt19937 generator(5);
+      std::vector<int64_t> index_of_row(rows);
+      for (int64_t& i : index_of_row) i = static_cast<int64_t>(generator() % (table_rows + 4)) - 4;
+      index_of_row[7] = -3;
+      std::vector<int16_t> source(size_t{table_rows} * columns);
+      std::iota(source.begin(), source.end(), int16_t{1});
+      const uint64_t px = machine.put(source);
+      const uint64_t pi = machine.put(index_of_row);
+      const uint64_t py = machine.put(std::vector<int16_t>(source.size(), -4));
+      machine.run(b.program(), {px, pi, py});
+      std::vector<int16_t> expected(source.size(), -4);
+      for (const int64_t i : index_of_row) {
+        for (size_t column = bounded ? 3 : 0; i >= 0 && column < columns; ++column) {
+          const size_t place = static_cast<size_t>(i) * columns + column;
+          expected[place] = static_cast<int16_t>((bounded && column >= 20 ? 77 : source[place]) + 1);
+        }
+      }
+      CHECK(machine.get<int16_t>(py, expected.size()) == expected);
+      index_of_row[12] = table_rows;
+      const uint64_t bad = machine.put(index_of_row);
+      CHECK_CONTAINS(CHECK_THROWS(machine.run(b.program(), {px, bad, py}), mtia::OutOfBounds), "gather_rows");
+    }
+  }
+}
+
+TEST("rows by index cost what they move: whole DRAM accesses, and time a row") {
+  const auto account_of = [](uint32_t rows, uint32_t columns) {
+    ProgramBuilder b("rows");
+    const uint32_t x = b.pointer("x", DType::F32);
+    const uint32_t offset = b.tile(DType::I32, {rows, 1});
+    const uint32_t flat = b.tile_on(b.program().values[offset].slot, DType::I32, {rows});
+    const uint32_t t = b.tile(DType::F32, {rows, columns});
+    b.emit(Opcode::iota, {flat}, {}, {0});
+    b.emit(Opcode::mul_i, {offset}, {offset, b.constant(DType::I32, 2 * columns)});
+    b.emit(Opcode::gather_rows, {t}, {x, offset, absent, absent, absent, absent}, {0});
+    Machine machine(1);
+    const uint64_t px = machine.put(std::vector<float>(size_t{2} * rows * columns, 1.0F));
+    return machine.run(b.program(), {px});
+  };
+  const auto few = account_of(8, 64), many = account_of(32, 64), narrow = account_of(32, 2);
+  CHECK_EQ(few.bytes.sram_read, uint64_t{8} * 64 * 4);
+  CHECK_EQ(many.bytes.sram_read, uint64_t{32} * 64 * 4);
+  CHECK(narrow.bytes.sram_read > uint64_t{32} * 2 * 4);
+  CHECK(many.cycles > few.cycles);
+}
+
 TEST("atomics: sums of all programs, old values in program order, compare and swap") {
   for (const unsigned threads : {1U, 2U}) {
     ProgramBuilder b("atomics");

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "host_math/dot.h"
+#include "host_math/samples.h"
 #include "test.h"
 
 namespace mtia::emulator {
@@ -75,6 +76,43 @@ TEST("threads share what one of them packs") {
     for (const std::byte* packed : found) CHECK(packed != nullptr && packed == found[0]);
     if (round % 8 == 7) packs.clear();
   }
+}
+
+// Layouts whose parts are whole panels (rows adjacent) and some values of k (columns adjacent, as the side sees it).
+TEST("operands that threads packed together hold what lies in memory, however reads and writes alternate") {
+  constexpr int64_t width = 600;
+  std::vector<float> values(width * width);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 8191);
+  OperandPacks packs;
+  test::RandomBits random(5);
+  size_t compared = 0;
+  for (int round = 0; round < 300; ++round) {
+    const auto below = [&](uint64_t bound) { return static_cast<int64_t>(random.next() % bound); };
+    const Side side = below(2) == 0 ? Side::left : Side::right;
+    Tile tile;
+    tile.rows = 1 + below(width / 2);
+    tile.columns = 1 + below(width / 2);
+    tile.data = reinterpret_cast<std::byte*>(values.data() + below(4) * 37 * width + below(4) * 41);
+    tile.row_stride = width;
+    if (below(2) == 0) tile = tile.transposed();
+    std::vector<const std::byte*> found(3);
+    std::vector<std::thread> threads;
+    for (const std::byte*& each : found) threads.emplace_back([&] { each = packs.find(side, tile); });
+    for (std::thread& thread : threads) thread.join();
+    const std::vector<std::byte> expected = packed_apart(side, tile);
+    for (const std::byte* packed : found) {
+      if (packed == nullptr) continue;
+      CHECK(std::memcmp(packed, expected.data(), expected.size()) == 0);
+      ++compared;
+    }
+    const size_t first = static_cast<size_t>(below(values.size() - 900));
+    const size_t count = 1 + static_cast<size_t>(below(900));
+    for (size_t i = first; i < first + count; ++i) values[i] = -values[i];
+    const auto* low = reinterpret_cast<const std::byte*>(values.data() + first);
+    packs.wrote(low, low + count * sizeof(float));
+    if (round % 40 == 39) packs.clear();
+  }
+  CHECK(compared == 900);
 }
 
 TEST("a launch that asks for nothing twice stops packing aside") {

@@ -279,7 +279,10 @@ TEST("products of i8 wrap around and know the lowest number") {
 
 TEST("the switch for portable bits leaves out the rows that have others") {
   CHECK(bits_of(choose_isa(nullptr, "portable")) == HostBits::portable);
-  CHECK(choose_isa("", "") == available_isas().back());
+  const HostIsa last = available_isas().back();
+  // A host with tiles that the operating system does not grant has a VDPBF16PS that is not worth its use.
+  CHECK(choose_isa("", "") == last || (name_of(last) == "avx512_bf16" && name_of(choose_isa("", "")) == "avx512_vnni"));
+  if (name_of(last) == "amx") CHECK_EQ(std::string(name_of(choose_isa(nullptr, "portable"))), "avx512_vnni");
   CHECK(choose_isa("plain", "portable") == HostIsa::plain);
   CHECK(choose_isa("amx_model", "fastest") == HostIsa::amx_model);
   CHECK_CONTAINS(CHECK_THROWS(choose_isa("amx_model", "portable"), InvalidArgument), "MTIA_SIM_HOST_BITS=portable");

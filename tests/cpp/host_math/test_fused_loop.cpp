@@ -6,9 +6,11 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <utility>
 #include <vector>
 
 #include "host_math/elementwise.h"
+#include "host_math/reductions.h"
 #include "samples.h"
 #include "test.h"
 
@@ -29,6 +31,13 @@ FusedInstruction store(uint16_t a, uint16_t pointer, uint8_t bytes = 4) {
 }
 FusedInstruction operation(FusedOp op, uint16_t d, uint16_t a, uint16_t b = 0, uint16_t c = 0, uint8_t bytes = 4) {
   return {.op = op, .bytes = bytes, .d = d, .a = a, .b = b, .c = c};
+}
+
+void run(const FusedLoop& loop, std::byte* const* pointers, size_t count, size_t n) {
+  FusedCall call;
+  call.n = n;
+  std::copy_n(pointers, count, call.pointers);
+  loop.run(call);
 }
 
 bool same_element(DType dtype, const std::byte* a, const std::byte* b) {
@@ -56,7 +65,7 @@ void check_loop(const std::vector<FusedInstruction>& instructions, const std::ve
     std::vector<std::byte*> pointers;
     for (const auto& input : inputs) pointers.push_back(const_cast<std::byte*>(input.data()));
     pointers.push_back(got.data());
-    loop->run(pointers.data(), n);
+    run(*loop, pointers.data(), pointers.size(), n);
     size_t wrong = 0;
     for (size_t i = 0; i <= n; ++i) {
       if (!same_element(result, got.data() + i * size_of(result), wanted.data() + i * size_of(result))) ++wrong;
@@ -115,6 +124,9 @@ TEST(fused_unary_operations_and_conversions_agree_with_their_loops) {
                       {FusedOp::sqrt, unary(UnaryOp::sqrt), DType::F32, DType::F32},
                       {FusedOp::rsqrt, unary(UnaryOp::rsqrt), DType::F32, DType::F32},
                       {FusedOp::reciprocal, unary(UnaryOp::reciprocal), DType::F32, DType::F32},
+                      {FusedOp::exp, unary(UnaryOp::exp), DType::F32, DType::F32},
+                      {FusedOp::exp2, unary(UnaryOp::exp2), DType::F32, DType::F32},
+                      {FusedOp::sigmoid, unary(UnaryOp::sigmoid), DType::F32, DType::F32},
                       {FusedOp::bf16_to_f32, convert_loop(DType::BF16, DType::F32), DType::BF16, DType::F32},
                       {FusedOp::f32_to_bf16, convert_loop(DType::F32, DType::BF16), DType::F32, DType::BF16},
                       {FusedOp::f16_to_f32, convert_loop(DType::F16, DType::F32), DType::F16, DType::F32},
@@ -136,6 +148,105 @@ TEST(fused_unary_operations_and_conversions_agree_with_their_loops) {
   }
 }
 
+TEST(fused_functions_agree_with_their_loops_over_all_exponents) {
+  if (!has_fused_loops()) SKIP("the host has no AVX-512");
+  constexpr uint32_t step = 1021;
+  constexpr size_t count = 0xFFFFFFFFU / step;
+  std::vector<float> numbers(count);
+  for (size_t i = 0; i < count; ++i) {
+    const auto bits = static_cast<uint32_t>(i) * step;
+    std::memcpy(&numbers[i], &bits, sizeof(bits));
+  }
+  std::vector<float> wanted(count);
+  std::vector<float> got(count);
+  const std::pair<FusedOp, UnaryOp> rows[] = {
+      {FusedOp::exp, UnaryOp::exp}, {FusedOp::exp2, UnaryOp::exp2}, {FusedOp::sigmoid, UnaryOp::sigmoid}};
+  for (const auto& [fused, op] : rows) {
+    unary_loop(op, DType::F32)(wanted.data(), numbers.data(), count);
+    const FusedInstruction instructions[] = {load(0, 0), operation(fused, 1, 0), store(1, 1)};
+    std::byte* pointers[] = {reinterpret_cast<std::byte*>(numbers.data()), reinterpret_cast<std::byte*>(got.data())};
+    run(*make_fused_loop(instructions), pointers, 2, count);
+    size_t wrong = 0;
+    for (size_t i = 0; i < count; ++i) {
+      if (std::memcmp(&got[i], &wanted[i], sizeof(float)) != 0 && !(std::isnan(got[i]) && std::isnan(wanted[i])))
+        ++wrong;
+    }
+    CHECK_EQ(wrong, size_t{0});
+  }
+}
+
+// exp2(x * factor + shift[row]) as bf16, its sum and the largest x of each row, where rows are further apart than long.
+TEST(fused_loops_walk_rows_and_leave_the_lanes_of_their_sums_and_maxima) {
+  if (!has_fused_loops()) SKIP("the host has no AVX-512");
+  const FusedInstruction instructions[] = {load(0, 0),
+                                           {.op = FusedOp::single, .d = 1, .pointer = 1, .fixed = true},
+                                           single(2, 2),
+                                           operation(FusedOp::neg_f, 3, 2),
+                                           operation(FusedOp::fma_f, 4, 0, 1, 3),
+                                           operation(FusedOp::exp2, 5, 4),
+                                           operation(FusedOp::f32_to_bf16, 6, 5, 0, 0, 2),
+                                           store(6, 3, 2),
+                                           {.op = FusedOp::sum_lanes, .a = 5, .pointer = 4},
+                                           {.op = FusedOp::max_lanes, .a = 0, .pointer = 5}};
+  const auto loop = make_fused_loop(instructions);
+  CHECK(loop != nullptr);
+  constexpr size_t apart = 300;
+  for (const size_t rows : {1, 2, 16, 37}) {
+    for (const size_t n : {1, 15, 16, 17, 64, 299}) {
+      auto x = sample(DType::F32, rows * apart, rows + n);
+      const auto shifts = sample(DType::F32, rows, 7 * rows + n);
+      const float factor = 0.01F;
+      std::vector<std::byte> got(rows * apart * 2, std::byte{guard});
+      std::vector<std::byte> wanted(got);
+      std::vector<float> lanes(2 * rows * fused_lanes);
+      FusedCall call;
+      call.n = n;
+      call.rows = rows;
+      const std::pair<const void*, size_t> places[] = {{x.data(), apart * 4},
+                                                       {&factor, 0},
+                                                       {shifts.data(), 4},
+                                                       {got.data(), apart * 2},
+                                                       {lanes.data(), fused_lanes * 4},
+                                                       {lanes.data() + rows * fused_lanes, fused_lanes * 4}};
+      for (size_t p = 0; p < std::size(places); ++p) {
+        call.pointers[p] = static_cast<std::byte*>(const_cast<void*>(places[p].first));
+        call.strides[p] = static_cast<ptrdiff_t>(places[p].second);
+      }
+      loop->run(call);
+      for (size_t row = 0; row < rows; ++row) {
+        const std::byte* from = x.data() + row * apart * 4;
+        std::vector<float> weights(n);
+        float shift = 0;
+        std::memcpy(&shift, shifts.data() + row * 4, 4);
+        shift = -shift;
+        ternary_loop(TernaryOp::fma_f, DType::F32)(weights.data(), from, &factor, &shift, n, scalar_b | scalar_c);
+        unary_loop(UnaryOp::exp2, DType::F32)(weights.data(), weights.data(), n);
+        convert_loop(DType::F32, DType::BF16)(wanted.data() + row * apart * 2, weights.data(), n);
+        const void* sources[] = {weights.data(), from};
+        const ReduceOp ops[] = {ReduceOp::sum_f, ReduceOp::max_f};
+        for (size_t r = 0; r < 2; ++r) {
+          float expected = 0;
+          float joined = 0;
+          const ReduceLoop reduce = reduce_rows_loop(ops[r], DType::F32);
+          reduce(&expected, sources[r], 1, n, n);
+          reduce(&joined, lanes.data() + (r * rows + row) * fused_lanes, 1, fused_lanes, fused_lanes);
+          CHECK(same_element(DType::F32, reinterpret_cast<const std::byte*>(&joined),
+                             reinterpret_cast<const std::byte*>(&expected)));
+        }
+      }
+      size_t wrong = 0;
+      for (size_t i = 0; i < rows * apart; ++i) {
+        uint16_t a = 0;
+        uint16_t b = 0;
+        std::memcpy(&a, got.data() + 2 * i, 2);
+        std::memcpy(&b, wanted.data() + 2 * i, 2);
+        if (a != b && ((a & 0x7FFFU) <= 0x7F80U || (b & 0x7FFFU) <= 0x7F80U)) ++wrong;
+      }
+      CHECK_EQ(wrong, size_t{0});
+    }
+  }
+}
+
 TEST(fused_conversions_are_right_for_every_narrow_float) {
   if (!has_fused_loops()) SKIP("the host has no AVX-512");
   for (const DType narrow : {DType::BF16, DType::F16}) {
@@ -148,7 +259,7 @@ TEST(fused_conversions_are_right_for_every_narrow_float) {
         load(0, 0, 2), operation(narrow == DType::BF16 ? FusedOp::bf16_to_f32 : FusedOp::f16_to_f32, 1, 0),
         store(1, 1)};
     std::byte* pointers[] = {all.data(), got.data()};
-    make_fused_loop(widening)->run(pointers, 65536);
+    run(*make_fused_loop(widening), pointers, 2, 65536);
     CHECK(got == wanted);
   }
 }
@@ -245,7 +356,7 @@ TEST(thousands_of_fused_loops_take_few_mappings_and_outlive_each_other) {
     float d[3] = {};
     std::byte* pointers[] = {reinterpret_cast<std::byte*>(a), reinterpret_cast<std::byte*>(b),
                              reinterpret_cast<std::byte*>(d)};
-    loop->run(pointers, 3);
+    run(*loop, pointers, 3, 3);
     CHECK_EQ(d[0], 1.5F);
     CHECK_EQ(d[2], 0.0F);
   }

@@ -162,6 +162,11 @@ TileProgram indexed() {
   b.emit(Opcode::philox, {words[0], absent, words[1], absent}, {n, n, offsets, one, one, one}, {10});
   b.emit(Opcode::xor_i, {numbers}, {words[0], words[1]});
   b.emit(Opcode::scatter, {}, {x, offsets, t, mask}, {0});
+  const uint32_t rows = b.tile(DType::F32, {32, 8});
+  const uint32_t starts = b.tile_on(b.program().values[offsets].slot, DType::I32, {32, 1});
+  const uint32_t chosen = b.tile_on(b.program().values[mask].slot, DType::I1, {32, 1});
+  b.emit(Opcode::gather_rows, {rows}, {x, starts, chosen, b.constant_f32(2), absent, n}, {0});
+  b.emit(Opcode::scatter_rows, {}, {x, starts, rows, absent, one, absent}, {0});
   b.emit(Opcode::atomic_rmw, {numbers}, {x, offsets, numbers, mask}, {4});
   b.emit(Opcode::atomic_rmw, {absent}, {x, offsets, t, absent}, {5});
   const uint32_t old = b.scalar(DType::I32);

@@ -13,6 +13,7 @@ bool writes_memory(Opcode opcode) {
   switch (opcode) {
     case Opcode::dma_store:
     case Opcode::scatter:
+    case Opcode::scatter_rows:
     case Opcode::atomic_rmw:
     case Opcode::atomic_cas:
       return true;
@@ -21,11 +22,14 @@ bool writes_memory(Opcode opcode) {
   }
 }
 
+bool reads_memory(Opcode opcode) {
+  return opcode == Opcode::dma_load || opcode == Opcode::gather || opcode == Opcode::gather_rows;
+}
+
 // A load that reads memory whenever it runs, because another program may write it meanwhile.
 bool is_volatile(const Instruction& instruction) {
   constexpr int64_t cache_volatile = 7;  // Triton's number of ".cv", which the compiler gives `volatile` too
-  return (instruction.opcode == Opcode::dma_load || instruction.opcode == Opcode::gather) &&
-         instruction.attributes[0] == cache_volatile;
+  return reads_memory(instruction.opcode) && instruction.attributes[0] == cache_volatile;
 }
 
 }  // namespace
@@ -308,7 +312,7 @@ void Decoder::find_order() {
     if (opcode == Opcode::while_test) --conditions;
     // A condition that reads device memory may wait for another program; so may any volatile load, and a number that a
     // loop reads from the same address again and again.
-    const bool reads = opcode == Opcode::dma_load || opcode == Opcode::gather;
+    const bool reads = reads_memory(opcode);
     if (opcode == Opcode::atomic_cas || (reads && conditions > 0) || is_volatile(instruction) || polls(i))
       loaded.ordered = true;
     if (opcode == Opcode::atomic_rmw) {
@@ -411,6 +415,9 @@ void Decoder::decode_one(uint32_t index) {
     case Form::gather:
     case Form::scatter:
       return decode_indexed(*this, index);
+    case Form::gather_rows:
+    case Form::scatter_rows:
+      return decode_indexed_rows(*this, index);
     case Form::atomic_rmw:
     case Form::atomic_cas:
       return decode_atomic(*this, index);

@@ -77,6 +77,7 @@ void decode_philox(Decoder& decoder, uint32_t index);
 void decode_histogram(Decoder& decoder, uint32_t index);
 void decode_dma(Decoder& decoder, uint32_t index);
 void decode_indexed(Decoder& decoder, uint32_t index);
+void decode_indexed_rows(Decoder& decoder, uint32_t index);
 void decode_atomic(Decoder& decoder, uint32_t index);
 void decode_layout(Decoder& decoder, uint32_t index);
 void decode_sort(Decoder& decoder, uint32_t index);

@@ -27,6 +27,26 @@ std::pair<const std::byte*, const std::byte*> bytes_of(const Tile& tile) {
           tile.data + std::max<int64_t>(0, down) + std::max<int64_t>(0, across) + size};
 }
 
+host_math::ConstMatrix matrix_of(const Tile& tile) { return {tile.data, tile.row_stride, tile.column_stride}; }
+
+size_t packed_bytes(OperandPacks::Side side, const Tile& tile) {
+  const auto bytes = side == OperandPacks::Side::left ? &host_math::packed_a_bytes : &host_math::packed_b_bytes;
+  return bytes(tile.dtype, static_cast<size_t>(tile.rows), static_cast<size_t>(tile.columns),
+               host_math::selected_isa());
+}
+
+size_t parts_of(OperandPacks::Side side, const Tile& tile) {
+  const auto parts = side == OperandPacks::Side::left ? &host_math::parts_of_a : &host_math::parts_of_b;
+  return parts(tile.dtype, matrix_of(tile), static_cast<size_t>(tile.rows), static_cast<size_t>(tile.columns),
+               host_math::selected_isa());
+}
+
+void pack_part(OperandPacks::Side side, const Tile& tile, std::byte* packed, size_t part) {
+  const auto pack = side == OperandPacks::Side::left ? &host_math::pack_part_of_a : &host_math::pack_part_of_b;
+  pack(tile.dtype, packed, matrix_of(tile), static_cast<size_t>(tile.rows), static_cast<size_t>(tile.columns), part,
+       host_math::selected_isa());
+}
+
 }  // namespace
 
 size_t OperandPacks::Hash::operator()(const Key& key) const {
@@ -39,7 +59,9 @@ size_t OperandPacks::Hash::operator()(const Key& key) const {
 
 OperandPacks::OperandPacks() {
   void* memory = mmap(nullptr, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory != MAP_FAILED) memory_ = static_cast<std::byte*>(memory);
+  if (memory == MAP_FAILED) return;
+  memory_ = static_cast<std::byte*>(memory);
+  madvise(memory_, room, MADV_HUGEPAGE);  // products stream through it
 }
 
 OperandPacks::~OperandPacks() {
@@ -71,33 +93,37 @@ const std::byte* OperandPacks::find(Side side, const Tile& tile) {
       entry = found->second;
     } else {
       if (!pays()) return nullptr;
-      const auto rows = static_cast<size_t>(tile.rows);
-      const auto columns = static_cast<size_t>(tile.columns);
-      std::byte* memory = reserve(side == Side::left ? host_math::packed_a_bytes(tile.dtype, rows, columns)
-                                                     : host_math::packed_b_bytes(tile.dtype, rows, columns));
+      std::byte* memory = reserve(packed_bytes(side, tile));
       if (memory == nullptr) return nullptr;
-      entry = shard.entries.emplace(key, std::make_shared<Entry>(memory)).first->second;
+      entry = shard.entries.emplace(key, std::make_shared<Entry>(memory, parts_of(side, tile))).first->second;
       is_new = true;
     }
   }
-  if (!is_new) {
-    hits_.fetch_add(1, std::memory_order_relaxed);
-    State state = entry->state.load(std::memory_order_acquire);
-    for (; state == State::packing; state = entry->state.load(std::memory_order_acquire)) std::this_thread::yield();
-    return state == State::ready ? entry->memory : nullptr;
-  }
-  misses_.fetch_add(1, std::memory_order_relaxed);
-  try {
+  if (is_new) {
+    misses_.fetch_add(1, std::memory_order_relaxed);
     note_range(tile, key);
-    const auto pack = side == Side::left ? &host_math::pack_a : &host_math::pack_b;
-    pack(tile.dtype, entry->memory, {tile.data, tile.row_stride, tile.column_stride}, static_cast<size_t>(tile.rows),
-         static_cast<size_t>(tile.columns), host_math::selected_isa());
-  } catch (...) {
-    entry->state.store(State::failed, std::memory_order_release);
-    throw;
+  } else {
+    hits_.fetch_add(1, std::memory_order_relaxed);
+    if (entry->done.load(std::memory_order_acquire) == entry->parts) return entry->memory;
   }
-  entry->state.store(State::ready, std::memory_order_release);
-  return entry->memory;
+  return pack(*entry, side, tile);
+}
+
+const std::byte* OperandPacks::pack(Entry& entry, Side side, const Tile& tile) {
+  for (size_t part = entry.next.fetch_add(1); part < entry.parts; part = entry.next.fetch_add(1)) {
+    try {
+      pack_part(side, tile, entry.memory, part);
+    } catch (...) {
+      entry.failed.store(true, std::memory_order_release);
+      throw;
+    }
+    entry.done.fetch_add(1, std::memory_order_acq_rel);
+  }
+  while (entry.done.load(std::memory_order_acquire) != entry.parts) {
+    if (entry.failed.load(std::memory_order_acquire)) return nullptr;
+    std::this_thread::yield();
+  }
+  return entry.memory;
 }
 
 void OperandPacks::note_range(const Tile& tile, const Key& key) {

@@ -1,5 +1,6 @@
-// Operands of products that lie in device memory, in the order of the host's dot kernels: packed once a launch by
-// whichever host thread needs one first. A convenience of the emulator that costs nothing on the chip.
+// Operands of products that lie in device memory, in the order of the host's dot kernels: packed once a launch by the
+// host threads that need one first, which share the work. A convenience of the emulator that costs nothing on the chip.
+// Whether an operand is found, packed or neither depends on the threads' timing; the product's bits do not.
 #pragma once
 
 #include <array>
@@ -25,8 +26,8 @@ class OperandPacks {
   enum class Side : uint8_t { left, right };
 
   // The packed form of an operand in device memory, at the same place until clear(); nullptr where packing does not
-  // pay: the room is used up, or hardly anything was asked for twice. A thread waits for another that packs the same
-  // operand.
+  // pay: the room is used up, or hardly anything was asked for twice. A thread helps others that pack the same
+  // operand, and waits for them.
   const std::byte* find(Side side, const Tile& tile);
 
   // Host bytes [low, high) of device memory were written: what was packed of them is forgotten.
@@ -51,11 +52,13 @@ class OperandPacks {
   struct Hash {
     size_t operator()(const Key& key) const;
   };
-  enum class State : uint8_t { packing, ready, failed };
   struct Entry {
-    explicit Entry(std::byte* packed) : memory(packed) {}
+    Entry(std::byte* packed, size_t count) : memory(packed), parts(count) {}
     std::byte* memory;
-    std::atomic<State> state{State::packing};
+    size_t parts;
+    std::atomic<size_t> next{0};  // part that nobody has taken
+    std::atomic<size_t> done{0};
+    std::atomic<bool> failed{false};
   };
   // Threads look different operands up at the same time.
   struct Shard {
@@ -70,6 +73,7 @@ class OperandPacks {
   Shard& shard_of(const Key& key) { return shards_[Hash()(key) >> 7U & (shards_.size() - 1)]; }
   std::byte* reserve(size_t bytes);
   bool pays();
+  static const std::byte* pack(Entry& entry, Side side, const Tile& tile);
   void note_range(const Tile& tile, const Key& key);
   void forget(const std::byte* low, const std::byte* high);
 

@@ -3,12 +3,16 @@
 #include "emulator/pe/fabric_interface/indexed.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <tuple>
+#include <utility>
 
 #include "base/error.h"
 #include "emulator/checks/undefined_lanes.h"
 #include "emulator/inspection/memory_journal.h"
 #include "emulator/pe/command_processor/decoder.h"
+#include "emulator/pe/command_processor/loaded_program.h"
 #include "emulator/pe/fabric_interface/atomics.h"
 #include "emulator/pe/fabric_interface/logged_access.h"
 #include "emulator/tolerance.h"
@@ -45,8 +49,40 @@ struct Mask {
   bool at(uint64_t i) const { return data == nullptr || data[single ? 0 : i] != std::byte{0}; }
 };
 
+// One that lets all elements through is none.
 Mask mask_of(const IndexedDetail& detail, Frame& frame) {
-  return {detail.has_mask ? frame.at(detail.mask) : nullptr, detail.mask_single};
+  if (!detail.has_mask) return {nullptr, false};
+  const std::byte* mask = frame.at(detail.mask);
+  if (std::memchr(mask, 0, detail.mask_single ? 1 : detail.elements) == nullptr) return {nullptr, false};
+  return {mask, detail.mask_single};
+}
+
+// Least and greatest offset, in lanes that the host works on at once.
+template <typename Offset>
+std::pair<int64_t, int64_t> extremes(const std::byte* data, uint64_t count) {
+  constexpr uint64_t lanes = 4;
+  const auto at = [data](uint64_t i) {
+    Offset offset;
+    std::memcpy(&offset, data + i * sizeof(Offset), sizeof(Offset));
+    return offset;
+  };
+  std::array<Offset, lanes> least;
+  std::array<Offset, lanes> most;
+  least.fill(at(0));
+  most.fill(at(0));
+  uint64_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    for (uint64_t lane = 0; lane < lanes; ++lane) {
+      const Offset offset = at(i + lane);
+      least[lane] = std::min(least[lane], offset);
+      most[lane] = std::max(most[lane], offset);
+    }
+  }
+  for (; i < count; ++i) {
+    least[0] = std::min(least[0], at(i));
+    most[0] = std::max(most[0], at(i));
+  }
+  return {*std::min_element(least.begin(), least.end()), *std::max_element(most.begin(), most.end())};
 }
 
 struct Addressing {
@@ -67,12 +103,19 @@ Addressing address_range(const IndexedDetail& detail, Frame& frame, const Offset
   range.scale = detail.base == absent ? 1 : detail.size;
   int64_t least = INT64_MAX;
   int64_t most = INT64_MIN;
-  for (uint64_t i = 0; i < detail.elements; ++i) {
-    if (!mask.at(i)) continue;
-    const int64_t offset = offsets.at(i);
-    least = std::min(least, offset);
-    most = std::max(most, offset);
-    ++range.active;
+  if (mask.data == nullptr && detail.elements != 0) {
+    const uint64_t count = offsets.single ? 1 : detail.elements;
+    std::tie(least, most) =
+        offsets.wide ? extremes<int64_t>(offsets.data, count) : extremes<int32_t>(offsets.data, count);
+    range.active = detail.elements;
+  } else {
+    for (uint64_t i = 0; i < detail.elements; ++i) {
+      if (!mask.at(i)) continue;
+      const int64_t offset = offsets.at(i);
+      least = std::min(least, offset);
+      most = std::max(most, offset);
+      ++range.active;
+    }
   }
   if (range.active == 0) return range;
   constexpr int64_t limit = int64_t{1} << 59;  // beyond, base + size * offset may overflow: check each
@@ -140,9 +183,33 @@ void finish(const IndexedDetail& detail, const Op* op, Frame& frame, const Addre
   frame.pe->board.issue(*op->tick, costs.indexed_transfer(kind, bytes, range.active), latency);
 }
 
+// Calls body(element, host pointer) for all elements of an access that is reachable and has no mask.
+template <typename Offset, typename Body>
+void for_each_reachable(const Frame& frame, const IndexedDetail& detail, const Addressing& range,
+                        const Offsets& offsets, const Body& body) {
+  std::byte* base = frame.pe->memory->backing_of(range.low);
+  for (uint64_t i = 0; i < detail.elements; ++i) {
+    Offset offset;
+    std::memcpy(&offset, offsets.data + i * sizeof(Offset), sizeof(Offset));
+    body(i, base + (range.address(offset) - range.low));
+  }
+}
+
+// The same where an access is that, for either width of offsets; false where it is not.
+template <typename Body>
+bool all_reachable(const Frame& frame, const IndexedDetail& detail, const Addressing& range, const Offsets& offsets,
+                   const Mask& mask, const Body& body) {
+  if (!range.reachable || mask.data != nullptr || offsets.single) return false;
+  offsets.wide ? for_each_reachable<int64_t>(frame, detail, range, offsets, body)
+               : for_each_reachable<int32_t>(frame, detail, range, offsets, body);
+  return true;
+}
+
 template <size_t size>
 void gather_elements(const IndexedDetail& detail, Frame& frame, const Addressing& range, const Offsets& offsets,
                      const Mask& mask, std::byte* to) {
+  const auto take = [to](uint64_t i, const std::byte* from) { std::memcpy(to + i * size, from, size); };
+  if (all_reachable(frame, detail, range, offsets, mask, take)) return;
   const std::byte* other = detail.has_other ? frame.at(detail.other) : nullptr;
   const uint64_t nothing = frame.pe->log != nullptr ? undefined_lane(detail.dtype) : 0;
   for (uint64_t i = 0; i < detail.elements; ++i) {
@@ -189,6 +256,9 @@ template <size_t size>
 void scatter_elements(const IndexedDetail& detail, Frame& frame, const Addressing& range, const Offsets& offsets,
                       const Mask& mask) {
   const std::byte* from = frame.at(detail.value);
+  const uint64_t step = detail.value_single ? 0 : size;
+  const auto put = [from, step](uint64_t i, std::byte* to) { std::memcpy(to, from + i * step, size); };
+  if (all_reachable(frame, detail, range, offsets, mask, put)) return;
   for (uint64_t i = 0; i < detail.elements; ++i) {
     if (!mask.at(i)) continue;
     std::byte* to = element(detail, frame, range, offsets.at(i), Access::write);
@@ -221,6 +291,35 @@ const Op* run_scatter(const Op* op, Frame& frame) {
   return op + 1;
 }
 
+template <typename Float>
+void add_in_order(const IndexedDetail& detail, Frame& frame, const Addressing& range, const Offsets& offsets,
+                  const Mask& mask, const std::byte* value) {
+  const uint64_t step = detail.value_single ? 0 : sizeof(Float);
+  all_reachable(frame, detail, range, offsets, mask, [value, step](uint64_t i, std::byte* memory) {
+    Float operand;
+    Float sum;
+    std::memcpy(&operand, value + i * step, sizeof(Float));
+    std::memcpy(&sum, memory, sizeof(Float));
+    sum += operand;
+    std::memcpy(memory, &sum, sizeof(Float));
+  });
+}
+
+// Sums that nobody reads the old values of, by programs of which one runs at a time: whether they were added.
+bool add_plainly(const IndexedDetail& detail, Frame& frame, const Addressing& range, const Offsets& offsets,
+                 const Mask& mask, const std::byte* value) {
+  const bool is_plain = frame.program->ordered && !detail.has_result && range.reachable && mask.data == nullptr &&
+                        !offsets.single && range.scale % detail.size == 0 && range.low % detail.size == 0;
+  if (!is_plain || static_cast<AtomicKind>(detail.kind) != AtomicKind::add_f) return false;
+  if (detail.dtype == DType::F32) {
+    add_in_order<float>(detail, frame, range, offsets, mask, value);
+    return true;
+  }
+  if (detail.dtype != DType::F64) return false;
+  add_in_order<double>(detail, frame, range, offsets, mask, value);
+  return true;
+}
+
 const Op* run_atomic(const Op* op, Frame& frame, bool swap) {
   const auto& detail = *static_cast<const IndexedDetail*>(op->detail);
   const Offsets offsets = offsets_of(detail, frame);
@@ -233,7 +332,8 @@ const Op* run_atomic(const Op* op, Frame& frame, bool swap) {
   std::byte* old = !detail.has_result ? nullptr
                                       : (detail.result_scalar != absent ? reinterpret_cast<std::byte*>(&scalar)
                                                                         : frame.at(detail.result));
-  for (uint64_t i = 0; i < detail.elements; ++i) {
+  const uint64_t left = !swap && add_plainly(detail, frame, range, offsets, mask, value) ? 0 : detail.elements;
+  for (uint64_t i = 0; i < left; ++i) {
     if (!mask.at(i)) {
       if (old != nullptr) std::memset(old + i * detail.size, 0, detail.size);
       continue;

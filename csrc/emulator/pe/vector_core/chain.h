@@ -11,6 +11,7 @@
 #include "emulator/pe/fabric_interface/dma.h"
 #include "emulator/pe/vector_core/loops.h"
 #include "host_math/fused_loop.h"
+#include "host_math/reductions.h"
 
 namespace mtia::emulator {
 
@@ -40,9 +41,14 @@ struct ChainStep {
   Opcode opcode = Opcode::copy;
   DType source = DType::F32;
   int64_t attribute = 0;
-  // In place of the loop: several steps as one, over these operands.
+  // In place of the loop: several steps as one, over these operands, and the lanes of this many of the chain's
+  // reductions after them.
   const host_math::FusedLoop* fused = nullptr;
   std::vector<ChainOperand> pointers;
+  size_t reductions = 0;
+  // Of a loop that multiplies rows in place, each by one number: which pointer that number's is. Rows whose number is 1
+  // are left alone, as most are where a softmax goes from block to block.
+  size_t factor = SIZE_MAX;
 };
 
 // An iteration space and the steps to run over it.
@@ -64,6 +70,24 @@ struct ChainView {
   uint32_t last_use = 0;
 };
 
+// A reduction of the chain's rows that follows it. Where the whole chain is one fused loop this makes the lanes of each
+// row (docs/numerics.md), which are then joined; elsewhere it reads the tile in local memory.
+struct ChainReduction {
+  host_math::ReduceLoop loop = nullptr;
+  host_math::ReduceOp op{};
+  Place from;
+  Place to;
+  uint32_t scalar = UINT32_MAX;  // the result is a scalar
+  size_t rows = 1;
+  size_t length = 1;
+  const Tick* tick = nullptr;
+  uint32_t instruction = 0;
+};
+
+inline constexpr size_t max_chain_reductions = 2;
+inline constexpr size_t rows_a_join = 64;  // whose lanes stay in the first-level cache
+inline constexpr size_t lanes_bytes = host_math::fused_lanes * sizeof(float);
+
 struct Chain {
   ChainPlan merged;       // dimensions merged where the tiles in local memory allow it
   ChainPlan rows;         // every dimension for itself: device memory with gaps between rows
@@ -77,6 +101,7 @@ struct Chain {
     uint32_t instruction = 0;
   };
   std::vector<Member> members;  // in program order
+  std::vector<ChainReduction> reductions;
   std::vector<std::unique_ptr<const host_math::FusedLoop>> loops;
 };
 

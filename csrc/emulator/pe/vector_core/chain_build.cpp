@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <span>
 
 #include "emulator/pe/command_processor/decoder.h"
 #include "emulator/pe/vector_core/chain.h"
@@ -81,7 +82,50 @@ class Finder {
     return members.size() > 1 || is_compute(decoder_, instructions[members[0]]);
   }
 
+  // Collects from the front of a list of instructions that follow each other, the first of which computes; returns how
+  // many.
+  size_t collect_listed(std::span<const uint32_t> listed) {
+    shape_ = decoder_.value(shape_value(decoder_, listed[0]));
+    for (const uint32_t index : listed) {
+      const Instruction& instruction = decoder_.program.instructions[index];
+      if (!is_compute(decoder_, instruction)) break;
+      if (!same_shape(decoder_.value(instruction.results[0]), shape_) || !join(index)) break;
+    }
+    if (members.empty()) members.push_back(listed[0]);
+    return members.size();
+  }
+
+  // The instructions right behind the members that reduce rows of what these computed.
+  std::vector<uint32_t> reductions() const {
+    std::vector<uint32_t> found;
+    if (!host_math::has_fused_loops()) return found;
+    const auto& instructions = decoder_.program.instructions;
+    for (size_t i = members.back() + 1U; i < instructions.size() && found.size() < max_chain_reductions; ++i) {
+      if (!reduces_rows(instructions[i])) break;
+      found.push_back(static_cast<uint32_t>(i));
+    }
+    return found;
+  }
+
  private:
+  bool reduces_rows(const Instruction& instruction) const {
+    if (instruction.opcode != Opcode::reduce) return false;
+    const auto kind = static_cast<host_math::ReduceOp>(instruction.attributes[0]);
+    if (kind != host_math::ReduceOp::sum_f && kind != host_math::ReduceOp::max_f) return false;
+    const Value& from = decoder_.value(instruction.operands[0]);
+    if (from.dtype != DType::F32 || !same_shape(from, shape_)) return false;
+    if (instruction.attributes[1] + 1 != from.rank || from.dims[from.rank - 1U] == 1) return false;
+    const auto written = written_.find(from.slot);
+    if (written == written_.end() || written->second != sizeof(float)) return false;
+    // Results are written while later rows are still read.
+    const uint32_t d = instruction.results[0];
+    if (!decoder_.is_tile(d)) return true;
+    const uint32_t slot = decoder_.value(d).slot;
+    return !overlaps_written(slot) && std::none_of(reads_.begin(), reads_.end(), [&](const Range& range) {
+      return decoder_.slots_overlap(range.slot, slot);
+    });
+  }
+
   struct Range {
     uint32_t slot;
     uint8_t size;
@@ -163,12 +207,15 @@ class Finder {
 
 class Builder {
  public:
-  Builder(Decoder& decoder, const std::vector<uint32_t>& members) : decoder_(decoder), members_(members) {}
+  Builder(Decoder& decoder, const std::vector<uint32_t>& members, bool is_hoisted = false)
+      : decoder_(decoder), members_(members), is_hoisted_(is_hoisted) {}
 
-  void emit() {
+  // `reductions`: instructions that follow the members.
+  void emit(const std::vector<uint32_t>& reductions = {}) {
     chain_ = decoder_.loaded.details.make<Chain>();
     shape_ = decoder_.value(shape_value(decoder_, members_[0]));
     make_views_and_ticks();
+    for (const uint32_t index : reductions) make_reduction(index);
     find_uses();
     plan_dimensions(chain_->rows, false);
     plan_dimensions(chain_->merged, true);
@@ -225,6 +272,29 @@ class Builder {
     }
   }
 
+  void make_reduction(uint32_t index) {
+    const Instruction& i = decoder_.program.instructions[index];
+    const Value& from = decoder_.value(i.operands[0]);
+    ChainReduction reduction;
+    reduction.op = static_cast<host_math::ReduceOp>(i.attributes[0]);
+    reduction.loop = host_math::reduce_rows_loop(reduction.op, from.dtype);
+    reduction.from = decoder_.place(i.operands[0]);
+    if (decoder_.is_tile(i.results[0])) {
+      reduction.to = decoder_.place(i.results[0]);
+    } else {
+      reduction.scalar = i.results[0];
+    }
+    reduction.length = from.dims[from.rank - 1U];
+    reduction.rows = from.elements() / reduction.length;
+    Tick& tick = decoder_.make_tick(index);
+    decoder_.costs.reduction(tick, from.dtype, from.elements(), decoder_.local_bytes(i));
+    reduction.tick = &tick;
+    reduction.instruction = index;
+    chain_->reductions.push_back(reduction);
+    decoder_.loaded.strip_bytes =
+        std::max(decoder_.loaded.strip_bytes, max_chain_reductions * rows_a_join * lanes_bytes);
+  }
+
   void find_uses() {
     std::map<uint32_t, uint32_t> current;  // slot -> definition
     for (uint32_t m = 0; m < members_.size(); ++m) {
@@ -245,8 +315,11 @@ class Builder {
       current[decoder_.value(value).slot] = static_cast<uint32_t>(definitions_.size());
       definitions_.push_back(definition);
     }
-    for (const auto& [slot, number] : current)
-      definitions_[number].live_out = decoder_.live_after(members_.back(), slot);
+    for (const auto& [slot, number] : current) {
+      // What others than the members read, who run behind all of them: of hoisted ones also between two in the program.
+      const uint32_t last = is_hoisted_ ? members_[definitions_[number].member] : members_.back();
+      definitions_[number].live_out = decoder_.live_after(last, slot);
+    }
     for (Definition& definition : definitions_) {
       if (definition.is_load || definition.live_out || definition.uses.size() != 1 || !is_store(definition.uses[0]))
         continue;
@@ -278,8 +351,9 @@ class Builder {
     }
   }
 
-  // Whether every tile operand is dense, or broadcast, across both dimensions.
+  // Whether every tile operand is dense, or broadcast, across both dimensions; a reduction needs its rows.
   bool mergeable(size_t a, size_t b) const {
+    if (!chain_->reductions.empty() && b + 1U == shape_.rank) return false;
     for (uint32_t m = 0; m < members_.size(); ++m) {
       for (const uint32_t id : instruction(m).operands) {
         if (!decoder_.is_tile(id)) continue;
@@ -477,6 +551,7 @@ class Builder {
 
   Decoder& decoder_;
   const std::vector<uint32_t>& members_;
+  const bool is_hoisted_;
   Chain* chain_ = nullptr;
   Value shape_;
   std::vector<Definition> definitions_;
@@ -497,16 +572,18 @@ uint32_t decode_chain(Decoder& decoder, uint32_t index) {
   }
   Finder finder(decoder);
   if (!finder.collect(index)) return index;
-  for (const uint32_t hoisted : finder.hoisted) {
-    if (is_compute(decoder, decoder.program.instructions[hoisted])) {
-      const std::vector<uint32_t> alone{hoisted};
-      Builder(decoder, alone).emit();
-    } else {
-      decoder.decode_one(hoisted);
+  const std::vector<uint32_t> reductions = finder.reductions();
+  for (size_t i = 0; i < finder.hoisted.size();) {
+    if (!is_compute(decoder, decoder.program.instructions[finder.hoisted[i]])) {
+      decoder.decode_one(finder.hoisted[i++]);
+      continue;
     }
+    Finder beside(decoder);
+    i += beside.collect_listed(std::span(finder.hoisted).subspan(i));
+    Builder(decoder, beside.members, true).emit();
   }
-  Builder(decoder, finder.members).emit();
-  return finder.members.back() + 1;
+  Builder(decoder, finder.members).emit(reductions);
+  return finder.members.back() + 1 + static_cast<uint32_t>(reductions.size());
 }
 
 }  // namespace mtia::emulator

@@ -18,15 +18,24 @@ struct Translation {
 };
 
 std::optional<FusedOp> float_operation(Opcode opcode) {
-  static const std::map<Opcode, FusedOp> table{
-      {Opcode::add_f, FusedOp::add_f},         {Opcode::sub_f, FusedOp::sub_f},
-      {Opcode::mul_f, FusedOp::mul_f},         {Opcode::div_f, FusedOp::div_f},
-      {Opcode::max_f, FusedOp::max_f},         {Opcode::min_f, FusedOp::min_f},
-      {Opcode::maximum_f, FusedOp::maximum_f}, {Opcode::minimum_f, FusedOp::minimum_f},
-      {Opcode::fma_f, FusedOp::fma_f},         {Opcode::neg_f, FusedOp::neg_f},
-      {Opcode::abs_f, FusedOp::abs_f},         {Opcode::sqrt, FusedOp::sqrt},
-      {Opcode::rsqrt, FusedOp::rsqrt},         {Opcode::reciprocal, FusedOp::reciprocal},
-      {Opcode::compare_f, FusedOp::compare_f}};
+  static const std::map<Opcode, FusedOp> table{{Opcode::add_f, FusedOp::add_f},
+                                               {Opcode::sub_f, FusedOp::sub_f},
+                                               {Opcode::mul_f, FusedOp::mul_f},
+                                               {Opcode::div_f, FusedOp::div_f},
+                                               {Opcode::max_f, FusedOp::max_f},
+                                               {Opcode::min_f, FusedOp::min_f},
+                                               {Opcode::maximum_f, FusedOp::maximum_f},
+                                               {Opcode::minimum_f, FusedOp::minimum_f},
+                                               {Opcode::fma_f, FusedOp::fma_f},
+                                               {Opcode::neg_f, FusedOp::neg_f},
+                                               {Opcode::abs_f, FusedOp::abs_f},
+                                               {Opcode::sqrt, FusedOp::sqrt},
+                                               {Opcode::rsqrt, FusedOp::rsqrt},
+                                               {Opcode::reciprocal, FusedOp::reciprocal},
+                                               {Opcode::exp, FusedOp::exp},
+                                               {Opcode::exp2, FusedOp::exp2},
+                                               {Opcode::sigmoid, FusedOp::sigmoid},
+                                               {Opcode::compare_f, FusedOp::compare_f}};
   const auto found = table.find(opcode);
   return found == table.end() ? std::nullopt : std::optional(found->second);
 }
@@ -98,6 +107,18 @@ class Segment {
     return pointers.size() <= host_math::max_fused_pointers;
   }
 
+  // Adds the lanes of a reduction of what the steps computed or read; false where they did neither.
+  bool reduce(const ChainReduction& reduction) {
+    const auto found = current_.find(Key{ChainOperand::Kind::memory, 0, reduction.from.offset, false});
+    if (found == current_.end() || found->second.size != sizeof(float)) return false;
+    FusedInstruction item;
+    item.op = reduction.op == host_math::ReduceOp::sum_f ? FusedOp::sum_lanes : FusedOp::max_lanes;
+    item.a = found->second.value;
+    item.pointer = static_cast<uint16_t>(pointers.size() + reductions_++);
+    instructions.push_back(item);
+    return item.pointer < host_math::max_fused_pointers;
+  }
+
  private:
   using Key = std::tuple<ChainOperand::Kind, int, uint64_t, bool>;
   struct Content {
@@ -124,6 +145,7 @@ class Segment {
     item.op = operand.single ? FusedOp::single : FusedOp::load;
     item.bytes = operand.size;
     item.streams = operand.kind == ChainOperand::Kind::view;
+    item.fixed = operand.single && (plan_.outer_rank == 0 || operand.outer[plan_.outer_rank - 1] == 0);
     item.d = next_++;
     item.pointer = add(operand);
     instructions.push_back(item);
@@ -161,12 +183,58 @@ class Segment {
   const ChainPlan& plan_;
   std::map<Key, Content> current_;
   uint16_t next_ = 0;
+  size_t reductions_ = 0;
 };
+
+// Which of a lone step's pointers is the factor of rows that it multiplies in place.
+size_t factor_of_rows(const ChainPlan& plan) {
+  const ChainStep& step = plan.steps[0];
+  if (plan.steps.size() != 1 || plan.outer_rank == 0 || step.opcode != Opcode::mul_f || step.dtype != DType::F32)
+    return SIZE_MAX;
+  for (const size_t o : {size_t{0}, size_t{1}}) {
+    const ChainOperand& factor = step.operands[o];
+    const ChainOperand& rows = step.operands[1 - o];
+    const auto is_memory = [](const ChainOperand& operand) {
+      return operand.kind == ChainOperand::Kind::memory && operand.place.base == 0;
+    };
+    if (is_memory(factor) && factor.single && is_memory(rows) && !rows.single && is_memory(step.d) &&
+        rows.place.offset == step.d.place.offset && rows.outer == step.d.outer)
+      return o;
+  }
+  return SIZE_MAX;
+}
+
+// All steps and reductions as one loop.
+bool fuse_whole(Chain& chain, ChainPlan& plan) {
+  if (plan.steps.size() > 1 || plan.outer_rank != 0 || !chain.reductions.empty()) {
+    for (const ChainStep& step : plan.steps) {
+      if (!translate(step)) return false;
+    }
+    Segment segment(chain, plan);
+    if (!segment.build(0, plan.steps.size())) return false;
+    for (const ChainReduction& reduction : chain.reductions) {
+      if (!segment.reduce(reduction)) return false;
+    }
+    auto loop = host_math::make_fused_loop(segment.instructions);
+    if (loop == nullptr) return false;
+    ChainStep step;
+    step.fused = loop.get();
+    step.pointers = std::move(segment.pointers);
+    step.reductions = chain.reductions.size();
+    if (step.reductions == 0) step.factor = factor_of_rows(plan);
+    chain.loops.push_back(std::move(loop));
+    plan.steps.clear();
+    plan.steps.push_back(std::move(step));
+    plan.strip = std::max<uint64_t>(plan.inner, 1);
+    return true;
+  }
+  return false;
+}
 
 }  // namespace
 
 void fuse_steps(Chain& chain, ChainPlan& plan) {
-  if (!host_math::has_fused_loops()) return;
+  if (!host_math::has_fused_loops() || fuse_whole(chain, plan)) return;
   std::vector<ChainStep> steps;
   bool strips = false;
   for (size_t first = 0; first < plan.steps.size();) {

@@ -86,6 +86,90 @@ std::byte* row_address(const ChainOperand& operand, const ChainPlan& plan, const
   return nullptr;
 }
 
+int64_t stride_of(const ChainOperand& operand, const RunView* views, uint32_t dimension) {
+  if (operand.kind == ChainOperand::Kind::view) return views[operand.view].outer[dimension];
+  return operand.kind == ChainOperand::Kind::memory ? operand.outer[dimension] : 0;
+}
+
+// Counts an index over the first `rank` outer dimensions up; false where it was the last.
+bool next_index(const ChainPlan& plan, uint32_t rank, std::array<uint32_t, max_outer>& index) {
+  for (uint32_t d = rank; d-- > 0;) {
+    if (++index[d] < plan.outer[d]) return true;
+    index[d] = 0;
+  }
+  return false;
+}
+
+// How many rows from `row` on have a factor of 1, or another one.
+size_t like_rows(const std::byte* factor, int64_t stride, size_t row, size_t rows, bool is_one) {
+  const size_t first = row;
+  for (; row < rows; ++row) {
+    float value = 0;
+    std::memcpy(&value, factor + static_cast<int64_t>(row) * stride, sizeof(value));
+    if ((value == 1.0F) != is_one) break;
+  }
+  return row - first;
+}
+
+void finish_scalar(const ChainReduction& reduction, uint32_t bits, Frame& frame) {
+  frame.scalars()[reduction.scalar] = normalised(DType::F32, bits);
+}
+
+// A plan that is one fused loop: the rows of the last outer dimension in one call, or in blocks where reductions join
+// their lanes.
+void run_rows(const Chain& chain, const ChainPlan& plan, Frame& frame, const RunView* views) {
+  const ChainStep& step = plan.steps[0];
+  const size_t count = step.pointers.size();
+  const uint32_t rank = plan.outer_rank == 0 ? 0 : plan.outer_rank - 1;
+  const size_t rows = plan.outer_rank == 0 ? 1 : plan.outer[rank];
+  const size_t block = step.reductions == 0 ? rows : rows_a_join;
+  std::array<uint32_t, max_outer> index{};
+  host_math::FusedCall call;
+  std::byte* bases[host_math::max_fused_pointers];
+  for (size_t p = 0; p < count; ++p)
+    call.strides[p] = plan.outer_rank == 0 ? 0 : stride_of(step.pointers[p], views, rank);
+  for (size_t r = 0; r < step.reductions; ++r) call.strides[count + r] = lanes_bytes;
+  call.n = plan.inner;
+  size_t row_number = 0;
+  do {
+    for (size_t p = 0; p < count; ++p) bases[p] = row_address(step.pointers[p], plan, index, frame, views);
+    for (size_t first = 0; first < rows;) {
+      call.rows = std::min(block, rows - first);
+      if (step.factor != SIZE_MAX) {
+        const std::byte* factor = bases[step.factor];
+        first += like_rows(factor, call.strides[step.factor], first, rows, true);
+        call.rows = like_rows(factor, call.strides[step.factor], first, rows, false);
+        if (call.rows == 0) break;
+      }
+      for (size_t p = 0; p < count; ++p) call.pointers[p] = bases[p] + static_cast<int64_t>(first) * call.strides[p];
+      std::byte* const lanes = frame.strips;
+      for (size_t r = 0; r < step.reductions; ++r) call.pointers[count + r] = lanes + r * rows_a_join * lanes_bytes;
+      const size_t joined = call.rows;
+      step.fused->run(call);
+      for (size_t r = 0; r < step.reductions; ++r) {
+        const ChainReduction& reduction = chain.reductions[r];
+        const std::byte* from = lanes + r * rows_a_join * lanes_bytes;
+        uint32_t scalar = 0;
+        void* to = reduction.scalar != UINT32_MAX
+                       ? static_cast<void*>(&scalar)
+                       : static_cast<void*>(frame.at(reduction.to) + row_number * sizeof(float));
+        // A row of its lanes alone is reduced to what the row is.
+        reduction.loop(to, from, joined, host_math::fused_lanes, host_math::fused_lanes);
+        if (reduction.scalar != UINT32_MAX) finish_scalar(reduction, scalar, frame);
+      }
+      row_number += joined;
+      first += joined;
+    }
+  } while (next_index(plan, rank, index));
+}
+
+void run_reduction(const ChainReduction& reduction, Frame& frame) {
+  uint32_t scalar = 0;
+  void* to = reduction.scalar != UINT32_MAX ? static_cast<void*>(&scalar) : static_cast<void*>(frame.at(reduction.to));
+  reduction.loop(to, frame.at(reduction.from), reduction.rows, reduction.length, reduction.length);
+  if (reduction.scalar != UINT32_MAX) finish_scalar(reduction, scalar, frame);
+}
+
 bool stays(const ChainOperand& operand) { return operand.single || operand.kind == ChainOperand::Kind::strip; }
 
 // Runs steps [first, last) over the plan's whole space.
@@ -109,10 +193,11 @@ void run_plan(const ChainPlan& plan, size_t first, size_t last, Frame& frame, co
       for (size_t s = first; s < last; ++s) {
         const ChainStep& step = plan.steps[s];
         if (step.fused != nullptr) {
-          std::byte* pointers[host_math::max_fused_pointers];
-          std::byte** pointer = pointers;
+          host_math::FusedCall call;
+          call.n = width;
+          std::byte** pointer = call.pointers;
           for (const ChainOperand& operand : step.pointers) *pointer++ = next(operand);
-          step.fused->run(pointers, width);
+          step.fused->run(call);
           continue;
         }
         const std::byte* sources[3] = {};
@@ -120,13 +205,7 @@ void run_plan(const ChainPlan& plan, size_t first, size_t last, Frame& frame, co
         run_step(step, next(step.d), sources, column, width);
       }
     }
-    uint32_t d = plan.outer_rank;
-    for (;;) {
-      if (d == 0) return;
-      --d;
-      if (++index[d] < plan.outer[d]) break;
-      index[d] = 0;
-    }
+    if (!next_index(plan, plan.outer_rank, index)) return;
   }
 }
 
@@ -206,6 +285,11 @@ void run_in_order(const Chain& chain, Frame& frame, const Op* op) {
     view.detail->is_store ? store_tile(*view.detail, frame, access) : load_tile(*view.detail, frame, access);
     account(*view.detail, *view.tick, frame, access);
   }
+  for (const ChainReduction& reduction : chain.reductions) {
+    frame.fault = reduction.instruction;
+    run_reduction(reduction, frame);
+    frame.pe->board.issue(*reduction.tick);
+  }
   frame.fault = op->instruction;
 }
 
@@ -241,7 +325,15 @@ const Op* run_chain(const Op* op, Frame& frame) {
     return op + 1;
   }
   frame.fault = UINT32_MAX;
-  run_plan(*plan, 0, plan->steps.size(), frame, views);
+  const bool one_loop = plan->steps.size() == 1 && plan->steps[0].fused != nullptr && plan->strip >= plan->inner;
+  if (one_loop) {
+    run_rows(chain, *plan, frame, views);
+  } else {
+    run_plan(*plan, 0, plan->steps.size(), frame, views);
+  }
+  if (!one_loop || plan->steps[0].reductions == 0) {
+    for (const ChainReduction& reduction : chain.reductions) run_reduction(reduction, frame);
+  }
   for (const Chain::Member& member : chain.members) {
     if (member.view == UINT32_MAX) {
       frame.pe->board.issue(*member.tick);
@@ -250,6 +342,7 @@ const Op* run_chain(const Op* op, Frame& frame) {
       account(*view.detail, *view.tick, frame, views[member.view].access);
     }
   }
+  for (const ChainReduction& reduction : chain.reductions) frame.pe->board.issue(*reduction.tick);
   return op + 1;
 }
 
