@@ -117,12 +117,14 @@ void fallback(const c10::OperatorHandle& operation, c10::DispatchKeySet, torch::
   bool first = false;
   {
     const std::lock_guard lock(counts_mutex());
-    first = ++counts()[name] == 1;
+    first = counts().count(name) == 0;
   }
   if (first)
     TORCH_WARN(name, " runs on the CPU (MTIA_SIM_CPU_FALLBACK=1); torch.mtia_sim.fallbacks() counts such calls");
   const runtime::MovingScope moving;  // outputs travel to the CPU with the inputs
   at::native::cpu_fallback(operation, stack, /*error_on_views=*/true);
+  const std::lock_guard lock(counts_mutex());
+  ++counts()[name];  // what the CPU refused, or made something of that the device cannot hold, did not run
 }
 
 }  // namespace

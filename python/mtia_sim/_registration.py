@@ -1,6 +1,7 @@
 """Makes the extension known to PyTorch: the device's name, its module, lazy initialisation, and a clean exit."""
 
 import atexit
+import contextlib
 import importlib.util
 import sys
 from types import ModuleType
@@ -36,8 +37,10 @@ def register(torch: ModuleType, package: str) -> None:
 
 
 def _shut_down() -> None:
-    from mtia_sim import _C, checking
+    from mtia_sim import _C, autograd_threads, checking
 
+    with contextlib.suppress(RuntimeError):  # no memory, or a device that failed: whoever waits for it is told
+        autograd_threads.settle()
     last = checking.wait_for_the_last_work()
     unseen = _C.shutdown()
     if unseen := last or unseen:

@@ -95,6 +95,8 @@ def test_loop_goes_on_until_interrupted(workers: list[Any]) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A job of a shell in the background ignores it, and so do its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert looping.stdout is not None
     samples = [json.loads(looping.stdout.readline()) for _ in range(3)]

@@ -245,6 +245,7 @@ def test_integers_divided_by_zero(dtype: torch.dtype) -> None:
 
 def test_refusals_say_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MTIA_SIM_CPU_FALLBACK", "1")
+    before = torch.mtia_sim.fallbacks()
     x = torch.ones(1, 12, device=DEVICE)
     helpful: dict[str, Call] = {
         "to_dense": lambda: x.to_sparse(),
@@ -254,6 +255,7 @@ def test_refusals_say_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
     for remedy, call in helpful.items():
         with pytest.raises(NotImplementedError, match=remedy):
             call()
+    assert torch.mtia_sim.fallbacks() == before  # none of them ran on the CPU
     z = torch.ones(3, dtype=torch.complex64, device=DEVICE)
     for operation, call in {"exp": z.exp, "softmax": lambda: z.softmax(0), "amax": z.amax}.items():
         with pytest.raises(NotImplementedError, match=rf"{operation} of ComplexFloat.*view_as_real"):
