@@ -65,6 +65,16 @@ def with_gradients(
     return Case(SUITE, name, name_of(dtype), "x".join(map(str, shapes[0])), build, flops, moved)
 
 
+def layer_norm_backward(dtype: torch.dtype, rows: int, length: int) -> Case:
+    """CPU torch sums the gradients of weight and bias in bfloat16: 3 to 8 % from float64, the device 0.2 %."""
+
+    def call(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return functional.layer_norm(x, (length,), weight, bias)
+
+    case = with_gradients("layer_norm_backward", dtype, call, (rows, length), (length,), (length,))
+    return case if dtype == torch.float32 else Case(**{**vars(case), "tolerance": 0.15})
+
+
 def matmul(dtype: torch.dtype, m: int, n: int, k: int, name: str = "matmul") -> Case:
     traffic = (m * k + k * n + m * n) * dtype.itemsize
     shape = f"{m}x{n}x{k}"
@@ -240,14 +250,7 @@ def cases() -> Iterator[Case]:
         )
         yield forward("sum", dtype, torch.sum, (4096, 4096), traffic=16 * M * dtype.itemsize)
         yield forward("transpose_copy", dtype, lambda x: x.t().contiguous(), (4096, 4096))
-        yield with_gradients(
-            "layer_norm_backward",
-            dtype,
-            lambda x, w, b: functional.layer_norm(x, (512,), w, b),
-            (1024, 512),
-            (512,),
-            (512,),
-        )
+        yield layer_norm_backward(dtype, 1024, 512)
         yield forward("rotary", dtype, rotate, (4, 8, 256, 64), (256, 64), (256, 64))
         yield dropout(dtype, 4096, 4096)
         yield attention(dtype, (4, 8, 256, 64), backward=False)
