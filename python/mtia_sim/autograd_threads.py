@@ -1,5 +1,6 @@
 """Lets autograd's threads of the devices finish before the interpreter does."""
 
+import contextlib
 from pathlib import Path
 
 import torch
@@ -11,7 +12,11 @@ _kept: list[torch.Tensor] = []
 
 def are_running() -> bool:
     """Whether a backward pass started autograd's threads, which stay then."""
-    return any(name.read_text().startswith("pt_autograd") for name in Path("/proc/self/task").glob("*/comm"))
+    for name in Path("/proc/self/task").glob("*/comm"):
+        with contextlib.suppress(OSError):  # a thread that ended meanwhile
+            if name.read_text().startswith("pt_autograd"):
+                return True
+    return False
 
 
 def settle() -> None:

@@ -39,8 +39,6 @@ def cases() -> Iterator[tuple[str, list[tuple[int, ...]], Callable[..., Tensor]]
 
 def main() -> None:
     """Every few numbers an infinity or a NaN stands in the softmax-like operands."""
-    # torch's thread of a device may still let go of Python objects when a short process ends, which ends in an abort.
-    torch.autograd.set_multithreading_enabled(False)
     for name, shapes, operator in cases():
         for dtype, short in _NAMES.items():
             torch.manual_seed(len(name))
