@@ -1,5 +1,6 @@
 """Suite `kernels`: single operators of a Llama at sizes that fill a chip."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from math import prod
 from typing import Any
@@ -72,7 +73,7 @@ def layer_norm_backward(dtype: torch.dtype, rows: int, length: int) -> Case:
         return functional.layer_norm(x, (length,), weight, bias)
 
     case = with_gradients("layer_norm_backward", dtype, call, (rows, length), (length,), (length,))
-    return case if dtype == torch.float32 else Case(**{**vars(case), "tolerance": 0.15})
+    return case if dtype == torch.float32 else dataclasses.replace(case, tolerance=0.15)
 
 
 def matmul(dtype: torch.dtype, m: int, n: int, k: int, name: str = "matmul") -> Case:
@@ -218,7 +219,7 @@ def to_bfloat16(rows: int, columns: int) -> Case:
     case = forward(
         "cast_to_bfloat16", torch.float32, lambda x: x.bfloat16(), (rows, columns), traffic=6 * rows * columns
     )
-    return Case(**{**vars(case), "tolerance": 1e-6})
+    return dataclasses.replace(case, tolerance=1e-6)
 
 
 def cases() -> Iterator[Case]:

@@ -409,28 +409,35 @@ void pack_b(DType dtype, void* packed, const ConstMatrix& b, size_t k, size_t n,
               n, k, isa);
 }
 
+namespace {
+
+size_t parts_of(Side side, DType dtype, const Operand& source, size_t count, size_t k, HostIsa isa) {
+  return PackParts(kernels_for(dtype, isa), side, source, size_of(dtype), count, k).size();
+}
+
+void pack_part_of(Side side, DType dtype, void* packed, const Operand& source, size_t count, size_t k, size_t part,
+                  HostIsa isa) {
+  const DotKernels& kernels = kernels_for(dtype, isa);
+  pack_part(kernels, side, dtype, static_cast<std::byte*>(packed), panel_bytes(kernels, wide_of(kernels, side), k),
+            source, PackParts(kernels, side, source, size_of(dtype), count, k)[part], isa);
+}
+
+}  // namespace
+
 size_t parts_of_a(DType dtype, const ConstMatrix& a, size_t m, size_t k, HostIsa isa) {
-  const size_t size = size_of(dtype);
-  return PackParts(kernels_for(dtype, isa), Side::a, operand_of_a(a, size), size, m, k).size();
+  return parts_of(Side::a, dtype, operand_of_a(a, size_of(dtype)), m, k, isa);
 }
 
 void pack_part_of_a(DType dtype, void* packed, const ConstMatrix& a, size_t m, size_t k, size_t part, HostIsa isa) {
-  const DotKernels& kernels = kernels_for(dtype, isa);
-  const Operand source = operand_of_a(a, size_of(dtype));
-  pack_part(kernels, Side::a, dtype, static_cast<std::byte*>(packed), panel_bytes(kernels, kernels.mr, k), source,
-            PackParts(kernels, Side::a, source, size_of(dtype), m, k)[part], isa);
+  pack_part_of(Side::a, dtype, packed, operand_of_a(a, size_of(dtype)), m, k, part, isa);
 }
 
 size_t parts_of_b(DType dtype, const ConstMatrix& b, size_t k, size_t n, HostIsa isa) {
-  const size_t size = size_of(dtype);
-  return PackParts(kernels_for(dtype, isa), Side::b, operand_of_b(b, size), size, n, k).size();
+  return parts_of(Side::b, dtype, operand_of_b(b, size_of(dtype)), n, k, isa);
 }
 
 void pack_part_of_b(DType dtype, void* packed, const ConstMatrix& b, size_t k, size_t n, size_t part, HostIsa isa) {
-  const DotKernels& kernels = kernels_for(dtype, isa);
-  const Operand source = operand_of_b(b, size_of(dtype));
-  pack_part(kernels, Side::b, dtype, static_cast<std::byte*>(packed), panel_bytes(kernels, kernels.nr, k), source,
-            PackParts(kernels, Side::b, source, size_of(dtype), n, k)[part], isa);
+  pack_part_of(Side::b, dtype, packed, operand_of_b(b, size_of(dtype)), n, k, part, isa);
 }
 
 void dot_packed(DType dtype, const Matrix& c, const ConstMatrix& a, const void* packed_a, const void* packed_b,

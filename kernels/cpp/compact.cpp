@@ -9,6 +9,7 @@
 
 #include "emulator/pe/kernel_timing.h"
 #include "emulator/pe/processing_element.h"
+#include "kernels/cpp/share.h"
 #include "kernels/cpp/sort_keys.h"
 
 namespace mtia::kernels {
@@ -22,16 +23,9 @@ using emulator::Tile;
 constexpr int64_t longest_block = 8192;
 constexpr int64_t line = 64;  // flags that only one PE reads
 
-struct Part {
-  int64_t begin;
-  int64_t end;
-};
-
-Part part_of(const ProcessingElement& pe, int64_t count) {
-  const int64_t lines = (count + line - 1) / line;
-  const int64_t share = lines / pe.count(), rest = lines % pe.count();
-  const int64_t first = pe.index() * share + std::min<int64_t>(pe.index(), rest);
-  const int64_t last = first + share + (pe.index() < rest ? 1 : 0);
+// A PE's flags, in whole lines.
+Share part_of(const ProcessingElement& pe, int64_t count) {
+  const auto [first, last] = share_of(pe, (count + line - 1) / line);
   return {std::min(count, first * line), std::min(count, last * line)};
 }
 
@@ -61,7 +55,7 @@ int64_t count_set(const std::byte* flags, int64_t count) {
 }
 
 void count_flags(ProcessingElement& pe, const CountFlagsArguments& arguments) {
-  const Part part = part_of(pe, arguments.count);
+  const Share part = part_of(pe, arguments.count);
   Blocks blocks(pe, DType::I1, std::min(longest_block, std::max<int64_t>(1, part.end - part.begin)));
   const Tile sums = pe.allocate(DType::I64, 1, 1);
   int64_t set = 0;
@@ -94,7 +88,7 @@ class Taker {
       : pe_(pe), arguments_(arguments), width_(arguments.source != 0 ? 1 : arguments.rank) {}
 
   void take_all() {
-    const Part part = part_of(pe_, arguments_.count);
+    const Share part = part_of(pe_, arguments_.count);
     if (part.begin == part.end) return;
     const auto element = static_cast<int64_t>(size_of(arguments_.dtype));
     int64_t place = first_place();

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "emulator/pe/processing_element.h"
+#include "kernels/cpp/share.h"
 #include "kernels/cpp/sort.h"
 #include "kernels/cpp/sort_keys.h"
 
@@ -43,9 +44,7 @@ class RunMerger {
 
   void merge_all() {
     const int64_t total = arguments_.rows * results_.length;
-    const int64_t share = total / pe_.count(), rest = total % pe_.count();
-    int64_t place = pe_.index() * share + std::min<int64_t>(pe_.index(), rest);
-    const int64_t end = place + share + (pe_.index() < rest ? 1 : 0);
+    auto [place, end] = share_of(pe_, total);
     while (place < end) {
       const int64_t row = place / results_.length, column = place % results_.length;
       const int64_t pair = column / results_.run, diagonal = column % results_.run;

@@ -8,6 +8,7 @@
 
 #include "emulator/pe/kernel_timing.h"
 #include "emulator/pe/processing_element.h"
+#include "kernels/cpp/share.h"
 
 namespace mtia::kernels {
 namespace {
@@ -27,9 +28,7 @@ class RowAdder {
       : pe_(pe), arguments_(arguments), sum_dtype_(arguments.dtype == DType::F64 ? DType::F64 : DType::F32) {}
 
   void add_all() {
-    const int64_t share = arguments_.rows / pe_.count(), rest = arguments_.rows % pe_.count();
-    const int64_t first = pe_.index() * share + std::min<int64_t>(pe_.index(), rest);
-    const int64_t end = first + share + (pe_.index() < rest ? 1 : 0);
+    const auto [first, end] = share_of(pe_, arguments_.rows);
     if (first == end) return;
     indices_ = pe_.allocate(arguments_.index_dtype, 1, std::min(index_block, arguments_.count));
     positions_ = pe_.allocate(DType::I64, 1, rows_a_gather);

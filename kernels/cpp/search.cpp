@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "emulator/pe/processing_element.h"
+#include "kernels/cpp/share.h"
 #include "kernels/cpp/sort_keys.h"
 
 namespace mtia::kernels {
@@ -41,9 +42,7 @@ class Searcher {
 
   void search_all() {
     const int64_t total = arguments_.rows * arguments_.row_values;
-    const int64_t share = total / pe_.count(), rest = total % pe_.count();
-    int64_t place = pe_.index() * share + std::min<int64_t>(pe_.index(), rest);
-    const int64_t end = place + share + (pe_.index() < rest ? 1 : 0);
+    auto [place, end] = share_of(pe_, total);
     while (place < end) {
       const int64_t row = arguments_.has_one_row ? 0 : place / arguments_.row_values;
       const int64_t row_end = arguments_.has_one_row ? end : std::min(end, (row + 1) * arguments_.row_values);

@@ -33,4 +33,6 @@ def settle() -> None:
         for device in range(_C.device_count()):
             leaf = torch.empty(1, 1, device=f"mtia_sim:{device}", requires_grad=True)
             gradient = torch.empty(1, device=leaf.device)
-            _kept.extend((leaf, gradient, *torch.autograd.grad(leaf.view(1), leaf, gradient)))
+            # The engine itself: torch.autograd.grad imports symbolic shapes first, half a second.
+            run = torch.autograd.Variable._execution_engine.run_backward
+            _kept.extend((leaf, gradient, *run((leaf.view(1),), (gradient,), False, False, (leaf,), False)))

@@ -2,7 +2,33 @@
 
 import time
 
+import pytest
+
 from tests.device.subprocesses import run, run_successfully
+
+# Leaves that nobody but the graph holds when the pass has run: the thread of the device releases them.
+TRAINS = """
+import torch
+
+def step(size):
+    x = torch.randn(size, 33, device="mtia_sim").requires_grad_()
+    y = torch.randn(33, size, device="mtia_sim", requires_grad=True)
+    (x @ y).relu().sum().backward()
+
+for size in (3, 70, 130):
+    step(size)
+"""
+SETTLES = """
+import sys
+from mtia_sim import autograd_threads
+torch.mtia_sim.synchronize()
+launches, modules = torch.mtia_sim.perf_counters()["launches"], set(sys.modules)
+assert autograd_threads.are_running()
+autograd_threads.settle()
+torch.mtia_sim.synchronize()
+assert torch.mtia_sim.perf_counters()["launches"] == launches
+assert set(sys.modules) == modules
+"""
 
 
 def test_work_in_flight_does_not_delay_the_exit() -> None:
@@ -34,3 +60,25 @@ def test_tensors_of_global_lifetime_and_both_devices() -> None:
 def test_an_exception_ends_the_process_with_its_traceback() -> None:
     done = run("import torch; x = torch.ones(3).to('mtia_sim'); raise KeyError('mine')")
     assert done.returncode == 1 and "KeyError: 'mine'" in done.stderr
+
+
+def test_waiting_for_autograd_launches_and_imports_nothing() -> None:
+    run_successfully(TRAINS + SETTLES)
+
+
+def test_autograd_is_not_waited_for_where_it_never_ran() -> None:
+    run_successfully(
+        """
+        import torch
+        from mtia_sim import autograd_threads
+        torch.ones(3, device="mtia_sim").sum().item()
+        autograd_threads.settle()
+        assert not autograd_threads.are_running()
+        """
+    )
+
+
+@pytest.mark.slow
+def test_processes_that_trained_end_well() -> None:
+    for _ in range(60):
+        run_successfully(TRAINS)
