@@ -13,6 +13,7 @@ PYBIND11_MODULE(_C, module) {
   mtia::bindings::bind_launcher(module);
   mtia::bindings::bind_tile_kernels(module);
   mtia::bindings::bind_checking(module);
+  mtia::bindings::bind_timing(module);
   mtia::bindings::bind_trace(module);
   mtia::bindings::bind_inspection(module);
   mtia::bindings::bind_recording(module);

@@ -7,6 +7,7 @@
 #include <deque>
 #include <exception>
 #include <mutex>
+#include <span>
 
 #include "base/error.h"
 #include "chip/chip_spec.h"
@@ -21,6 +22,8 @@
 #include "emulator/pe/processing_element.h"
 #include "emulator/refusal.h"
 #include "emulator/tile_kernels/grid_run.h"
+#include "emulator/timing/launch_totals.h"
+#include "emulator/timing_mode/timed_program.h"
 #include "emulator/tolerance.h"
 #include "emulator/trace.h"
 #include "program/disassemble.h"
@@ -125,7 +128,7 @@ struct Emulator::State {
         costs(spec),
         pool(workers),
         memory(spec.dram_bytes),
-        cache(spec.sram_cache_bytes),
+        cache(std::make_unique<SramCache>(spec.sram_cache_bytes)),
         arenas(workers.threads()),
         pes(spec.pe_count()),
         tolerated(spec.pe_count()) {
@@ -134,7 +137,7 @@ struct Emulator::State {
       pes[i].chip = &chip;
       pes[i].costs = &costs;
       pes[i].memory = &memory;
-      pes[i].cache = &cache;
+      pes[i].cache = cache.get();
     }
     kernel_layout.overlap_first.push_back(0);
   }
@@ -143,25 +146,27 @@ struct Emulator::State {
   CostModel costs;
   WorkerPool& pool;
   DeviceMemory memory;
-  SramCache cache;
+  std::unique_ptr<SramCache> cache;
   std::vector<Arena> arenas;
   std::deque<Arena> waiting_arenas;  // of programs that run while others wait for them
   StackPool stacks;
   std::vector<PeState> pes;
   SlotLayout kernel_layout;
   PrintSink print;
-  MemoryJournal* journal = nullptr;
+  AccessListener* journal = nullptr;
   CallObserver* calls = nullptr;
   std::mutex launching;
   static constexpr size_t few_windows = 16;
   std::vector<Window> windows;  // of the launch that runs
   bool sorted_windows = false;
-  std::vector<Window> merged;
+  LaunchTotals totals;  // of the launch that ran last
   RoleGrid roles;
   OperandPacks packs;
   Checker* checker = nullptr;
   LaunchTrace* trace = nullptr;      // of the launch that runs
+  const TimedLaunch* timed = nullptr;  // of one in timing mode
   std::vector<Tolerated> tolerated;  // by PE
+  uint32_t used = 0;                 // PEs of the launch that ran last
 
   void begin_pe(PeState& pe, const Launch& launch, const SlotLayout& layout) {
     pe.board.reset(&layout, costs.issue_cost(), costs.scalar_cost());
@@ -174,7 +179,10 @@ struct Emulator::State {
     pe.last_window = 0;
     pe.journal = journal;
     pe.calls = calls;
-    pe.packs = &packs;
+    pe.packs = timed == nullptr ? &packs : nullptr;
+    pe.host_work = timed == nullptr ? HostWork::all : timed->work;
+    pe.timed = timed == nullptr ? TimedValues{} : TimedValues{timed->known, timed->stand_ins};
+    pe.cache = cache.get();
     pe.windows = windows;
   }
 
@@ -200,7 +208,7 @@ struct Emulator::State {
     for (const AddressRange& range : ranges) {
       Window window;
       window.range = range;
-      window.resident = cache.resident_fraction(range.begin, range.end) >= 0.5;
+      window.resident = cache->resident_fraction(range.begin, range.end) >= 0.5;
       windows.push_back(window);
     }
   }
@@ -399,23 +407,21 @@ struct Emulator::State {
     if (first != nullptr && first->program != UINT64_MAX) warn_of(program, *first);
   }
 
-  LaunchAccount total(uint32_t used) {
-    LaunchAccount account;
-    account.launches = 1;
-    SubCycles longest = 0;
-    uint64_t femtojoules = 0;
-    merged.clear();
+  void add_up(uint32_t used) {
+    totals = LaunchTotals{};
+    totals.counts.launches = 1;
+    std::vector<Window>& merged = totals.windows;
     if (sorted_windows) merged = windows;  // distinct, and the same ones in every PE
     for (uint32_t i = 0; i < used; ++i) {
       const PeState& pe = pes[i];
       const PeCounters counters = pe.board.counters();
-      account.instructions += counters.instructions;
-      account.flops += counters.flops;
-      account.dot_flops += counters.dot_flops;
-      account.bytes.local_memory += counters.local_bytes;
-      femtojoules += counters.femtojoules;
-      for (size_t unit = 0; unit < unit_count; ++unit) account.busy_cycles[unit] += counters.busy[unit] / cycle;
-      longest = std::max(longest, pe.board.finish());
+      totals.counts.instructions += counters.instructions;
+      totals.counts.flops += counters.flops;
+      totals.counts.dot_flops += counters.dot_flops;
+      totals.counts.bytes.local_memory += counters.local_bytes;
+      totals.femtojoules += counters.femtojoules;
+      for (size_t unit = 0; unit < unit_count; ++unit) totals.counts.busy_cycles[unit] += counters.busy[unit] / cycle;
+      totals.longest = std::max(totals.longest, pe.board.finish());
       for (size_t number = 0; number < pe.windows.size(); ++number) {
         const Window& window = pe.windows[number];
         if (window.high == 0) continue;
@@ -432,8 +438,12 @@ struct Emulator::State {
     std::sort(merged.begin(), merged.end(), [](const Window& a, const Window& b) {
       return a.range.begin != b.range.begin ? a.range.begin < b.range.begin : a.range.end < b.range.end;
     });
-    for (const Window& window : merged) cache.use(window, account.bytes);
-    finish(account, longest, chip.replace_ns * 1e-9, femtojoules);
+  }
+
+  LaunchAccount charge(const LaunchTotals& of) {
+    LaunchAccount account = of.counts;
+    for (const Window& window : of.windows) cache->use(window, account.bytes);
+    finish(account, of.longest, chip.replace_ns * 1e-9, of.femtojoules);
     return account;
   }
 
@@ -470,12 +480,54 @@ void Emulator::set_checker(Checker* checker) {
   state_->checker = checker;
 }
 
-void Emulator::set_journal(MemoryJournal* journal) { state_->journal = journal; }
+void Emulator::set_journal(AccessListener* journal) { state_->journal = journal; }
 void Emulator::set_call_observer(CallObserver* observer) { state_->calls = observer; }
 
 LaunchAccount Emulator::run(const Launch& launch, LaunchTrace* trace, const CommandOrder* order) {
+  const std::lock_guard lock(state_->launching);
+  return run_locked(launch, trace, order);
+}
+
+LaunchAccount Emulator::estimate(const Launch& launch, TimedLaunch& timed_launch, LaunchTrace* trace) {
   State& state = *state_;
-  std::lock_guard lock(state.launching);
+  const std::lock_guard lock(state.launching);
+  state.timed = &timed_launch;
+  const auto done = [&state](void*) { state.timed = nullptr; };
+  const std::unique_ptr<void, decltype(done)> guard(&state, done);
+  LaunchAccount account;
+  if (launch.program != nullptr) {
+    Launch twin = launch;
+    twin.program = timed(*launch.program).program;
+    account = run_locked(twin, trace, nullptr);
+  } else {
+    account = run_locked(launch, trace, nullptr);
+  }
+  for (const PeState& pe : std::span(state.pes).first(state.used)) {
+    timed_launch.reads_contents |= pe.timed.reads_contents;
+    timed_launch.uses_stand_ins |= pe.timed.uses_stand_ins;
+  }
+  return account;
+}
+
+LaunchAccount Emulator::charge(const LaunchTotals& totals) {
+  const std::lock_guard lock(state_->launching);
+  return state_->charge(totals);
+}
+
+const LaunchTotals& Emulator::last_totals() const { return state_->totals; }
+
+std::shared_ptr<const SramCache> Emulator::cache() const { return std::make_shared<SramCache>(*state_->cache); }
+
+void Emulator::set_cache(std::shared_ptr<const SramCache> contents) {
+  state_->cache = std::make_unique<SramCache>(*contents);
+}
+
+bool Emulator::is_resident(AddressRange range) const {
+  return state_->cache->resident_fraction(range.begin, range.end) >= 0.5;
+}
+
+LaunchAccount Emulator::run_locked(const Launch& launch, LaunchTrace* trace, const CommandOrder* order) {
+  State& state = *state_;
   state.trace = trace;
   state.prepare_windows(launch);
   if (state.checker != nullptr) state.checker->begin_launch(order != nullptr ? *order : CommandOrder{}, launch);
@@ -528,7 +580,9 @@ LaunchAccount Emulator::run(const Launch& launch, LaunchTrace* trace, const Comm
   if (launch.program != nullptr && launch.program->tolerates_out_of_bounds)
     state.warn_of_tolerated(*launch.program, used);
   if (fault.error) std::rethrow_exception(fault.error);
-  LaunchAccount account = state.total(used);
+  state.used = used;
+  state.add_up(used);
+  LaunchAccount account = state.charge(state.totals);
   if (launch.program != nullptr && launch.program->observer != nullptr)
     launch.program->observer->end_launch(state.pes.data(), account);
   return account;
@@ -543,7 +597,7 @@ LaunchAccount Emulator::account_transfer(uint64_t address, uint64_t bytes, bool 
   window.high = address + bytes;
   (write ? window.bytes_written : window.bytes_read) = bytes;
   LaunchAccount account;
-  state.cache.use(window, account.bytes);
+  state.cache->use(window, account.bytes);
   state.finish(account, 0, 0, 0);
   return account;
 }
@@ -552,7 +606,7 @@ LaunchAccount Emulator::flush_cache() {
   State& state = *state_;
   std::lock_guard lock(state.launching);
   LaunchAccount account;
-  state.cache.flush(account.bytes);
+  state.cache->flush(account.bytes);
   state.finish(account, 0, 0, 0);
   return account;
 }

@@ -22,13 +22,18 @@ struct TileProgram;
 namespace mtia::emulator {
 
 class CallObserver;
-class MemoryJournal;
+class AccessListener;
 class WorkerPool;
 class ProcessingElement;
 class Checker;
+class KnownMemory;
+class SramCache;
+class StandIns;
 struct CommandOrder;
 struct LaunchNotes;
+struct LaunchTotals;
 class LaunchTrace;
+enum class HostWork : uint8_t;
 
 // A verified tile program decoded for fast execution on one chip. Immutable: launches of any thread and device of that
 // chip share it.
@@ -56,6 +61,8 @@ struct CppKernel {
   std::string_view name;
   void (*entry)(ProcessingElement& pe, const void* arguments);
   size_t argument_bytes;
+  // Which values lie in memory decides what it does, so that it has to be computed in timing mode too.
+  bool reads_contents = false;
 };
 
 // The kernel registered under a name by MTIA_CPP_KERNEL. Throws InvalidArgument with the names that exist.
@@ -98,6 +105,16 @@ struct Launch {
   }
 };
 
+// A launch in timing mode: what it costs, without its values (docs/timing_mode.md).
+struct TimedLaunch {
+  const KnownMemory* known = nullptr;
+  const StandIns* stand_ins = nullptr;
+  HostWork work{};  // of C++ kernels
+  // Found by the launch: whether its account depends on what lies in memory, and on values that are not known.
+  bool reads_contents = false;
+  bool uses_stand_ins = false;
+};
+
 class Emulator {
  public:
   // `chip` is copied. Emulators of one process share a pool.
@@ -115,6 +132,19 @@ class Emulator {
   // PEs that it names do (emulator/trace.h). In checked mode `order` says where the launch stands among other commands.
   LaunchAccount run(const Launch& launch, LaunchTrace* trace = nullptr, const CommandOrder* order = nullptr);
 
+  // The account of a launch that reads and writes no values but those that the account depends on. Throws as run(), and
+  // NeedsValues where a C++ kernel asks for a value that it was not to compute.
+  LaunchAccount estimate(const Launch& launch, TimedLaunch& timed, LaunchTrace* trace = nullptr);
+
+  // What the last launch did, and the account of a launch that does the same now: to remember launches by.
+  const LaunchTotals& last_totals() const;
+  LaunchAccount charge(const LaunchTotals& totals);
+  // Whether a launch that names this range would find it in the SRAM.
+  bool is_resident(AddressRange range) const;
+  // What the SRAM holds, and its putting back: to cost a launch twice.
+  std::shared_ptr<const SramCache> cache() const;
+  void set_cache(std::shared_ptr<const SramCache> contents);
+
   // Accounts of a copy or fill by the host link or the DMA engines, so that the cache of the SRAM knows what they
   // touched. `write`: the device's memory is written. Returns the account of DRAM and SRAM traffic and the seconds at
   // DRAM bandwidth.
@@ -131,10 +161,12 @@ class Emulator {
 
   // Who is told of each access and of each call of a C++ kernel by the next launches; nullptr: nobody. Not while one
   // runs.
-  void set_journal(MemoryJournal* journal);
+  void set_journal(AccessListener* journal);
   void set_call_observer(CallObserver* observer);
 
  private:
+  LaunchAccount run_locked(const Launch& launch, LaunchTrace* trace, const CommandOrder* order);
+
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -1,6 +1,7 @@
 // Switches every device that was made, and those made later.
 #include "runtime/checking.h"
 
+#include "base/error.h"
 #include "runtime/runtime.h"
 #include "runtime/schedule_seed.h"
 
@@ -22,6 +23,11 @@ void for_devices(Function&& function) {
 }  // namespace
 
 void start_checking(OnFinding on_finding) {
+  for_devices([](const Device& device) {
+    if (device.mode() != Mode::timing) return;
+    throw InvalidArgument(concat("checked mode of mtia_sim:", device.index(), ", which is in timing mode"), "",
+                          "checks look at values: use a process whose devices are in functional mode");
+  });
   for_devices([](Device& device) { device.synchronize(); });
   chosen = on_finding;
   detail::checking = true;

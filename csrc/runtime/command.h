@@ -49,6 +49,7 @@ struct Command {
   uint8_t fill_value = 0;
   bool moves = false;         // in checked mode: a copy to the host that does not use what it copies
   bool is_inline = false;     // the source of copy_to_device is inline_bytes
+  bool decides = false;       // timing mode keeps what copy_to_device brings, whatever its size
   bool follows_wait = false;  // host_waits is set
   bool is_observed = false;   // somebody observed the device when this was submitted
   int32_t stream = 0;
@@ -61,6 +62,7 @@ struct Command {
   void* host = nullptr;
   std::array<std::byte, inline_capacity> inline_bytes{};
   std::shared_ptr<std::byte[]> staged;
+  std::shared_ptr<bool> staged_known;  // whether staged holds the values; the source device says so
   std::shared_ptr<const void> owner;  // keeps `host` alive
   EventRecordPointer event;
   std::shared_ptr<LaunchMonitor> monitor;

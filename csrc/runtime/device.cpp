@@ -5,13 +5,16 @@
 
 #include <algorithm>
 #include <cstring>
+#include <cstdlib>
 #include <ctime>
+#include <string_view>
 #include <utility>
 
 #include "base/error.h"
 #include "chip/chip_spec.h"
 #include "emulator/checks/checker.h"
 #include "emulator/refusal.h"
+#include "emulator/timing_mode/timing_mode.h"
 #include "runtime/checking.h"
 #include "runtime/runtime.h"
 #include "runtime/schedule_seed.h"
@@ -37,8 +40,16 @@ std::atomic<LockFreeWait> lock_free_wait{nullptr};
 
 void set_lock_free_wait(LockFreeWait function) { lock_free_wait = function; }
 
-Device::Device(int index, const ChipSpec& chip, emulator::WorkerPool& pool)
+Device::Device(int index, const ChipSpec& chip, emulator::WorkerPool& pool, Mode mode)
     : index_(index), loop_limit_(loop_limit_from_environment()), emulator_(chip, pool), queue_(queue_capacity) {
+  if (mode == Mode::timing) {
+    if (is_checking()) {
+      throw InvalidArgument(concat("mtia_sim:", index, " is to be in timing mode and in checked mode"), "",
+                            "checks look at values: leave MTIA_SIM_CHECK or MTIA_SIM_MODE=timing out");
+    }
+    const char* remember = std::getenv("MTIA_SIM_TIMING_REMEMBER");
+    timing_ = std::make_unique<emulator::TimingMode>(emulator_, remember == nullptr || std::string_view(remember) != "0");
+  }
   follow_checking();
   dispatcher_ = std::thread([this] { dispatch(); });
 }
@@ -126,8 +137,34 @@ void Device::wait_as_monitored(Ticket ticket) {
   error_.rethrow();
 }
 
+TimingSummary Device::timing_summary() {
+  synchronize();
+  if (timing_ == nullptr) return {};
+  const emulator::TimingMode::Statistics& found = timing_->statistics();
+  return {found.launches,         found.computed,        found.remembered,    found.stood_in,
+          found.stand_in_seconds, found.stand_in_joules, unknown_reads_.load() - unknown_reads_before_reset_};
+}
+
+void Device::set_stand_ins(const emulator::StandInSettings& settings) {
+  if (timing_ == nullptr) {
+    throw InvalidArgument(concat("stand-ins for mtia_sim:", index_, ", which is in functional mode"), "",
+                          "set MTIA_SIM_MODE=timing, or call torch.mtia_sim.set_mode('timing') first");
+  }
+  queue_.wait(submitted());
+  timing_->set_stand_ins(settings);
+}
+
+bool Device::knows(uint64_t address, size_t bytes) {
+  queue_.wait(submitted());
+  return timing_ == nullptr || timing_->knows({address, address + bytes});
+}
+
 void Device::set_monitor(std::shared_ptr<LaunchMonitor> monitor) {
   const bool present = monitor != nullptr;
+  if (present && timing_ != nullptr) {
+    throw Unsupported("breakpoints, numerics and recordings look at values, which timing mode does not compute", "",
+                      "use them on a device in functional mode");
+  }
   queue_.wait(
       submit(CommandKind::set_monitor, 0, [&](Command& command, Ticket) { command.monitor = std::move(monitor); }));
   monitored_ = present;
@@ -154,6 +191,7 @@ void Device::copy_to_device(StreamId stream, uint64_t destination, const void* s
     command.device_address = destination;
     command.bytes = bytes;
     command.is_inline = is_inline;
+    command.decides = false;
     if (is_inline) {
       std::memcpy(command.inline_bytes.data(), source, bytes);
     } else {
@@ -176,17 +214,19 @@ Ticket Device::copy_to_device_async(StreamId stream, uint64_t destination, const
     command.device_address = destination;
     command.bytes = bytes;
     command.is_inline = false;
+    command.decides = false;
     command.host = const_cast<void*>(source);  // only read
   });
 }
 
 Ticket Device::copy_to_device_owned(StreamId stream, uint64_t destination, std::shared_ptr<const void> source,
-                                    size_t bytes) {
+                                    size_t bytes, bool decides) {
   if (bytes == 0) return 0;
   return submit(CommandKind::copy_to_device, stream, [&](Command& command, Ticket) {
     command.device_address = destination;
     command.bytes = bytes;
     command.is_inline = false;
+    command.decides = decides;
     command.host = const_cast<void*>(source.get());  // only read
     command.owner = std::move(source);
   });
@@ -241,16 +281,19 @@ void copy_between_devices(Device& destination_device, StreamId destination_strea
   // The source goes first: a command only ever waits for commands submitted before it, so two devices cannot wait for
   // each other.
   const std::shared_ptr<std::byte[]> staged = std::make_shared_for_overwrite<std::byte[]>(bytes);
+  const auto known = std::make_shared<bool>(true);
   source_device.submit(CommandKind::stage_peer, source_stream, [&](Command& command, Ticket) {
     command.device_address = source;
     command.bytes = bytes;
     command.staged = staged;
+    command.staged_known = known;
   });
   const EventRecordPointer staged_event = source_device.record_event(source_stream);
   destination_device.submit(CommandKind::receive_peer, destination_stream, [&](Command& command, Ticket) {
     command.device_address = destination;
     command.bytes = bytes;
     command.staged = staged;
+    command.staged_known = known;
     command.event = staged_event;
   });
 }
@@ -367,6 +410,8 @@ void Device::reset_counters() {
   counters_origin_ += counters_.elapsed_seconds;
   before_reset_ += counters_;
   counters_ = Counters{};
+  unknown_reads_before_reset_ = unknown_reads_.load();
+  if (timing_ != nullptr) timing_->reset_statistics();
 }
 
 }  // namespace mtia::runtime

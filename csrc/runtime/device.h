@@ -22,16 +22,32 @@
 
 namespace mtia::emulator {
 class Checker;
-}
+class TimingMode;
+struct StandInSettings;
+}  // namespace mtia::emulator
 
 namespace mtia::runtime {
+
+// Whether a device computes, or only says what computing would take.
+enum class Mode : uint8_t { functional, timing };
+
+// What a device in timing mode has met since its counters were reset.
+struct TimingSummary {
+  uint64_t launches = 0;
+  uint64_t computed = 0;    // as in functional mode, because their values were known or decide what they do
+  uint64_t remembered = 0;  // costed before
+  uint64_t stood_in = 0;    // whose account rests on values that are not known
+  double stand_in_seconds = 0;
+  double stand_in_joules = 0;
+  uint64_t unknown_reads = 0;  // copies to the host of values that are not known
+};
 
 // Commands of all streams run on one dispatcher thread in submission order. That is one of the orders which any program
 // of streams and events allows, and the same one on every host; concurrency between streams exists in chip time, which
 // the Timeline accounts.
 class Device {
  public:
-  Device(int index, const ChipSpec& chip, emulator::WorkerPool& pool);
+  Device(int index, const ChipSpec& chip, emulator::WorkerPool& pool, Mode mode = Mode::functional);
   ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
@@ -49,8 +65,10 @@ class Device {
   void copy_to_device_in_order(StreamId stream, uint64_t destination, const void* source, size_t bytes);
   // `source` must stay as it is until the ticket is complete.
   Ticket copy_to_device_async(StreamId stream, uint64_t destination, const void* source, size_t bytes);
-  // The queue keeps the source alive until it was read.
-  Ticket copy_to_device_owned(StreamId stream, uint64_t destination, std::shared_ptr<const void> source, size_t bytes);
+  // The queue keeps the source alive until it was read. `decides`: timing mode keeps it whatever its size, since
+  // launches do what it says.
+  Ticket copy_to_device_owned(StreamId stream, uint64_t destination, std::shared_ptr<const void> source, size_t bytes,
+                              bool decides = false);
   // `destination` holds the bytes once the ticket is complete.
   Ticket copy_from_device_async(StreamId stream, void* destination, uint64_t source, size_t bytes);
   Ticket copy_on_device(StreamId stream, uint64_t destination, uint64_t source, size_t bytes);
@@ -103,6 +121,16 @@ class Device {
   // The host found a stream's commands up to a ticket complete.
   void note_host_waited(StreamId stream, Ticket ticket);
 
+  // ---- timing mode (docs/timing_mode.md)
+  Mode mode() const { return timing_ == nullptr ? Mode::functional : Mode::timing; }
+  // Both wait for all work. Of functional devices: zeros, and InvalidArgument.
+  TimingSummary timing_summary();
+  void set_stand_ins(const emulator::StandInSettings& settings);
+  // Copies to the host so far whose values were not known; the host was given zeros.
+  uint64_t unknown_reads() const { return unknown_reads_.load(std::memory_order_acquire); }
+  // Whether all values of [address, address + bytes) are known. Waits for all work.
+  bool knows(uint64_t address, size_t bytes);
+
   // Stops the dispatcher after the command that runs now; drops the others. For the exit of the process.
   void stop();
   DeferredError& deferred_error() { return error_; }
@@ -128,6 +156,9 @@ class Device {
   void surface_findings();
   void execute_observed(Command& command, const std::vector<ObserverPointer>& observers);
   void execute_transfer(Command& command);
+  // The part of a transfer that moves bytes; of a device in timing mode only where they are known and few.
+  void move_bytes(Command& command);
+  void move_known_bytes(Command& command);
   // Time and energy of a transfer over a link off the chip, and of the memory behind it.
   void charge_link(Command& command, Engine engine, double bytes_per_second, bool writes_device);
   void occupy(int stream, Engine engine, double seconds, const emulator::LaunchAccount& account);
@@ -159,6 +190,9 @@ class Device {
   bool is_checked_ = false;
   std::unique_ptr<emulator::Checker> checker_owner_;
   std::atomic<emulator::Checker*> checker_{nullptr};
+  std::unique_ptr<emulator::TimingMode> timing_;  // nullptr: functional
+  std::atomic<uint64_t> unknown_reads_{0};
+  uint64_t unknown_reads_before_reset_ = 0;
 
   std::mutex counters_mutex_;
   Counters counters_;

@@ -9,6 +9,7 @@
 #include "emulator/checks/locations.h"
 #include "emulator/grid/worker_pool.h"
 #include "emulator/refusal.h"
+#include "emulator/timing_mode/timing_mode.h"
 #include "emulator/trace.h"
 #include "runtime/checking.h"
 #include "runtime/device.h"
@@ -75,6 +76,7 @@ void Device::dispatch() {
     if (is_checked_) surface_findings();
     command->kind = CommandKind::empty;
     command->staged.reset();
+    command->staged_known.reset();
     command->owner.reset();
     command->event.reset();
     command->launch.program.reset();
@@ -147,6 +149,8 @@ void Device::execute(Command& command) {
           static_cast<uint32_t>(command.stream), ticket_, many_streams_, command.location,
           &OrderContext::happened_before,        &context};
       try {
+        if (timing_ != nullptr)
+          return charge_memory(command.stream, timing_->run(command.launch, trace_, &order));
         return charge_memory(command.stream, monitor_ ? monitor_->run(*this, command.launch)
                                                       : emulator_.run(command.launch, trace_, &order));
       } catch (const emulator::Refusal& refusal) {
@@ -233,42 +237,87 @@ void Device::surface_findings() {
 void Device::execute_transfer(Command& command) {
   const uint64_t address = command.device_address;
   const uint64_t bytes = command.bytes;
-  emulator::DeviceMemory& memory = emulator_.memory();
   if (is_checked_) {
+    emulator::DeviceMemory& memory = emulator_.memory();
     memory.host_span(address, bytes, Access::write);
     if (command.kind == CommandKind::copy_on_device) memory.host_span(command.source_address, bytes, Access::read);
     check_transfer(command);
   }
+  if (command.kind == CommandKind::receive_peer) {
+    command.event->device->wait(command.event->ticket);
+    timeline_.wait(command.stream, command.event->chip_seconds);
+  }
+  timing_ == nullptr ? move_bytes(command) : move_known_bytes(command);
   switch (command.kind) {
-    case CommandKind::copy_to_device: {
-      const void* source = command.is_inline ? command.inline_bytes.data() : command.host;
-      copy_bytes(memory.host_span(address, bytes, Access::write), source, bytes);
+    case CommandKind::copy_to_device:
       return charge_link(command, Engine::host_to_device, chip().host_link_bytes_per_second, true);
-    }
     case CommandKind::copy_from_device:
-      copy_bytes(command.host, memory.host_span(address, bytes, Access::read), bytes);
       return charge_link(command, Engine::device_to_host, chip().host_link_bytes_per_second, false);
     case CommandKind::copy_on_device: {
-      const void* source = memory.host_span(command.source_address, bytes, Access::read);
-      copy_bytes(memory.host_span(address, bytes, Access::write), source, bytes);
       emulator::LaunchAccount account = emulator_.account_transfer(command.source_address, bytes, false);
       account += emulator_.account_transfer(address, bytes, true);
       return charge_memory(command.stream, account);
     }
     case CommandKind::stage_peer:
-      copy_bytes(command.staged.get(), memory.host_span(address, bytes, Access::read), bytes);
       return charge_link(command, Engine::device_to_host, peer_bytes_per_second(chip()), false);
     case CommandKind::receive_peer:
-      command.event->device->wait(command.event->ticket);
-      timeline_.wait(command.stream, command.event->chip_seconds);
-      copy_bytes(memory.host_span(address, bytes, Access::write), command.staged.get(), bytes);
       return charge_link(command, Engine::host_to_device, peer_bytes_per_second(chip()), true);
     case CommandKind::fill:
-      std::memset(memory.host_span(address, bytes, Access::write), command.fill_value, bytes);
       return charge_memory(command.stream, emulator_.account_transfer(address, bytes, true));
     default:
       throw InternalError(concat("command kind ", static_cast<int>(command.kind), " is no transfer"));
   }
+}
+
+void Device::move_bytes(Command& command) {
+  const uint64_t bytes = command.bytes;
+  emulator::DeviceMemory& memory = emulator_.memory();
+  const auto reading = [&](uint64_t address) { return memory.host_span(address, bytes, Access::read); };
+  const auto writing = [&] { return memory.host_span(command.device_address, bytes, Access::write); };
+  switch (command.kind) {
+    case CommandKind::copy_to_device:
+      return copy_bytes(writing(), command.is_inline ? command.inline_bytes.data() : command.host, bytes);
+    case CommandKind::copy_from_device:
+      return copy_bytes(command.host, reading(command.device_address), bytes);
+    case CommandKind::copy_on_device: {
+      const void* source = reading(command.source_address);
+      return copy_bytes(writing(), source, bytes);
+    }
+    case CommandKind::stage_peer:
+      return copy_bytes(command.staged.get(), reading(command.device_address), bytes);
+    case CommandKind::receive_peer:
+      return copy_bytes(writing(), command.staged.get(), bytes);
+    case CommandKind::fill:
+      std::memset(writing(), command.fill_value, bytes);
+      return;
+    default:
+      return;
+  }
+}
+
+void Device::move_known_bytes(Command& command) {
+  const emulator::AddressRange range{command.device_address, command.device_address + command.bytes};
+  emulator_.memory().host_span(range.begin, command.bytes, Access::write);  // refuses what is no allocation
+  switch (command.kind) {
+    case CommandKind::copy_from_device:
+      if (timing_->knows(range)) return move_bytes(command);
+      std::memset(command.host, 0, command.bytes);
+      unknown_reads_.fetch_add(1, std::memory_order_release);
+      return;
+    case CommandKind::stage_peer:
+      *command.staged_known = timing_->keeps(range) && timing_->knows(range);
+      if (*command.staged_known) move_bytes(command);
+      return;
+    default:
+      break;
+  }
+  bool known = command.kind == CommandKind::copy_to_device ? command.decides || timing_->keeps_arriving(range)
+                                                           : timing_->keeps(range);
+  if (command.kind == CommandKind::copy_on_device)
+    known = known && timing_->knows({command.source_address, command.source_address + command.bytes});
+  if (command.kind == CommandKind::receive_peer) known = known && *command.staged_known;
+  if (known) move_bytes(command);
+  timing_->arrived(range, known);
 }
 
 void Device::occupy(int stream, Engine engine, double seconds, const emulator::LaunchAccount& account) {

@@ -31,6 +31,7 @@ struct Table {
   std::array<std::unique_ptr<Device>, maximum_devices> owned;
   std::array<std::atomic<Device*>, maximum_devices> made{};
   std::vector<ObserverPointer> observers;  // of all devices
+  std::array<std::optional<Mode>, maximum_devices> modes;
   std::atomic<bool> shut_down{false};
 };
 
@@ -55,6 +56,11 @@ uint64_t number_from_environment(const char* variable, uint64_t otherwise, uint6
   return number;
 }
 
+Mode mode_from_environment() {
+  const char* text = std::getenv("MTIA_SIM_MODE");
+  return text == nullptr || *text == '\0' ? Mode::functional : mode_named(text);
+}
+
 Device& make_device(int index) {
   Table& devices = table();
   if (is_in_bad_fork()) {
@@ -72,7 +78,8 @@ Device& make_device(int index) {
   if (!devices.owned[slot]) {
     static const int handler = pthread_atfork(nullptr, nullptr, after_fork_in_child);
     if (handler != 0) throw InternalError(concat("pthread_atfork failed: ", std::strerror(handler)));
-    devices.owned[slot] = std::make_unique<Device>(index, *devices.chip, emulator::WorkerPool::shared());
+    devices.owned[slot] = std::make_unique<Device>(index, *devices.chip, emulator::WorkerPool::shared(),
+                                                    devices.modes[slot].value_or(mode_from_environment()));
     for (const ObserverPointer& observer : devices.observers) devices.owned[slot]->add_observer(observer);
     devices.made[slot].store(devices.owned[slot].get());
   }
@@ -100,6 +107,35 @@ void configure(const ChipSpec& chip, int devices) {
   }
   all.chip = chip;
   all.count.store(devices);
+}
+
+Mode mode_named(std::string_view name) {
+  if (name == "functional") return Mode::functional;
+  if (name == "timing") return Mode::timing;
+  throw InvalidArgument(concat("there is no mode '", name, "'"), "", "modes are 'functional' and 'timing'");
+}
+
+void set_mode(Mode mode, int index) {
+  if (index >= maximum_devices) throw InvalidArgument(concat("device index ", index, " is out of range"));
+  Table& all = table();
+  const std::lock_guard lock(all.mutex);
+  for (int i = 0; i < maximum_devices; ++i) {
+    if (index >= 0 && i != index) continue;
+    const auto slot = static_cast<size_t>(i);
+    if (all.owned[slot] && all.owned[slot]->mode() != mode) {
+      throw InvalidArgument(concat("the mode of mtia_sim:", i, " cannot change once the device is in use"), "",
+                            "set MTIA_SIM_MODE, or call torch.mtia_sim.set_mode, before its first tensor");
+    }
+    all.modes[slot] = mode;
+  }
+}
+
+Mode mode_of(int index) {
+  if (const Device* made = device_if_made(index)) return made->mode();
+  if (index < 0 || index >= maximum_devices) throw InvalidArgument(concat("device index ", index, " is out of range"));
+  Table& all = table();
+  const std::lock_guard lock(all.mutex);
+  return all.modes[static_cast<size_t>(index)].value_or(mode_from_environment());
 }
 
 bool is_configured() { return table().count.load() != 0; }

@@ -22,6 +22,13 @@ int device_count_from_environment();
 // hang. Throws InvalidArgument for what is not a positive number.
 uint64_t loop_limit_from_environment();
 
+// Mode of a device that is made later, of all of them where index is -1. Throws InvalidArgument where one is made
+// already and has another. MTIA_SIM_MODE is what it is otherwise.
+void set_mode(Mode mode, int index);
+Mode mode_of(int index);
+// "functional" or "timing"; throws InvalidArgument for others.
+Mode mode_named(std::string_view name);
+
 int device_count();
 const ChipSpec& chip();
 

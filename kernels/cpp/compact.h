@@ -11,6 +11,7 @@
 namespace mtia::kernels {
 
 struct CountFlagsArguments {
+  static constexpr bool reads_contents = true;
   uint64_t counts = 0;  // int64, one a PE of the launch
   uint64_t flags = 0;   // bool [count]
   int64_t count = 0;
@@ -19,6 +20,7 @@ struct CountFlagsArguments {
 // In the flags' order: the elements of `source` [count], or where there is none the position of each flag in `shape`,
 // as rows of `rank` int64.
 struct TakeFlaggedArguments {
+  static constexpr bool reads_contents = true;
   static constexpr size_t max_rank = 64;  // torch's own
 
   uint64_t results = 0;

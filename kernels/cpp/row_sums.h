@@ -12,6 +12,7 @@ namespace mtia::kernels {
 // float32, rounded once. The table [rows, length] is contiguous and wholly written. Indices outside of it, and
 // `skipped`, go nowhere.
 struct RowSumsArguments {
+  static constexpr bool reads_contents = true;
   uint64_t table = 0;
   uint64_t source = 0;   // [count, length]
   uint64_t indices = 0;  // [count], contiguous

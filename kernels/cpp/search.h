@@ -17,6 +17,7 @@ enum class SearchResult : uint8_t {
 // row_values], sorted has [rows or 1, length]; all are contiguous. Places are torch.searchsorted's, also where the row
 // is not sorted or has NaNs. To be found, a row is sorted with its NaNs last, which equal nothing.
 struct SearchArguments {
+  static constexpr bool reads_contents = true;
   uint64_t results = 0;
   uint64_t values = 0;
   uint64_t sorted = 0;

@@ -36,6 +36,7 @@ int64_t longest_sort_run(const ChipSpec& chip, DType dtype);
 // they stand in the row, or their source_indices. The results have the shape [rows, runs.cut(kept).length] and are
 // contiguous, indices are int64.
 struct SortArguments {
+  static constexpr bool reads_contents = true;
   uint64_t values = 0;
   uint64_t indices = 0;
   uint64_t source = 0;
@@ -53,6 +54,7 @@ struct SortArguments {
 // of both in order, those of the earlier run first where they are equal. The source has the shape [rows, runs.length],
 // the results [rows, runs.merged(kept).length]; all are contiguous, indices are int64.
 struct MergeArguments {
+  static constexpr bool reads_contents = true;
   uint64_t values = 0;
   uint64_t indices = 0;
   uint64_t source_values = 0;

@@ -11,12 +11,13 @@
 #include <vector>
 
 #include "base/dtype.h"
+#include "emulator/inspection/access_listener.h"
 #include "emulator/memory/device_memory.h"
 #include "emulator/memory/reservation.h"
 
 namespace mtia::emulator {
 
-class MemoryJournal {
+class MemoryJournal final : public AccessListener {
  public:
   static constexpr uint64_t page_bytes = 4096;
 
@@ -26,9 +27,8 @@ class MemoryJournal {
   // Keeps at most `limit_bytes` of former contents; a launch that writes more is no longer undoable.
   MemoryJournal(const DeviceMemory& memory, uint64_t limit_bytes);
 
-  // Before [low, high) is read or written. Any worker thread: the first to write a page keeps its contents, others wait
-  // for that.
-  void touch(uint64_t low, uint64_t high, bool write, DType dtype);
+  // The first thread to write a page keeps its contents, others wait for that.
+  void touch(uint64_t low, uint64_t high, bool write, DType dtype) override;
 
   // Forgets everything, for the next launch.
   void clear();

@@ -121,7 +121,7 @@ void run_elementwise(PeState& pe, Opcode opcode, const ElementLoop& loop, const 
   const bool computes = opcode != Opcode::copy && opcode != Opcode::select && opcode != Opcode::bitcast;
   const CallNote note(pe, name_of(opcode), {computes ? Dependence::Kind::element_wise : Dependence::Kind::moved, 0}, d,
                       {input(0), input(1), input(2)});
-  if (d.elements() != 0) {
+  if (d.elements() != 0 && pe.host_work != HostWork::none) {
     const int64_t rows = whole ? 1 : d.rows;
     const auto width = static_cast<size_t>(whole ? d.elements() : d.columns);
     for (int64_t row = 0; row < rows; ++row) {
@@ -171,7 +171,7 @@ void ProcessingElement::dot(const Tile& d, const Tile& a, const Tile& b, bool ac
   check_product(d, a.rows, a.columns, a.dtype, b.rows, b.columns, b.dtype);
   const CallNote note(*state_, "dot", {Dependence::Kind::product, 0}, d,
                       {CallInput{&a}, CallInput{&b}, accumulate ? CallInput{&d} : CallInput{}});
-  multiply(d, a, b, accumulate);
+  if (state_->host_work != HostWork::none) multiply(d, a, b, accumulate);
   time_product(*state_, d, a, b, accumulate, precision);
 }
 
@@ -227,9 +227,11 @@ void ProcessingElement::dot(const Tile& d, const Tile& a, const PackedTile& b, b
   check_product(d, a.rows, a.columns, a.dtype, b.rows, b.columns, b.dtype);
   const CallNote note(*state_, "dot", {Dependence::Kind::product, 0}, d,
                       {CallInput{&a}, CallInput{nullptr, b.data}, accumulate ? CallInput{&d} : CallInput{}});
-  host_math::dot_packed(a.dtype, {d.data, d.row_stride, d.column_stride}, const_matrix(a), packed_a, b.data,
-                        static_cast<size_t>(d.rows), static_cast<size_t>(d.columns), static_cast<size_t>(a.columns),
-                        accumulate);
+  if (state_->host_work != HostWork::none) {
+    host_math::dot_packed(a.dtype, {d.data, d.row_stride, d.column_stride}, const_matrix(a), packed_a, b.data,
+                          static_cast<size_t>(d.rows), static_cast<size_t>(d.columns), static_cast<size_t>(a.columns),
+                          accumulate);
+  }
   Tick tick;
   const uint64_t b_bytes = static_cast<uint64_t>(b.rows * b.columns) * size_of(b.dtype);
   state_->costs->dot(tick, a.dtype, 1, static_cast<uint64_t>(d.rows), static_cast<uint64_t>(d.columns),
@@ -298,7 +300,8 @@ void ProcessingElement::convert(const Tile& d, const Tile& a, bool is_signed) {
 
 void ProcessingElement::iota(const Tile& d, int64_t start) {
   if (!d.contiguous()) throw InvalidArgument("iota of a tile with gaps", "", "use a dense tile");
-  host_math::iota(d.dtype, d.data, start, static_cast<size_t>(d.elements()));
+  if (state_->host_work != HostWork::none)
+    host_math::iota(d.dtype, d.data, start, static_cast<size_t>(d.elements()));
   Tick tick;
   state_->costs->elementwise(tick, Opcode::iota, d.dtype, static_cast<uint64_t>(d.elements()), bytes_of(d));
   time_call(*state_, tick, tick.duration, tick.latency, d.page, {});
@@ -309,7 +312,7 @@ void ProcessingElement::philox(Random kind, const Tile& d, uint64_t seed, uint64
   check_same_dtype("philox", d, wanted);
   if (!d.contiguous()) throw InvalidArgument("philox into a tile with gaps", "", "use a dense tile");
   const host_math::PhiloxSequence sequence{seed, stream, first};
-  const auto count = static_cast<size_t>(d.elements());
+  const auto count = state_->host_work == HostWork::none ? 0 : static_cast<size_t>(d.elements());
   switch (kind) {
     case Random::bits:
       host_math::philox_bits(d.as<uint32_t>(), sequence, count);
@@ -343,13 +346,17 @@ void ProcessingElement::reduce(ReduceKind kind, const Tile& d, const Tile& a, in
   const auto loop = rows ? host_math::reduce_rows_loop(op, a.dtype) : host_math::reduce_columns_loop(op, a.dtype);
   if (loop == nullptr)
     throw InvalidArgument(concat("reduce of kind ", name_of(op), " does not exist for ", name_of(a.dtype)));
-  loop(d.data, a.data, static_cast<size_t>(a.rows), static_cast<size_t>(a.columns), static_cast<size_t>(a.row_stride));
+  if (state_->host_work != HostWork::none) {
+    loop(d.data, a.data, static_cast<size_t>(a.rows), static_cast<size_t>(a.columns),
+         static_cast<size_t>(a.row_stride));
+  }
   Tick tick;
   state_->costs->reduction(tick, a.dtype, static_cast<uint64_t>(a.elements()), bytes_of(a) + bytes_of(d));
   time_call(*state_, tick, tick.duration, tick.latency, d.page, {a.page});
 }
 
 double ProcessingElement::read(const Tile& tile, int64_t row, int64_t column) {
+  if (state_->host_work == HostWork::none) throw NeedsValues{};
   state_->issuing->wait_until(state_->pages[tile.page].ready);
   const std::byte* data = tile.at(row, column);
   if (!is_float(tile.dtype)) return static_cast<double>(read_integer(tile, row, column));
@@ -370,6 +377,7 @@ double ProcessingElement::read(const Tile& tile, int64_t row, int64_t column) {
 }
 
 int64_t ProcessingElement::read_integer(const Tile& tile, int64_t row, int64_t column) {
+  if (state_->host_work == HostWork::none) throw NeedsValues{};
   state_->issuing->wait_until(state_->pages[tile.page].ready);
   uint64_t bits = 0;
   std::memcpy(&bits, tile.at(row, column), size_of(tile.dtype));

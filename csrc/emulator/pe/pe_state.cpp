@@ -62,4 +62,17 @@ std::byte* PeState::find_window(uint64_t low, uint64_t high, Access access) {
   throw OutOfBounds(problem, "", "check the sizes, strides and mask of the access");
 }
 
+AddressRange PeState::spread_from(uint64_t address) {
+  if (reachable(address, address)) return windows[last_window].range;
+  const Window* nearest = nullptr;
+  for (const Window& window : windows) {
+    const bool before = window.range.begin <= address;
+    if (nearest == nullptr || (before && (nearest->range.begin > address || window.range.begin > nearest->range.begin)))
+      nearest = &window;
+  }
+  if (nearest == nullptr) throw OutOfBounds("an access by an unknown index in a launch without tensor arguments");
+  last_window = static_cast<uint32_t>(nearest - windows.data());
+  return nearest->range;
+}
+
 }  // namespace mtia::emulator

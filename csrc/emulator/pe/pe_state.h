@@ -17,9 +17,11 @@
 
 namespace mtia::emulator {
 
-class AccessLog;  // checks/access_log.h
+class AccessListener;  // inspection/access_listener.h
+class AccessLog;       // checks/access_log.h
 class CallObserver;
-class MemoryJournal;
+class KnownMemory;  // timing_mode/known_memory.h
+class StandIns;     // timing_mode/stand_ins.h
 
 // When a tile of a C++ kernel is ready, and when its last reader finishes.
 struct PageTime {
@@ -28,6 +30,21 @@ struct PageTime {
 };
 
 struct Role;  // tile_kernels/role.h
+
+// What of a C++ kernel's values the host computes; the account is the same.
+enum class HostWork : uint8_t { all, all_but_stores, none };
+
+// Thrown where a kernel whose values are not computed needs one.
+struct NeedsValues {};
+
+// Of a launch in timing mode: what is known, and what was found to depend on it.
+struct TimedValues {
+  const KnownMemory* known = nullptr;  // nullptr: not in timing mode
+  const StandIns* stand_ins = nullptr;
+  bool reads_contents = false;    // the account depends on what lies in memory
+  bool uses_stand_ins = false;    // of which something is not known
+  bool mask_is_unknown = false;   // a DMA's mask may come from a stand-in
+};
 
 struct PeState {
   uint32_t pe = 0;
@@ -44,7 +61,7 @@ struct PeState {
   std::vector<PageTime> pages;
   SubCycles page_floor = 0;          // when the memory freed by scopes was last used
   OperandPacks* packs = nullptr;     // of the launch, for all of its host threads
-  MemoryJournal* journal = nullptr;  // told of each access before it is made
+  AccessListener* journal = nullptr;  // told of each access before it is made
   CallObserver* calls = nullptr;     // told of each call of a C++ kernel
   std::vector<Window> windows;
   Scoreboard board;
@@ -52,6 +69,8 @@ struct PeState {
   Scoreboard* issuing = nullptr;
   const Role* role = nullptr;
   AccessLog* log = nullptr;  // in checked mode: is told of every access to device memory
+  HostWork host_work = HostWork::all;
+  TimedValues timed;
 
   // The host pointer of device bytes [low, high); throws OutOfBounds. The one way from a PE to device memory.
   std::byte* span(uint64_t low, uint64_t high, Access access) {
@@ -61,6 +80,10 @@ struct PeState {
 
   // Whether [low, high) may be touched; makes it the current window.
   bool reachable(uint64_t low, uint64_t high);
+
+  // The whole range of the window that `address` lies in or behind: what accesses by stand-ins may touch. Makes it the
+  // current one. Throws OutOfBounds where the launch has no memory.
+  AddressRange spread_from(uint64_t address);
 
   // From a load's end to its data's being in local memory: DRAM's latency unless the launch found the window in SRAM.
   SubCycles load_latency() const {

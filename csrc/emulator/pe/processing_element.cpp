@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "emulator/inspection/call_observer.h"
-#include "emulator/inspection/memory_journal.h"
+#include "emulator/inspection/access_listener.h"
 #include "emulator/pe/fabric_interface/atomics.h"
 #include "emulator/pe/fabric_interface/dma.h"
 #include "emulator/pe/fabric_interface/logged_access.h"
@@ -16,6 +16,7 @@
 #include "emulator/pe/memory_layout_unit/strided_copy.h"
 #include "emulator/pe/pe_state.h"
 #include "emulator/pe/tile_bytes.h"
+#include "emulator/timing_mode/known_memory.h"
 #include "host_math/elementwise.h"
 
 namespace mtia::emulator {
@@ -82,8 +83,18 @@ void count_load(PeState& pe, const Tile& tile, const DmaAccess& access, SubCycle
   time_call(pe, tick, cost.duration, latency, tile.page, {}, earliest);
 }
 
-// The functional part of a load: `fill_value` where the access is clipped.
-void read_into(const Tile& destination, const DmaAccess& access, double fill_value) {
+// Whether the values of [low, high) are those that they would be in functional mode.
+bool is_known(PeState& pe, uint64_t low, uint64_t high) {
+  if (pe.timed.known == nullptr) return true;
+  pe.timed.reads_contents = true;
+  if (pe.timed.known->covers({low, high})) return true;
+  pe.timed.uses_stand_ins = true;
+  return false;
+}
+
+// The functional part of a load: `fill_value` where the access is clipped, 0 for what timing mode does not know.
+void read_into(PeState& pe, const Tile& destination, const DmaAccess& access, double fill_value) {
+  if (pe.host_work == HostWork::none) return;
   if (!access.full) {
     const uint64_t bits = bits_of_number(destination.dtype, fill_value);
     for (int64_t row = 0; row < destination.rows; ++row) {
@@ -96,8 +107,15 @@ void read_into(const Tile& destination, const DmaAccess& access, double fill_val
       }
     }
   }
-  if (access.elements != 0)
+  if (access.elements == 0) return;
+  if (is_known(pe, access.low, access.high)) {
     copy_box(matrix_box(access, destination, true), destination.data, access.host, size_of(destination.dtype));
+    return;
+  }
+  static constexpr uint64_t zero = 0;
+  StridedBox box = matrix_box(access, destination, true);
+  box.from_stride = {};
+  copy_box(box, destination.data, reinterpret_cast<const std::byte*>(&zero), size_of(destination.dtype));
 }
 
 Tile view_of(const Tile& page_of, const DmaDescriptor& source, std::byte* memory) {
@@ -111,8 +129,8 @@ Tile view_of(const Tile& page_of, const DmaDescriptor& source, std::byte* memory
 }  // namespace
 
 CppKernelRegistration::CppKernelRegistration(std::string_view name, void (*entry)(ProcessingElement&, const void*),
-                                             size_t argument_bytes) {
-  if (!kernel_table().emplace(name, CppKernel{name, entry, argument_bytes}).second)
+                                             size_t argument_bytes, bool reads_contents) {
+  if (!kernel_table().emplace(name, CppKernel{name, entry, argument_bytes, reads_contents}).second)
     throw InternalError(concat("two C++ kernels are named ", name));
 }
 
@@ -168,7 +186,7 @@ void ProcessingElement::dma_load(const Tile& destination, const DmaDescriptor& s
   check_same_dtype("dma_load", destination, source.dtype);
   const CallNote note(*state_, "dma_load", {}, destination, {});
   const DmaAccess access = resolve_matrix(*state_, source, destination.rows, destination.columns, Access::read);
-  read_into(destination, access, fill_value);
+  read_into(*state_, destination, access, fill_value);
   count_load(*state_, destination, access);
 }
 
@@ -179,13 +197,19 @@ Tile ProcessingElement::dma_view(const Tile& page_of, const DmaDescriptor& sourc
     return page_of;
   }
   const DmaAccess access = resolve_matrix(*state_, source, page_of.rows, page_of.columns, Access::read);
+  if (state_->host_work == HostWork::all_but_stores && !is_known(*state_, access.low, access.high)) {
+    read_into(*state_, page_of, access, 0);
+    count_load(*state_, page_of, access);
+    return page_of;
+  }
   count_load(*state_, page_of, access);
   return access.elements == 0 ? page_of : view_of(page_of, source, access.host);
 }
 
 Tile ProcessingElement::store_view(const Tile& tile, const DmaDescriptor& destination) const {
   check_same_dtype("store_view", tile, destination.dtype);
-  if (state_->calls != nullptr || state_->log != nullptr || state_->journal != nullptr || tile.elements() == 0)
+  if (state_->calls != nullptr || state_->log != nullptr || state_->journal != nullptr || tile.elements() == 0 ||
+      state_->host_work != HostWork::all)
     return tile;
   const int64_t elements = (tile.rows - 1) * destination.row_stride + tile.columns;
   if (destination.row_stride < tile.columns ||
@@ -206,7 +230,7 @@ Tile ProcessingElement::dma_multicast(const Tile& destination, const DmaDescript
   check_same_dtype("multicast", destination, source.dtype);
   const DmaAccess access = resolve_matrix(*state_, source, destination.rows, destination.columns, Access::read);
   const bool viewed = view && access.full && access.elements != 0;
-  if (!viewed) read_into(destination, access, fill);
+  if (!viewed) read_into(*state_, destination, access, fill);
   count_load(*state_, destination, access, start, counts_traffic);
   return viewed ? view_of(destination, source, access.host) : destination;
 }
@@ -215,7 +239,8 @@ void ProcessingElement::dma_store(const DmaDescriptor& destination, const Tile& 
   check_same_dtype("dma_store", source, destination.dtype);
   if (state_->calls != nullptr) state_->calls->store(*state_, source);
   const DmaAccess access = resolve_matrix(*state_, destination, source.rows, source.columns, Access::write);
-  if (access.elements != 0 && access.host != source.data)  // of a store_view the values are there
+  const bool is_made = access.host == source.data;  // by a store_view
+  if (access.elements != 0 && !is_made && state_->host_work == HostWork::all)
     copy_box(matrix_box(access, source, false), access.host, source.data, size_of(source.dtype));
   Tick tick;
   state_->costs->fabric(tick, static_cast<uint64_t>(source.elements()) * size_of(source.dtype), true);
@@ -231,6 +256,7 @@ template <typename Body>
 void for_indexed_rows(ProcessingElement& pe, const char* call, uint64_t base, int64_t row_stride, const Tile& indices,
                       int64_t limit, const Tile& rows, bool read, bool write, const Body& body) {
   PeState& state = pe.state();
+  if (state.host_work == HostWork::none) throw NeedsValues{};
   if (indices.elements() != rows.rows || !indices.contiguous() ||
       (indices.dtype != DType::I32 && indices.dtype != DType::I64)) {
     throw InvalidArgument(
@@ -259,7 +285,7 @@ void for_indexed_rows(ProcessingElement& pe, const char* call, uint64_t base, in
     if (state.journal != nullptr) state.journal->touch(address, address + row_bytes, write, rows.dtype);
     if (read) state.count_read(address, address + row_bytes, counted);
     if (write) state.count_write(address, address + row_bytes, counted);
-    body(row, host);
+    if (!write || state.host_work == HostWork::all) body(row, host);
   }
 }
 
@@ -328,7 +354,7 @@ void ProcessingElement::permute(const Tile& d, const Tile& a) {
   box.extent = {d.rows, d.columns};
   box.to_stride = {d.row_stride * size, d.column_stride * size};
   box.from_stride = {a.column_stride * size, a.row_stride * size};
-  copy_box(box, d.data, a.data, size_of(d.dtype));
+  if (state_->host_work != HostWork::none) copy_box(box, d.data, a.data, size_of(d.dtype));
   Tick tick;
   state_->costs->layout(tick, static_cast<uint64_t>(d.elements()) * size_of(d.dtype));
   time_call(*state_, tick, tick.duration, tick.latency, d.page, {a.page});

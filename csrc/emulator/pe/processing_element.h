@@ -225,9 +225,14 @@ class CircularBuffer {
   uint64_t popped_ = 0;
 };
 
+// Arguments of a kernel that does what the values in memory decide say so: `static constexpr bool reads_contents = true`.
+template <typename Arguments>
+concept ReadsContents = Arguments::reads_contents;
+
 // Adds a kernel to the table that cpp_kernel(name) reads; throws at start-up where two share a name.
 struct CppKernelRegistration {
-  CppKernelRegistration(std::string_view name, void (*entry)(ProcessingElement&, const void*), size_t argument_bytes);
+  CppKernelRegistration(std::string_view name, void (*entry)(ProcessingElement&, const void*), size_t argument_bytes,
+                        bool reads_contents);
 };
 
 #define MTIA_CPP_KERNEL(name, function, Arguments)                                                         \
@@ -237,6 +242,6 @@ struct CppKernelRegistration {
       [](::mtia::emulator::ProcessingElement& pe, const void* arguments) {                                 \
         function(pe, *static_cast<const Arguments*>(arguments));                                           \
       },                                                                                                   \
-      sizeof(Arguments))
+      sizeof(Arguments), ::mtia::emulator::ReadsContents<Arguments>)
 
 }  // namespace mtia::emulator

@@ -220,7 +220,7 @@ void dot(mtia_role* handle, const mtia_tile* d, const mtia_tile* a, const mtia_t
   const Tile left = call.memory().source(*a, true, &left_viewed);
   const Tile right = call.memory().source(*b, true, &right_viewed);
   const Tile sum = call.memory().destination(*d, accumulate == 0);
-  if (right_viewed && sum.column_stride == 1) {
+  if (right_viewed && sum.column_stride == 1 && call.state().host_work != HostWork::none) {
     PackCache& cache = call.role.pe->run->pack_cache(call.role);
     const auto packed = [&](PackCache::Side side, const Tile& tile, uint32_t page) {
       return cache.find(side, tile, call.memory().page(page).low, call.memory().page(page).high);

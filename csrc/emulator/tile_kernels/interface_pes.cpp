@@ -29,7 +29,7 @@ BinaryOp combiner(uint8_t kind, DType dtype, bool is_signed) {
 uint64_t bytes_of(const Tile& tile) { return static_cast<uint64_t>(tile.elements()) * size_of(tile.dtype); }
 
 // tile = message (combined) tile, so that the parts are combined in the order of the line.
-void combine(const Tile& tile, const BetweenPes::Message& message, BinaryOp op) {
+void combine(const Tile& tile, const BetweenPes::Message& message, BinaryOp op, HostWork work) {
   if (message.dtype != tile.dtype || message.rows != tile.rows || message.columns != tile.columns) {
     throw InvalidArgument(concat("reduce_along of ", tile.rows, " x ", tile.columns, " ", name_of(tile.dtype),
                                  ", the PE before sent ", message.rows, " x ", message.columns, " ",
@@ -38,6 +38,7 @@ void combine(const Tile& tile, const BetweenPes::Message& message, BinaryOp op) 
   }
   const host_math::BinaryLoop loop = host_math::binary_loop(op, tile.dtype);
   if (loop == nullptr) throw Unsupported(concat("reduce_along of ", name_of(tile.dtype)), "", "convert first");
+  if (work == HostWork::none) return;
   const size_t row_bytes = static_cast<size_t>(tile.columns) * size_of(tile.dtype);
   for (int64_t row = 0; row < tile.rows; ++row) {
     std::byte* to = tile.at(row, 0);
@@ -46,12 +47,13 @@ void combine(const Tile& tile, const BetweenPes::Message& message, BinaryOp op) 
   }
 }
 
-std::unique_ptr<BetweenPes::Message> message_of(const Tile& tile, SubCycles ready) {
+std::unique_ptr<BetweenPes::Message> message_of(const Tile& tile, SubCycles ready, HostWork work) {
   auto message = std::make_unique<BetweenPes::Message>();
   message->dtype = tile.dtype;
   message->rows = tile.rows;
   message->columns = tile.columns;
   message->ready = ready;
+  if (work == HostWork::none) return message;
   message->data.resize(bytes_of(tile));
   const size_t row_bytes = static_cast<size_t>(tile.columns) * size_of(tile.dtype);
   for (int64_t row = 0; row < tile.rows; ++row)
@@ -94,13 +96,13 @@ uint8_t reduce_along(mtia_role* handle, uint8_t along, uint8_t kind, uint8_t is_
   if (!last) earliest = std::max(earliest, between.room_at(call.role, along));
   call.resume();
   if (before) {
-    combine(tile, *before, combiner(kind, tile.dtype, is_signed != 0));
+    combine(tile, *before, combiner(kind, tile.dtype, is_signed != 0), call.state().host_work);
     earliest = std::max(earliest, before->ready);
   }
   const SubCycles end = time_call(call.state(), tick, tick.duration, 0, tile.page, {}, earliest);
   if (before) between.consumed(call.role, along, end);
   if (last) return 1;
-  between.send(call.role, along, message_of(tile, end + call.state().costs->issue_cost()));
+  between.send(call.role, along, message_of(tile, end + call.state().costs->issue_cost(), call.state().host_work));
   return 0;
 }
 

@@ -174,7 +174,7 @@ void LocalMemory::copy_view(Page& page) {
   box.extent = {page.rows, page.columns};
   box.to_stride = {page.columns * size, size};
   box.from_stride = {page.view_row_stride * size, page.view_column_stride * size};
-  copy_box(box, page.data, page.view, size_of(page.dtype));
+  if (state_->host_work != HostWork::none) copy_box(box, page.data, page.view, size_of(page.dtype));
   page.view = nullptr;
   --views_;
 }

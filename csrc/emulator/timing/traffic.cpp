@@ -58,6 +58,14 @@ uint64_t SramCache::remove(uint64_t low, uint64_t high) {
   return dirty;
 }
 
+SramCache::SramCache(const SramCache& other) : capacity_(other.capacity_), used_(other.used_), ages_(other.ages_) {
+  for (auto age = ages_.begin(); age != ages_.end(); ++age) {
+    Entry entry = other.entries_.at(*age);
+    entry.age = age;
+    entries_.emplace(*age, entry);
+  }
+}
+
 void SramCache::insert(uint64_t low, uint64_t high, uint64_t bytes, uint64_t dirty) {
   const auto age = ages_.insert(ages_.end(), low);
   entries_.emplace(low, Entry{high, bytes, dirty, age});

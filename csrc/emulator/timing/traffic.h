@@ -34,6 +34,8 @@ struct Window {
 class SramCache {
  public:
   explicit SramCache(uint64_t capacity_bytes) : capacity_(capacity_bytes) {}
+  SramCache(const SramCache& other);
+  SramCache& operator=(const SramCache&) = delete;
 
   // Fraction of [low, high) that is resident.
   double resident_fraction(uint64_t low, uint64_t high) const;

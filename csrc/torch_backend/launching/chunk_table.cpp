@@ -69,7 +69,7 @@ at::Tensor ChunkTable::on_device(c10::DeviceIndex device) const {
   surfacing_errors([&] {
     device_of(device).copy_to_device_owned(current_stream_id(device),
                                            reinterpret_cast<uint64_t>(tensor.const_data_ptr()),
-                                           std::shared_ptr<const void>(words, words->data()), words->size() * 8);
+                                           std::shared_ptr<const void>(words, words->data()), words->size() * 8, true);
   });
   sent.tables.push_front({device, words, tensor});
   if (sent.tables.size() > most_tables) sent.tables.pop_back();

@@ -7,8 +7,12 @@
 #include <ATen/ops/neg.h>
 #include <torch/library.h>
 
+#include <cstdlib>
 #include <memory>
+#include <string>
+#include <string_view>
 
+#include "emulator/checks/locations.h"
 #include "runtime/checking.h"
 #include "torch_backend/device.h"
 #include "torch_backend/errors.h"
@@ -61,7 +65,20 @@ void send(const at::Tensor& device_tensor, const at::Tensor& host, bool host_is_
   });
 }
 
-void receive(const at::Tensor& host, const at::Tensor& device_tensor, bool non_blocking) {
+// A device in timing mode does not know the values that the host was given: zeros.
+void tell_of_unknown(const char* what) {
+  const std::string line = emulator::location_text(runtime::present_location());
+  const std::string where = line.empty() ? std::string(what) : mtia::concat(what, ", called at ", line);
+  const char* strict = std::getenv("MTIA_SIM_TIMING_STRICT");
+  if (strict != nullptr && *strict != '\0' && std::string_view(strict) != "0") {
+    throw Unsupported("the host asks for a value that timing mode does not know", where,
+                      "leave MTIA_SIM_TIMING_STRICT out to go on with 0, or run in functional mode");
+  }
+  TORCH_WARN_ONCE(where, ": the host asks for a value that timing mode does not know and is given 0; this is said once, "
+                         "torch.mtia_sim.timing_summary() counts how often, MTIA_SIM_TIMING_STRICT=1 raises instead");
+}
+
+void receive(const at::Tensor& host, const at::Tensor& device_tensor, bool non_blocking, const char* what = "a copy") {
   const c10::DeviceIndex index = device_tensor.device().index();
   runtime::Device& device = device_of(index);
   const runtime::StreamId stream = current_stream_id(index);
@@ -75,7 +92,10 @@ void receive(const at::Tensor& host, const at::Tensor& device_tensor, bool non_b
       use_pinned(host.const_data_ptr(), index, ticket);
       if (runtime::is_checking()) watch_pinned(host, PinnedUse::written_by_device, index, ticket);
     } else {
+      const uint64_t unknown = device.unknown_reads();
       device.copy_from_device(stream, destination, address_of(device_tensor), host.nbytes());
+      if (device.unknown_reads() != unknown) [[unlikely]]
+        tell_of_unknown(what);
     }
   });
 }
@@ -177,7 +197,7 @@ at::Tensor copy_from_and_resize(const at::Tensor& self, const at::Tensor& destin
 at::Scalar local_scalar_dense(const at::Tensor& self) {
   const at::Tensor source = resolved(self);
   const at::Tensor host = at::empty({}, source.options().device(c10::kCPU));
-  receive(host, source, false);
+  receive(host, source, false, "item");
   return host.item();
 }
 

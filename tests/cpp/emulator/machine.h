@@ -46,8 +46,11 @@ class Machine {
     launch.program = emulator::load_program(serialise(program), emulator_.chip());
     launch.grid = grid;
     launch.arguments.assign(arguments.data(), arguments.size());
-    return emulator_.run(launch);
+    return run(launch);
   }
+
+  // Also holds the launch's account in timing mode to be the same.
+  emulator::LaunchAccount run(const emulator::Launch& launch);
 
  private:
   emulator::WorkerPool pool_;

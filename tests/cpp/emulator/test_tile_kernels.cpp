@@ -114,7 +114,7 @@ Run run(unsigned threads, const std::string& name, size_t elements, int64_t numb
   launch.grid = grid;
   launch.set_arguments(arguments);
   Run result;
-  result.account = machine.emulator().run(launch);
+  result.account = machine.run(launch);
   result.x = machine.get<float>(arguments.x.base, elements);
   result.y = machine.get<float>(arguments.y.base, elements);
   return result;

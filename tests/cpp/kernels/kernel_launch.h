@@ -51,7 +51,7 @@ emulator::LaunchAccount run_kernel(Machine& machine, std::string_view name, cons
   launch.kernel = &emulator::cpp_kernel(name);
   launch.grid = {0, 1, 1};
   launch.set_arguments(arguments);
-  return machine.emulator().run(launch);
+  return machine.run(launch);
 }
 
 }  // namespace mtia::test

@@ -16,6 +16,7 @@
 namespace mtia::emulator {
 
 class InstructionObserver;
+struct TimedProgram;  // timing_mode/timed_program.h
 
 // Owns the details of decoded instructions, of whatever type.
 class DetailStore {
@@ -59,6 +60,14 @@ class LoadedProgram {
   // checks/provenance.h, found when the program first runs in checked mode.
   mutable std::once_flag origins_found;
   mutable std::vector<uint32_t> origins;
+  // Of a program for timing mode: what each instruction's result is needed for (timing_mode/needed_values.h). Empty for
+  // others, which know their twin for timing mode once it was asked for.
+  std::vector<uint8_t> needs;
+  mutable std::once_flag timed_made;
+  mutable std::shared_ptr<const TimedProgram> timed_twin;
+
+  // Whether an operation is a chain of element-wise instructions (vector_core/chain.h).
+  bool is_chain(const Op& op) const;
 };
 
 }  // namespace mtia::emulator

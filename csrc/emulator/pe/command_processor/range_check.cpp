@@ -8,7 +8,10 @@
 #include "base/bit_patterns.h"
 #include "base/error.h"
 #include "emulator/pe/command_processor/decoder.h"
+#include "emulator/pe/command_processor/loaded_program.h"
 #include "emulator/refusal.h"
+#include "emulator/timing_mode/stand_ins.h"
+#include "emulator/timing_mode/timed_program.h"
 
 namespace mtia::emulator {
 namespace {
@@ -161,7 +164,56 @@ const Op* run_range_check(const Op* op, Frame& frame) {
   return op + 1;
 }
 
+// Elements outside of the bounds, which can only be stand-ins, are drawn anew inside of them.
+template <typename T>
+void draw(const RangeDetail& detail, Frame& frame) {
+  const auto low = static_cast<int64_t>(number_of_bits<T>(frame.scalars()[detail.low]));
+  const auto high = static_cast<int64_t>(number_of_bits<T>(frame.scalars()[detail.high]));
+  if (high < low) return;
+  std::byte* values = detail.scalar != absent ? reinterpret_cast<std::byte*>(&frame.scalars()[detail.scalar])
+                                              : frame.at(detail.value);
+  const uint64_t where = (uint64_t{frame.id[2]} << 42U) + (uint64_t{frame.id[1]} << 21U) + frame.id[0];
+  for (uint64_t i = 0; i < detail.elements; ++i) {
+    T stored;
+    std::memcpy(&stored, values + i * sizeof(T), sizeof(T));
+    if (low <= stored && stored <= high) continue;
+    const uint64_t size = static_cast<uint64_t>(high - low) + 1;
+    stored = static_cast<T>(low + static_cast<int64_t>(frame.pe->timed.stand_ins->index(size, where * 65536 + i)));
+    std::memcpy(values + i * sizeof(T), &stored, sizeof(T));
+  }
+  if (detail.scalar != absent) frame.scalars()[detail.scalar] = normalised(detail.dtype, frame.scalars()[detail.scalar]);
+}
+
+void draw(const RangeDetail& detail, Frame& frame) {
+  switch (detail.dtype) {
+    case DType::I8:
+      return draw<int8_t>(detail, frame);
+    case DType::I16:
+      return draw<int16_t>(detail, frame);
+    case DType::I32:
+      return draw<int32_t>(detail, frame);
+    case DType::I64:
+      return draw<int64_t>(detail, frame);
+    default:
+      return;
+  }
+}
+
 }  // namespace
+
+const Op* timed_range_check(const Op* op, Frame& frame) {
+  const auto& detail = *static_cast<const RangeDetail*>(op->detail);
+  if (frame.program->needs[op->instruction] != 0) {
+    const bool is_known = !frame.pe->timed.uses_stand_ins && !frame.pe->timed.mask_is_unknown;
+    is_known ? check(detail, frame) : draw(detail, frame);
+  }
+  if (op->tick != nullptr) {
+    frame.pe->board.issue(*op->tick);
+  } else {
+    frame.pe->board.issue_scalar();
+  }
+  return op + 1;
+}
 
 void decode_range_check(Decoder& decoder, uint32_t index) {
   const Instruction& instruction = decoder.program.instructions[index];

@@ -6,11 +6,15 @@
 
 #include "base/error.h"
 #include "emulator/checks/undefined_lanes.h"
-#include "emulator/inspection/memory_journal.h"
+#include "emulator/inspection/access_listener.h"
 #include "emulator/pe/command_processor/decoder.h"
+#include "emulator/pe/command_processor/loaded_program.h"
 #include "emulator/pe/fabric_interface/dma_segments.h"
 #include "emulator/pe/fabric_interface/logged_access.h"
 #include "emulator/pe/memory_layout_unit/strided_copy.h"
+#include "emulator/timing_mode/known_memory.h"
+#include "emulator/timing_mode/stand_ins.h"
+#include "emulator/timing_mode/timed_program.h"
 #include "emulator/tolerance.h"
 
 namespace mtia::emulator {
@@ -27,22 +31,24 @@ int64_t floor_mod(int64_t value, int64_t modulus) {
   return rest < 0 ? rest + modulus : rest;
 }
 
-// One element that may lie outside of the launch's memory.
+// One element that may lie outside of the launch's memory; without a local address it is only counted.
 void move_element(const DmaDetail& detail, Frame& frame, uint64_t address, std::byte* local) {
   PeState& pe = *frame.pe;
   const uint64_t end = address + detail.size;
   const Access direction = detail.is_store ? Access::write : Access::read;
   std::byte* memory = element_span(frame, address, end, direction, detail.instruction);
   if (memory == nullptr) {
-    if (!detail.is_store) std::memset(local, 0, detail.size);
+    if (!detail.is_store && local != nullptr) std::memset(local, 0, detail.size);
     return;
   }
   if (pe.journal != nullptr) pe.journal->touch(address, end, detail.is_store, detail.dtype);
-  detail.is_store ? std::memcpy(memory, local, detail.size) : std::memcpy(local, memory, detail.size);
+  if (local != nullptr)
+    detail.is_store ? std::memcpy(memory, local, detail.size) : std::memcpy(local, memory, detail.size);
   detail.is_store ? pe.count_write(address, end, detail.size) : pe.count_read(address, end, detail.size);
 }
 
-// Both directions of the functional transfer: the tile at `tile`, one box at a time.
+// Both directions of the functional transfer: the tile at `tile`, one box at a time. nullptr: elements that must be
+// checked one by one are counted, nothing is moved.
 void move_tile(const DmaDetail& detail, Frame& frame, const DmaAccess& access, std::byte* tile) {
   int64_t tile_offset = 0;
   int64_t mask_offset = 0;
@@ -89,7 +95,8 @@ void move_tile(const DmaDetail& detail, Frame& frame, const DmaAccess& access, s
         mask_index += index[d] * detail.mask_stride[d];
       }
       if (mask == nullptr || mask[mask_index] != std::byte{0})
-        move_element(detail, frame, access.address + static_cast<uint64_t>(memory_offset), tile + local_offset);
+        move_element(detail, frame, access.address + static_cast<uint64_t>(memory_offset),
+                     tile == nullptr ? nullptr : tile + local_offset);
       uint32_t d = detail.rank;
       while (d > 0) {
         --d;
@@ -295,6 +302,71 @@ const Op* dma_store(const Op* op, Frame& frame) {
   resolve(detail, frame, access);
   store_tile(detail, frame, access);
   account(detail, *op->tick, frame, access);
+  return op + 1;
+}
+
+namespace {
+
+// Where the address or the mask of an access comes from a stand-in, it may lie outside of the launch's memory: it then
+// costs what it costs inside.
+void resolve_spread(const DmaDetail& detail, Frame& frame, DmaAccess& access) {
+  PeState& pe = *frame.pe;
+  bool outside = false;
+  try {
+    resolve(detail, frame, access);
+    outside = access.elements != 0 && access.host == nullptr && pe.timed.mask_is_unknown;
+    if (outside) pe.timed.uses_stand_ins = true;
+  } catch (const OutOfBounds&) {
+    if (!pe.timed.uses_stand_ins) throw;
+    outside = true;
+  }
+  if (!outside) return;
+  const AddressRange window = pe.spread_from(access.address);
+  access.low = access.address = window.begin;
+  access.high = window.end;
+  access.host = pe.memory->backing_of(window.begin);
+}
+
+// What stands in for the values of a load that are not known.
+void fill_in(const DmaDetail& detail, Frame& frame, const DmaAccess& access, uint8_t needs) {
+  PeState& pe = *frame.pe;
+  const bool decides = (needs & (needed_for_address | needed_for_control)) != 0;
+  (decides ? pe.timed.uses_stand_ins : pe.timed.mask_is_unknown) = true;
+  if (detail.scalar == absent)
+    return pe.timed.stand_ins->fill(detail.dtype, frame.at(detail.tile), detail.elements, access.address);
+  uint64_t scalar = 1;  // a loop is taken to run once, a condition to hold
+  if ((needs & needed_for_control) == 0)
+    pe.timed.stand_ins->fill(detail.dtype, reinterpret_cast<std::byte*>(&scalar), 1, access.address);
+  frame.scalars()[detail.scalar] = normalised(detail.dtype, scalar);
+}
+
+}  // namespace
+
+void time_transfer(const DmaDetail& detail, const Tick& tick, Frame& frame) {
+  PeState& pe = *frame.pe;
+  DmaAccess access;
+  resolve_spread(detail, frame, access);
+  const uint8_t needs = detail.is_store ? uint8_t{not_needed} : frame.program->needs[detail.instruction];
+  pe.timed.reads_contents = pe.timed.reads_contents || needs != 0;
+  if (needs != 0 && (access.elements == 0 || pe.timed.known->covers({access.low, access.high}))) {
+    load_tile(detail, frame, access);
+  } else {
+    if (needs != 0) fill_in(detail, frame, access, needs);
+    if (access.elements != 0 && access.host == nullptr) move_tile(detail, frame, access, nullptr);
+  }
+  if (detail.lazy) {
+    const uint32_t batch = detail.rank - 2;
+    const auto size = static_cast<int64_t>(detail.size);
+    LazyTile& view = frame.lazy[detail.lazy_number];
+    view.is_in_device_memory = false;
+    view.data = frame.at(detail.tile);
+    view.strides = {batch != 0 ? detail.tile_stride[0] / size : 0, detail.tile_stride[batch] / size, 1};
+  }
+  account(detail, tick, frame, access);
+}
+
+const Op* timed_dma(const Op* op, Frame& frame) {
+  time_transfer(*static_cast<const DmaDetail*>(op->detail), *op->tick, frame);
   return op + 1;
 }
 

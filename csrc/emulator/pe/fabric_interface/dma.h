@@ -76,6 +76,9 @@ Tick& make_dma_tick(Decoder& decoder, uint32_t index);
 void load_tile(const DmaDetail& detail, Frame& frame, const DmaAccess& access);
 void store_tile(const DmaDetail& detail, Frame& frame, const DmaAccess& access);
 
+// In timing mode: the account, and the values of a load that it depends on; what is not known of them is stood in for.
+void time_transfer(const DmaDetail& detail, const Tick& tick, Frame& frame);
+
 const Op* dma_load(const Op* op, Frame& frame);
 const Op* dma_store(const Op* op, Frame& frame);
 

@@ -10,11 +10,14 @@
 
 #include "base/error.h"
 #include "emulator/checks/undefined_lanes.h"
-#include "emulator/inspection/memory_journal.h"
+#include "emulator/inspection/access_listener.h"
 #include "emulator/pe/command_processor/decoder.h"
 #include "emulator/pe/command_processor/loaded_program.h"
 #include "emulator/pe/fabric_interface/atomics.h"
 #include "emulator/pe/fabric_interface/logged_access.h"
+#include "emulator/timing_mode/known_memory.h"
+#include "emulator/timing_mode/stand_ins.h"
+#include "emulator/timing_mode/timed_program.h"
 #include "emulator/tolerance.h"
 #include "host_math/elementwise.h"
 
@@ -370,6 +373,34 @@ const Op* run_atomic(const Op* op, Frame& frame, bool swap) {
 const Op* run_atomic_rmw(const Op* op, Frame& frame) { return run_atomic(op, frame, false); }
 const Op* run_atomic_cas(const Op* op, Frame& frame) { return run_atomic(op, frame, true); }
 
+// In timing mode: where offsets come from a stand-in they may lie outside of the launch's memory; such an access costs
+// what one spread over the whole of its tensor costs.
+Addressing timed_range(const IndexedDetail& detail, Frame& frame, const Offsets& offsets, const Mask& mask,
+                       Access access) {
+  PeState& pe = *frame.pe;
+  Addressing range = address_range(detail, frame, offsets, mask, access);
+  if (range.active == 0 || range.reachable) return range;
+  if (!pe.timed.uses_stand_ins) {
+    for (uint64_t i = 0; i < detail.elements; ++i) {
+      if (mask.at(i)) element(detail, frame, range, offsets.at(i), access);
+    }
+    return range;
+  }
+  const AddressRange window = pe.spread_from(detail.base == absent ? range.low : range.base);
+  range.low = window.begin;
+  range.high = window.end;
+  range.reachable = true;
+  return range;
+}
+
+const Op* time_indexed(const Op* op, Frame& frame, CostModel::Indexed kind) {
+  const auto& detail = *static_cast<const IndexedDetail*>(op->detail);
+  const Access access = kind == CostModel::Indexed::gather ? Access::read : Access::write;
+  const Addressing range = timed_range(detail, frame, offsets_of(detail, frame), mask_of(detail, frame), access);
+  finish(detail, op, frame, range, kind);
+  return op + 1;
+}
+
 IndexedDetail* make_detail(Decoder& decoder, uint32_t index, uint32_t typed) {
   const Instruction& instruction = decoder.program.instructions[index];
   auto* detail = decoder.loaded.details.make<IndexedDetail>();
@@ -409,6 +440,29 @@ void finish_decoding(Decoder& decoder, uint32_t index, const IndexedDetail* deta
 }
 
 }  // namespace
+
+const Op* timed_gather(const Op* op, Frame& frame) {
+  const auto& detail = *static_cast<const IndexedDetail*>(op->detail);
+  const uint8_t needs = frame.program->needs[op->instruction];
+  if (needs == 0) return time_indexed(op, frame, CostModel::Indexed::gather);
+  PeState& pe = *frame.pe;
+  const Offsets offsets = offsets_of(detail, frame);
+  const Mask mask = mask_of(detail, frame);
+  const Addressing range = timed_range(detail, frame, offsets, mask, Access::read);
+  pe.timed.reads_contents = true;
+  if (!pe.timed.uses_stand_ins && pe.timed.known->covers({range.low, range.high})) return run_gather(op, frame);
+  pe.timed.uses_stand_ins = true;
+  uint64_t scalar = 1;
+  std::byte* to = detail.result_scalar != absent ? reinterpret_cast<std::byte*>(&scalar) : frame.at(detail.result);
+  if (detail.result_scalar == absent || (needs & needed_for_control) == 0)
+    pe.timed.stand_ins->fill(detail.dtype, to, detail.elements, range.low);
+  if (detail.result_scalar != absent) frame.scalars()[detail.result_scalar] = normalised(detail.dtype, scalar);
+  finish(detail, op, frame, range, CostModel::Indexed::gather);
+  return op + 1;
+}
+
+const Op* timed_scatter(const Op* op, Frame& frame) { return time_indexed(op, frame, CostModel::Indexed::scatter); }
+const Op* timed_atomic(const Op* op, Frame& frame) { return time_indexed(op, frame, CostModel::Indexed::atomic); }
 
 void decode_indexed(Decoder& decoder, uint32_t index) {
   const Instruction& instruction = decoder.program.instructions[index];

@@ -5,9 +5,13 @@
 
 #include "base/error.h"
 #include "emulator/checks/undefined_lanes.h"
-#include "emulator/inspection/memory_journal.h"
+#include "emulator/inspection/access_listener.h"
 #include "emulator/pe/command_processor/decoder.h"
+#include "emulator/pe/command_processor/loaded_program.h"
 #include "emulator/pe/fabric_interface/logged_access.h"
+#include "emulator/timing_mode/known_memory.h"
+#include "emulator/timing_mode/stand_ins.h"
+#include "emulator/timing_mode/timed_program.h"
 #include "emulator/tolerance.h"
 #include "host_math/elementwise.h"
 
@@ -202,18 +206,9 @@ void tell_lanes(const RowsDetail& detail, PeState& pe, const RowsAccess& access)
   }
 }
 
-const Op* run(const Op* op, Frame& frame) {
-  const auto& detail = *static_cast<const RowsDetail*>(op->detail);
-  PeState& pe = *frame.pe;
-  const RowsAccess access = resolve(detail, frame);
-  std::byte* tile = frame.at(detail.rows);
+// Adds the access to the traffic and to the scoreboard.
+void account(const RowsDetail& detail, const Op* op, PeState& pe, const RowsAccess& access) {
   const bool moves = access.bytes != 0 && access.active != 0;
-  if (!detail.is_store) fill_rest(detail, frame, access, tile);
-  if (moves) {
-    if (pe.log != nullptr) tell(detail, pe, access);
-    move_rows(detail, frame, access, tile);
-    if (pe.log != nullptr && detail.is_store) tell_lanes(detail, pe, access);
-  }
   const uint64_t bytes = moves ? access.active * access.bytes : 0;
   SubCycles latency = 0;
   if (moves && access.reachable) {
@@ -226,10 +221,56 @@ const Op* run(const Op* op, Frame& frame) {
   const auto kind = detail.is_store ? CostModel::Indexed::scatter : CostModel::Indexed::gather;
   pe.board.issue(*op->tick, pe.costs->indexed_rows_transfer(kind, bytes, moves ? access.active : 0, access.misaligned),
                  latency);
+}
+
+const Op* run(const Op* op, Frame& frame) {
+  const auto& detail = *static_cast<const RowsDetail*>(op->detail);
+  PeState& pe = *frame.pe;
+  const RowsAccess access = resolve(detail, frame);
+  std::byte* tile = frame.at(detail.rows);
+  const bool moves = access.bytes != 0 && access.active != 0;
+  if (!detail.is_store) fill_rest(detail, frame, access, tile);
+  if (moves) {
+    if (pe.log != nullptr) tell(detail, pe, access);
+    move_rows(detail, frame, access, tile);
+    if (pe.log != nullptr && detail.is_store) tell_lanes(detail, pe, access);
+  }
+  account(detail, op, pe, access);
   return op + 1;
 }
 
 }  // namespace
+
+const Op* timed_rows(const Op* op, Frame& frame) {
+  const auto& detail = *static_cast<const RowsDetail*>(op->detail);
+  PeState& pe = *frame.pe;
+  RowsAccess access = resolve(detail, frame);
+  const bool moves = access.bytes != 0 && access.active != 0;
+  if (moves && !access.reachable && !pe.timed.uses_stand_ins) {
+    for (uint64_t row = 0; row < detail.count; ++row) {
+      if (!access.is_active(row)) continue;
+      const uint64_t address = access.address(row);
+      pe.span(address, address + access.bytes, direction(detail));
+      const uint64_t counted = std::max(access.bytes, pe.costs->access_bytes());
+      detail.is_store ? pe.count_write(address, address + access.bytes, counted)
+                      : pe.count_read(address, address + access.bytes, counted);
+    }
+  } else if (moves && !access.reachable) {  // rows of stand-ins lie anywhere in their tensor
+    const AddressRange window = pe.spread_from(access.base);
+    access.first = window.begin;
+    access.end = window.end;
+    access.reachable = true;
+  }
+  const uint8_t needs = detail.is_store ? uint8_t{not_needed} : frame.program->needs[op->instruction];
+  if (needs != 0) {
+    pe.timed.reads_contents = true;
+    if (!pe.timed.uses_stand_ins && pe.timed.known->covers({access.first, access.end})) return run(op, frame);
+    pe.timed.uses_stand_ins = true;
+    pe.timed.stand_ins->fill(detail.dtype, frame.at(detail.rows), detail.count * detail.columns, access.first);
+  }
+  account(detail, op, pe, access);
+  return op + 1;
+}
 
 void decode_indexed_rows(Decoder& decoder, uint32_t index) {
   const Instruction& instruction = decoder.program.instructions[index];

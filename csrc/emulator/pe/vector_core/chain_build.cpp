@@ -224,8 +224,10 @@ class Builder {
     place_strips();
     for (ChainPlan* plan : {&chain_->rows, &chain_->merged, &chain_->in_place}) fill_strides(*plan);
     chain_->in_place.strip = chain_->in_place.inner;
-    fuse_steps(*chain_, chain_->rows);
-    fuse_steps(*chain_, chain_->merged);
+    if (decoder_.loaded.needs.empty()) {  // what is not run as a whole needs no machine code
+      fuse_steps(*chain_, chain_->rows);
+      fuse_steps(*chain_, chain_->merged);
+    }
     Op& op = decoder_.emit(run_chain, members_[0]);
     op.detail = chain_;
   }

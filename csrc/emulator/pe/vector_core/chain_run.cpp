@@ -3,7 +3,9 @@
 #include <cstring>
 #include <memory>
 
+#include "emulator/pe/command_processor/loaded_program.h"
 #include "emulator/pe/vector_core/chain.h"
+#include "emulator/timing_mode/timed_program.h"
 
 namespace mtia::emulator {
 namespace {
@@ -293,7 +295,35 @@ void run_in_order(const Chain& chain, Frame& frame, const Op* op) {
   frame.fault = op->instruction;
 }
 
+// Values that the account depends on are computed in their slots; a load of them is as timed_dma's.
+void time_member(const Chain& chain, const Chain::Member& member, Frame& frame) {
+  if (member.view != UINT32_MAX) {
+    const ChainView& view = chain.views[member.view];
+    return time_transfer(*view.detail, *view.tick, frame);
+  }
+  if (frame.program->needs[member.instruction] != 0)
+    run_plan(chain.in_place, member.step, member.step + 1, frame, nullptr);
+  frame.pe->board.issue(*member.tick);
+}
+
 }  // namespace
+
+const Op* timed_chain(const Op* op, Frame& frame) {
+  const Chain& chain = *static_cast<const Chain*>(op->detail);
+  for (const Chain::Member& member : chain.members) {
+    frame.fault = member.instruction;
+    time_member(chain, member, frame);
+  }
+  for (const ChainReduction& reduction : chain.reductions) {
+    frame.fault = reduction.instruction;
+    if (frame.program->needs[reduction.instruction] != 0) run_reduction(reduction, frame);
+    frame.pe->board.issue(*reduction.tick);
+  }
+  frame.fault = UINT32_MAX;
+  return op + 1;
+}
+
+bool LoadedProgram::is_chain(const Op& op) const { return op.run == run_chain; }
 
 const Op* run_chain(const Op* op, Frame& frame) {
   const Chain& chain = *static_cast<const Chain*>(op->detail);

@@ -1,0 +1,55 @@
+// Counter-based random numbers: no state, so that host threads and the order of programs do not show.
+#include "emulator/timing_mode/stand_ins.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "emulator/pe/kernel_timing.h"
+
+namespace mtia::emulator {
+namespace {
+
+// splitmix64 (Steele, Lea and Flood, OOPSLA 2014): a bijection that passes BigCrush on successive counters.
+uint64_t mixed(uint64_t counter) {
+  uint64_t z = counter + 0x9E3779B97F4A7C15ULL;
+  z = (z ^ (z >> 30U)) * 0xBF58476D1CE4E5B9ULL;
+  z = (z ^ (z >> 27U)) * 0x94D049BB133111EBULL;
+  return z ^ (z >> 31U);
+}
+
+double unit(uint64_t bits) { return static_cast<double>(bits >> 11U) * 0x1p-53; }
+
+}  // namespace
+
+void StandIns::fill(DType dtype, std::byte* to, uint64_t count, uint64_t where) const {
+  const size_t size = size_of(dtype);
+  for (uint64_t i = 0; i < count; ++i) {
+    const uint64_t random = mixed(settings_.seed ^ mixed(where + i * size));
+    uint64_t bits = 0;
+    if (dtype == DType::I1) {
+      bits = unit(random) < settings_.mask ? 1 : 0;
+    } else if (is_float(dtype)) {
+      bits = bits_of_number(dtype, unit(random));
+    } else {
+      bits = random & ((uint64_t{1} << std::min<size_t>(30, 8 * size - 1)) - 1);
+    }
+    std::memcpy(to + i * size, &bits, size);
+  }
+}
+
+uint64_t StandIns::index(uint64_t size, uint64_t where) const {
+  if (size <= 1) return 0;
+  const double u = unit(mixed(settings_.seed ^ mixed(where)));
+  const auto n = static_cast<double>(size);
+  double drawn = u * n;
+  if (settings_.indices == StandInSettings::Indices::zipf) {
+    // The continuous law of the same density on [1, n + 1), inverted.
+    const double rest = 1.0 - settings_.exponent;
+    drawn = std::abs(rest) < 1e-9 ? std::exp(u * std::log(n + 1)) - 1
+                                  : std::pow(u * (std::pow(n + 1, rest) - 1) + 1, 1 / rest) - 1;
+  }
+  return std::min(size - 1, static_cast<uint64_t>(std::max(drawn, 0.0)));
+}
+
+}  // namespace mtia::emulator

@@ -1,0 +1,38 @@
+// Values that stand in for those which timing mode does not know, where an account depends on them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/dtype.h"
+
+namespace mtia::emulator {
+
+// How stand-ins are drawn; the same settings give the same ones in every run.
+struct StandInSettings {
+  enum class Indices : uint8_t { uniform, zipf };
+  Indices indices = Indices::uniform;
+  double exponent = 1.0;  // of Zipf's law: index i (from 0) has the weight (i + 1) ** -exponent
+  double mask = 0.5;      // probability of a true
+  uint64_t seed = 0;
+};
+
+class StandIns {
+ public:
+  explicit StandIns(const StandInSettings& settings) : settings_(settings) {}
+
+  const StandInSettings& settings() const { return settings_; }
+
+  // `count` elements of what an unknown load gives: booleans by `mask`, floats uniform in [0, 1), integers from 0 to
+  // 2^30 (of narrow ones the low bits that keep them positive), so that they count as indices that are yet to be drawn.
+  // `where`: what tells one load from others.
+  void fill(DType dtype, std::byte* to, uint64_t count, uint64_t where) const;
+
+  // An index of [0, size) by `indices`. `where` as above.
+  uint64_t index(uint64_t size, uint64_t where) const;
+
+ private:
+  StandInSettings settings_;
+};
+
+}  // namespace mtia::emulator
