@@ -15,8 +15,10 @@ def main() -> int:
     try:
         options = parse_options()
         if options.chip is not None:
-            # Read when the device initialises, so set before anything imports torch.
+            # Both are read when the device initialises, so set before anything imports torch.
             os.environ[f"{options.device.split(':')[0].upper()}_CHIP"] = options.chip
+        if options.is_timed_only:
+            os.environ[f"{options.device.split(':')[0].upper()}_MODE"] = options.mode
         from llama.training import train
 
         train(options)

@@ -70,7 +70,7 @@ ROOM_ORDER = {
         ("_utils", "amp", "batching", "checking", "cpp_compiler", "explanation"),
         ("interchange", "launch_bridge", "processes", "status", "triton_runtime"),
         ("initialisation", "operators", "random", "smi"),
-        ("_registration", "counters", "cpp_kernels", "debugging", "devices", "memory"),
+        ("_registration", "counters", "cpp_kernels", "debugging", "devices", "memory", "timing"),
         ("stored_kernels", "streams", "tracing"),
         ("__main__", "compilation"),
         ("",),

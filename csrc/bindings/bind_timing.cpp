@@ -1,11 +1,17 @@
 // Timing mode: which devices are in it, what stands in for unknown values, what it has met.
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
+#include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "bindings/bind_runtime.h"
 #include "emulator/timing_mode/stand_ins.h"
+#include "isa/unit.h"
+#include "runtime/observers/kernel_totals.h"
 #include "runtime/runtime.h"
 #include "torch_backend/device.h"
 
@@ -33,16 +39,66 @@ py::dict summary(int index) {
   return result;
 }
 
-void set_stand_ins(int index, double exponent, double mask, uint64_t seed) {
+void set_stand_ins(int index, double exponent, std::vector<double> quantiles, double mask, uint64_t seed) {
   emulator::StandInSettings settings;
   if (exponent > 0) {
     settings.indices = emulator::StandInSettings::Indices::zipf;
     settings.exponent = exponent;
   }
+  if (!quantiles.empty()) {
+    settings.indices = emulator::StandInSettings::Indices::quantiles;
+    settings.quantiles = std::move(quantiles);
+  }
   settings.mask = mask;
   settings.seed = seed;
   device_of(static_cast<c10::DeviceIndex>(index)).set_stand_ins(settings);
 }
+
+// Totals by kernel from its making to stop().
+class KernelTotals {
+ public:
+  explicit KernelTotals(int index) : totals_(std::make_shared<runtime::KernelTotals>(index)) {
+    torch_backend::ensure_initialised();
+    runtime::add_observer(totals_);
+  }
+  ~KernelTotals() { stop(); }
+  KernelTotals(const KernelTotals&) = delete;
+  KernelTotals& operator=(const KernelTotals&) = delete;
+
+  void stop() {
+    if (stopped_) return;
+    stopped_ = true;
+    const py::gil_scoped_release no_gil;
+    runtime::remove_observer(*totals_);
+  }
+
+  py::dict contents() const {
+    py::dict result;
+    for (const auto& [name, total] : totals_->totals()) {
+      const emulator::LaunchAccount& account = total.account;
+      py::dict busy;
+      for (size_t unit = 0; unit < unit_count; ++unit)
+        busy[py::str(std::string(name_of(static_cast<Unit>(unit))))] = account.busy_fraction(static_cast<Unit>(unit));
+      py::dict row;
+      row["count"] = total.count;
+      row["seconds"] = total.seconds;
+      row["joules"] = account.joules;
+      row["dynamic_joules"] = account.dynamic_joules;
+      row["flops"] = account.flops;
+      row["dot_flops"] = account.dot_flops;
+      row["local_memory_bytes"] = account.bytes.local_memory;
+      row["sram_bytes"] = account.bytes.sram_read + account.bytes.sram_written;
+      row["dram_bytes"] = account.bytes.dram_read + account.bytes.dram_written;
+      row["busy"] = busy;
+      result[py::str(name)] = row;
+    }
+    return result;
+  }
+
+ private:
+  std::shared_ptr<runtime::KernelTotals> totals_;
+  bool stopped_ = false;
+};
 
 }  // namespace
 
@@ -56,8 +112,13 @@ void bind_timing(py::module_& module) {
       [](int index) { return runtime::mode_of(index) == runtime::Mode::timing ? "timing" : "functional"; },
       py::arg("index"));
   module.def("timing_summary", &summary, py::arg("index"));
-  module.def("set_stand_ins", &set_stand_ins, py::arg("index"), py::arg("exponent"), py::arg("mask"), py::arg("seed"),
-             py::call_guard<py::gil_scoped_release>(), "exponent: of Zipf's law; 0: uniform indices.");
+  module.def("set_stand_ins", &set_stand_ins, py::arg("index"), py::arg("exponent"), py::arg("quantiles"), py::arg("mask"),
+             py::arg("seed"), py::call_guard<py::gil_scoped_release>(),
+             "exponent: of Zipf's law; 0: uniform indices. quantiles: of another law, at equal steps from 0 to 1.");
+  py::class_<KernelTotals>(module, "KernelTotals")
+      .def(py::init<int>(), py::arg("index"))
+      .def("stop", &KernelTotals::stop)
+      .def("contents", &KernelTotals::contents);
   module.def(
       "knows",
       [](int index, uint64_t address, size_t bytes) {

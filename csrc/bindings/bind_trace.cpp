@@ -62,6 +62,7 @@ py::dict dict_of(const runtime::TracedCommand& command, const py::object& progra
   result["bytes"] = command.bytes;
   result["failed"] = command.failed;
   result["instructions"] = account.instructions;
+  result["cycles"] = account.cycles;
   result["flops"] = account.flops;
   result["joules"] = account.joules;
   result["dram_bytes"] = account.bytes.dram_read + account.bytes.dram_written;

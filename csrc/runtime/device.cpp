@@ -154,9 +154,15 @@ void Device::set_stand_ins(const emulator::StandInSettings& settings) {
   timing_->set_stand_ins(settings);
 }
 
+const emulator::StandInSettings& Device::stand_ins() const {
+  if (timing_ == nullptr) throw InternalError("stand-ins of a device in functional mode");
+  return timing_->stand_ins();
+}
+
 bool Device::knows(uint64_t address, size_t bytes) {
+  if (timing_ == nullptr) return true;
   queue_.wait(submitted());
-  return timing_ == nullptr || timing_->knows({address, address + bytes});
+  return timing_->knows({address, address + bytes});
 }
 
 void Device::set_monitor(std::shared_ptr<LaunchMonitor> monitor) {

@@ -123,9 +123,10 @@ class Device {
 
   // ---- timing mode (docs/timing_mode.md)
   Mode mode() const { return timing_ == nullptr ? Mode::functional : Mode::timing; }
-  // Both wait for all work. Of functional devices: zeros, and InvalidArgument.
+  // They wait for all work. Of functional devices: zeros, and InvalidArgument.
   TimingSummary timing_summary();
   void set_stand_ins(const emulator::StandInSettings& settings);
+  const emulator::StandInSettings& stand_ins() const;
   // Copies to the host so far whose values were not known; the host was given zeros.
   uint64_t unknown_reads() const { return unknown_reads_.load(std::memory_order_acquire); }
   // Whether all values of [address, address + bytes) are known. Waits for all work.

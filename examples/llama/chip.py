@@ -1,6 +1,7 @@
 """Chip time and energy of the training steps, where the device's module counts them (perf_counters)."""
 
 import dataclasses
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -11,11 +12,17 @@ PEAK_DTYPE = {"float32": torch.float32, "bfloat16": torch.bfloat16, "amp": torch
 
 @dataclasses.dataclass
 class ChipUse:
-    """Sums over the steps measured so far; `busy_seconds` is by unit, averaged over the chip's units of a kind."""
+    """Sums over the steps measured so far.
+
+    `busy_seconds` is by unit, averaged over the chip's units of a kind; `by_level` bytes by level of memory;
+    `by_kernel` seconds and joules of each kernel and copy.
+    """
 
     seconds: float = 0.0
     joules: float = 0.0
     busy_seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    by_level: dict[str, int] = dataclasses.field(default_factory=dict)
+    by_kernel: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
 
     def add(self, before: Counters, after: Counters) -> None:
         self.seconds += after["seconds"] - before["seconds"]
@@ -23,6 +30,14 @@ class ChipUse:
         for unit, fraction in after["busy"].items():
             busy = fraction * after["seconds"] - before["busy"].get(unit, 0.0) * before["seconds"]
             self.busy_seconds[unit] = self.busy_seconds.get(unit, 0.0) + busy
+        for level, moved in after["bytes"].items():
+            self.by_level[level] = self.by_level.get(level, 0) + moved - before["bytes"].get(level, 0)
+
+    def add_kernels(self, totals: dict[str, dict[str, Any]]) -> None:
+        for kernel, total in totals.items():
+            sums = self.by_kernel.setdefault(kernel, {"count": 0, "seconds": 0.0, "joules": 0.0})
+            for name in sums:
+                sums[name] += total[name]
 
     def busy(self) -> dict[str, float]:
         """Fraction of the measured time that each unit was busy."""
@@ -59,6 +74,17 @@ class Chip:
         by_name = {str(key).removeprefix("torch."): value for key, value in peaks.items()}
         peak: float | None = by_name.get(str(PEAK_DTYPE[dtype]).removeprefix("torch."))
         return peak
+
+    def kernel_totals(self) -> Any:
+        """A context manager that adds up what each kernel takes; one without totals where the device has none."""
+        totals = getattr(self._module, "kernel_totals", None)
+        return nullcontext() if totals is None else totals()
+
+    def stand_in_fraction(self) -> float | None:
+        """Of the chip time so far, the part that rests on values which timing mode does not know."""
+        summary = getattr(self._module, "timing_summary", None)
+        seconds = self.counters()["seconds"] if self.counts else 0.0
+        return None if summary is None or not seconds else summary()["stand_in_seconds"] / seconds
 
     def fallbacks(self) -> dict[str, int]:
         """Operators that ran on the CPU in place of the device, with their counts."""

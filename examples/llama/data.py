@@ -14,6 +14,7 @@ from .tokenizer import Tokenizer, Tokens, build_tokenizer
 
 HELD_OUT = 20  # every 20th document is held out, or the last 20th of a lone one
 EXCLUDED_FOLDERS = frozenset({"test", "tests", "idle_test", "site-packages", "__pycache__"})
+RANDOM_TOKENS = 1 << 20
 TRAINING_STREAM, HELD_OUT_STREAM = 0, 1  # second words of the Philox key
 
 
@@ -59,7 +60,7 @@ def split(documents: list[bytes]) -> tuple[list[bytes], list[bytes]]:
 class Corpus:
     """Token ids of a text; a batch depends on seed and step only, not on the device or on earlier batches."""
 
-    tokenizer: Tokenizer
+    tokenizer: "Tokenizer | RandomTokenizer"
     training: Tokens
     held_out: Tokens
     batch: int
@@ -83,6 +84,20 @@ class Corpus:
         windows = numpy.stack([tokens[start : start + self.sequence + 1] for start in starts]).astype(numpy.int64)
         both = torch.from_numpy(windows)
         return both[:, :-1].contiguous(), both[:, 1:].contiguous()
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomTokenizer:
+    """Stands where the text of a published vocabulary is not at hand: all its tokens are equally likely."""
+
+    vocabulary: int
+
+
+def random_corpus(vocabulary: int, batch: int, sequence: int, seed: int) -> Corpus:
+    """Token ids drawn uniformly: what costs what does not depend on their meaning."""
+    numbers = numpy.random.default_rng(seed)
+    training, held_out = (numbers.integers(0, vocabulary, RANDOM_TOKENS + sequence) for _ in range(2))
+    return Corpus(RandomTokenizer(vocabulary), training, held_out, batch, sequence, seed)
 
 
 def load_corpus(path: Path | None, vocabulary: int, batch: int, sequence: int, seed: int) -> Corpus:

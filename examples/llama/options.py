@@ -5,12 +5,13 @@ import dataclasses
 from pathlib import Path
 
 from .errors import UserError
-from .sizes import SIZES
+from .sizes import SIZES, Size
 
 IMPLEMENTATIONS = ("plain", "hf")
 DTYPES = ("float32", "bfloat16", "amp")
 BYTE_VOCABULARY = 256
-LEAST_VALUES = {"steps": 1, "batch": 1, "seq": 2, "seed": 0, "eval_every": 1, "checkpoint_every": 1, "sample": 0}
+MODES = ("functional", "timing")
+LEAST_VALUES = {"steps": 1, "layers": 1, "batch": 1, "seq": 2, "seed": 0, "eval_every": 1, "checkpoint_every": 1, "sample": 0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,18 +32,31 @@ class Options:
     out: Path
     resume: bool
     chip: str | None
+    mode: str
+    layers: int | None
+    recompute: bool
     eval_every: int
     checkpoint_every: int
     sample: int
 
     @property
+    def size(self) -> Size:
+        size = SIZES[self.model]
+        return size if self.layers is None else dataclasses.replace(size, layers=self.layers)
+
+    @property
     def learning_rate(self) -> float:
-        return SIZES[self.model].learning_rate if self.lr is None else self.lr
+        return self.size.learning_rate if self.lr is None else self.lr
+
+    @property
+    def is_timed_only(self) -> bool:
+        return self.mode == "timing"
 
     def identity(self) -> dict[str, str | int | float]:
         """What decides the losses of a run: a checkpoint resumes only where all of these are the same."""
         return {
             "model": self.model,
+            "layers": self.size.layers,
             "impl": self.impl,
             "dtype": self.dtype,
             "steps": self.steps,
@@ -77,6 +91,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("runs/llama"), help="folder for the results")
     parser.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt where there is one")
     parser.add_argument("--chip", default=None, help="name or TOML file of the chip that the device shall emulate")
+    parser.add_argument(
+        "--mode", default="functional", choices=MODES, help="timing: what it would take on the chip, without its values"
+    )
+    parser.add_argument("--layers", type=int, default=None, help="layers of the model; the size's own if left out")
+    parser.add_argument(
+        "--recompute", action="store_true", help="keep no activations of a layer, compute them again in backward"
+    )
     parser.add_argument("--eval-every", type=int, default=100, help="steps between losses on held-out text")
     parser.add_argument("--checkpoint-every", type=int, default=50, help="steps between checkpoints")
     parser.add_argument("--sample", type=int, default=160, help="tokens of generated text at the end; 0 for none")
@@ -88,7 +109,7 @@ def parse_options(arguments: list[str] | None = None) -> Options:
     options = Options(**vars(build_parser().parse_args(arguments)))
     for name, least in LEAST_VALUES.items():
         value = getattr(options, name)
-        if value < least:
+        if value is not None and value < least:
             raise UserError(f"--{name.replace('_', '-')} is {value}; it must be {least} or more")
     if options.vocab < BYTE_VOCABULARY:
         raise UserError(

@@ -8,14 +8,13 @@ from typing import Any
 from .chip import Chip, ChipUse
 from .files import write_atomically
 from .options import Options
-from .sizes import SIZES
 
 
 @dataclasses.dataclass
 class History:
-    """Losses in nats: of every step, and on held-out text as (steps done, loss)."""
+    """Losses in nats: of every step, None where nothing is computed, and on held-out text as (steps done, loss)."""
 
-    losses: list[float] = dataclasses.field(default_factory=list)
+    losses: list[float | None] = dataclasses.field(default_factory=list)
     held_out: list[tuple[int, float]] = dataclasses.field(default_factory=list)
 
     def state(self) -> dict[str, Any]:
@@ -67,19 +66,20 @@ def summarize(
         joules = speed.chip.joules / speed.steps
         peak = chip.peak_flops(options.dtype)
         if peak and seconds:
-            flops = tokens_per_step * SIZES[options.model].training_flops_per_token(vocabulary, options.seq)
+            flops = tokens_per_step * options.size.training_flops_per_token(vocabulary, options.seq)
             mfu = flops / (seconds * peak)
     return {
         "steps": len(history.losses),
         "losses": history.losses,
-        "val_loss_first": history.held_out[0][1],
-        "val_loss_last": history.held_out[-1][1],
+        "val_loss_first": history.held_out[0][1] if history.held_out else None,
+        "val_loss_last": history.held_out[-1][1] if history.held_out else None,
         "parameters": parameters,
         "host_tokens_per_s": speed.host_tokens_per_second(tokens_per_step),
         "chip_tokens_per_s": speed.chip_tokens_per_second(tokens_per_step),
         "chip_seconds_per_step": seconds,
         "joules_per_step": joules,
         "joules_per_token": None if joules is None else joules / tokens_per_step,
+        "tokens_per_joule": tokens_per_step / joules if joules else None,
         "mfu": mfu,
         "busy": speed.chip.busy(),
         "fallbacks": chip.fallbacks(),
@@ -87,6 +87,10 @@ def summarize(
         "chip": chip.name(),
         "dtype": options.dtype,
         "seed": options.seed,
+        "mode": options.mode,
+        "stand_in_fraction": chip.stand_in_fraction(),
+        "by_kernel": speed.chip.by_kernel,
+        "by_level": speed.chip.by_level,
     }
 
 

@@ -5,7 +5,10 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """Shape of a Llama without its vocabulary; `learning_rate` is the peak that suits AdamW at this size."""
+    """Shape of a Llama; `learning_rate` is the peak that suits AdamW at this size.
+
+    `vocabulary` is that of the published model, for the sizes that are one; others take the text's.
+    """
 
     hidden: int
     layers: int
@@ -14,6 +17,7 @@ class Size:
     intermediate: int
     tied_head: bool
     learning_rate: float
+    vocabulary: int | None = None
 
     @property
     def head_dimension(self) -> int:
@@ -45,4 +49,8 @@ SIZES = {
     "5m": Size(256, 6, 4, 2, 768, tied_head=True, learning_rate=1.5e-3),
     "30m": Size(512, 10, 8, 4, 1408, tied_head=False, learning_rate=8e-4),
     "110m": Size(768, 16, 12, 4, 2304, tied_head=False, learning_rate=5e-4),
+    # Llama 3.1 (arXiv:2407.21783, table 3).
+    "8b": Size(4096, 32, 32, 8, 14336, tied_head=False, learning_rate=3e-4, vocabulary=128256),
+    "70b": Size(8192, 80, 64, 8, 28672, tied_head=False, learning_rate=1.5e-4, vocabulary=128256),
+    "405b": Size(16384, 126, 128, 8, 53248, tied_head=False, learning_rate=8e-5, vocabulary=128256),
 }

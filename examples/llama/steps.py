@@ -1,16 +1,17 @@
 """What happens in a training step: the model, its optimiser, the learning rate, loss and update."""
 
+import functools
 import math
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .huggingface import build_transformers_llama
 from .model import Llama
 from .options import Options
-from .sizes import SIZES
 
 LARGEST_GRADIENT_NORM = 1.0
 WEIGHT_DECAY = 0.1
@@ -20,15 +21,35 @@ WARM_UP_STEPS = 100
 LAST_LEARNING_RATE = 0.1  # of the peak
 
 
-def build_model(options: Options, vocabulary: int) -> nn.Module:
-    """Model with random weights on the CPU, so that a seed gives the same ones for every device."""
+def build_model(options: Options, vocabulary: int, device: torch.device) -> nn.Module:
+    """Model with random weights, made on the CPU, so that a seed gives the same ones for every device.
+
+    Where nothing is computed there are no weights to agree on: it is made where it will be used, in the dtype in which
+    it will be used, so that the host holds nothing of it.
+    """
     torch.manual_seed(options.seed)
-    size = SIZES[options.model]
-    if options.impl == "hf":
-        model: nn.Module = build_transformers_llama(size, vocabulary, options.seq)
+    build = build_transformers_llama if options.impl == "hf" else Llama
+    if options.is_timed_only:
+        default = torch.get_default_dtype()
+        torch.set_default_dtype(torch.bfloat16 if options.dtype == "bfloat16" else default)
+        try:
+            with device:
+                model = build(options.size, vocabulary, options.seq)
+        finally:
+            torch.set_default_dtype(default)
     else:
-        model = Llama(size, vocabulary, options.seq)
-    return model.to(torch.bfloat16) if options.dtype == "bfloat16" else model
+        model = build(options.size, vocabulary, options.seq)
+        model = (model.to(torch.bfloat16) if options.dtype == "bfloat16" else model).to(device)
+    if options.recompute:
+        recompute_layers(model)
+    return model
+
+
+def recompute_layers(model: nn.Module) -> None:
+    """Runs each layer again in the backward pass instead of keeping what it computed."""
+    for layer in model.model.layers:
+        forward = layer.forward
+        layer.forward = functools.partial(checkpoint, forward, use_reentrant=False)
 
 
 def build_optimizer(model: nn.Module, learning_rate: float) -> torch.optim.Optimizer:

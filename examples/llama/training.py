@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from .checkpoint import checkpoint_file, load_checkpoint, save_checkpoint
 from .chip import Chip
-from .data import Corpus, load_corpus
+from .data import Corpus, RandomTokenizer, load_corpus, random_corpus
 from .errors import UserError
 from .options import Options
 from .plot import plot_losses
@@ -44,12 +44,19 @@ class Run:
         self.options = options
         self.device = open_device(options.device)
         self.chip = Chip(self.device)
-        self.corpus: Corpus = load_corpus(options.data, options.vocab, options.batch, options.seq, options.seed)
-        self.model = build_model(options, self.corpus.tokenizer.vocabulary).to(self.device)
+        self.corpus = self._load_corpus()
+        self.model = build_model(options, self.corpus.tokenizer.vocabulary, self.device)
         self.parameters = sum(parameter.numel() for parameter in self.model.parameters())
         self.optimizer = build_optimizer(self.model, options.learning_rate)
         self.history = History()
         self.speed = Speed()
+
+    def _load_corpus(self) -> Corpus:
+        options = self.options
+        vocabulary = options.size.vocabulary
+        if vocabulary is not None and options.data is None:
+            return random_corpus(vocabulary, options.batch, options.seq, options.seed)
+        return load_corpus(options.data, options.vocab, options.batch, options.seq, options.seed)
 
     def resume(self) -> None:
         """Goes back to the last checkpoint, if there is one."""
@@ -64,14 +71,15 @@ class Run:
         """Trains to the last step; checkpoints, held-out losses and the progress bar come at the steps due."""
         options = self.options
         done = len(self.history.losses)
-        if not self.history.held_out:
+        if not self.history.held_out and not options.is_timed_only:
             self._evaluate(0)
         with tqdm(total=options.steps, initial=done, unit="step", dynamic_ncols=True) as progress:
             for first, last in self._stretches(done):
                 self._train_stretch(first, last)
-                if last % options.eval_every == 0 or last == options.steps:
+                is_last = last == options.steps
+                if not options.is_timed_only and (last % options.eval_every == 0 or is_last):
                     self._evaluate(last)
-                if last % options.checkpoint_every == 0 or last == options.steps:
+                if not options.is_timed_only and (last % options.checkpoint_every == 0 or is_last):
                     save_checkpoint(options, self.model, self.optimizer, self.history, self.chip)
                 progress.set_postfix_str(self._status(), refresh=False)
                 progress.update(last - first)
@@ -83,10 +91,11 @@ class Run:
             options, self.history, self.speed, self.chip, self.parameters, self.corpus.tokenizer.vocabulary
         )
         write_summary(options.out / "summary.json", summary)
-        title = f"Llama {options.model} ({options.impl}, {options.dtype}) on {summary['chip'] or options.device}"
-        plot_losses(options.out / "loss.png", self.history, title)
-        first, last = summary["val_loss_first"], summary["val_loss_last"]
-        print(f"loss on held-out text: {first:.3f} -> {last:.3f} nats in {summary['steps']} steps")
+        if not options.is_timed_only:
+            title = f"Llama {options.model} ({options.impl}, {options.dtype}) on {summary['chip'] or options.device}"
+            plot_losses(options.out / "loss.png", self.history, title)
+            first, last = summary["val_loss_first"], summary["val_loss_last"]
+            print(f"loss on held-out text: {first:.3f} -> {last:.3f} nats in {summary['steps']} steps")
         if summary["chip_seconds_per_step"]:
             mfu = "" if summary["mfu"] is None else f", {summary['mfu']:.1%} of its peak"
             print(
@@ -95,7 +104,7 @@ class Run:
             )
         if summary["fallbacks"]:
             print(f"operators that ran on the CPU instead of the device: {summary['fallbacks']}")
-        if options.sample:
+        if options.sample and not options.is_timed_only and not isinstance(self.corpus.tokenizer, RandomTokenizer):
             self.model.eval()
             with autocast(self.device, options.dtype):
                 text = sample_text(self.model, self.corpus.tokenizer, options, self.device)
@@ -115,13 +124,21 @@ class Run:
     def _train_stretch(self, first: int, last: int) -> None:
         before = self.chip.counters()
         start = time.perf_counter()
-        losses = torch.stack([self._step(step) for step in range(first, last)]).float().cpu().tolist()
+        with self.chip.kernel_totals() as totals:
+            steps = [self._step(step) for step in range(first, last)]
+            self.chip.synchronize()
+        if self.options.is_timed_only:
+            losses: list[float | None] = [None] * len(steps)
+        else:
+            losses = torch.stack(steps).float().cpu().tolist()
         self.speed.add(last - first, time.perf_counter() - start)
         after = self.chip.counters()
         if before is not None and after is not None:
             self.speed.chip.add(before, after)
+        if totals is not None:
+            self.speed.chip.add_kernels(totals.by_name())
         for step, loss in enumerate(losses, start=first):
-            if not math.isfinite(loss):
+            if loss is not None and not math.isfinite(loss):
                 raise UserError(
                     f"the loss of step {step} is {loss} with --lr {self.options.learning_rate}; use a smaller --lr"
                 )
@@ -148,7 +165,9 @@ class Run:
     def _status(self) -> str:
         tokens = self.options.batch * self.options.seq
         host, chip = self.speed.host_tokens_per_second(tokens), self.speed.chip_tokens_per_second(tokens)
-        parts = [f"loss {self.history.losses[-1]:.3f}", f"held out {self.history.held_out[-1][1]:.3f}"]
+        parts = []
+        if not self.options.is_timed_only:
+            parts = [f"loss {self.history.losses[-1]:.3f}", f"held out {self.history.held_out[-1][1]:.3f}"]
         if host is not None:
             parts.append(f"host {host:,.0f} tokens/s")
         if chip is not None:

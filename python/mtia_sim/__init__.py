@@ -17,7 +17,7 @@ if is_built():
     from mtia_sim._registration import register
     from mtia_sim.amp import get_amp_supported_dtype
     from mtia_sim.checking import CheckWarning, check, clear_findings, findings, start_from_environment
-    from mtia_sim.counters import fallbacks, perf_counters, reset_perf_counters
+    from mtia_sim.counters import fallbacks, kernel_totals, perf_counters, reset_perf_counters
     from mtia_sim.cpp_kernels import CppKernel
     from mtia_sim.debugging.breakpoints import breakpoint_at
     from mtia_sim.debugging.numerics import numerics
@@ -78,6 +78,7 @@ if is_built():
         set_stream,
         stream,
     )
+    from mtia_sim.timing import get_mode, set_mode, timing_summary, timing_values
     from mtia_sim.tracing import trace
 
     def __getattr__(name: str) -> object:
@@ -126,6 +127,7 @@ if is_built():
         "get_device_capability",
         "get_device_name",
         "get_device_properties",
+        "get_mode",
         "get_rng_state",
         "get_rng_state_all",
         "init",
@@ -133,6 +135,7 @@ if is_built():
         "is_available",
         "is_bf16_supported",
         "is_initialized",
+        "kernel_totals",
         "load_kernel",
         "manual_seed",
         "manual_seed_all",
@@ -156,12 +159,15 @@ if is_built():
         "seed_all",
         "set_chip",
         "set_device",
+        "set_mode",
         "set_rng_state",
         "set_rng_state_all",
         "set_stream",
         "snapshot",
         "stream",
         "synchronize",
+        "timing_summary",
+        "timing_values",
         "trace",
     ]
 

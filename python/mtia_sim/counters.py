@@ -27,6 +27,38 @@ def reset_perf_counters(device: Any = None) -> None:
     _C.reset_perf_counters(_get_device_index(device, optional=True))
 
 
+class kernel_totals:  # noqa: N801 - a context manager, as torch.mtia_sim.trace is
+    """Adds up what each kernel, copy and fill took: `with torch.mtia_sim.kernel_totals() as totals: ...`.
+
+    Args:
+        device: A device or its index; None: the current one.
+    """
+
+    def __init__(self, device: Any = None) -> None:
+        _lazy_init()
+        self._index = _get_device_index(device, optional=True)
+        self._totals: _C.KernelTotals | None = None
+
+    def __enter__(self) -> "kernel_totals":
+        self._totals = _C.KernelTotals(self._index)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._totals is not None:
+            self._totals.stop()
+
+    def by_name(self) -> dict[str, dict[str, Any]]:
+        """By kernel, most seconds first: count, seconds (chip time on the grid or the host link), joules,
+        dynamic_joules, flops, dot_flops, local_memory_bytes, sram_bytes, dram_bytes, and busy: by unit the fraction of
+        the time, averaged over the processing elements. Waits for the device.
+        """
+        if self._totals is None:
+            return {}
+        _C.synchronize(self._index)
+        found = self._totals.contents()
+        return dict(sorted(found.items(), key=lambda item: -item[1]["seconds"]))
+
+
 def fallbacks() -> dict[str, int]:
     """Operators that ran on the CPU because MTIA_SIM_CPU_FALLBACK=1 allowed it, and how often."""
     counts = getattr(_C, "fallback_counts", None)

@@ -49,6 +49,12 @@ uint64_t StandIns::index(uint64_t size, uint64_t where) const {
     drawn = std::abs(rest) < 1e-9 ? std::exp(u * std::log(n + 1)) - 1
                                   : std::pow(u * (std::pow(n + 1, rest) - 1) + 1, 1 / rest) - 1;
   }
+  if (settings_.indices == StandInSettings::Indices::quantiles && settings_.quantiles.size() > 1) {
+    const double at = u * static_cast<double>(settings_.quantiles.size() - 1);
+    const auto below = static_cast<size_t>(at);
+    const double low = settings_.quantiles[below];
+    drawn = n * (low + (at - static_cast<double>(below)) * (settings_.quantiles[below + 1] - low));
+  }
   return std::min(size - 1, static_cast<uint64_t>(std::max(drawn, 0.0)));
 }
 

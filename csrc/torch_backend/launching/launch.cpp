@@ -283,11 +283,13 @@ KernelCall& KernelCall::tensor(const at::TensorBase& tensor) {
   return dtype(tensor.scalar_type());
 }
 
-void KernelCall::add_extent(const at::TensorBase& tensor) {
+emulator::AddressRange extent_of(const at::TensorBase& tensor) {
   const c10::StorageImpl& storage = *tensor.unsafeGetTensorImpl()->unsafe_storage().unsafeGetStorageImpl();
   const auto begin = reinterpret_cast<uint64_t>(storage.data());
-  extents_.push_back({begin, begin + storage.nbytes()});
+  return {begin, begin + storage.nbytes()};
 }
+
+void KernelCall::add_extent(const at::TensorBase& tensor) { extents_.push_back(extent_of(tensor)); }
 
 KernelCall& KernelCall::reachable(const at::TensorBase& tensor) {
   add_extent(tensor);

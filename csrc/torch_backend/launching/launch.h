@@ -160,13 +160,21 @@ void launch_kernel(const KernelId& kernel, std::initializer_list<std::reference_
 // Puts a launch into the queue of the current stream.
 void submit(c10::DeviceIndex device, emulator::Launch&& launch);
 
-// Launches a C++ kernel on all PEs of the device, on the current stream.
+// The device memory that belongs to a tensor's storage.
+emulator::AddressRange extent_of(const at::TensorBase& tensor);
+
+// Launches a C++ kernel on all PEs of the device, on the current stream. It may touch the storages of `tensors`, of which
+// those that are undefined count for nothing.
 template <typename Arguments>
-void launch_cpp_kernel(const emulator::CppKernel& kernel, c10::DeviceIndex device, const Arguments& arguments) {
+void launch_cpp_kernel(const emulator::CppKernel& kernel, c10::DeviceIndex device, const Arguments& arguments,
+                       std::initializer_list<std::reference_wrapper<const at::Tensor>> tensors) {
   emulator::Launch launch;
   launch.kernel = &kernel;
   launch.grid = {0, 1, 1};
   launch.set_arguments(arguments);
+  for (const at::Tensor& tensor : tensors) {
+    if (tensor.defined()) launch.extents.push_back(extent_of(tensor));
+  }
   submit(device, std::move(launch));
 }
 

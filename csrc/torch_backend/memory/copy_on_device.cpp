@@ -12,6 +12,7 @@
 #include "torch_backend/device.h"
 #include "torch_backend/dtypes.h"
 #include "torch_backend/errors.h"
+#include "torch_backend/launching/launch.h"
 #include "torch_backend/launching/launch_notes.h"
 #include "torch_backend/memory/copy.h"
 #include "torch_backend/streams/stream.h"
@@ -48,12 +49,6 @@ Dimensions merged_dimensions(const at::Tensor& destination, const at::Tensor& so
     merged.push_back(inner);
   }
   return merged;
-}
-
-// What both tensors hold is what the kernel may touch.
-emulator::AddressRange extent_of(const at::Tensor& tensor) {
-  const auto begin = reinterpret_cast<uint64_t>(tensor.storage().data());
-  return {begin, begin + tensor.storage().nbytes()};
 }
 
 template <typename Arguments>

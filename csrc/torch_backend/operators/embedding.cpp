@@ -54,7 +54,7 @@ at::Tensor embedding_dense_backward(const at::Tensor& grad_output, const at::Ten
   arguments.skipped = padding_index;
   arguments.dtype = chip_dtype(grad.scalar_type()).dtype;
   arguments.index_dtype = chip_dtype(flat.scalar_type()).dtype;
-  launch_cpp_kernel(kernel, grad.device().index(), arguments);
+  launch_cpp_kernel(kernel, grad.device().index(), arguments, {grad_weight, grad, flat});
   return grad_weight;
 }
 

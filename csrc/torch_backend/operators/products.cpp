@@ -55,7 +55,7 @@ void float_product(const at::Tensor& out, const at::Tensor& a, const at::Tensor&
   }
   arguments.dtype = chip_dtype(a.scalar_type()).dtype;
   arguments.c_dtype = chip_dtype(target.scalar_type()).dtype;
-  launch_cpp_kernel(kernel, out.device().index(), arguments);
+  launch_cpp_kernel(kernel, out.device().index(), arguments, {target, a, b, addend});
   if (!direct) out.copy_(target);
 }
 
@@ -98,7 +98,7 @@ void integer_product(const char* name, const at::Tensor& out, const at::Tensor& 
   arguments.beta = whole_factor(name, "beta", beta, dtype);
   if (addend.defined()) arguments.addend = matrix_of(addend);
   arguments.dtype = chip_dtype(dtype).dtype;
-  launch_cpp_kernel(kernel, out.device().index(), arguments);
+  launch_cpp_kernel(kernel, out.device().index(), arguments, {target, a, b, addend});
   if (!direct) out.copy_(target);
 }
 

@@ -103,7 +103,7 @@ at::Tensor& fill_random(at::Tensor& self, const Draw& draw, const OptionalGenera
   arguments.highest = draw.highest;
   arguments.dtype = chip_dtype(dense.scalar_type()).dtype;
   arguments.distribution = draw.distribution;
-  launch_cpp_kernel(kernel, device, arguments);
+  launch_cpp_kernel(kernel, device, arguments, {dense});
   if (!dense.is_same(self)) self.copy_(dense);
   return self;
 }

@@ -28,7 +28,7 @@ void search(const at::Tensor& values, const at::Tensor& sorted, const at::Tensor
   arguments.rows = arguments.has_one_row ? 1 : values.numel() / arguments.row_values;
   arguments.dtype = dtype.dtype;
   arguments.is_unsigned = dtype.is_unsigned;
-  launch_cpp_kernel(kernel, values.device().index(), arguments);
+  launch_cpp_kernel(kernel, values.device().index(), arguments, {results, values, sorted});
 }
 
 at::Tensor& searchsorted_out(const at::Tensor& sorted, const at::Tensor& values, bool out_int32, bool right,

@@ -1,5 +1,6 @@
 // Operators whose result is as long as a mask has ones: nonzero and masked_select, and masked_scatter, which numbers
 // them.
+#include <cmath>
 #include <ATen/native/Resize.h>
 #include <ATen/ops/broadcast_tensors.h>
 #include <ATen/ops/where.h>
@@ -12,6 +13,8 @@
 #include "runtime/runtime.h"
 #include "torch_backend/dtypes.h"
 #include "torch_backend/launching/launch.h"
+#include "emulator/timing_mode/stand_ins.h"
+#include "torch_backend/device.h"
 #include "torch_backend/launching/operator_scope.h"
 #include "torch_backend/operators/allocate.h"
 
@@ -35,7 +38,12 @@ Flags count_flags(const at::Tensor& flags) {
   arguments.counts = address(result.counts);
   arguments.flags = address(result.flags);
   arguments.count = result.flags.numel();
-  launch_cpp_kernel(kernel, flags.device().index(), arguments);
+  launch_cpp_kernel(kernel, flags.device().index(), arguments, {result.flags, result.counts});
+  runtime::Device& device = device_of(flags.device().index());
+  if (!device.knows(arguments.counts, result.counts.nbytes())) {  // in timing mode
+    result.total = std::lround(device.stand_ins().mask * static_cast<double>(arguments.count));
+    return result;
+  }
   const at::Tensor counts = result.counts.cpu();
   for (int64_t i = 0; i < counts.numel(); ++i) result.total += counts.const_data_ptr<int64_t>()[i];
   return result;
@@ -50,9 +58,10 @@ kernels::TakeFlaggedArguments arguments_for(const Flags& flags, const at::Tensor
   return arguments;
 }
 
-void take_flagged(const kernels::TakeFlaggedArguments& arguments, c10::Device device) {
+void take_flagged(const kernels::TakeFlaggedArguments& arguments, const Flags& flags, const at::Tensor& results,
+                  const at::Tensor& source) {
   static const emulator::CppKernel& kernel = emulator::cpp_kernel("take_flagged");
-  launch_cpp_kernel(kernel, device.index(), arguments);
+  launch_cpp_kernel(kernel, results.device().index(), arguments, {results, flags.flags, flags.counts, source});
 }
 
 at::Tensor& nonzero_out(const at::Tensor& self, at::Tensor& out) {
@@ -70,7 +79,7 @@ at::Tensor& nonzero_out(const at::Tensor& self, at::Tensor& out) {
   kernels::TakeFlaggedArguments arguments = arguments_for(flags, dense);
   arguments.rank = rank;
   std::copy(self.sizes().begin(), self.sizes().end(), arguments.shape.begin());
-  take_flagged(arguments, self.device());
+  take_flagged(arguments, flags, dense, {});
   if (!dense.is_same(out)) out.copy_(dense);
   return out;
 }
@@ -94,7 +103,7 @@ at::Tensor masked_select(const at::Tensor& self, const at::Tensor& mask) {
   kernels::TakeFlaggedArguments arguments = arguments_for(flags, result);
   arguments.source = address(source);
   arguments.dtype = chip_dtype(self.scalar_type()).dtype;
-  take_flagged(arguments, self.device());
+  take_flagged(arguments, flags, result, source);
   return result;
 }
 

@@ -108,7 +108,8 @@ class RowSorter {
     arguments.source = address(source.values);
     arguments.source_indices = address(source.indices);
     arguments.row_stride = source.row_stride;
-    launch_cpp_kernel(kernel, device_.index(), arguments);
+    launch_cpp_kernel(kernel, device_.index(), arguments,
+                      {source.values, source.indices, result.values, result.indices});
     return result;
   }
 
@@ -117,7 +118,8 @@ class RowSorter {
     auto arguments = arguments_for<kernels::MergeArguments>(runs, result);
     arguments.source_values = address(source.values);
     arguments.source_indices = address(source.indices);
-    launch_cpp_kernel(kernel, device_.index(), arguments);
+    launch_cpp_kernel(kernel, device_.index(), arguments,
+                      {source.values, source.indices, result.values, result.indices});
     return result;
   }
 

@@ -1,0 +1,102 @@
+"""Ordinary scripts for both modes: each a function of the device's name."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
+
+VOCABULARY = 300
+
+
+def tokens(batch: int, length: int, vocabulary: int = VOCABULARY) -> Tensor:
+    return torch.randint(0, vocabulary, (batch, length), generator=torch.Generator().manual_seed(1))
+
+
+def trained(model: nn.Module, logits_of: Callable[[Tensor], Tensor], device: str, amp: bool = False) -> None:
+    """Three steps with what training loops have around them: clipping, the loss on the host, a look at it."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    text = tokens(2, 65).to(device)
+    for _ in range(3):
+        with torch.autocast("mtia_sim", dtype=torch.bfloat16, enabled=amp):
+            logits = logits_of(text[:, :-1])
+            loss = cross_entropy(logits.float().flatten(0, 1), text[:, 1:].flatten())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        if loss.isnan():
+            raise ValueError("the loss is not a number")
+        print("loss", loss.item(), file=sys.stderr)
+
+
+def llama(device: str, dtype: torch.dtype, amp: bool = False, compiled: bool = False) -> None:
+    from llama.model import Llama
+    from llama.sizes import Size
+
+    size = Size(128, 2, 4, 2, 352, tied_head=False, learning_rate=1e-3)
+    model = Llama(size, VOCABULARY, 64).to(device=device, dtype=dtype)
+    trained(model, torch.compile(model) if compiled else model, device, amp)
+
+
+def llama_float32(device: str) -> None:
+    llama(device, torch.float32)
+
+
+def llama_bfloat16(device: str) -> None:
+    llama(device, torch.bfloat16)
+
+
+def llama_amp(device: str) -> None:
+    llama(device, torch.float32, amp=True)
+
+
+def llama_compiled(device: str) -> None:
+    llama(device, torch.float32, compiled=True)
+
+
+def gpt2(device: str) -> None:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=VOCABULARY, n_positions=64, n_embd=64, n_layer=2, n_head=4))
+    model.to(device)
+    trained(model, lambda text: model(text).logits, device)
+
+
+def mixtral(device: str) -> None:
+    from transformers import MixtralConfig, MixtralForCausalLM
+
+    model = MixtralForCausalLM(
+        MixtralConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            num_local_experts=4,
+        )
+    )
+    model.to(device)
+    trained(model, lambda text: model(text).logits, device)
+
+
+def generation(device: str) -> None:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=64,
+            intermediate_size=176,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+        )
+    )
+    model.to(device).eval()
+    model.generate(tokens(1, 16).to(device), max_new_tokens=8, min_new_tokens=8, do_sample=False, pad_token_id=0)
