@@ -48,7 +48,8 @@ Device::Device(int index, const ChipSpec& chip, emulator::WorkerPool& pool, Mode
                             "checks look at values: leave MTIA_SIM_CHECK or MTIA_SIM_MODE=timing out");
     }
     const char* remember = std::getenv("MTIA_SIM_TIMING_REMEMBER");
-    timing_ = std::make_unique<emulator::TimingMode>(emulator_, remember == nullptr || std::string_view(remember) != "0");
+    timing_ = std::make_unique<emulator::TimingMode>(emulator_, remember == nullptr || std::string_view(remember) != "0",
+                                                     kept_bytes_from_environment());
   }
   follow_checking();
   dispatcher_ = std::thread([this] { dispatch(); });

@@ -300,9 +300,9 @@ void Device::move_known_bytes(Command& command) {
   emulator_.memory().host_span(range.begin, command.bytes, Access::write);  // refuses what is no allocation
   switch (command.kind) {
     case CommandKind::copy_from_device:
-      if (timing_->knows(range)) return move_bytes(command);
+      if (!timing_->knows(range)) unknown_reads_.fetch_add(1, std::memory_order_release);
+      if (timing_->knows(range) || timing_->keeps(range)) return move_bytes(command);
       std::memset(command.host, 0, command.bytes);
-      unknown_reads_.fetch_add(1, std::memory_order_release);
       return;
     case CommandKind::stage_peer:
       *command.staged_known = timing_->keeps(range) && timing_->knows(range);

@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "chip/chip_spec.h"
 #include "emulator/grid/worker_pool.h"
+#include "emulator/timing_mode/timing_mode.h"
 
 namespace mtia::runtime {
 namespace {
@@ -94,6 +95,10 @@ int device_count_from_environment() {
 
 uint64_t loop_limit_from_environment() {
   return number_from_environment("MTIA_SIM_LOOP_LIMIT", emulator::default_loop_limit, UINT64_MAX);
+}
+
+uint64_t kept_bytes_from_environment() {
+  return number_from_environment("MTIA_SIM_TIMING_KEPT_BYTES", emulator::TimingMode::default_kept_bytes, UINT64_MAX);
 }
 
 void configure(const ChipSpec& chip, int devices) {

@@ -29,6 +29,10 @@ Mode mode_of(int index);
 // "functional" or "timing"; throws InvalidArgument for others.
 Mode mode_named(std::string_view name);
 
+// MTIA_SIM_TIMING_KEPT_BYTES, default 4 MiB: how large values may be that timing mode computes and keeps. Throws
+// InvalidArgument for what is not a number.
+uint64_t kept_bytes_from_environment();
+
 int device_count();
 const ChipSpec& chip();
 

@@ -22,6 +22,7 @@ def recorded(workload: Callable[[str], Any], device: str) -> list[dict[str, Any]
     torch.manual_seed(7)
     torch.mtia_sim.manual_seed_all(7)
     recording = _C.TraceRecording([], [], 1 << 30)
+    torch.mtia_sim.set_device(device)
     workload(device)
     torch.mtia_sim.synchronize(device)
     return list(recording.stop()["commands"])

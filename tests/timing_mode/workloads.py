@@ -79,6 +79,7 @@ def mixtral(device: str) -> None:
             num_attention_heads=4,
             num_key_value_heads=2,
             num_local_experts=4,
+            experts_implementation="eager",
         )
     )
     model.to(device)

@@ -2,7 +2,11 @@
 #include "emulator/timing_mode/timing_mode.h"
 
 #include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <memory>
 
+#include "base/error.h"
 #include "emulator/inspection/access_listener.h"
 #include "emulator/inspection/instruction_observer.h"
 #include "emulator/pe/pe_state.h"
@@ -14,16 +18,21 @@ namespace {
 
 struct UnknownRead {};
 
-// Ends a launch that reads what is not known.
+// Notes that a launch reads what is not known, or ends it there.
 class KnownReads final : public AccessListener {
  public:
-  explicit KnownReads(const KnownMemory& known) : known_(known) {}
+  KnownReads(const KnownMemory& known, bool ends) : known_(known), ends_(ends) {}
   void touch(uint64_t low, uint64_t high, bool write, DType) override {
-    if (!write && !known_.covers({low, high})) throw UnknownRead{};
+    if (write || known_.covers({low, high})) return;
+    if (ends_) throw UnknownRead{};
+    all_known_.store(false, std::memory_order_relaxed);
   }
+  bool all_known() const { return all_known_.load(std::memory_order_relaxed); }
 
  private:
   const KnownMemory& known_;
+  const bool ends_;
+  std::atomic<bool> all_known_{true};
 };
 
 bool scatters(const Launch& launch) {
@@ -34,12 +43,25 @@ bool scatters(const Launch& launch) {
   });
 }
 
+// Whether the account of a launch may depend on what it reads.
+bool depends_on_contents(const Launch& launch) {
+  if (launch.program == nullptr) return launch.kernel->reads_contents || launch.kernel->entry == nullptr;
+  const NeededValues& needed = timed(*launch.program).needed;
+  const auto& instructions = source_of(*launch.program).instructions;
+  for (size_t i = 0; i < instructions.size(); ++i) {
+    const Form form = info_of(instructions[i].opcode).form;
+    const bool loads = form == Form::dma_load || form == Form::gather || form == Form::gather_rows;
+    if (loads && needed.instructions[i] != not_needed) return true;
+  }
+  return needed.atomics_decide;
+}
+
 }  // namespace
 
-std::optional<LaunchAccount> TimingMode::compute_known(const Launch& launch, LaunchTrace* trace,
-                                                       const CommandOrder* order) {
-  KnownReads guard(known_);
-  emulator_.set_journal(&guard);
+std::optional<LaunchAccount> TimingMode::compute(const Launch& launch, bool ends_at_unknown, LaunchTrace* trace,
+                                                 const CommandOrder* order) {
+  KnownReads reads(known_, ends_at_unknown);
+  emulator_.set_journal(&reads);
   const auto done = [this](void*) { emulator_.set_journal(nullptr); };
   const std::unique_ptr<void, decltype(done)> listening(this, done);
   LaunchAccount account;
@@ -47,19 +69,25 @@ std::optional<LaunchAccount> TimingMode::compute_known(const Launch& launch, Lau
     account = emulator_.run(launch, trace, order);
   } catch (const UnknownRead&) {
     return std::nullopt;
+  } catch (const Error&) {
+    if (reads.all_known()) throw;
+    return std::nullopt;  // what it refused may be a placeholder
   }
+  ++statistics_.computed;
+  if (!reads.all_known() && depends_on_contents(launch)) count_stand_in(account);
   const bool sparse = scatters(launch);
   for (const Window& window : emulator_.last_totals().windows) {
     if (window.bytes_written == 0) continue;
     // What a range holds between the bytes that were written is what it held before.
     const AddressRange touched{window.low, window.high};
     const bool dense = !sparse && window.bytes_read == 0 && window.bytes_written >= touched.bytes();
-    if (dense) {
+    if (reads.all_known() && dense) {
       known_.add(touched);
-    } else if (!known_.covers(touched)) {
+    } else if (!reads.all_known() || !known_.covers(touched)) {
       known_.remove(touched);
     }
   }
+  if (!reads.all_known()) forget_unread(launch);
   return account;
 }
 
@@ -75,9 +103,30 @@ LaunchAccount TimingMode::estimate(const Launch& launch, TimedLaunch& timed_laun
   }
 }
 
-void TimingMode::forget_written() {
-  for (const Window& window : emulator_.last_totals().windows) {
-    if (window.bytes_written != 0) known_.remove({window.low, window.high});
+void TimingMode::count_stand_in(const LaunchAccount& account) {
+  ++statistics_.stood_in;
+  statistics_.stand_in_seconds += account.seconds;
+  statistics_.stand_in_joules += account.joules;
+}
+
+void TimingMode::forget(const std::vector<Window>& windows) {
+  for (const Window& window : windows) {
+    if (window.bytes_written == 0) continue;
+    const AddressRange written{window.low, window.high};
+    known_.remove(written);
+    // Placeholders of few values, so that what small launches make of them is the same in every run.
+    if (keeps(written)) std::memset(emulator_.memory().backing_of(written.begin), 0, written.bytes());
+  }
+}
+
+// With other values it might have written there.
+void TimingMode::forget_unread(const Launch& launch) {
+  const std::vector<Window>& windows = emulator_.last_totals().windows;
+  for (const AddressRange& extent : launch.extents) {
+    const bool is_read = std::any_of(windows.begin(), windows.end(), [&](const Window& window) {
+      return window.bytes_read != 0 && window.range.begin == extent.begin && window.range.end == extent.end;
+    });
+    if (!is_read) known_.remove(extent);
   }
 }
 
@@ -91,37 +140,33 @@ LaunchAccount TimingMode::run(const Launch& launch, LaunchTrace* trace, const Co
     known.push_back(known_.touches(extent));
     any_known = any_known || known.back();
   }
+  const bool is_tiny = !launch.extents.empty() && bytes <= std::min(kept_bytes_, tiny_bytes);
+  if (is_tiny) {
+    if (const auto account = compute(launch, false, trace, order)) return *account;
+  }
   const bool remembers = remembers_ && trace == nullptr;
   const std::string key = remembers ? remembered_.key_of(launch, known) : std::string();
   if (const auto totals = remembered_.find(key, launch)) {
     ++statistics_.remembered;
-    for (const Window& window : totals->windows) {
-      if (window.bytes_written != 0) known_.remove({window.low, window.high});
-    }
+    forget(totals->windows);
     return emulator_.charge(*totals);
   }
-  if (any_known && bytes <= most_kept_bytes && !launch.extents.empty()) {
-    if (const auto account = compute_known(launch, trace, order)) {
-      ++statistics_.computed;
-      return *account;
-    }
+  if (!is_tiny && any_known && bytes <= kept_bytes_) {
+    if (const auto account = compute(launch, true, trace, order)) return *account;
   }
   if (launch.program != nullptr && timed(*launch.program).is_decided_by_memory()) {
     const LaunchAccount account = emulator_.run(launch, trace, order);
-    forget_written();
+    forget(emulator_.last_totals().windows);
     ++statistics_.computed;
-    ++statistics_.stood_in;
-    statistics_.stand_in_seconds += account.seconds;
-    statistics_.stand_in_joules += account.joules;
+    count_stand_in(account);
     return account;
   }
   TimedLaunch timed_launch{&known_, &stand_ins_, HostWork::none};
   const LaunchAccount account = estimate(launch, timed_launch, trace);
-  forget_written();
+  forget(emulator_.last_totals().windows);
   if (timed_launch.uses_stand_ins) {
-    ++statistics_.stood_in;
-    statistics_.stand_in_seconds += account.seconds;
-    statistics_.stand_in_joules += account.joules;
+    forget_unread(launch);
+    count_stand_in(account);
   }
   if (remembers && !timed_launch.reads_contents) remembered_.keep(key, launch, emulator_.last_totals());
   return account;

@@ -1,12 +1,13 @@
 // A device in timing mode: what launches, copies and fills do to its accounts, without its data (docs/timing_mode.md).
 //
 // Small values whose inputs are known are computed as ever, so that token ids, positions, scales and flags stay what
-// they are; the rest is only accounted for. Where an account depends on a value that is not known, something stands in
-// for it.
+// they are; the rest is only accounted for, and read as 0. Where an account depends on a value that is not known,
+// something stands in for it.
 #pragma once
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "emulator/emulator.h"
 #include "emulator/timing_mode/known_memory.h"
@@ -17,9 +18,9 @@ namespace mtia::emulator {
 
 class TimingMode {
  public:
-  // Values of more bytes than this are not kept.
-  static constexpr uint64_t most_kept_bytes = uint64_t{4} << 20;
-  static constexpr uint64_t most_arriving_bytes = uint64_t{16} << 20;  // from the host: token ids, tables of pointers
+  static constexpr uint64_t default_kept_bytes = uint64_t{4} << 20;
+  // Launches of no more memory are computed whatever is known: the conditions of loops come of such.
+  static constexpr uint64_t tiny_bytes = uint64_t{16} << 10;
 
   struct Statistics {
     uint64_t launches = 0;
@@ -30,8 +31,10 @@ class TimingMode {
     double stand_in_joules = 0;
   };
 
-  // `remembers`: whether launches are costed once; it changes no number.
-  TimingMode(Emulator& emulator, bool remembers) : emulator_(emulator), remembers_(remembers), remembered_(emulator) {}
+  // `remembers`: whether launches are costed once; it changes no number. `kept_bytes`: values of more bytes are not
+  // kept, but that the host may send four times as many.
+  TimingMode(Emulator& emulator, bool remembers, uint64_t kept_bytes)
+      : emulator_(emulator), remembers_(remembers), kept_bytes_(kept_bytes), remembered_(emulator) {}
 
   void set_stand_ins(const StandInSettings& settings) { stand_ins_ = StandIns(settings); }
   const StandInSettings& stand_ins() const { return stand_ins_.settings(); }
@@ -39,8 +42,8 @@ class TimingMode {
   LaunchAccount run(const Launch& launch, LaunchTrace* trace, const CommandOrder* order);
 
   // Whether bytes that arrive or are moved are to be kept; says which ones are known from now on.
-  bool keeps(AddressRange range) const { return range.bytes() <= most_kept_bytes; }
-  bool keeps_arriving(AddressRange range) const { return range.bytes() <= most_arriving_bytes; }
+  bool keeps(AddressRange range) const { return range.bytes() <= kept_bytes_; }
+  bool keeps_arriving(AddressRange range) const { return range.bytes() / 4 <= kept_bytes_; }
   void arrived(AddressRange range, bool kept) { kept ? known_.add(range) : known_.remove(range); }
   bool knows(AddressRange range) const { return known_.covers(range); }
 
@@ -48,13 +51,18 @@ class TimingMode {
   void reset_statistics() { statistics_ = {}; }
 
  private:
-  // A launch of little memory, all of whose reads are of known values: its account; nullopt where one is not.
-  std::optional<LaunchAccount> compute_known(const Launch& launch, LaunchTrace* trace, const CommandOrder* order);
+  // Runs a launch of little memory; what it wrote is known where all that it read was. nullopt where it reads what is not
+  // known and is to end there, or refuses it.
+  std::optional<LaunchAccount> compute(const Launch& launch, bool ends_at_unknown, LaunchTrace* trace,
+                                       const CommandOrder* order);
   LaunchAccount estimate(const Launch& launch, TimedLaunch& timed, LaunchTrace* trace);
-  void forget_written();
+  void count_stand_in(const LaunchAccount& account);
+  void forget(const std::vector<Window>& windows);
+  void forget_unread(const Launch& launch);
 
   Emulator& emulator_;
   bool remembers_;
+  uint64_t kept_bytes_;
   KnownMemory known_;
   StandIns stand_ins_{StandInSettings{}};
   RememberedLaunches remembered_;
