@@ -71,7 +71,7 @@ ROOM_ORDER = {
         ("interchange", "launch_bridge", "processes", "status", "triton_runtime"),
         ("initialisation", "operators", "random", "smi"),
         ("_registration", "counters", "cpp_kernels", "debugging", "devices", "memory", "timing"),
-        ("stored_kernels", "streams", "tracing"),
+        ("reporting", "stored_kernels", "streams", "tracing"),
         ("__main__", "compilation"),
         ("",),
     ),

@@ -72,14 +72,17 @@ class KernelTotals {
     runtime::remove_observer(*totals_);
   }
 
-  py::dict contents() const {
-    py::dict result;
-    for (const auto& [name, total] : totals_->totals()) {
+  py::list contents() const {
+    py::list result;
+    for (const auto& [key, total] : totals_->totals()) {
       const emulator::LaunchAccount& account = total.account;
       py::dict busy;
       for (size_t unit = 0; unit < unit_count; ++unit)
-        busy[py::str(std::string(name_of(static_cast<Unit>(unit))))] = account.busy_fraction(static_cast<Unit>(unit));
+        busy[py::str(std::string(name_of(static_cast<Unit>(unit))))] =
+            account.busy_fraction(static_cast<Unit>(unit)) * total.seconds;
       py::dict row;
+      row["purpose"] = key.first;
+      row["name"] = key.second;
       row["count"] = total.count;
       row["seconds"] = total.seconds;
       row["joules"] = account.joules;
@@ -89,8 +92,8 @@ class KernelTotals {
       row["local_memory_bytes"] = account.bytes.local_memory;
       row["sram_bytes"] = account.bytes.sram_read + account.bytes.sram_written;
       row["dram_bytes"] = account.bytes.dram_read + account.bytes.dram_written;
-      row["busy"] = busy;
-      result[py::str(name)] = row;
+      row["busy_seconds"] = busy;
+      result.append(row);
     }
     return result;
   }
@@ -115,6 +118,8 @@ void bind_timing(py::module_& module) {
   module.def("set_stand_ins", &set_stand_ins, py::arg("index"), py::arg("exponent"), py::arg("quantiles"), py::arg("mask"),
              py::arg("seed"), py::call_guard<py::gil_scoped_release>(),
              "exponent: of Zipf's law; 0: uniform indices. quantiles: of another law, at equal steps from 0 to 1.");
+  module.def("set_purpose", &runtime::set_purpose, py::arg("purpose"),
+             "What this thread submits from now on is for; KernelTotals keeps purposes apart.");
   py::class_<KernelTotals>(module, "KernelTotals")
       .def(py::init<int>(), py::arg("index"))
       .def("stop", &KernelTotals::stop)

@@ -15,14 +15,14 @@ class ChipUse:
     """Sums over the steps measured so far.
 
     `busy_seconds` is by unit, averaged over the chip's units of a kind; `by_level` bytes by level of memory;
-    `by_kernel` seconds and joules of each kernel and copy.
+    `by_kernel` seconds, joules, operations and bytes of each kernel and copy.
     """
 
     seconds: float = 0.0
     joules: float = 0.0
     busy_seconds: dict[str, float] = dataclasses.field(default_factory=dict)
     by_level: dict[str, int] = dataclasses.field(default_factory=dict)
-    by_kernel: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    by_kernel: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
 
     def add(self, before: Counters, after: Counters) -> None:
         self.seconds += after["seconds"] - before["seconds"]
@@ -35,13 +35,20 @@ class ChipUse:
 
     def add_kernels(self, totals: dict[str, dict[str, Any]]) -> None:
         for kernel, total in totals.items():
-            sums = self.by_kernel.setdefault(kernel, {"count": 0, "seconds": 0.0, "joules": 0.0})
-            for name in sums:
-                sums[name] += total[name]
+            add_up(self.by_kernel.setdefault(kernel, {}), total)
 
     def busy(self) -> dict[str, float]:
         """Fraction of the measured time that each unit was busy."""
         return {unit: busy / self.seconds if self.seconds else 0.0 for unit, busy in self.busy_seconds.items()}
+
+
+def add_up(sums: dict[str, Any], row: dict[str, Any]) -> None:
+    """Adds the numbers of a row, and of the rows in it, to others."""
+    for name, value in row.items():
+        if isinstance(value, dict):
+            add_up(sums.setdefault(name, {}), value)
+        else:
+            sums[name] = sums.get(name, 0) + value
 
 
 class Chip:

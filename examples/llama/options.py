@@ -11,7 +11,16 @@ IMPLEMENTATIONS = ("plain", "hf")
 DTYPES = ("float32", "bfloat16", "amp")
 BYTE_VOCABULARY = 256
 MODES = ("functional", "timing")
-LEAST_VALUES = {"steps": 1, "layers": 1, "batch": 1, "seq": 2, "seed": 0, "eval_every": 1, "checkpoint_every": 1, "sample": 0}
+LEAST_VALUES = {
+    "steps": 1,
+    "layers": 1,
+    "batch": 1,
+    "seq": 2,
+    "seed": 0,
+    "eval_every": 1,
+    "checkpoint_every": 1,
+    "sample": 0,
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -68,6 +68,7 @@ if is_built():
         set_rng_state,
         set_rng_state_all,
     )
+    from mtia_sim.reporting import report
     from mtia_sim.stored_kernels import StoredKernel, load_kernel
     from mtia_sim.streams import (
         Event,
@@ -152,6 +153,7 @@ if is_built():
         "random",
         "record",
         "record_memory_history",
+        "report",
         "reset_accumulated_memory_stats",
         "reset_peak_memory_stats",
         "reset_perf_counters",

@@ -27,7 +27,7 @@ def reset_perf_counters(device: Any = None) -> None:
     _C.reset_perf_counters(_get_device_index(device, optional=True))
 
 
-class kernel_totals:  # noqa: N801 - a context manager, as torch.mtia_sim.trace is
+class kernel_totals:
     """Adds up what each kernel, copy and fill took: `with torch.mtia_sim.kernel_totals() as totals: ...`.
 
     Args:
@@ -49,14 +49,30 @@ class kernel_totals:  # noqa: N801 - a context manager, as torch.mtia_sim.trace 
 
     def by_name(self) -> dict[str, dict[str, Any]]:
         """By kernel, most seconds first: count, seconds (chip time on the grid or the host link), joules,
-        dynamic_joules, flops, dot_flops, local_memory_bytes, sram_bytes, dram_bytes, and busy: by unit the fraction of
-        the time, averaged over the processing elements. Waits for the device.
+        dynamic_joules, flops, dot_flops, local_memory_bytes, sram_bytes, dram_bytes, and busy_seconds: by unit,
+        averaged over the processing elements. Waits for the device.
         """
+        result: dict[str, dict[str, Any]] = {}
+        for row in self.rows():
+            del row["purpose"]
+            add_row(result.setdefault(row.pop("name"), {}), row)
+        return dict(sorted(result.items(), key=lambda item: -item[1]["seconds"]))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """As by_name, a row for each pair of a purpose (a number of `_C.set_purpose`) and a name."""
         if self._totals is None:
-            return {}
+            return []
         _C.synchronize(self._index)
-        found = self._totals.contents()
-        return dict(sorted(found.items(), key=lambda item: -item[1]["seconds"]))
+        return self._totals.contents()
+
+
+def add_row(sums: dict[str, Any], row: dict[str, Any]) -> None:
+    """Adds a row of totals to others, field by field."""
+    for name, value in row.items():
+        if isinstance(value, dict):
+            add_row(sums.setdefault(name, {}), value)
+        else:
+            sums[name] = sums.get(name, 0) + value
 
 
 def fallbacks() -> dict[str, int]:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "examples"))
 
 VOCABULARY = 300
 
@@ -101,3 +102,39 @@ def generation(device: str) -> None:
     )
     model.to(device).eval()
     model.generate(tokens(1, 16).to(device), max_new_tokens=8, min_new_tokens=8, do_sample=False, pad_token_id=0)
+
+
+def kernels(device: str) -> None:
+    """Each operator of the benchmark suite `kernels`, once."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    from suites.kernels import cases
+
+    for case in cases():
+        case.build(torch.device(device))()
+
+
+def ladders(device: str) -> None:
+    """Each step of the Triton and C++ ladders, once."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    from suites.ladders import TRITON_LADDERS, gemm_ladders, prepared
+
+    for ladder in (*gemm_ladders(), *TRITON_LADDERS):
+        inputs = [tensor.to(device) for tensor in ladder.make()]
+        for step in ladder.steps:
+            step(torch.empty_like(ladder.reference(*inputs)), *prepared(step, inputs))
+
+
+def decisions(device: str) -> None:
+    """Operators whose work depends on values: rows by index, sums by index, sorting, selection."""
+    numbers = torch.randn(4096, 64, generator=torch.Generator().manual_seed(3)).to(device)
+    rows = torch.randint(0, 4096, (1000,), generator=torch.Generator().manual_seed(4)).to(device)
+    numbers[rows].sum()
+    numbers.index_add(0, rows, numbers[:1000])
+    numbers.gather(0, rows[:, None].expand(-1, 64))
+    numbers.sort(dim=1)
+    numbers.topk(5, dim=1)
+    torch.searchsorted(numbers[:, 0].sort().values, numbers[0])
+    numbers[numbers > 0]
+    torch.where(numbers > 0)
+    torch.multinomial(numbers.softmax(1), 1)
+    numbers.flatten().cumsum(0)
