@@ -13,7 +13,7 @@ namespace mtia::emulator {
 namespace {
 
 constexpr size_t room = size_t{512} << 20;   // bytes of packed operands of a launch
-constexpr size_t keeps = size_t{128} << 20;  // bytes that stay committed between launches
+constexpr size_t keeps = size_t{256} << 20;  // bytes that stay committed between launches
 constexpr size_t alignment = 64;
 // Operands that a launch packs before it is asked whether any of them were used again.
 constexpr uint64_t trial = 256;
