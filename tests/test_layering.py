@@ -49,6 +49,7 @@ ROOM_ORDER = {
             "launch_cache",
             "launch_codes",
             "libdevice",
+            "moved_sources",
             "ttir",
             "versions",
         ),

@@ -262,9 +262,17 @@ Panels advance(const Panels& panels, const DotKernels& kernels, size_t wide, siz
 // Columns of c for which a is read where it lies, if the kernels can, rather than packed first.
 constexpr size_t narrow = 128;
 
+// Kernels that come back to a cache line for each of its elements need all rows of a block in the first-level cache,
+// where rows too far apart take each other's place.
+constexpr size_t near_bytes = 32 * 1024;
+
 bool reads_rows(const DotKernels& kernels, DType dtype, const Operand& a, size_t n, size_t k) {
-  return kernels.multiply_rows != nullptr && dtype == kernels.operand && n <= narrow &&
-         a.k_stride == static_cast<ptrdiff_t>(size_of(dtype)) && k % kernels.k_step == 0;
+  if (kernels.multiply_rows == nullptr || n > narrow || a.k_stride != static_cast<ptrdiff_t>(size_of(dtype)) ||
+      k % kernels.k_step != 0)
+    return false;
+  const size_t row =
+      dtype == kernels.operand ? static_cast<size_t>(std::abs(a.i_stride)) : k * size_of(kernels.operand);
+  return kernels.element_bytes >= cache_line || row * kernels.mr <= near_bytes;
 }
 
 // Calls block(row, column) for the blocks of rows [first, last) and columns [0, n): down the rows first, so that a
@@ -284,9 +292,18 @@ void for_each_block(const DotKernels& kernels, size_t first, size_t last, size_t
   }
 }
 
-// c (+)= a * b for packed b of one k block, reading a's rows.
-void multiply_rows(const DotKernels& kernels, std::byte* c, ptrdiff_t c_row_stride, size_t c_size, const Operand& a,
-                   const Panels& b, size_t m, size_t n, size_t k, bool accumulate) {
+// c (+)= a * b for packed b of one k block, reading a's rows, or a block of them that is converted first.
+void multiply_rows(const DotKernels& kernels, DType dtype, std::byte* c, ptrdiff_t c_row_stride, size_t c_size,
+                   const Operand& a, const Panels& b, size_t m, size_t n, size_t k, bool accumulate, HostIsa isa) {
+  if (dtype != kernels.operand) {
+    for (size_t row = 0; row < m; row += kernels.mr) {
+      const size_t rows = std::min(kernels.mr, m - row);
+      const Operand wide = converted(kernels, dtype, advance(a, row, 0), rows, k, converted_a, isa);
+      std::byte* target = c + static_cast<ptrdiff_t>(row) * c_row_stride * static_cast<ptrdiff_t>(c_size);
+      multiply_rows(kernels, kernels.operand, target, c_row_stride, c_size, wide, b, rows, n, k, accumulate, isa);
+    }
+    return;
+  }
   const auto block = [&](size_t row, size_t column) {
     const auto down = static_cast<ptrdiff_t>(row);
     if (column == 0 && row + kernels.mr < m) {
@@ -308,7 +325,7 @@ void multiply_block(const DotKernels& kernels, DType dtype, std::byte* c, ptrdif
                     HostIsa isa) {
   const auto c_size = static_cast<ptrdiff_t>(size_of(accumulator_of(dtype)));
   if (packed_a.data == nullptr && reads_rows(kernels, dtype, a, n, k)) {
-    return multiply_rows(kernels, c, c_row_stride, static_cast<size_t>(c_size), a, b, m, n, k, accumulate);
+    return multiply_rows(kernels, dtype, c, c_row_stride, static_cast<size_t>(c_size), a, b, m, n, k, accumulate, isa);
   }
   const size_t steps = round_up(k, kernels.k_step) / kernels.k_step;
   for (size_t first = 0; first < m; first += kernels.mr * panels_of_a_block) {

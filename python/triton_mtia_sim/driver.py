@@ -19,6 +19,7 @@ from triton.backends.driver import DriverBase
 
 import triton_mtia_sim
 from triton_mtia_sim import versions
+from triton_mtia_sim.moved_sources import relocate_program, source_of
 
 versions.refusal()  # says so at import, once
 
@@ -72,6 +73,8 @@ _BUS_BYTES = 128
 class MtiaUtils:
     """What Triton asks of a device."""
 
+    source: str | None = None  # file of the kernel that is loaded next
+
     def get_device_properties(self, device: int) -> dict[str, int]:
         """Local memory of a PE is what Triton calls shared memory, a PE is its multiprocessor."""
         from mtia_core import chips
@@ -90,7 +93,7 @@ class MtiaUtils:
 
     def load_binary(self, name: str, kernel: bytes, shared: int, device: int) -> tuple[Any, Any, int, int, int]:
         """Module, function, registers, spills, most threads."""
-        handle = runtime().load_program(kernel)
+        handle = runtime().load_program(relocate_program(kernel, self.source))
         return handle, handle, _REGISTERS, 0, _NO_THREAD_LIMIT
 
     def unload_module(self, module: Any) -> None:
@@ -151,6 +154,7 @@ class MtiaDriver(DriverBase):  # type: ignore[misc]
         """A callable that packs arguments and launches."""
         from triton_mtia_sim.launch_codes import launch_codes
 
+        self.utils.source = source_of(source)  # Triton loads the program once it has the launcher
         codes = launch_codes(source.signature.values())
         return runtime().make_launcher("!" + codes if metadata.makes_pointers else codes)
 

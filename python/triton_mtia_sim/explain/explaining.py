@@ -13,6 +13,7 @@ from triton_mtia_sim.explain.report import AccessReport, KernelReport, TileRepor
 from triton_mtia_sim.ir.operations import Operation, base_name
 from triton_mtia_sim.ir.types import DescriptorType, PointerType, ScalarType, element_of, shape_of
 from triton_mtia_sim.lowering.kernel import KernelLowering
+from triton_mtia_sim.moved_sources import relocate_text, source_of
 from triton_mtia_sim.tiles.machine import Register
 from triton_mtia_sim.translate import translate
 
@@ -42,7 +43,7 @@ def generic_ttir(compiled: Any) -> str:
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kernel.ttir"
-        path.write_text(compiled.asm["ttir"])
+        path.write_text(relocate_text(compiled.asm["ttir"], source_of(compiled.src)))
         return read_ttir(path)
 
 
