@@ -172,7 +172,8 @@ class PackParts {
       : wide_(wide_of(kernels, side)),
         count_(count),
         k_(k),
-        cuts_k_(source.i_stride == static_cast<ptrdiff_t>(size) && source.k_stride != static_cast<ptrdiff_t>(size)) {
+        cuts_k_(source.i_stride == static_cast<ptrdiff_t>(size) && source.k_stride != static_cast<ptrdiff_t>(size)),
+        k_at_once_(round_up(16, kernels.k_step)) {
     const size_t step_bytes = panel_bytes(kernels, wide_, kernels.k_step);
     step_ = cuts_k_ ? kernels.k_step : wide_;
     const size_t bytes = cuts_k_ ? round_up(count, wide_) / wide_ * step_bytes : panel_bytes(kernels, wide_, k);
@@ -186,11 +187,12 @@ class PackParts {
     size_t count;
     size_t first_k;
     size_t k;
+    size_t k_at_once;  // of all its panels, so that short rows are read once
   };
   Part operator[](size_t part) const {
     const size_t at = part * step_;
-    if (cuts_k_) return {0, count_, at, std::min(step_, k_ - at)};
-    return {at, std::min(step_, count_ - at), 0, k_};
+    if (cuts_k_) return {0, count_, at, std::min(step_, k_ - at), k_at_once_};
+    return {at, std::min(step_, count_ - at), 0, k_, k_};
   }
 
  private:
@@ -200,6 +202,7 @@ class PackParts {
   size_t count_;
   size_t k_;
   bool cuts_k_;
+  size_t k_at_once_;
   size_t step_;
 };
 
@@ -208,20 +211,31 @@ void pack_part(const DotKernels& kernels, Side side, DType dtype, std::byte* pan
                const Operand& operand, const PackParts::Part& part, HostIsa isa) {
   const size_t wide = wide_of(kernels, side);
   const size_t size = size_of(dtype);
-  const Operand source = advance(operand, part.first, part.first_k);
-  std::byte* to = panels + part.first / wide * bytes + panel_bytes(kernels, wide, part.first_k);
-  prefetch_operand(source, std::min(wide, part.count), part.k, size);
-  for (size_t i = 0; i < part.count; i += wide) {
+  const auto pack_panel = [&](size_t i, size_t p, size_t k) {
     const size_t count = std::min(wide, part.count - i);
-    if (i + wide < part.count)
-      prefetch_operand(advance(source, i + wide, 0), std::min(wide, part.count - i - wide), part.k, size);
-    const Operand panel = converted(kernels, dtype, advance(source, i, 0), count, part.k,
+    const Operand panel = converted(kernels, dtype, advance(operand, part.first + i, part.first_k + p), count, k,
                                     side == Side::a ? converted_a : converted_b, isa);
+    std::byte* to = panels + (part.first + i) / wide * bytes + panel_bytes(kernels, wide, part.first_k + p);
     if (side == Side::a) {
-      kernels.pack_a(to + i / wide * bytes, panel.data, panel.i_stride, panel.k_stride, count, part.k);
+      kernels.pack_a(to, panel.data, panel.i_stride, panel.k_stride, count, k);
     } else {
-      kernels.pack_b(to + i / wide * bytes, panel.data, panel.k_stride, panel.i_stride, count, part.k);
+      kernels.pack_b(to, panel.data, panel.k_stride, panel.i_stride, count, k);
     }
+  };
+  if (part.k_at_once < part.k) {
+    for (size_t p = 0; p < part.k; p += part.k_at_once) {
+      for (size_t i = 0; i < part.count; i += wide) pack_panel(i, p, std::min(part.k_at_once, part.k - p));
+    }
+    return;
+  }
+  const auto prefetch_panel = [&](size_t i) {
+    if (i < part.count)
+      prefetch_operand(advance(operand, part.first + i, part.first_k), std::min(wide, part.count - i), part.k, size);
+  };
+  prefetch_panel(0);
+  for (size_t i = 0; i < part.count; i += wide) {
+    prefetch_panel(i + wide);
+    pack_panel(i, 0, part.k);
   }
 }
 
