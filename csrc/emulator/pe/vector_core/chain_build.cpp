@@ -226,6 +226,7 @@ class Builder {
     chain_->in_place.strip = chain_->in_place.inner;
     fuse_steps(*chain_, chain_->rows);
     fuse_steps(*chain_, chain_->merged);
+    make_direct(*chain_);
     Op& op = decoder_.emit(run_chain, members_[0]);
     op.detail = chain_;
   }
