@@ -248,7 +248,15 @@ struct Emulator::State {
       if (program.observer != nullptr) {
         while (op != nullptr) op = observed_step(op, frame);
       }
-      while (op != nullptr) op = op->run(op, frame);
+      // What the next instruction reads was driven out of the first-level cache by the tiles since it last ran.
+      const Op* const last = &program.ops.back();
+      while (op != nullptr) {
+        if (op != last) {
+          __builtin_prefetch(op[1].detail);
+          __builtin_prefetch(op[1].tick);
+        }
+        op = op->run(op, frame);
+      }
       if (pe.log != nullptr) pe.log->end();
       return true;
     } catch (const Abandoned&) {

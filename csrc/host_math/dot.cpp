@@ -172,7 +172,8 @@ class PackParts {
       : wide_(wide_of(kernels, side)),
         count_(count),
         k_(k),
-        cuts_k_(source.i_stride == static_cast<ptrdiff_t>(size) && source.k_stride != static_cast<ptrdiff_t>(size)) {
+        cuts_k_(source.i_stride == static_cast<ptrdiff_t>(size) && source.k_stride != static_cast<ptrdiff_t>(size)),
+        k_at_once_(round_up(16, kernels.k_step)) {
     const size_t step_bytes = panel_bytes(kernels, wide_, kernels.k_step);
     step_ = cuts_k_ ? kernels.k_step : wide_;
     const size_t bytes = cuts_k_ ? round_up(count, wide_) / wide_ * step_bytes : panel_bytes(kernels, wide_, k);
@@ -186,11 +187,12 @@ class PackParts {
     size_t count;
     size_t first_k;
     size_t k;
+    size_t k_at_once;  // of all its panels, so that short rows are read once
   };
   Part operator[](size_t part) const {
     const size_t at = part * step_;
-    if (cuts_k_) return {0, count_, at, std::min(step_, k_ - at)};
-    return {at, std::min(step_, count_ - at), 0, k_};
+    if (cuts_k_) return {0, count_, at, std::min(step_, k_ - at), k_at_once_};
+    return {at, std::min(step_, count_ - at), 0, k_, k_};
   }
 
  private:
@@ -200,6 +202,7 @@ class PackParts {
   size_t count_;
   size_t k_;
   bool cuts_k_;
+  size_t k_at_once_;
   size_t step_;
 };
 
@@ -208,20 +211,31 @@ void pack_part(const DotKernels& kernels, Side side, DType dtype, std::byte* pan
                const Operand& operand, const PackParts::Part& part, HostIsa isa) {
   const size_t wide = wide_of(kernels, side);
   const size_t size = size_of(dtype);
-  const Operand source = advance(operand, part.first, part.first_k);
-  std::byte* to = panels + part.first / wide * bytes + panel_bytes(kernels, wide, part.first_k);
-  prefetch_operand(source, std::min(wide, part.count), part.k, size);
-  for (size_t i = 0; i < part.count; i += wide) {
+  const auto pack_panel = [&](size_t i, size_t p, size_t k) {
     const size_t count = std::min(wide, part.count - i);
-    if (i + wide < part.count)
-      prefetch_operand(advance(source, i + wide, 0), std::min(wide, part.count - i - wide), part.k, size);
-    const Operand panel = converted(kernels, dtype, advance(source, i, 0), count, part.k,
+    const Operand panel = converted(kernels, dtype, advance(operand, part.first + i, part.first_k + p), count, k,
                                     side == Side::a ? converted_a : converted_b, isa);
+    std::byte* to = panels + (part.first + i) / wide * bytes + panel_bytes(kernels, wide, part.first_k + p);
     if (side == Side::a) {
-      kernels.pack_a(to + i / wide * bytes, panel.data, panel.i_stride, panel.k_stride, count, part.k);
+      kernels.pack_a(to, panel.data, panel.i_stride, panel.k_stride, count, k);
     } else {
-      kernels.pack_b(to + i / wide * bytes, panel.data, panel.k_stride, panel.i_stride, count, part.k);
+      kernels.pack_b(to, panel.data, panel.k_stride, panel.i_stride, count, k);
     }
+  };
+  if (part.k_at_once < part.k) {
+    for (size_t p = 0; p < part.k; p += part.k_at_once) {
+      for (size_t i = 0; i < part.count; i += wide) pack_panel(i, p, std::min(part.k_at_once, part.k - p));
+    }
+    return;
+  }
+  const auto prefetch_panel = [&](size_t i) {
+    if (i < part.count)
+      prefetch_operand(advance(operand, part.first + i, part.first_k), std::min(wide, part.count - i), part.k, size);
+  };
+  prefetch_panel(0);
+  for (size_t i = 0; i < part.count; i += wide) {
+    prefetch_panel(i + wide);
+    pack_panel(i, 0, part.k);
   }
 }
 
@@ -248,9 +262,17 @@ Panels advance(const Panels& panels, const DotKernels& kernels, size_t wide, siz
 // Columns of c for which a is read where it lies, if the kernels can, rather than packed first.
 constexpr size_t narrow = 128;
 
+// Kernels that come back to a cache line for each of its elements need all rows of a block in the first-level cache,
+// where rows too far apart take each other's place.
+constexpr size_t near_bytes = 32 * 1024;
+
 bool reads_rows(const DotKernels& kernels, DType dtype, const Operand& a, size_t n, size_t k) {
-  return kernels.multiply_rows != nullptr && dtype == kernels.operand && n <= narrow &&
-         a.k_stride == static_cast<ptrdiff_t>(size_of(dtype)) && k % kernels.k_step == 0;
+  if (kernels.multiply_rows == nullptr || n > narrow || a.k_stride != static_cast<ptrdiff_t>(size_of(dtype)) ||
+      k % kernels.k_step != 0)
+    return false;
+  const size_t row =
+      dtype == kernels.operand ? static_cast<size_t>(std::abs(a.i_stride)) : k * size_of(kernels.operand);
+  return kernels.element_bytes >= cache_line || row * kernels.mr <= near_bytes;
 }
 
 // Calls block(row, column) for the blocks of rows [first, last) and columns [0, n): down the rows first, so that a
@@ -270,9 +292,18 @@ void for_each_block(const DotKernels& kernels, size_t first, size_t last, size_t
   }
 }
 
-// c (+)= a * b for packed b of one k block, reading a's rows.
-void multiply_rows(const DotKernels& kernels, std::byte* c, ptrdiff_t c_row_stride, size_t c_size, const Operand& a,
-                   const Panels& b, size_t m, size_t n, size_t k, bool accumulate) {
+// c (+)= a * b for packed b of one k block, reading a's rows, or a block of them that is converted first.
+void multiply_rows(const DotKernels& kernels, DType dtype, std::byte* c, ptrdiff_t c_row_stride, size_t c_size,
+                   const Operand& a, const Panels& b, size_t m, size_t n, size_t k, bool accumulate, HostIsa isa) {
+  if (dtype != kernels.operand) {
+    for (size_t row = 0; row < m; row += kernels.mr) {
+      const size_t rows = std::min(kernels.mr, m - row);
+      const Operand wide = converted(kernels, dtype, advance(a, row, 0), rows, k, converted_a, isa);
+      std::byte* target = c + static_cast<ptrdiff_t>(row) * c_row_stride * static_cast<ptrdiff_t>(c_size);
+      multiply_rows(kernels, kernels.operand, target, c_row_stride, c_size, wide, b, rows, n, k, accumulate, isa);
+    }
+    return;
+  }
   const auto block = [&](size_t row, size_t column) {
     const auto down = static_cast<ptrdiff_t>(row);
     if (column == 0 && row + kernels.mr < m) {
@@ -294,7 +325,7 @@ void multiply_block(const DotKernels& kernels, DType dtype, std::byte* c, ptrdif
                     HostIsa isa) {
   const auto c_size = static_cast<ptrdiff_t>(size_of(accumulator_of(dtype)));
   if (packed_a.data == nullptr && reads_rows(kernels, dtype, a, n, k)) {
-    return multiply_rows(kernels, c, c_row_stride, static_cast<size_t>(c_size), a, b, m, n, k, accumulate);
+    return multiply_rows(kernels, dtype, c, c_row_stride, static_cast<size_t>(c_size), a, b, m, n, k, accumulate, isa);
   }
   const size_t steps = round_up(k, kernels.k_step) / kernels.k_step;
   for (size_t first = 0; first < m; first += kernels.mr * panels_of_a_block) {

@@ -12,12 +12,17 @@ void Scoreboard::reset(const SlotLayout* layout, SubCycles issue_cost, SubCycles
   finish_ = 0;
   programs_ = 0;
   slot_base_ = 0;
-  buffer_base_ = 0;
   free_.fill(0);
-  const size_t slots = layout->buffers.size() * layout->copies;
-  ready_.assign(slots, 0);
-  last_release_.assign(slots, 0);
-  current_.assign(slots, 0);
+  slots_.clear();
+  for (uint32_t copy = 0; copy < layout->copies; ++copy) {
+    for (size_t slot = 0; slot < layout->buffers.size(); ++slot) {
+      SlotState& state = slots_.emplace_back();
+      state.buffers = layout->buffers[slot];
+      state.first_buffer = copy * layout->buffer_count + layout->first_buffer[slot];
+      state.overlap_first = layout->overlap_first[slot];
+      state.overlap_end = layout->overlap_first[slot + 1];
+    }
+  }
   release_.assign(static_cast<size_t>(layout->buffer_count) * layout->copies, 0);
   scalar_ready_.assign(layout->late_scalars, 0);
   counters_ = PeCounters{};
@@ -26,7 +31,6 @@ void Scoreboard::reset(const SlotLayout* layout, SubCycles issue_cost, SubCycles
 void Scoreboard::begin_program(SubCycles start_cost) {
   const auto copy = static_cast<uint32_t>(programs_ % layout_->copies);
   slot_base_ = copy * static_cast<uint32_t>(layout_->buffers.size());
-  buffer_base_ = copy * layout_->buffer_count;
   if (programs_ != 0) issue_ += start_cost;
   ++programs_;
 }

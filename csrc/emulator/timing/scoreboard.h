@@ -87,31 +87,30 @@ class Scoreboard {
   void issue(const Tick& tick) { issue(tick, tick.duration, tick.latency); }
 
   void issue(const Tick& tick, SubCycles duration, SubCycles latency) {
+    SlotState* const slots = slots_.data() + slot_base_;
     SubCycles start = std::max(issue_, free_[queue_of(tick)]);
-    for (unsigned i = 0; i < tick.reads; ++i) start = std::max(start, ready_[slot_base_ + tick.read_slots[i]]);
+    for (unsigned i = 0; i < tick.reads; ++i) start = std::max(start, slots[tick.read_slots[i]].ready);
     for (unsigned i = 0; i < tick.late_reads; ++i) start = std::max(start, scalar_ready_[tick.late_scalars[i]]);
     for (unsigned i = 0; i < tick.writes; ++i) {
-      const uint32_t slot = tick.write_slots[i];
-      if ((tick.in_place >> i & 1U) == 0) {
-        const uint32_t next = next_buffer(slot);
-        start = std::max(start, release_[buffer_base_ + layout_->first_buffer[slot] + next]);
-        current_[slot_base_ + slot] = next;
+      SlotState& slot = slots[tick.write_slots[i]];
+      if (slot.buffers == 1 || (tick.in_place >> i & 1U) != 0) {
+        start = std::max(start, slot.last_release);
       } else {
-        start = std::max(start, last_release_[slot_base_ + slot]);
+        slot.current = slot.current + 1 == slot.buffers ? 0 : slot.current + 1;
+        start = std::max(start, release_[slot.first_buffer + slot.current]);
       }
-      const uint32_t end = layout_->overlap_first[slot + 1];
-      for (uint32_t o = layout_->overlap_first[slot]; o < end; ++o) {
-        start = std::max(start, last_release_[slot_base_ + layout_->overlap_slots[o]]);
-      }
+      for (uint32_t o = slot.overlap_first; o < slot.overlap_end; ++o)
+        start = std::max(start, slots[layout_->overlap_slots[o]].last_release);
     }
     const SubCycles end = start + duration;
     const SubCycles done = end + latency;
     free_[queue_of(tick)] = end;
     counters_.busy[static_cast<size_t>(tick.unit)] += duration;
-    for (unsigned i = 0; i < tick.reads; ++i) touch(tick.read_slots[i], end);
+    for (unsigned i = 0; i < tick.reads; ++i) touch(slots[tick.read_slots[i]], end);
     for (unsigned i = 0; i < tick.writes; ++i) {
-      ready_[slot_base_ + tick.write_slots[i]] = done;
-      touch(tick.write_slots[i], done);
+      SlotState& slot = slots[tick.write_slots[i]];
+      slot.ready = done;
+      touch(slot, done);
     }
     if (tick.late_result != UINT32_MAX) scalar_ready_[tick.late_result] = done;
     if (trace_ != nullptr) [[unlikely]]
@@ -180,16 +179,22 @@ class Scoreboard {
 
  private:
   static size_t queue_of(const Tick& tick) { return static_cast<size_t>(tick.unit) * 2 + tick.queue; }
-  uint32_t next_buffer(uint32_t slot) const {
-    const uint32_t count = layout_->buffers[slot];
-    if (count == 1) return 0;
-    const uint32_t next = current_[slot_base_ + slot] + 1;
-    return next == count ? 0 : next;
-  }
-  void touch(uint32_t slot, SubCycles until) {
-    SubCycles& last = last_release_[slot_base_ + slot];
-    last = std::max(last, until);
-    SubCycles& release = release_[buffer_base_ + layout_->first_buffer[slot] + current_[slot_base_ + slot]];
+
+  // What an instruction asks of a slot, side by side: a few cache lines a program.
+  struct SlotState {
+    SubCycles ready = 0;
+    SubCycles last_release = 0;  // last use of any buffer
+    uint32_t current = 0;        // buffer that holds the contents
+    uint32_t buffers = 1;
+    uint32_t first_buffer = 0;  // in release_
+    uint32_t overlap_first = 0;
+    uint32_t overlap_end = 0;
+  };
+
+  void touch(SlotState& slot, SubCycles until) {
+    slot.last_release = std::max(slot.last_release, until);
+    if (slot.buffers == 1) return;
+    SubCycles& release = release_[slot.first_buffer + slot.current];
     release = std::max(release, until);
   }
 
@@ -202,12 +207,9 @@ class Scoreboard {
   SubCycles finish_ = 0;
   uint64_t programs_ = 0;
   uint32_t slot_base_ = 0;
-  uint32_t buffer_base_ = 0;
   std::array<SubCycles, 2 * unit_count> free_{};  // by queue
-  std::vector<SubCycles> ready_;                  // copies * slots
-  std::vector<SubCycles> last_release_;           // copies * slots: last use of any buffer
-  std::vector<uint32_t> current_;                 // copies * slots: buffer that holds the contents
-  std::vector<SubCycles> release_;                // copies * buffers: last use of each
+  std::vector<SlotState> slots_;                  // copies * slots
+  std::vector<SubCycles> release_;                // copies * buffers: last use of each, of slots with several
   std::vector<SubCycles> scalar_ready_;
   PeCounters counters_;
 };

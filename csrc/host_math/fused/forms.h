@@ -28,6 +28,7 @@ inline constexpr Form compare_f32{0xC2};                 // by an immediate
 inline constexpr Form multiply_add_f32{0xA8, 2, 1};      // d = second * d + rm
 inline constexpr Form subtract_product_f32{0xBC, 2, 1};  // d = d - second * rm
 inline constexpr Form scale_f32{0x2C, 2, 1};             // second * 2^rm, for a whole rm
+inline constexpr Form reduce_f32{0x56, 3, 1};            // rm - rm rounded, by an immediate
 inline constexpr Form add_i32{0xFE, 1, 1};
 inline constexpr Form and_i32{0xDB, 1, 1};
 inline constexpr Form or_i32{0xEB, 1, 1};
@@ -45,8 +46,11 @@ inline constexpr Form broadcast_from_scalar{0x7C, 2, 1};  // vpbroadcastd of a 3
 
 // Immediates of compare_f32.
 inline constexpr uint8_t unordered = 3;
+inline constexpr uint8_t ordered = 7;
 inline constexpr uint8_t less = 0x11;
 inline constexpr uint8_t not_less_or_equal = 0x16;
+// Of reduce_f32: to the nearest even whole number, noting nothing.
+inline constexpr uint8_t to_nearest = 8;
 // Of classify_f32.
 inline constexpr uint8_t subnormal = 0x20;
 

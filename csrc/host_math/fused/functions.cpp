@@ -24,11 +24,12 @@ class Emitter {
  public:
   Emitter(Assembler& code, const ConstantRegister& constant) : code_(code), constant_(constant) {}
 
+  // Infinity leaves nothing behind its rounding, so there is no upper bound.
   void exp2(unsigned d, unsigned a) {
-    clamp(d, a, -151.0F, 129.0F);
-    code_.evex(add_f32, scratch_0, d, constant_(round_magic));
-    code_.evex(subtract_f32, scratch_0, scratch_0, constant_(round_magic));
-    code_.evex(subtract_f32, d, d, scratch_0);
+    select_above(a, -151.0F);
+    code_.evex(reduce_f32, d, 0, a);
+    code_.immediate(to_nearest);
+    code_.evex(subtract_f32, scratch_0, a, d);
     horner(scratch_1, d, exp2_coefficients);
     code_.evex(multiply_add_f32, scratch_1, d, constant_(one));
     scale(d);
@@ -61,11 +62,16 @@ class Emitter {
   }
 
  private:
-  // The upper bound is the first operand, which loses to a NaN. Results of what is not above the lower one are 0: they
-  // are left out in scale(), because the host takes a hundred cycles to find out that a product is too small.
+  // The upper bound is the first operand, which loses to a NaN.
   void clamp(unsigned d, unsigned a, float low, float high) {
     code_.evex(min_f32, d, constant_(bits_of(high)), a);
-    code_.evex(compare_f32, work_mask, d, constant_(bits_of(low)));
+    select_above(d, low);
+  }
+
+  // Results of what is not above `low` are 0: they are left out in scale(), because the host takes a hundred cycles to
+  // find out that a product is too small.
+  void select_above(unsigned a, float low) {
+    code_.evex(compare_f32, work_mask, a, constant_(bits_of(low)));
     code_.immediate(not_less_or_equal);
   }
 

@@ -304,11 +304,9 @@ class Generator {
       code_.evex(add_f32, lanes, lanes, a, kept);
       return;
     }
-    code_.evex(max_f32, scratch_0, lanes, a);
-    code_.evex(compare_f32, work_mask, a, a);
-    code_.immediate(unordered);
-    code_.evex(move_f32, scratch_0, 0, lanes, {work_mask, false});
-    code_.evex(move_f32, lanes, 0, scratch_0, kept);
+    code_.evex(compare_f32, work_mask, a, a, kept);
+    code_.immediate(ordered);
+    code_.evex(max_f32, lanes, lanes, a, {work_mask, false});
   }
 
   void emit(size_t number, Masking masking) {

@@ -4,8 +4,8 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <functional>
 #include <thread>
+#include <tuple>
 
 #include "host_math/dot.h"
 
@@ -13,10 +13,10 @@ namespace mtia::emulator {
 namespace {
 
 constexpr size_t room = size_t{512} << 20;   // bytes of packed operands of a launch
-constexpr size_t keeps = size_t{128} << 20;  // bytes that stay committed between launches
+constexpr size_t keeps = size_t{256} << 20;  // bytes that stay committed between launches
 constexpr size_t alignment = 64;
 // Operands that a launch packs before it is asked whether any of them were used again.
-constexpr uint64_t trial = 256;
+constexpr size_t trial = 256;
 
 // First and last byte of an operand.
 std::pair<const std::byte*, const std::byte*> bytes_of(const Tile& tile) {
@@ -49,15 +49,15 @@ void pack_part(OperandPacks::Side side, const Tile& tile, std::byte* packed, siz
 
 }  // namespace
 
-size_t OperandPacks::Hash::operator()(const Key& key) const {
-  size_t value = reinterpret_cast<uintptr_t>(key.data);
-  for (const int64_t part : {key.rows, key.columns, key.row_stride, static_cast<int64_t>(key.side)})
+size_t OperandPacks::Key::hash() const {
+  size_t value = reinterpret_cast<uintptr_t>(data);
+  for (const int64_t part : {rows, columns, row_stride, static_cast<int64_t>(side)})
     value = (value ^ value >> 29U) * 0x9E3779B97F4A7C15U + static_cast<uint64_t>(part);
   value *= 0xBF58476D1CE4E5B9U;
   return value ^ value >> 31U;
 }
 
-OperandPacks::OperandPacks() {
+OperandPacks::OperandPacks() : table_(slots) {
   void* memory = mmap(nullptr, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return;
   memory_ = static_cast<std::byte*>(memory);
@@ -70,42 +70,62 @@ OperandPacks::~OperandPacks() {
 
 std::byte* OperandPacks::reserve(size_t bytes) {
   bytes = (bytes + alignment - 1) / alignment * alignment;
-  size_t used = used_.load(std::memory_order_relaxed);
-  do {
-    if (memory_ == nullptr || bytes > room - used) return nullptr;
-  } while (!used_.compare_exchange_weak(used, used + bytes, std::memory_order_relaxed));
-  return memory_ + used;
+  if (memory_ == nullptr || bytes > room - used_) return nullptr;
+  std::byte* reserved = memory_ + used_;
+  used_ += bytes;
+  return reserved;
 }
 
-bool OperandPacks::pays() {
-  const uint64_t misses = misses_.load(std::memory_order_relaxed);
-  return misses < trial || hits_.load(std::memory_order_relaxed) * 2 > misses;
+bool OperandPacks::pays() const {
+  const size_t count = count_.load(std::memory_order_relaxed);
+  return count < trial || hits_.load(std::memory_order_relaxed) * 2 > count;
+}
+
+OperandPacks::Entry* OperandPacks::look_up(const Key& key, uint32_t& slot) const {
+  for (slot = static_cast<uint32_t>(key.hash() % slots);; slot = (slot + 1) % slots) {
+    Entry* entry = table_[slot].load(std::memory_order_acquire);
+    if (entry == nullptr || (entry->key == key && !entry->is_stale.load(std::memory_order_acquire))) return entry;
+  }
+}
+
+OperandPacks::Entry* OperandPacks::insert(const Key& key, Side side, const Tile& tile) {
+  const std::lock_guard lock(mutex_);
+  uint32_t slot = 0;
+  if (Entry* found = look_up(key, slot); found != nullptr) return found;
+  const size_t count = count_.load(std::memory_order_relaxed);
+  if (count == most_entries) return nullptr;
+  std::byte* memory = reserve(packed_bytes(side, tile));
+  if (memory == nullptr) return nullptr;
+  if (count == entries_.size()) entries_.emplace_back();
+  count_.store(count + 1, std::memory_order_relaxed);
+  Entry& entry = entries_[count];
+  entry.key = key;
+  entry.slot = slot;
+  entry.memory = memory;
+  entry.parts = parts_of(side, tile);
+  entry.next.store(0, std::memory_order_relaxed);
+  entry.done.store(0, std::memory_order_relaxed);
+  entry.failed.store(false, std::memory_order_relaxed);
+  entry.is_stale.store(false, std::memory_order_relaxed);
+  std::tie(entry.low, entry.high) = bytes_of(tile);
+  if (count == 0 || entry.low < low_.load(std::memory_order_relaxed)) low_.store(entry.low, std::memory_order_relaxed);
+  if (count == 0 || entry.high > high_.load(std::memory_order_relaxed))
+    high_.store(entry.high, std::memory_order_relaxed);
+  table_[slot].store(&entry, std::memory_order_release);
+  return &entry;
 }
 
 const std::byte* OperandPacks::find(Side side, const Tile& tile) {
   const Key key{tile.data, tile.row_stride, tile.column_stride, tile.rows, tile.columns, tile.dtype, side};
-  Shard& shard = shard_of(key);
-  std::shared_ptr<Entry> entry;
-  bool is_new = false;
-  {
-    const std::lock_guard lock(shard.mutex);
-    if (const auto found = shard.entries.find(key); found != shard.entries.end()) {
-      entry = found->second;
-    } else {
-      if (!pays()) return nullptr;
-      std::byte* memory = reserve(packed_bytes(side, tile));
-      if (memory == nullptr) return nullptr;
-      entry = shard.entries.emplace(key, std::make_shared<Entry>(memory, parts_of(side, tile))).first->second;
-      is_new = true;
-    }
-  }
-  if (is_new) {
-    misses_.fetch_add(1, std::memory_order_relaxed);
-    note_range(tile, key);
+  uint32_t slot = 0;
+  Entry* entry = look_up(key, slot);
+  if (entry == nullptr) {
+    entry = pays() ? insert(key, side, tile) : nullptr;
+    if (entry == nullptr) return nullptr;
   } else {
-    hits_.fetch_add(1, std::memory_order_relaxed);
-    if (entry->done.load(std::memory_order_acquire) == entry->parts) return entry->memory;
+    hits_.store(hits_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
+  if (entry->done.load(std::memory_order_acquire) == entry->parts) return entry->memory;
   return pack(*entry, side, tile);
 }
 
@@ -126,41 +146,35 @@ const std::byte* OperandPacks::pack(Entry& entry, Side side, const Tile& tile) {
   return entry.memory;
 }
 
-void OperandPacks::note_range(const Tile& tile, const Key& key) {
-  const auto [low, high] = bytes_of(tile);
-  const std::lock_guard lock(ranges_mutex_);
-  ranges_.emplace(low, Range{high, key});
-  longest_ = std::max(longest_, high - low);
-  const bool is_first = high_.load(std::memory_order_relaxed) == nullptr;
-  if (is_first || low < low_.load(std::memory_order_relaxed)) low_.store(low, std::memory_order_relaxed);
-  if (is_first || high > high_.load(std::memory_order_relaxed)) high_.store(high, std::memory_order_relaxed);
-}
-
 void OperandPacks::forget(const std::byte* low, const std::byte* high) {
-  const std::lock_guard lock(ranges_mutex_);
+  const std::lock_guard lock(mutex_);
+  for (; ranged_ < count_.load(std::memory_order_relaxed); ++ranged_) {
+    Entry& entry = entries_[ranged_];
+    ranges_.emplace(entry.low, &entry);
+    longest_ = std::max(longest_, entry.high - entry.low);
+  }
   for (auto range = ranges_.lower_bound(low - longest_); range != ranges_.end() && range->first < high;) {
-    if (range->second.high <= low) {
+    if (range->second->high <= low) {
       ++range;
       continue;
     }
-    Shard& shard = shard_of(range->second.key);
-    const std::lock_guard shard_lock(shard.mutex);
-    shard.entries.erase(range->second.key);
+    range->second->is_stale.store(true, std::memory_order_release);
     range = ranges_.erase(range);
   }
 }
 
 void OperandPacks::clear() {
-  if (misses_.load(std::memory_order_relaxed) == 0) return;
-  for (Shard& shard : shards_) shard.entries.clear();
+  const size_t count = count_.exchange(0, std::memory_order_relaxed);
+  if (count == 0) return;
+  for (size_t i = 0; i < count; ++i) table_[entries_[i].slot].store(nullptr, std::memory_order_relaxed);
   ranges_.clear();
+  ranged_ = 0;
   longest_ = 0;
   low_.store(nullptr, std::memory_order_relaxed);
   high_.store(nullptr, std::memory_order_relaxed);
-  const size_t used = used_.exchange(0, std::memory_order_relaxed);
-  if (used > keeps) madvise(memory_ + keeps, used - keeps, MADV_DONTNEED);
+  if (used_ > keeps) madvise(memory_ + keeps, used_ - keeps, MADV_DONTNEED);
+  used_ = 0;
   hits_.store(0, std::memory_order_relaxed);
-  misses_.store(0, std::memory_order_relaxed);
 }
 
 }  // namespace mtia::emulator

@@ -3,14 +3,13 @@
 // Whether an operand is found, packed or neither depends on the threads' timing; the product's bits do not.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
-#include <memory>
 #include <mutex>
-#include <unordered_map>
+#include <vector>
 
 #include "emulator/pe/tile.h"
 
@@ -48,45 +47,46 @@ class OperandPacks {
     DType dtype;
     Side side;
     bool operator==(const Key&) const = default;
-  };
-  struct Hash {
-    size_t operator()(const Key& key) const;
+    size_t hash() const;
   };
   struct Entry {
-    Entry(std::byte* packed, size_t count) : memory(packed), parts(count) {}
-    std::byte* memory;
-    size_t parts;
+    Key key;
+    uint32_t slot = 0;               // in the table
+    const std::byte* low = nullptr;  // host bytes of the operand
+    const std::byte* high = nullptr;
+    std::byte* memory = nullptr;
+    size_t parts = 0;
     std::atomic<size_t> next{0};  // part that nobody has taken
     std::atomic<size_t> done{0};
     std::atomic<bool> failed{false};
-  };
-  // Threads look different operands up at the same time.
-  struct Shard {
-    std::mutex mutex;
-    std::unordered_map<Key, std::shared_ptr<Entry>, Hash> entries;
-  };
-  struct Range {
-    const std::byte* high;
-    Key key;
+    std::atomic<bool> is_stale{false};  // overwritten: another entry of its key may follow
   };
 
-  Shard& shard_of(const Key& key) { return shards_[Hash()(key) >> 7U & (shards_.size() - 1)]; }
+  static constexpr size_t slots = size_t{1} << 15;
+  static constexpr size_t most_entries = slots / 2;
+
+  // The entry of a key, or nullptr; `slot` becomes its place, or the empty one where it would go.
+  Entry* look_up(const Key& key, uint32_t& slot) const;
+  Entry* insert(const Key& key, Side side, const Tile& tile);
   std::byte* reserve(size_t bytes);
-  bool pays();
+  bool pays() const;
   static const std::byte* pack(Entry& entry, Side side, const Tile& tile);
-  void note_range(const Tile& tile, const Key& key);
   void forget(const std::byte* low, const std::byte* high);
 
-  std::array<Shard, 16> shards_;
-  std::mutex ranges_mutex_;
-  std::multimap<const std::byte*, Range> ranges_;  // host bytes of the operands, by their first
-  ptrdiff_t longest_ = 0;                          // of ranges_
-  std::atomic<const std::byte*> low_{nullptr};     // of all of them; none: low_ >= high_
+  // Open addressing: read without a lock, written under it. Entries stay where they are until clear().
+  std::vector<std::atomic<Entry*>> table_;
+  std::mutex mutex_;
+  std::deque<Entry> entries_;  // the first `count_` are in use
+  std::atomic<size_t> count_{0};
+  std::multimap<const std::byte*, Entry*> ranges_;  // the first `ranged_` entries, by `low`
+  size_t ranged_ = 0;
+  ptrdiff_t longest_ = 0;                       // of ranges_
+  std::atomic<const std::byte*> low_{nullptr};  // of all entries; none: low_ >= high_
   std::atomic<const std::byte*> high_{nullptr};
   std::byte* memory_ = nullptr;  // address space that is committed when it is touched
-  std::atomic<size_t> used_{0};
-  std::atomic<uint64_t> hits_{0};
-  std::atomic<uint64_t> misses_{0};
+  size_t used_ = 0;
+  // About how many: threads may overwrite each other's counts, which is cheaper than a count that they share.
+  alignas(64) std::atomic<uint64_t> hits_{0};
 };
 
 }  // namespace mtia::emulator

@@ -88,7 +88,23 @@ inline constexpr size_t max_chain_reductions = 2;
 inline constexpr size_t rows_a_join = 64;  // whose lanes stay in the first-level cache
 inline constexpr size_t lanes_bytes = host_math::fused_lanes * sizeof(float);
 
+// A chain without loads and stores that is one fused loop over rows: all that a call of it needs, in few cache lines,
+// which the tiles drive out of the first-level cache between two calls.
+struct DirectLoop {
+  static constexpr size_t max_pointers = 8;
+  const host_math::FusedLoop* loop = nullptr;  // nullptr: the chain is not one
+  size_t rows = 1;
+  size_t n = 1;
+  size_t factor = SIZE_MAX;  // as of the step
+  uint32_t count = 0;        // pointers
+  uint32_t reductions = 0;
+  std::array<Place, max_pointers> places;
+  std::array<int64_t, max_pointers> strides{};
+  std::vector<const Tick*> ticks;  // of all members and reductions
+};
+
 struct Chain {
+  DirectLoop direct;
   ChainPlan merged;       // dimensions merged where the tiles in local memory allow it
   ChainPlan rows;         // every dimension for itself: device memory with gaps between rows
   ChainPlan in_place;     // all intermediates in their slots: where some load or store is partial
@@ -107,6 +123,8 @@ struct Chain {
 
 // Replaces runs of steps by fused loops, where the host has them.
 void fuse_steps(Chain& chain, ChainPlan& plan);
+// Fills in `direct` of a chain whose steps are fused, if it can be.
+void make_direct(Chain& chain);
 
 const Op* run_chain(const Op* op, Frame& frame);
 

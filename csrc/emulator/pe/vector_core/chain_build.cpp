@@ -227,6 +227,7 @@ class Builder {
     if (decoder_.loaded.needs.empty()) {  // what is not run as a whole needs no machine code
       fuse_steps(*chain_, chain_->rows);
       fuse_steps(*chain_, chain_->merged);
+      make_direct(*chain_);
     }
     Op& op = decoder_.emit(run_chain, members_[0]);
     op.detail = chain_;

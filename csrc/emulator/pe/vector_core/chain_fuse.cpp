@@ -266,4 +266,26 @@ void fuse_steps(Chain& chain, ChainPlan& plan) {
   if (!strips) plan.strip = std::max<uint64_t>(plan.inner, 1);
 }
 
+void make_direct(Chain& chain) {
+  const ChainPlan& plan = chain.merged;
+  if (!chain.views.empty() || plan.outer_rank > 1 || plan.steps.size() != 1) return;
+  const ChainStep& step = plan.steps[0];
+  if (step.fused == nullptr || step.pointers.size() > DirectLoop::max_pointers || plan.strip < plan.inner ||
+      step.reductions != chain.reductions.size())
+    return;
+  DirectLoop& direct = chain.direct;
+  for (const ChainOperand& operand : step.pointers) {
+    if (operand.kind != ChainOperand::Kind::memory) return;
+    direct.places[direct.count] = operand.place;
+    direct.strides[direct.count++] = plan.outer_rank == 0 ? 0 : operand.outer[0];
+  }
+  direct.rows = plan.outer_rank == 0 ? 1 : plan.outer[0];
+  direct.n = plan.inner;
+  direct.factor = step.factor;
+  direct.reductions = static_cast<uint32_t>(step.reductions);
+  for (const Chain::Member& member : chain.members) direct.ticks.push_back(member.tick);
+  for (const ChainReduction& reduction : chain.reductions) direct.ticks.push_back(reduction.tick);
+  direct.loop = step.fused;
+}
+
 }  // namespace mtia::emulator

@@ -117,52 +117,83 @@ void finish_scalar(const ChainReduction& reduction, uint32_t bits, Frame& frame)
   frame.scalars()[reduction.scalar] = normalised(DType::F32, bits);
 }
 
-// A plan that is one fused loop: the rows of the last outer dimension in one call, or in blocks where reductions join
-// their lanes.
+// A fused loop and what goes with it.
+struct LoopOfRows {
+  const host_math::FusedLoop& loop;
+  size_t count;  // pointers
+  size_t reductions;
+  size_t factor;
+};
+
+// All of `rows` rows from `bases` on in one call, or in blocks where reductions join their lanes. `row_number`: of the
+// chain's rows, counted up.
+void run_rows_from(std::byte* const* bases, size_t rows, const LoopOfRows& of, const Chain& chain, Frame& frame,
+                   host_math::FusedCall& call, size_t& row_number) {
+  const size_t block = of.reductions == 0 ? rows : rows_a_join;
+  for (size_t first = 0; first < rows;) {
+    call.rows = std::min(block, rows - first);
+    if (of.factor != SIZE_MAX) {
+      const std::byte* factor = bases[of.factor];
+      first += like_rows(factor, call.strides[of.factor], first, rows, true);
+      call.rows = like_rows(factor, call.strides[of.factor], first, rows, false);
+      if (call.rows == 0) break;
+    }
+    for (size_t p = 0; p < of.count; ++p) call.pointers[p] = bases[p] + static_cast<int64_t>(first) * call.strides[p];
+    std::byte* const lanes = frame.strips;
+    for (size_t r = 0; r < of.reductions; ++r) call.pointers[of.count + r] = lanes + r * rows_a_join * lanes_bytes;
+    const size_t joined = call.rows;
+    of.loop.run(call);
+    for (size_t r = 0; r < of.reductions; ++r) {
+      const ChainReduction& reduction = chain.reductions[r];
+      const std::byte* from = lanes + r * rows_a_join * lanes_bytes;
+      uint32_t scalar = 0;
+      void* to = reduction.scalar != UINT32_MAX
+                     ? static_cast<void*>(&scalar)
+                     : static_cast<void*>(frame.at(reduction.to) + row_number * sizeof(float));
+      // A row of its lanes alone is reduced to what the row is.
+      reduction.loop(to, from, joined, host_math::fused_lanes, host_math::fused_lanes);
+      if (reduction.scalar != UINT32_MAX) finish_scalar(reduction, scalar, frame);
+    }
+    row_number += joined;
+    first += joined;
+  }
+}
+
+// A plan that is one fused loop, by the rows of the last outer dimension.
 void run_rows(const Chain& chain, const ChainPlan& plan, Frame& frame, const RunView* views) {
   const ChainStep& step = plan.steps[0];
-  const size_t count = step.pointers.size();
+  const LoopOfRows of{*step.fused, step.pointers.size(), step.reductions, step.factor};
   const uint32_t rank = plan.outer_rank == 0 ? 0 : plan.outer_rank - 1;
   const size_t rows = plan.outer_rank == 0 ? 1 : plan.outer[rank];
-  const size_t block = step.reductions == 0 ? rows : rows_a_join;
   std::array<uint32_t, max_outer> index{};
   host_math::FusedCall call;
   std::byte* bases[host_math::max_fused_pointers];
-  for (size_t p = 0; p < count; ++p)
+  for (size_t p = 0; p < of.count; ++p)
     call.strides[p] = plan.outer_rank == 0 ? 0 : stride_of(step.pointers[p], views, rank);
-  for (size_t r = 0; r < step.reductions; ++r) call.strides[count + r] = lanes_bytes;
+  for (size_t r = 0; r < of.reductions; ++r) call.strides[of.count + r] = lanes_bytes;
   call.n = plan.inner;
   size_t row_number = 0;
   do {
-    for (size_t p = 0; p < count; ++p) bases[p] = row_address(step.pointers[p], plan, index, frame, views);
-    for (size_t first = 0; first < rows;) {
-      call.rows = std::min(block, rows - first);
-      if (step.factor != SIZE_MAX) {
-        const std::byte* factor = bases[step.factor];
-        first += like_rows(factor, call.strides[step.factor], first, rows, true);
-        call.rows = like_rows(factor, call.strides[step.factor], first, rows, false);
-        if (call.rows == 0) break;
-      }
-      for (size_t p = 0; p < count; ++p) call.pointers[p] = bases[p] + static_cast<int64_t>(first) * call.strides[p];
-      std::byte* const lanes = frame.strips;
-      for (size_t r = 0; r < step.reductions; ++r) call.pointers[count + r] = lanes + r * rows_a_join * lanes_bytes;
-      const size_t joined = call.rows;
-      step.fused->run(call);
-      for (size_t r = 0; r < step.reductions; ++r) {
-        const ChainReduction& reduction = chain.reductions[r];
-        const std::byte* from = lanes + r * rows_a_join * lanes_bytes;
-        uint32_t scalar = 0;
-        void* to = reduction.scalar != UINT32_MAX
-                       ? static_cast<void*>(&scalar)
-                       : static_cast<void*>(frame.at(reduction.to) + row_number * sizeof(float));
-        // A row of its lanes alone is reduced to what the row is.
-        reduction.loop(to, from, joined, host_math::fused_lanes, host_math::fused_lanes);
-        if (reduction.scalar != UINT32_MAX) finish_scalar(reduction, scalar, frame);
-      }
-      row_number += joined;
-      first += joined;
-    }
+    for (size_t p = 0; p < of.count; ++p) bases[p] = row_address(step.pointers[p], plan, index, frame, views);
+    run_rows_from(bases, rows, of, chain, frame, call, row_number);
   } while (next_index(plan, rank, index));
+}
+
+const Op* run_directly(const Op* op, const Chain& chain, Frame& frame) {
+  const DirectLoop& direct = chain.direct;
+  host_math::FusedCall call;
+  std::byte* bases[DirectLoop::max_pointers];
+  for (size_t p = 0; p < direct.count; ++p) {
+    bases[p] = frame.at(direct.places[p]);
+    call.strides[p] = direct.strides[p];
+  }
+  for (size_t r = 0; r < direct.reductions; ++r) call.strides[direct.count + r] = lanes_bytes;
+  call.n = direct.n;
+  size_t row_number = 0;
+  run_rows_from(bases, direct.rows, {*direct.loop, direct.count, direct.reductions, direct.factor}, chain, frame, call,
+                row_number);
+  for (const Tick* tick : direct.ticks) frame.pe->board.issue(*tick);
+  return op + 1;
 }
 
 void run_reduction(const ChainReduction& reduction, Frame& frame) {
@@ -327,6 +358,7 @@ bool LoadedProgram::is_chain(const Op& op) const { return op.run == run_chain; }
 
 const Op* run_chain(const Op* op, Frame& frame) {
   const Chain& chain = *static_cast<const Chain*>(op->detail);
+  if (chain.direct.loop != nullptr) return run_directly(op, chain, frame);
   // Made for the views in use alone: clearing room for all takes longer than a short chain.
   alignas(RunView) std::byte room[max_views * sizeof(RunView)];
   auto* views = reinterpret_cast<RunView*>(room);
