@@ -107,16 +107,14 @@ class KernelTotals {
 
 void bind_timing(py::module_& module) {
   module.def(
-      "set_mode",
-      [](const std::string& mode, int index) { runtime::set_mode(runtime::mode_named(mode), index); },
+      "set_mode", [](const std::string& mode, int index) { runtime::set_mode(runtime::mode_named(mode), index); },
       py::arg("mode"), py::arg("index"));
   module.def(
-      "mode",
-      [](int index) { return runtime::mode_of(index) == runtime::Mode::timing ? "timing" : "functional"; },
+      "mode", [](int index) { return runtime::mode_of(index) == runtime::Mode::timing ? "timing" : "functional"; },
       py::arg("index"));
   module.def("timing_summary", &summary, py::arg("index"));
-  module.def("set_stand_ins", &set_stand_ins, py::arg("index"), py::arg("exponent"), py::arg("quantiles"), py::arg("mask"),
-             py::arg("seed"), py::call_guard<py::gil_scoped_release>(),
+  module.def("set_stand_ins", &set_stand_ins, py::arg("index"), py::arg("exponent"), py::arg("quantiles"),
+             py::arg("mask"), py::arg("seed"), py::call_guard<py::gil_scoped_release>(),
              "exponent: of Zipf's law; 0: uniform indices. quantiles: of another law, at equal steps from 0 to 1.");
   module.def("set_purpose", &runtime::set_purpose, py::arg("purpose"),
              "What this thread submits from now on is for; KernelTotals keeps purposes apart.");

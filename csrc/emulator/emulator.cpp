@@ -163,10 +163,10 @@ struct Emulator::State {
   RoleGrid roles;
   OperandPacks packs;
   Checker* checker = nullptr;
-  LaunchTrace* trace = nullptr;      // of the launch that runs
+  LaunchTrace* trace = nullptr;        // of the launch that runs
   const TimedLaunch* timed = nullptr;  // of one in timing mode
-  std::vector<Tolerated> tolerated;  // by PE
-  uint32_t used = 0;                 // PEs of the launch that ran last
+  std::vector<Tolerated> tolerated;    // by PE
+  uint32_t used = 0;                   // PEs of the launch that ran last
 
   void begin_pe(PeState& pe, const Launch& launch, const SlotLayout& layout) {
     pe.board.reset(&layout, costs.issue_cost(), costs.scalar_cost());

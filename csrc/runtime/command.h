@@ -63,7 +63,7 @@ struct Command {
   std::array<std::byte, inline_capacity> inline_bytes{};
   std::shared_ptr<std::byte[]> staged;
   std::shared_ptr<bool> staged_known;  // whether staged holds the values; the source device says so
-  std::shared_ptr<const void> owner;  // keeps `host` alive
+  std::shared_ptr<const void> owner;   // keeps `host` alive
   EventRecordPointer event;
   std::shared_ptr<LaunchMonitor> monitor;
   emulator::Launch launch;

@@ -4,8 +4,8 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <cstring>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
 #include <string_view>
 #include <utility>
@@ -48,8 +48,8 @@ Device::Device(int index, const ChipSpec& chip, emulator::WorkerPool& pool, Mode
                             "checks look at values: leave MTIA_SIM_CHECK or MTIA_SIM_MODE=timing out");
     }
     const char* remember = std::getenv("MTIA_SIM_TIMING_REMEMBER");
-    timing_ = std::make_unique<emulator::TimingMode>(emulator_, remember == nullptr || std::string_view(remember) != "0",
-                                                     kept_bytes_from_environment());
+    timing_ = std::make_unique<emulator::TimingMode>(
+        emulator_, remember == nullptr || std::string_view(remember) != "0", kept_bytes_from_environment());
   }
   follow_checking();
   dispatcher_ = std::thread([this] { dispatch(); });
@@ -142,8 +142,13 @@ TimingSummary Device::timing_summary() {
   synchronize();
   if (timing_ == nullptr) return {};
   const emulator::TimingMode::Statistics& found = timing_->statistics();
-  return {found.launches,         found.computed,        found.remembered,    found.stood_in,
-          found.stand_in_seconds, found.stand_in_joules, unknown_reads_.load() - unknown_reads_before_reset_};
+  return {found.launches,
+          found.computed,
+          found.remembered,
+          found.stood_in,
+          found.stand_in_seconds,
+          found.stand_in_joules,
+          unknown_reads_.load() - unknown_reads_before_reset_};
 }
 
 void Device::set_stand_ins(const emulator::StandInSettings& settings) {

@@ -149,8 +149,7 @@ void Device::execute(Command& command) {
           static_cast<uint32_t>(command.stream), ticket_, many_streams_, command.location,
           &OrderContext::happened_before,        &context};
       try {
-        if (timing_ != nullptr)
-          return charge_memory(command.stream, timing_->run(command.launch, trace_, &order));
+        if (timing_ != nullptr) return charge_memory(command.stream, timing_->run(command.launch, trace_, &order));
         return charge_memory(command.stream, monitor_ ? monitor_->run(*this, command.launch)
                                                       : emulator_.run(command.launch, trace_, &order));
       } catch (const emulator::Refusal& refusal) {
@@ -306,17 +305,18 @@ void Device::move_known_bytes(Command& command) {
       return;
     case CommandKind::stage_peer:
       *command.staged_known = timing_->keeps(range) && timing_->knows(range);
-      if (*command.staged_known) move_bytes(command);
+      if (timing_->keeps(range)) move_bytes(command);
       return;
     default:
       break;
   }
-  bool known = command.kind == CommandKind::copy_to_device ? command.decides || timing_->keeps_arriving(range)
-                                                           : timing_->keeps(range);
+  const bool kept = command.kind == CommandKind::copy_to_device ? command.decides || timing_->keeps_arriving(range)
+                                                                : timing_->keeps(range);
+  bool known = kept;
   if (command.kind == CommandKind::copy_on_device)
     known = known && timing_->knows({command.source_address, command.source_address + command.bytes});
   if (command.kind == CommandKind::receive_peer) known = known && *command.staged_known;
-  if (known) move_bytes(command);
+  if (kept) move_bytes(command);  // a placeholder too
   timing_->arrived(range, known);
 }
 

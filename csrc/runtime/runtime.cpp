@@ -80,7 +80,7 @@ Device& make_device(int index) {
     static const int handler = pthread_atfork(nullptr, nullptr, after_fork_in_child);
     if (handler != 0) throw InternalError(concat("pthread_atfork failed: ", std::strerror(handler)));
     devices.owned[slot] = std::make_unique<Device>(index, *devices.chip, emulator::WorkerPool::shared(),
-                                                    devices.modes[slot].value_or(mode_from_environment()));
+                                                   devices.modes[slot].value_or(mode_from_environment()));
     for (const ObserverPointer& observer : devices.observers) devices.owned[slot]->add_observer(observer);
     devices.made[slot].store(devices.owned[slot].get());
   }

@@ -46,9 +46,11 @@ def test_a_model_takes_the_same(workload):
     assert result["summary"]["computed"] < result["summary"]["launches"]
 
 
-def test_what_is_known_takes_the_same_whatever_it_decides():
+def test_routing_that_is_not_known_takes_about_the_same():
     result = compared("mixtral", MTIA_SIM_TIMING_KEPT_BYTES=str(4 << 20))
-    assert result["number_different"] == 0, result["different"]
+    functional, timing = result["cycles"]
+    assert abs(timing - functional) < 0.02 * functional
+    assert 0 < result["summary"]["stood_in"] < 0.15 * result["summary"]["launches"]
 
 
 @pytest.mark.parametrize("chip", ["mtia300", "mtia2i", "mtia1"])

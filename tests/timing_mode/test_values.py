@@ -101,7 +101,7 @@ def test_weights_need_no_host_memory():
 def test_what_does_not_fit_one_chip_says_what_is_held():
     error = run(
         "with torch.device('mtia_sim'):\n"
-        "    layers = [torch.nn.Linear(28672, 8192, dtype=torch.bfloat16) for _ in range(3 * 80 * 2)]\n",
+        "    layers = [torch.nn.Linear(28672, 8192, dtype=torch.bfloat16) for _ in range(3 * 80 * 3)]\n",
         fails=True,
     )
     assert "OutOfMemoryError" in error and "GiB" in error

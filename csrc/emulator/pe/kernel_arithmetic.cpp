@@ -300,8 +300,7 @@ void ProcessingElement::convert(const Tile& d, const Tile& a, bool is_signed) {
 
 void ProcessingElement::iota(const Tile& d, int64_t start) {
   if (!d.contiguous()) throw InvalidArgument("iota of a tile with gaps", "", "use a dense tile");
-  if (state_->host_work != HostWork::none)
-    host_math::iota(d.dtype, d.data, start, static_cast<size_t>(d.elements()));
+  if (state_->host_work != HostWork::none) host_math::iota(d.dtype, d.data, start, static_cast<size_t>(d.elements()));
   Tick tick;
   state_->costs->elementwise(tick, Opcode::iota, d.dtype, static_cast<uint64_t>(d.elements()), bytes_of(d));
   time_call(*state_, tick, tick.duration, tick.latency, d.page, {});

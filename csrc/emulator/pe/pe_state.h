@@ -41,9 +41,9 @@ struct NeedsValues {};
 struct TimedValues {
   const KnownMemory* known = nullptr;  // nullptr: not in timing mode
   const StandIns* stand_ins = nullptr;
-  bool reads_contents = false;    // the account depends on what lies in memory
-  bool uses_stand_ins = false;    // of which something is not known
-  bool mask_is_unknown = false;   // a DMA's mask may come from a stand-in
+  bool reads_contents = false;   // the account depends on what lies in memory
+  bool uses_stand_ins = false;   // of which something is not known
+  bool mask_is_unknown = false;  // a DMA's mask may come from a stand-in
 };
 
 struct PeState {
@@ -59,10 +59,10 @@ struct PeState {
   // Of C++ kernels: what is allocated of it, the scoreboard entries of their tiles, and host buffers.
   uint64_t local_used = 0;
   std::vector<PageTime> pages;
-  SubCycles page_floor = 0;          // when the memory freed by scopes was last used
-  OperandPacks* packs = nullptr;     // of the launch, for all of its host threads
+  SubCycles page_floor = 0;           // when the memory freed by scopes was last used
+  OperandPacks* packs = nullptr;      // of the launch, for all of its host threads
   AccessListener* journal = nullptr;  // told of each access before it is made
-  CallObserver* calls = nullptr;     // told of each call of a C++ kernel
+  CallObserver* calls = nullptr;      // told of each call of a C++ kernel
   std::vector<Window> windows;
   Scoreboard board;
   // Of C++ kernels: the scoreboard that the call running now issues on, which is its role's, and that role.

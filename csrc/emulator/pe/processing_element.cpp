@@ -7,8 +7,8 @@
 #include <string>
 
 #include "base/error.h"
-#include "emulator/inspection/call_observer.h"
 #include "emulator/inspection/access_listener.h"
+#include "emulator/inspection/call_observer.h"
 #include "emulator/pe/fabric_interface/atomics.h"
 #include "emulator/pe/fabric_interface/dma.h"
 #include "emulator/pe/fabric_interface/logged_access.h"

@@ -225,7 +225,8 @@ class CircularBuffer {
   uint64_t popped_ = 0;
 };
 
-// Arguments of a kernel that does what the values in memory decide say so: `static constexpr bool reads_contents = true`.
+// Arguments of a kernel that does what the values in memory decide say so: `static constexpr bool reads_contents =
+// true`.
 template <typename Arguments>
 concept ReadsContents = Arguments::reads_contents;
 

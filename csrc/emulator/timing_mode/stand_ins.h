@@ -13,9 +13,9 @@ namespace mtia::emulator {
 struct StandInSettings {
   enum class Indices : uint8_t { uniform, zipf, quantiles };
   Indices indices = Indices::uniform;
-  double exponent = 1.0;  // of Zipf's law: index i (from 0) has the weight (i + 1) ** -exponent
+  double exponent = 1.0;          // of Zipf's law: index i (from 0) has the weight (i + 1) ** -exponent
   std::vector<double> quantiles;  // of the position in [0, 1], at equal steps of probability from 0 to 1
-  double mask = 0.5;      // probability of a true
+  double mask = 0.5;              // probability of a true
   uint64_t seed = 0;
 };
 

@@ -23,8 +23,8 @@ struct TimedProgram {
 const TimedProgram& timed(const LoadedProgram& program);
 
 // ---- what operations of such a program are: handlers beside the functional ones that they replace
-const Op* timed_dma(const Op* op, Frame& frame);          // fabric_interface/dma.cpp
-const Op* timed_gather(const Op* op, Frame& frame);       // fabric_interface/indexed.cpp
+const Op* timed_dma(const Op* op, Frame& frame);     // fabric_interface/dma.cpp
+const Op* timed_gather(const Op* op, Frame& frame);  // fabric_interface/indexed.cpp
 const Op* timed_scatter(const Op* op, Frame& frame);
 const Op* timed_atomic(const Op* op, Frame& frame);
 const Op* timed_rows(const Op* op, Frame& frame);         // fabric_interface/indexed_rows.cpp

@@ -109,13 +109,15 @@ void TimingMode::count_stand_in(const LaunchAccount& account) {
   statistics_.stand_in_joules += account.joules;
 }
 
-void TimingMode::forget(const std::vector<Window>& windows) {
+void TimingMode::forget(AddressRange range) {
+  known_.remove(range);
+  // Placeholders of few values, so that what small launches make of them is the same in every run.
+  if (keeps(range)) std::memset(emulator_.memory().backing_of(range.begin), 0, range.bytes());
+}
+
+void TimingMode::forget_written(const std::vector<Window>& windows) {
   for (const Window& window : windows) {
-    if (window.bytes_written == 0) continue;
-    const AddressRange written{window.low, window.high};
-    known_.remove(written);
-    // Placeholders of few values, so that what small launches make of them is the same in every run.
-    if (keeps(written)) std::memset(emulator_.memory().backing_of(written.begin), 0, written.bytes());
+    if (window.bytes_written != 0) forget({window.low, window.high});
   }
 }
 
@@ -126,7 +128,10 @@ void TimingMode::forget_unread(const Launch& launch) {
     const bool is_read = std::any_of(windows.begin(), windows.end(), [&](const Window& window) {
       return window.bytes_read != 0 && window.range.begin == extent.begin && window.range.end == extent.end;
     });
-    if (!is_read) known_.remove(extent);
+    const bool is_written = std::any_of(windows.begin(), windows.end(), [&](const Window& window) {
+      return window.bytes_written != 0 && window.range.begin == extent.begin && window.range.end == extent.end;
+    });
+    if (!is_read && !is_written) forget(extent);
   }
 }
 
@@ -148,7 +153,7 @@ LaunchAccount TimingMode::run(const Launch& launch, LaunchTrace* trace, const Co
   const std::string key = remembers ? remembered_.key_of(launch, known) : std::string();
   if (const auto totals = remembered_.find(key, launch)) {
     ++statistics_.remembered;
-    forget(totals->windows);
+    forget_written(totals->windows);
     return emulator_.charge(*totals);
   }
   if (!is_tiny && any_known && bytes <= kept_bytes_) {
@@ -156,14 +161,14 @@ LaunchAccount TimingMode::run(const Launch& launch, LaunchTrace* trace, const Co
   }
   if (launch.program != nullptr && timed(*launch.program).is_decided_by_memory()) {
     const LaunchAccount account = emulator_.run(launch, trace, order);
-    forget(emulator_.last_totals().windows);
+    forget_written(emulator_.last_totals().windows);
     ++statistics_.computed;
     count_stand_in(account);
     return account;
   }
   TimedLaunch timed_launch{&known_, &stand_ins_, HostWork::none};
   const LaunchAccount account = estimate(launch, timed_launch, trace);
-  forget(emulator_.last_totals().windows);
+  forget_written(emulator_.last_totals().windows);
   if (timed_launch.uses_stand_ins) {
     forget_unread(launch);
     count_stand_in(account);

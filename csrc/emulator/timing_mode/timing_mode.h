@@ -51,13 +51,14 @@ class TimingMode {
   void reset_statistics() { statistics_ = {}; }
 
  private:
-  // Runs a launch of little memory; what it wrote is known where all that it read was. nullopt where it reads what is not
-  // known and is to end there, or refuses it.
+  // Runs a launch of little memory; what it wrote is known where all that it read was. nullopt where it reads what is
+  // not known and is to end there, or refuses it.
   std::optional<LaunchAccount> compute(const Launch& launch, bool ends_at_unknown, LaunchTrace* trace,
                                        const CommandOrder* order);
   LaunchAccount estimate(const Launch& launch, TimedLaunch& timed, LaunchTrace* trace);
   void count_stand_in(const LaunchAccount& account);
-  void forget(const std::vector<Window>& windows);
+  void forget(AddressRange range);
+  void forget_written(const std::vector<Window>& windows);
   void forget_unread(const Launch& launch);
 
   Emulator& emulator_;

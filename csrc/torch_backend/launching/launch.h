@@ -163,8 +163,8 @@ void submit(c10::DeviceIndex device, emulator::Launch&& launch);
 // The device memory that belongs to a tensor's storage.
 emulator::AddressRange extent_of(const at::TensorBase& tensor);
 
-// Launches a C++ kernel on all PEs of the device, on the current stream. It may touch the storages of `tensors`, of which
-// those that are undefined count for nothing.
+// Launches a C++ kernel on all PEs of the device, on the current stream. It may touch the storages of `tensors`, of
+// which those that are undefined count for nothing.
 template <typename Arguments>
 void launch_cpp_kernel(const emulator::CppKernel& kernel, c10::DeviceIndex device, const Arguments& arguments,
                        std::initializer_list<std::reference_wrapper<const at::Tensor>> tensors) {

@@ -74,8 +74,9 @@ void tell_of_unknown(const char* what) {
     throw Unsupported("the host asks for a value that timing mode does not know", where,
                       "leave MTIA_SIM_TIMING_STRICT out to go on with 0, or run in functional mode");
   }
-  TORCH_WARN_ONCE(where, ": the host asks for a value that timing mode does not know and is given 0; this is said once, "
-                         "torch.mtia_sim.timing_summary() counts how often, MTIA_SIM_TIMING_STRICT=1 raises instead");
+  TORCH_WARN_ONCE(where,
+                  ": the host asks for a value that timing mode does not know and is given 0; this is said once, "
+                  "torch.mtia_sim.timing_summary() counts how often, MTIA_SIM_TIMING_STRICT=1 raises instead");
 }
 
 void receive(const at::Tensor& host, const at::Tensor& device_tensor, bool non_blocking, const char* what = "a copy") {

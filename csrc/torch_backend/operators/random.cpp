@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "kernels/cpp/random.h"
+#include "torch_backend/device.h"
 #include "torch_backend/dtypes.h"
 #include "torch_backend/generator.h"
 #include "torch_backend/launching/launch.h"
@@ -312,7 +313,9 @@ at::Tensor multinomial(const at::Tensor& self, int64_t samples, bool replacement
   const at::Tensor weights = self.scalar_type() == c10::kDouble ? self : self.to(c10::kFloat);
   const at::Tensor is_valid =
       weights.isfinite().logical_and(weights.ge(0)).all().logical_and(weights.sum(-1).gt(0).all());
-  TORCH_CHECK(is_valid.item().toBool(),
+  const bool is_known =
+      device_of(self.device().index()).knows(reinterpret_cast<uint64_t>(is_valid.const_data_ptr()), is_valid.nbytes());
+  TORCH_CHECK(!is_known || is_valid.item().toBool(),
               "probability tensor contains either `inf`, `nan` or element < 0, or a row whose sum is not positive");
   if (!replacement || samples == 1) {
     at::Tensor race = empty_device(weights.sizes(), weights.scalar_type(), weights.device());

@@ -1,20 +1,20 @@
 // Operators whose result is as long as a mask has ones: nonzero and masked_select, and masked_scatter, which numbers
 // them.
-#include <cmath>
 #include <ATen/native/Resize.h>
 #include <ATen/ops/broadcast_tensors.h>
 #include <ATen/ops/where.h>
 #include <torch/library.h>
+#include <cmath>
 
 #include <algorithm>
 
 #include "chip/chip_spec.h"
+#include "emulator/timing_mode/stand_ins.h"
 #include "kernels/cpp/compact.h"
 #include "runtime/runtime.h"
+#include "torch_backend/device.h"
 #include "torch_backend/dtypes.h"
 #include "torch_backend/launching/launch.h"
-#include "emulator/timing_mode/stand_ins.h"
-#include "torch_backend/device.h"
 #include "torch_backend/launching/operator_scope.h"
 #include "torch_backend/operators/allocate.h"
 

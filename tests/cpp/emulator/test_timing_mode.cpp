@@ -184,8 +184,7 @@ TEST(a_launch_is_remembered_by_what_its_account_depends_on) {
     Launch launch;
     launch.program = program;
     for (const uint64_t word : {x, y, scale}) launch.arguments.push_back(word);
-    for (const uint64_t address : {x, y})
-      launch.extents.push_back(machine.emulator().memory().allocation_of(address));
+    for (const uint64_t address : {x, y}) launch.extents.push_back(machine.emulator().memory().allocation_of(address));
     return launch;
   };
   const auto array = [&] { return machine.put(std::vector<float>(length, 1.0F)); };

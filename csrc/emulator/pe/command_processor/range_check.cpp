@@ -170,8 +170,8 @@ void draw(const RangeDetail& detail, Frame& frame) {
   const auto low = static_cast<int64_t>(number_of_bits<T>(frame.scalars()[detail.low]));
   const auto high = static_cast<int64_t>(number_of_bits<T>(frame.scalars()[detail.high]));
   if (high < low) return;
-  std::byte* values = detail.scalar != absent ? reinterpret_cast<std::byte*>(&frame.scalars()[detail.scalar])
-                                              : frame.at(detail.value);
+  std::byte* values =
+      detail.scalar != absent ? reinterpret_cast<std::byte*>(&frame.scalars()[detail.scalar]) : frame.at(detail.value);
   const uint64_t where = (uint64_t{frame.id[2]} << 42U) + (uint64_t{frame.id[1]} << 21U) + frame.id[0];
   for (uint64_t i = 0; i < detail.elements; ++i) {
     T stored;
@@ -181,7 +181,8 @@ void draw(const RangeDetail& detail, Frame& frame) {
     stored = static_cast<T>(low + static_cast<int64_t>(frame.pe->timed.stand_ins->index(size, where * 65536 + i)));
     std::memcpy(values + i * sizeof(T), &stored, sizeof(T));
   }
-  if (detail.scalar != absent) frame.scalars()[detail.scalar] = normalised(detail.dtype, frame.scalars()[detail.scalar]);
+  if (detail.scalar != absent)
+    frame.scalars()[detail.scalar] = normalised(detail.dtype, frame.scalars()[detail.scalar]);
 }
 
 void draw(const RangeDetail& detail, Frame& frame) {
