@@ -36,7 +36,7 @@ def training_step(device: torch.device, model_name: str, dtype: str, batch: int,
             str(sequence),
         ]
     )
-    model = build_model(options, options.vocab).to(device)
+    model = build_model(options, options.vocab, device)
     optimizer = build_optimizer(model, options.learning_rate)
     tokens = torch.randint(options.vocab, (batch, sequence + 1), generator=torch.Generator().manual_seed(0))
     inputs, targets = tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+from mtia_core.errors import InvalidProgram
 from mtia_core.program import Location, TileProgram
 
 
@@ -44,7 +45,10 @@ def relocate_program(program: bytes, source: str | None) -> bytes:
     """A serialised program whose locations name the files where they are now."""
     if source is None or source.encode() in program:
         return program
-    decoded = TileProgram.decode(program)
+    try:
+        decoded = TileProgram.decode(program)
+    except InvalidProgram:
+        return program  # refused where it is loaded, which says what to do
     moved = moved_folder({location.file: None for location in decoded.locations}, source)
     if moved is None:
         return program

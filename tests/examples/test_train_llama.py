@@ -28,6 +28,11 @@ SUMMARY_KEYS = {
     "chip_seconds_per_step",
     "joules_per_step",
     "joules_per_token",
+    "tokens_per_joule",
+    "mode",
+    "stand_in_fraction",
+    "by_kernel",
+    "by_level",
     "mfu",
     "busy",
     "fallbacks",
@@ -67,6 +72,9 @@ def test_summary_has_the_promised_keys_and_files(tmp_path: Path, text: Path, dev
         assert all(summary[key] is None for key in (*chip_values, "chip"))
     else:
         assert all(summary[key] > 0 for key in chip_values)
+        assert summary["mode"] == "functional" and summary["stand_in_fraction"] == 0
+        assert sum(row["seconds"] for row in summary["by_kernel"].values()) > summary["chip_seconds_per_step"]
+        assert summary["by_kernel"]["gemm"]["joules"] > 0 and summary["by_level"]["sram_read"] > 0
         assert summary["busy"] and all(0 <= fraction <= 1 for fraction in summary["busy"].values())
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "loss.png", "summary.json"]

@@ -55,6 +55,7 @@ def test_a_cached_program_names_the_files_of_the_copy():
     assert moved.strings[:2] == program.strings and [item.line for item in moved.locations] == [3, 4, 5]
     for same in (None, "/a/p/k.py", "/b/other.py"):
         assert relocate_program(program.encode(), same) == program.encode()
+    assert relocate_program(b"no program", "/b/p/k.py") == b"no program"
 
 
 def test_what_moved_is_told_from_what_did_not():

@@ -3,13 +3,14 @@
 
 #include <algorithm>
 
+#include "chip/chip_spec.h"
 #include "emulator/timing_mode/timed_program.h"
 
 namespace mtia::emulator {
 namespace {
 
 constexpr size_t most_kept = 1 << 16;
-constexpr uint64_t page_bytes = 4096;  // no chip aligns DMA to more
+constexpr uint64_t largest_element_bytes = 8;
 
 void put(std::string& key, uint64_t word) { key.append(reinterpret_cast<const char*>(&word), sizeof(word)); }
 
@@ -44,12 +45,13 @@ std::string RememberedLaunches::key_of(const Launch& launch, const std::vector<b
                                      : reinterpret_cast<uintptr_t>(launch.kernel));
   for (const uint32_t extent : launch.grid) put(key, extent);
   const bool relative = are_apart(launch);
+  const uint64_t alignment = std::max(emulator_.chip().fabric_alignment_bytes, largest_element_bytes);
   put(key, relative ? launch.extents.size() : ~launch.extents.size());
   for (size_t i = 0; i < launch.extents.size(); ++i) {
     const AddressRange& extent = launch.extents[i];
     size_t first = 0;
     while (!same(launch.extents[first], extent)) ++first;
-    put(key, relative ? extent.begin % page_bytes : extent.begin);
+    put(key, relative ? extent.begin % alignment : extent.begin);
     put(key, extent.bytes());
     put(key, first);
     put(key, (emulator_.is_resident(extent) ? 2U : 0U) | (known[i] ? 1U : 0U));

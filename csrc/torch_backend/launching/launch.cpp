@@ -289,6 +289,12 @@ emulator::AddressRange extent_of(const at::TensorBase& tensor) {
   return {begin, begin + storage.nbytes()};
 }
 
+void add_extent(emulator::Launch& launch, c10::DeviceIndex device, const at::Tensor& tensor) {
+  if (!tensor.defined()) return;
+  check_same_device(launch.kernel->name.data(), c10::Device(device_type, device), tensor);
+  launch.extents.push_back(extent_of(tensor));
+}
+
 void KernelCall::add_extent(const at::TensorBase& tensor) { extents_.push_back(extent_of(tensor)); }
 
 KernelCall& KernelCall::reachable(const at::TensorBase& tensor) {

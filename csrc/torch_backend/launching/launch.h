@@ -163,6 +163,9 @@ void submit(c10::DeviceIndex device, emulator::Launch&& launch);
 // The device memory that belongs to a tensor's storage.
 emulator::AddressRange extent_of(const at::TensorBase& tensor);
 
+// Lets a launch on `device` touch the storage of a tensor; raises where this is elsewhere.
+void add_extent(emulator::Launch& launch, c10::DeviceIndex device, const at::Tensor& tensor);
+
 // Launches a C++ kernel on all PEs of the device, on the current stream. It may touch the storages of `tensors`, of
 // which those that are undefined count for nothing.
 template <typename Arguments>
@@ -172,9 +175,7 @@ void launch_cpp_kernel(const emulator::CppKernel& kernel, c10::DeviceIndex devic
   launch.kernel = &kernel;
   launch.grid = {0, 1, 1};
   launch.set_arguments(arguments);
-  for (const at::Tensor& tensor : tensors) {
-    if (tensor.defined()) launch.extents.push_back(extent_of(tensor));
-  }
+  for (const at::Tensor& tensor : tensors) add_extent(launch, device, tensor);
   submit(device, std::move(launch));
 }
 

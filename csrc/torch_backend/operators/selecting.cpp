@@ -17,6 +17,7 @@
 #include "torch_backend/launching/launch.h"
 #include "torch_backend/launching/operator_scope.h"
 #include "torch_backend/operators/allocate.h"
+#include "torch_backend/same_device.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -92,6 +93,7 @@ at::Tensor nonzero(const at::Tensor& self) {
 at::Tensor masked_select(const at::Tensor& self, const at::Tensor& mask) {
   const OperatorScope scope("masked_select");
   TORCH_CHECK(mask.scalar_type() == c10::kBool, "masked_select: expected BoolTensor for mask");
+  check_same_device("masked_select", self.device(), mask);
   const auto expanded = at::broadcast_tensors({self, mask});
   if (expanded[0].numel() == 0) return empty_device({0}, self.scalar_type(), self.device());
   if (at::isComplexType(self.scalar_type()))

@@ -49,8 +49,8 @@ TEST(a_set_of_ranges_agrees_with_a_bit_a_byte) {
       all = all && expected[i];
       any = any || expected[i];
     }
-    CHECK_EQUAL(known.covers({first, end}), all);
-    CHECK_EQUAL(known.touches({first, end}), any);
+    CHECK_EQ(known.covers({first, end}), all);
+    CHECK_EQ(known.touches({first, end}), any);
   }
 }
 
@@ -86,7 +86,7 @@ TEST(stand_ins_follow_their_law_and_repeat) {
   uint64_t low = 0;
   for (uint64_t i = 0; i < draws; ++i) low += quantiles.index(1000, i) < 250 ? 1 : 0;
   CHECK(std::abs(static_cast<double>(low) / draws - 0.5) < 0.02);
-  CHECK_EQUAL(quantiles.index(1, 5), 0U);
+  CHECK_EQ(quantiles.index(1, 5), 0U);
 }
 
 // y[i] = x[index[i]] + 1 for the elements of one tile.
@@ -110,7 +110,7 @@ mtia::TileProgram gathers() {
 TEST(an_account_needs_offsets_and_no_data) {
   const mtia::emulator::NeededValues needed = mtia::emulator::needed_values(gathers());
   CHECK(needed.instructions[0] == mtia::emulator::needed_for_address);  // the load of the offsets
-  for (size_t i = 1; i < needed.instructions.size(); ++i) CHECK_EQUAL(needed.instructions[i], 0);
+  for (size_t i = 1; i < needed.instructions.size(); ++i) CHECK_EQ(needed.instructions[i], 0);
   CHECK(!needed.atomics_decide && !needed.loads_decide);
 }
 
@@ -143,22 +143,22 @@ TEST(what_is_known_is_computed_and_what_is_not_stands_in) {
     timing.arrived(machine.emulator().memory().allocation_of(address), true);
   }
   timing.run(arrays.launch(), nullptr, nullptr);
-  CHECK_EQUAL(timing.statistics().computed, 1U);
+  CHECK_EQ(timing.statistics().computed, 1U);
   CHECK(timing.knows({arrays.y, arrays.y + length * 4}));
-  CHECK_EQUAL(machine.get<float>(arrays.y, 1)[0], 3.0F);
+  CHECK_EQ(machine.get<float>(arrays.y, 1)[0], 3.0F);
 
   // Without x the offsets still decide: they are read, and nothing stands in.
   timing.arrived(machine.emulator().memory().allocation_of(arrays.x), false);
   timing.run(arrays.launch(), nullptr, nullptr);
-  CHECK_EQUAL(timing.statistics().stood_in, 0U);
+  CHECK_EQ(timing.statistics().stood_in, 0U);
   CHECK(!timing.knows({arrays.y, arrays.y + length * 4}));
-  CHECK_EQUAL(machine.get<float>(arrays.y, 1)[0], 0.0F);  // a placeholder
+  CHECK_EQ(machine.get<float>(arrays.y, 1)[0], 0.0F);  // a placeholder
 
   timing.arrived(machine.emulator().memory().allocation_of(arrays.index), false);
   timing.run(arrays.launch(), nullptr, nullptr);
-  CHECK_EQUAL(timing.statistics().stood_in, 1U);
+  CHECK_EQ(timing.statistics().stood_in, 1U);
   CHECK(timing.statistics().stand_in_seconds > 0);
-  CHECK_EQUAL(timing.statistics().launches, 3U);
+  CHECK_EQ(timing.statistics().launches, 3U);
 }
 
 // y = x + 1 over several programs.
@@ -191,22 +191,22 @@ TEST(a_launch_is_remembered_by_what_its_account_depends_on) {
   const uint64_t a = array(), b = array(), c = array(), d = array();
   machine.emulator().flush_cache();
   timing.run(launch_of(a, b, 1), nullptr, nullptr);
-  CHECK_EQUAL(timing.statistics().remembered, 0U);
+  CHECK_EQ(timing.statistics().remembered, 0U);
   machine.emulator().flush_cache();
   // Other tensors, which lie alike, and another number that no address depends on.
   const LaunchAccount again = timing.run(launch_of(c, d, 2), nullptr, nullptr);
-  CHECK_EQUAL(timing.statistics().remembered, 1U);
+  CHECK_EQ(timing.statistics().remembered, 1U);
   machine.emulator().flush_cache();
   const LaunchAccount walked = walking.run(launch_of(c, d, 2), nullptr, nullptr);
-  CHECK_EQUAL(again.cycles, walked.cycles);
-  CHECK_EQUAL(again.joules, walked.joules);
-  CHECK_EQUAL(again.bytes.dram_read, walked.bytes.dram_read);
+  CHECK_EQ(again.cycles, walked.cycles);
+  CHECK_EQ(again.joules, walked.joules);
+  CHECK_EQ(again.bytes.dram_read, walked.bytes.dram_read);
   // The SRAM holds them now: another account.
   timing.run(launch_of(c, d, 2), nullptr, nullptr);
-  CHECK_EQUAL(timing.statistics().remembered, 1U);
+  CHECK_EQ(timing.statistics().remembered, 1U);
   // In place.
   timing.run(launch_of(a, a, 2), nullptr, nullptr);
-  CHECK_EQUAL(timing.statistics().remembered, 1U);
+  CHECK_EQ(timing.statistics().remembered, 1U);
 }
 
 }  // namespace
