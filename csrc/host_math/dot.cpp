@@ -17,8 +17,9 @@ namespace {
 // Bytes of packed b a pass covers.
 constexpr size_t n_block_bytes = 384 * 1024;
 
-// Panels of a that are packed at once.
+// Panels of a that are packed at once, and the most values of k where they are not packed yet.
 constexpr size_t panels_of_a_block = 16;
+constexpr size_t k_of_a_block = 1024;
 
 constexpr size_t cache_line = 64;
 
@@ -405,8 +406,9 @@ void dot(DType dtype, const Matrix& c, const ConstMatrix& a, const ConstMatrix& 
   const Operand left = operand_of_a(a, size);
   const Operand right = operand_of_b(b, size);
   if (kernels.prepare != nullptr) kernels.prepare();
-  for (size_t p = 0; p < k; p += kernels.k_block) {
-    const size_t depth = std::min(kernels.k_block, k - p);
+  const size_t k_block = std::min(kernels.k_block, k_of_a_block);
+  for (size_t p = 0; p < k; p += k_block) {
+    const size_t depth = std::min(k_block, k - p);
     const size_t panel = panel_bytes(kernels, kernels.nr, depth);
     const size_t n_block = std::max<size_t>(1, n_block_bytes / panel) * kernels.nr;
     for (size_t column = 0; column < n; column += n_block) {
@@ -483,11 +485,11 @@ void dot_packed(DType dtype, const Matrix& c, const ConstMatrix& a, const void* 
   const Operand left = operand_of_a(a, size_of(dtype));
   const Panels panels_a{static_cast<const std::byte*>(packed_a), panel_bytes(kernels, kernels.mr, k)};
   const Panels panels_b{static_cast<const std::byte*>(packed_b), panel_bytes(kernels, kernels.nr, k)};
-  for (size_t p = 0; p < k; p += kernels.k_block) {
+  const size_t k_block = packed_a == nullptr ? std::min(kernels.k_block, k_of_a_block) : kernels.k_block;
+  for (size_t p = 0; p < k; p += k_block) {
     multiply_block(kernels, dtype, static_cast<std::byte*>(c.data), c.row_stride,
                    packed_a == nullptr ? advance(left, 0, p) : left, advance(panels_a, kernels, kernels.mr, p),
-                   advance(panels_b, kernels, kernels.nr, p), m, n, std::min(kernels.k_block, k - p),
-                   accumulate || p > 0, isa);
+                   advance(panels_b, kernels, kernels.nr, p), m, n, std::min(k_block, k - p), accumulate || p > 0, isa);
   }
 }
 
