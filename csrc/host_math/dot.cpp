@@ -96,11 +96,10 @@ struct Operand {
   ptrdiff_t k_stride;
 };
 
-// The part [0, count) x [0, k) of an operand as `kernels.operand`: itself, or a converted copy in `scratch`, adjacent
-// along k or i as the original is.
+// A copy in `scratch` of the part [0, count) x [0, k) of an operand of another dtype, converted to `kernels.operand`,
+// adjacent along k or i as the original is.
 Operand converted(const DotKernels& kernels, DType dtype, const Operand& source, size_t count, size_t k,
                   Scratch& scratch, HostIsa isa) {
-  if (kernels.operand == dtype) return source;
   const auto size = static_cast<ptrdiff_t>(size_of(dtype));
   const auto wide = static_cast<ptrdiff_t>(size_of(kernels.operand));
   const UnaryLoop convert = convert_loop(dtype, kernels.operand, {}, isa);
@@ -217,8 +216,10 @@ void pack_part(const DotKernels& kernels, Side side, DType dtype, std::byte* pan
   const size_t size = size_of(dtype);
   const auto pack_panel = [&](size_t i, size_t p, size_t k) {
     const size_t count = std::min(wide, part.count - i);
-    const Operand panel = converted(kernels, dtype, advance(operand, part.first + i, part.first_k + p), count, k,
-                                    side == Side::a ? converted_a : converted_b, isa);
+    const Operand source = advance(operand, part.first + i, part.first_k + p);
+    const Operand panel = dtype == kernels.operand ? source
+                                                   : converted(kernels, dtype, source, count, k,
+                                                               side == Side::a ? converted_a : converted_b, isa);
     std::byte* to = panels + (part.first + i) / wide * bytes + panel_bytes(kernels, wide, part.first_k + p);
     if (side == Side::a) {
       kernels.pack_a(to, panel.data, panel.i_stride, panel.k_stride, count, k);
