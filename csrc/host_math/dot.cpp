@@ -17,8 +17,9 @@ namespace {
 // Bytes of packed b a pass covers.
 constexpr size_t n_block_bytes = 384 * 1024;
 
-// Panels of a that are packed at once.
+// Panels of a that are packed at once, and the most values of k where they are not packed yet.
 constexpr size_t panels_of_a_block = 16;
+constexpr size_t k_of_a_block = 1024;
 
 constexpr size_t cache_line = 64;
 
@@ -95,11 +96,10 @@ struct Operand {
   ptrdiff_t k_stride;
 };
 
-// The part [0, count) x [0, k) of an operand as `kernels.operand`: itself, or a converted copy in `scratch`, adjacent
-// along k or i as the original is.
+// A copy in `scratch` of the part [0, count) x [0, k) of an operand of another dtype, converted to `kernels.operand`,
+// adjacent along k or i as the original is.
 Operand converted(const DotKernels& kernels, DType dtype, const Operand& source, size_t count, size_t k,
                   Scratch& scratch, HostIsa isa) {
-  if (kernels.operand == dtype) return source;
   const auto size = static_cast<ptrdiff_t>(size_of(dtype));
   const auto wide = static_cast<ptrdiff_t>(size_of(kernels.operand));
   const UnaryLoop convert = convert_loop(dtype, kernels.operand, {}, isa);
@@ -109,11 +109,14 @@ Operand converted(const DotKernels& kernels, DType dtype, const Operand& source,
   const ptrdiff_t outer_stride = along_k ? source.i_stride : source.k_stride;
   const ptrdiff_t inner_stride = along_k ? source.k_stride : source.i_stride;
   std::byte* copy = scratch.get(count * k * static_cast<size_t>(wide));
-  for (size_t o = 0; o < outer; ++o) {
+  // What lies one behind the other is converted at once.
+  const bool is_dense = inner_stride == size && outer_stride == static_cast<ptrdiff_t>(inner) * size;
+  const size_t run = is_dense ? outer * inner : inner;
+  for (size_t o = 0; o * run < outer * inner; ++o) {
     const std::byte* from = source.data + static_cast<ptrdiff_t>(o) * outer_stride;
     std::byte* to = copy + static_cast<ptrdiff_t>(o * inner) * wide;
     if (inner_stride == size) {
-      convert(to, from, inner);
+      convert(to, from, run);
     } else {
       for (size_t i = 0; i < inner; ++i)
         convert(to + static_cast<ptrdiff_t>(i) * wide, from + static_cast<ptrdiff_t>(i) * inner_stride, 1);
@@ -213,8 +216,10 @@ void pack_part(const DotKernels& kernels, Side side, DType dtype, std::byte* pan
   const size_t size = size_of(dtype);
   const auto pack_panel = [&](size_t i, size_t p, size_t k) {
     const size_t count = std::min(wide, part.count - i);
-    const Operand panel = converted(kernels, dtype, advance(operand, part.first + i, part.first_k + p), count, k,
-                                    side == Side::a ? converted_a : converted_b, isa);
+    const Operand source = advance(operand, part.first + i, part.first_k + p);
+    const Operand panel = dtype == kernels.operand ? source
+                                                   : converted(kernels, dtype, source, count, k,
+                                                               side == Side::a ? converted_a : converted_b, isa);
     std::byte* to = panels + (part.first + i) / wide * bytes + panel_bytes(kernels, wide, part.first_k + p);
     if (side == Side::a) {
       kernels.pack_a(to, panel.data, panel.i_stride, panel.k_stride, count, k);
@@ -405,8 +410,9 @@ void dot(DType dtype, const Matrix& c, const ConstMatrix& a, const ConstMatrix& 
   const Operand left = operand_of_a(a, size);
   const Operand right = operand_of_b(b, size);
   if (kernels.prepare != nullptr) kernels.prepare();
-  for (size_t p = 0; p < k; p += kernels.k_block) {
-    const size_t depth = std::min(kernels.k_block, k - p);
+  const size_t k_block = std::min(kernels.k_block, k_of_a_block);
+  for (size_t p = 0; p < k; p += k_block) {
+    const size_t depth = std::min(k_block, k - p);
     const size_t panel = panel_bytes(kernels, kernels.nr, depth);
     const size_t n_block = std::max<size_t>(1, n_block_bytes / panel) * kernels.nr;
     for (size_t column = 0; column < n; column += n_block) {
@@ -483,11 +489,11 @@ void dot_packed(DType dtype, const Matrix& c, const ConstMatrix& a, const void* 
   const Operand left = operand_of_a(a, size_of(dtype));
   const Panels panels_a{static_cast<const std::byte*>(packed_a), panel_bytes(kernels, kernels.mr, k)};
   const Panels panels_b{static_cast<const std::byte*>(packed_b), panel_bytes(kernels, kernels.nr, k)};
-  for (size_t p = 0; p < k; p += kernels.k_block) {
+  const size_t k_block = packed_a == nullptr ? std::min(kernels.k_block, k_of_a_block) : kernels.k_block;
+  for (size_t p = 0; p < k; p += k_block) {
     multiply_block(kernels, dtype, static_cast<std::byte*>(c.data), c.row_stride,
                    packed_a == nullptr ? advance(left, 0, p) : left, advance(panels_a, kernels, kernels.mr, p),
-                   advance(panels_b, kernels, kernels.nr, p), m, n, std::min(kernels.k_block, k - p),
-                   accumulate || p > 0, isa);
+                   advance(panels_b, kernels, kernels.nr, p), m, n, std::min(k_block, k - p), accumulate || p > 0, isa);
   }
 }
 
