@@ -109,11 +109,14 @@ Operand converted(const DotKernels& kernels, DType dtype, const Operand& source,
   const ptrdiff_t outer_stride = along_k ? source.i_stride : source.k_stride;
   const ptrdiff_t inner_stride = along_k ? source.k_stride : source.i_stride;
   std::byte* copy = scratch.get(count * k * static_cast<size_t>(wide));
-  for (size_t o = 0; o < outer; ++o) {
+  // What lies one behind the other is converted at once.
+  const bool is_dense = inner_stride == size && outer_stride == static_cast<ptrdiff_t>(inner) * size;
+  const size_t run = is_dense ? outer * inner : inner;
+  for (size_t o = 0; o * run < outer * inner; ++o) {
     const std::byte* from = source.data + static_cast<ptrdiff_t>(o) * outer_stride;
     std::byte* to = copy + static_cast<ptrdiff_t>(o * inner) * wide;
     if (inner_stride == size) {
-      convert(to, from, inner);
+      convert(to, from, run);
     } else {
       for (size_t i = 0; i < inner; ++i)
         convert(to + static_cast<ptrdiff_t>(i) * wide, from + static_cast<ptrdiff_t>(i) * inner_stride, 1);
