@@ -264,15 +264,16 @@ Panels advance(const Panels& panels, const DotKernels& kernels, size_t wide, siz
   return {panels.data == nullptr ? nullptr : panels.data + panel_bytes(kernels, wide, p), panels.bytes};
 }
 
-// Columns of c for which a is read where it lies, if the kernels can, rather than packed first.
-constexpr size_t narrow = 128;
+// Columns of c for which a is read where it lies, if the kernels can, rather than packed first. Tiles are loaded from
+// rows of a, a line each, about as fast as from a panel.
+size_t narrow(const DotKernels& kernels) { return kernels.element_bytes >= cache_line ? 1536 : 128; }
 
 // Kernels that come back to a cache line for each of its elements need all rows of a block in the first-level cache,
 // where rows too far apart take each other's place.
 constexpr size_t near_bytes = 32 * 1024;
 
 bool reads_rows(const DotKernels& kernels, DType dtype, const Operand& a, size_t n, size_t k) {
-  if (kernels.multiply_rows == nullptr || n > narrow || a.k_stride != static_cast<ptrdiff_t>(size_of(dtype)) ||
+  if (kernels.multiply_rows == nullptr || n > narrow(kernels) || a.k_stride != static_cast<ptrdiff_t>(size_of(dtype)) ||
       k % kernels.k_step != 0)
     return false;
   const size_t row =
@@ -424,6 +425,10 @@ void dot(DType dtype, const Matrix& c, const ConstMatrix& a, const ConstMatrix& 
                      accumulate || p > 0, isa);
     }
   }
+}
+
+bool reads_rows_in_place(DType dtype, const ConstMatrix& a, size_t n, size_t k, HostIsa isa) {
+  return reads_rows(kernels_for(dtype, isa), dtype, operand_of_a(a, size_of(dtype)), n, k);
 }
 
 size_t packed_b_bytes(DType dtype, size_t k, size_t n, HostIsa isa) {

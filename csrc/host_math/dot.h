@@ -53,6 +53,10 @@ size_t parts_of_b(DType dtype, const ConstMatrix& b, size_t k, size_t n, HostIsa
 void pack_part_of_b(DType dtype, void* packed, const ConstMatrix& b, size_t k, size_t n, size_t part,
                     HostIsa isa = selected_isa());
 
+// Whether a, which products multiply by n columns in all, is better read where it lies than packed for them:
+// dot_packed then takes no packed form of it.
+bool reads_rows_in_place(DType dtype, const ConstMatrix& a, size_t n, size_t k, HostIsa isa = selected_isa());
+
 // As dot, with b packed by pack_b(dtype, packed_b, b, k, n), and a by pack_a unless packed_a is nullptr. c's columns
 // must be adjacent (column_stride 1).
 void dot_packed(DType dtype, const Matrix& c, const ConstMatrix& a, const void* packed_a, const void* packed_b,

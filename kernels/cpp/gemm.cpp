@@ -193,7 +193,7 @@ class Gemm {
       if (arguments_.c_dtype == sum_dtype_) sum = early(place, 0, sum);
       if (!has_product) pe_.fill(sum, 0.0);
       // Tiles beside each other read the same rows of a, those below each other the same columns of b.
-      emulator::DotChain chain(pe_, sum, across_ > 1, down_ > 1);
+      emulator::DotChain chain(pe_, sum, arguments_.n, down_ > 1);
       for (int64_t step = 0; step < steps; ++step) {
         const int64_t last = std::min(tile * steps + step + tiling_.pages, tiles * steps);
         for (; loaded < last; ++loaded) load(place_of(loaded / steps), loaded % steps * tiling_.depth);

@@ -209,7 +209,10 @@ void DotChain::compute() {
   OperandPacks& packs = *pe_.state_->packs;
   const std::byte* right = shares_right_ ? packs.find(Side::right, b_) : nullptr;
   if (right != nullptr && sum_.column_stride == 1) {
-    const std::byte* left = shares_left_ ? packs.find(Side::left, a_) : nullptr;
+    const bool packs_left = columns_ > sum_.columns &&
+                            !host_math::reads_rows_in_place(a_.dtype, const_matrix(a_), static_cast<size_t>(columns_),
+                                                            static_cast<size_t>(a_.columns));
+    const std::byte* left = packs_left ? packs.find(Side::left, a_) : nullptr;
     host_math::dot_packed(a_.dtype, {sum_.data, sum_.row_stride, 1}, const_matrix(a_), left, right,
                           static_cast<size_t>(sum_.rows), static_cast<size_t>(sum_.columns),
                           static_cast<size_t>(a_.columns), is_computed_);

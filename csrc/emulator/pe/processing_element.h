@@ -136,10 +136,10 @@ class ProcessingElement {
 // is finished. So nothing may read the sums before, nor write the operands' memory during the launch.
 class DotChain {
  public:
-  // `shares_left`, `shares_right`: other chains of this launch read the same left (right) operands, so that they are
-  // packed for the host once.
-  DotChain(ProcessingElement& pe, const Tile& sum, bool shares_left, bool shares_right)
-      : pe_(pe), sum_(sum), shares_left_(shares_left), shares_right_(shares_right) {}
+  // What other chains of this launch read too may be packed for the host once. `columns`: by which the chains that read
+  // the same left operands multiply them in all; `shares_right`: others read the same right operands.
+  DotChain(ProcessingElement& pe, const Tile& sum, int64_t columns, bool shares_right)
+      : pe_(pe), sum_(sum), columns_(columns), shares_right_(shares_right) {}
 
   // sum (+)= a b; the first product starts at 0. Operands are read at once, or, where they lie in device memory, by
   // finish().
@@ -151,7 +151,7 @@ class DotChain {
 
   ProcessingElement& pe_;
   Tile sum_;
-  bool shares_left_;
+  int64_t columns_;
   bool shares_right_;
   bool is_started_ = false;   // a product was added
   bool is_computed_ = false;  // sum_ holds the products before those that are put off
