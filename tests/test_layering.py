@@ -67,7 +67,7 @@ ROOM_ORDER = {
         ("driver",),
     ),
     "mtia_sim": (
-        ("_utils", "amp", "batching", "checking", "cpp_compiler", "explanation"),
+        ("_utils", "amp", "batching", "checking", "checkpoints", "cpp_compiler", "explanation"),
         ("interchange", "launch_bridge", "processes", "status", "triton_runtime"),
         ("initialisation", "operators", "random", "smi"),
         ("_registration", "counters", "cpp_kernels", "debugging", "devices", "memory", "timing"),

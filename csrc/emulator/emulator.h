@@ -63,6 +63,8 @@ struct CppKernel {
   size_t argument_bytes;
   // Which values lie in memory decides what it does, so that it has to be computed in timing mode too.
   bool reads_contents = false;
+  // Leaves out of a copy of the arguments what the account does not depend on; nullptr: it may depend on all of them.
+  void (*keep_sizes)(void* arguments) = nullptr;
 };
 
 // The kernel registered under a name by MTIA_CPP_KERNEL. Throws InvalidArgument with the names that exist.

@@ -33,6 +33,13 @@ struct RandomArguments {
   double highest = std::numeric_limits<double>::infinity();
   DType dtype = DType::F32;  // floats; integers and I1 for `integer` and `bernoulli`
   Distribution distribution = Distribution::uniform;
+
+  // Which numbers are drawn costs nothing; how wide the words are that they come of does.
+  void keep_sizes() {
+    seed = offset = 0;
+    a = b = lowest = highest = 0;
+    integer_low = 0;
+  }
 };
 
 }  // namespace mtia::kernels

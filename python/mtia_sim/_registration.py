@@ -18,7 +18,7 @@ def is_built() -> bool:
 
 def register(torch: ModuleType, package: str) -> None:
     """Renames PrivateUse1 to mtia_sim and shows the package as torch.mtia_sim. Does nothing the second time."""
-    from mtia_sim import _C, batching, host_mathematics, initialisation, interchange, processes, triton_runtime
+    from mtia_sim import _C, batching, checkpoints, host_mathematics, initialisation, interchange, processes, triton_runtime
 
     if getattr(torch, NAME, None) is not None:
         return
@@ -31,7 +31,7 @@ def register(torch: ModuleType, package: str) -> None:
     _C.require_lazy_initialisation()
     triton_runtime.offer()
     triton_runtime.show_to_dynamo()
-    for part in (batching, interchange, processes):
+    for part in (batching, checkpoints, interchange, processes):
         part.register()
     atexit.register(_shut_down)
 

@@ -142,6 +142,19 @@ def test_an_unknown_mode_in_the_environment_is_refused():
     assert "there is no mode 'quick'" in run("torch.empty(1, device='mtia_sim')", True, MTIA_SIM_MODE="quick")
 
 
+def test_a_checkpoint_of_unknown_values_is_refused(tmp_path):
+    path = str(tmp_path / "checkpoint.pt")
+    error = run(
+        f"model = torch.nn.Linear({BIG}, {BIG}, device='mtia_sim')\n"
+        f"torch.save({{'few': torch.arange(9, device='mtia_sim')}}, {path!r})\n"
+        f"assert torch.load({path!r})['few'].tolist() == list(range(9))\n"
+        "print('kept what is known')\n"
+        f"torch.save(model.state_dict(), {path!r})\n",
+        fails=True,
+    )
+    assert "Unsupported" in error and "does not know" in error and "functional mode" in error
+
+
 def test_remembered_launches_change_no_number():
     script = (
         "model = torch.nn.Sequential(*[torch.nn.Linear(1024, 1024) for _ in range(4)]).to('mtia_sim')\n"

@@ -230,10 +230,23 @@ class CircularBuffer {
 template <typename Arguments>
 concept ReadsContents = Arguments::reads_contents;
 
+// Those of a kernel whose account does not depend on some of them say what remains: `void keep_sizes()`.
+template <typename Arguments>
+concept KeepsSizes = requires(Arguments arguments) { arguments.keep_sizes(); };
+
+template <typename Arguments>
+constexpr auto sizes_keeper() -> void (*)(void*) {
+  if constexpr (KeepsSizes<Arguments>) {
+    return [](void* arguments) { static_cast<Arguments*>(arguments)->keep_sizes(); };
+  } else {
+    return nullptr;
+  }
+}
+
 // Adds a kernel to the table that cpp_kernel(name) reads; throws at start-up where two share a name.
 struct CppKernelRegistration {
   CppKernelRegistration(std::string_view name, void (*entry)(ProcessingElement&, const void*), size_t argument_bytes,
-                        bool reads_contents);
+                        bool reads_contents, void (*keep_sizes)(void*));
 };
 
 #define MTIA_CPP_KERNEL(name, function, Arguments)                                                         \
@@ -243,6 +256,6 @@ struct CppKernelRegistration {
       [](::mtia::emulator::ProcessingElement& pe, const void* arguments) {                                 \
         function(pe, *static_cast<const Arguments*>(arguments));                                           \
       },                                                                                                   \
-      sizeof(Arguments), ::mtia::emulator::ReadsContents<Arguments>)
+      sizeof(Arguments), ::mtia::emulator::ReadsContents<Arguments>, ::mtia::emulator::sizes_keeper<Arguments>())
 
 }  // namespace mtia::emulator

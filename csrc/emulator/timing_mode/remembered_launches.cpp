@@ -56,10 +56,12 @@ std::string RememberedLaunches::key_of(const Launch& launch, const std::vector<b
     put(key, first);
     put(key, (emulator_.is_resident(extent) ? 2U : 0U) | (known[i] ? 1U : 0U));
   }
+  SmallArray<uint64_t, 32> arguments = launch.arguments;
+  if (launch.kernel != nullptr && launch.kernel->keep_sizes != nullptr) launch.kernel->keep_sizes(arguments.data());
   const std::vector<bool>* influences = launch.program != nullptr ? &timed(*launch.program).needed.arguments : nullptr;
-  for (size_t i = 0; i < launch.arguments.size(); ++i) {
+  for (size_t i = 0; i < arguments.size(); ++i) {
     if (influences != nullptr && !(*influences)[i]) continue;
-    const uint64_t word = launch.arguments[i];
+    const uint64_t word = arguments[i];
     const size_t extent = extent_of(launch, word);
     put(key, extent);
     put(key, relative && extent < launch.extents.size() ? word - launch.extents[extent].begin : word);
