@@ -18,7 +18,16 @@ def is_built() -> bool:
 
 def register(torch: ModuleType, package: str) -> None:
     """Renames PrivateUse1 to mtia_sim and shows the package as torch.mtia_sim. Does nothing the second time."""
-    from mtia_sim import _C, batching, checkpoints, host_mathematics, initialisation, interchange, processes, triton_runtime
+    from mtia_sim import (
+        _C,
+        batching,
+        checkpoints,
+        host_mathematics,
+        initialisation,
+        interchange,
+        processes,
+        triton_runtime,
+    )
 
     if getattr(torch, NAME, None) is not None:
         return
