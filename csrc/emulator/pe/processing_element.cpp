@@ -129,8 +129,7 @@ Tile view_of(const Tile& page_of, const DmaDescriptor& source, std::byte* memory
 }  // namespace
 
 CppKernelRegistration::CppKernelRegistration(std::string_view name, void (*entry)(ProcessingElement&, const void*),
-                                             size_t argument_bytes, bool reads_contents,
-                                             void (*keep_sizes)(void*)) {
+                                             size_t argument_bytes, bool reads_contents, void (*keep_sizes)(void*)) {
   if (!kernel_table().emplace(name, CppKernel{name, entry, argument_bytes, reads_contents, keep_sizes}).second)
     throw InternalError(concat("two C++ kernels are named ", name));
 }
