@@ -53,14 +53,30 @@ def test_routing_that_is_not_known_takes_about_the_same():
     assert 0 < result["summary"]["stood_in"] < 0.15 * result["summary"]["launches"]
 
 
-@pytest.mark.parametrize("chip", ["mtia300", "mtia2i", "mtia1"])
-@pytest.mark.parametrize("workload", ["kernels", "ladders"])
+# They do what values decide, and what follows them works on as many elements as these select.
+DECIDED = {"row_sums", "embedding_forward", "index_elements", "nll_loss_forward", "sort", "merge_runs", "search"}
+DECIDED |= {"count_flags", "take_flagged"}
+
+
+@pytest.mark.parametrize(
+    ("workload", "chip"),
+    # The ladders' tiles are larger than what a PE of mtia1 has.
+    [
+        ("kernels", "mtia300"),
+        ("kernels", "mtia2i"),
+        ("kernels", "mtia1"),
+        ("ladders", "mtia300"),
+        ("ladders", "mtia2i"),
+    ],
+)
 @pytest.mark.slow
 def test_kernels_take_the_same(workload, chip):
     result = compared(workload, MTIA_SIM_CHIP=chip)
-    listed = {"row_sums", "embedding_forward", "index_elements", "nll_loss_forward"}
-    names = {pair[0][0] for pair in result["different"]}
-    assert names <= listed, result["different"]
+    assert workload == "kernels" or result["number_different"] == 0
+    for functional, timing in result["different"]:
+        # Behind those the SRAM holds something else, so that another kernel may wait for DRAM.
+        same_work = functional[:2] == timing[:2] and functional[3:5] == timing[3:5]
+        assert functional[0] in DECIDED or same_work, (functional, timing)
 
 
 def test_what_rests_on_stand_ins_is_counted():

@@ -40,13 +40,11 @@ Flags count_flags(const at::Tensor& flags) {
   arguments.flags = address(result.flags);
   arguments.count = result.flags.numel();
   launch_cpp_kernel(kernel, flags.device().index(), arguments, {result.flags, result.counts});
-  runtime::Device& device = device_of(flags.device().index());
-  if (!device.knows(arguments.counts, result.counts.nbytes())) {  // in timing mode
-    result.total = std::lround(device.stand_ins().mask * static_cast<double>(arguments.count));
-    return result;
-  }
   const at::Tensor counts = result.counts.cpu();
   for (int64_t i = 0; i < counts.numel(); ++i) result.total += counts.const_data_ptr<int64_t>()[i];
+  runtime::Device& device = device_of(flags.device().index());
+  if (!device.knows(arguments.counts, result.counts.nbytes()))  // in timing mode
+    result.total = std::lround(device.stand_ins().mask * static_cast<double>(arguments.count));
   return result;
 }
 
