@@ -1,0 +1,74 @@
+"""Unmodified scripts run in timing mode to their end."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+TRAINER = """
+import sys
+import torch
+from torch.utils.data import Dataset
+from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
+
+
+class Texts(Dataset):
+    def __len__(self):
+        return 16
+
+    def __getitem__(self, index):
+        text = torch.randint(0, 300, (64,), generator=torch.Generator().manual_seed(index))
+        return {"input_ids": text, "labels": text}
+
+
+config = GPT2Config(vocab_size=300, n_positions=64, n_embd=256, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=0)
+arguments = TrainingArguments(
+    sys.argv[1], max_steps=4, per_device_train_batch_size=4, logging_steps=2, save_strategy="no", report_to=[],
+    eval_strategy="steps", eval_steps=2, max_grad_norm=1.0,
+)
+trainer = Trainer(GPT2LMHeadModel(config), arguments, train_dataset=Texts(), eval_dataset=Texts())
+result = trainer.train()
+summary = torch.mtia_sim.timing_summary()
+print(result.global_step, trainer.args.device, summary["launches"] > 500, torch.mtia_sim.perf_counters()["joules"] > 0)
+"""
+
+
+def test_a_trainer_of_transformers(tmp_path):
+    environment = {
+        "MTIA_SIM_MODE": "timing",
+        "ACCELERATE_TORCH_DEVICE": "mtia_sim",
+        "MTIA_SIM_TIMING_KEPT_BYTES": "4096",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", TRAINER, tmp_path],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.splitlines()[-1] == "4 mtia_sim True True"
+
+
+def test_the_example_script(tmp_path):
+    command = [
+        sys.executable,
+        ROOT / "examples" / "train_llama.py",
+        "--model",
+        "8b",
+        "--layers",
+        "1",
+        "--mode",
+        "timing",
+    ]
+    command += ["--dtype", "bfloat16", "--batch", "1", "--seq", "512", "--steps", "2", "--recompute", "--out", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["mode"] == "timing" and summary["stand_in_fraction"] == 0 and summary["losses"] == [None, None]
+    assert summary["parameters"] == 1_268_789_248 and summary["peak_memory_bytes"] > 2 * 4 * summary["parameters"]
+    assert 0.1 < summary["mfu"] < 1 and summary["tokens_per_joule"] > 0
+    assert summary["by_kernel"]["gemm"]["seconds"] > 0 and summary["by_level"]["dram_read"] > 0
