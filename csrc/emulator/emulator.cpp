@@ -378,8 +378,11 @@ struct Emulator::State {
   }
 
   void add_up(uint32_t used) {
-    totals = LaunchTotals{};
+    totals.counts = LaunchAccount{};
     totals.counts.launches = 1;
+    totals.longest = 0;
+    totals.femtojoules = 0;
+    totals.windows.clear();  // keeps its memory: one is filled for each launch
     std::vector<Window>& merged = totals.windows;
     if (sorted_windows) merged = windows;  // distinct, and the same ones in every PE
     for (uint32_t i = 0; i < used; ++i) {

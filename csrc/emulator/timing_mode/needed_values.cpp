@@ -5,6 +5,7 @@
 #include <array>
 
 #include "isa/opcode.h"
+#include "program/control_flow.h"
 
 namespace mtia::emulator {
 namespace {
@@ -16,8 +17,8 @@ class Analysis {
         slots_(program.slots.size()),
         scalars_(program.values.size(), not_needed),
         needs_(program.instructions.size(), not_needed),
-        live_((program.instructions.size() + 1) * slots_, not_needed) {
-    find_blocks();
+        live_((program.instructions.size() + 1) * slots_, not_needed),
+        flow_(program) {
     find_overlaps();
   }
 
@@ -45,36 +46,6 @@ class Analysis {
  private:
   uint8_t* live_in(uint32_t instruction) { return live_.data() + instruction * slots_; }
 
-  void find_blocks() {
-    const auto count = static_cast<uint32_t>(program_.instructions.size());
-    match_.assign(count, absent);
-    else_.assign(count, absent);
-    std::vector<uint32_t> open;
-    for (uint32_t i = 0; i < count; ++i) {
-      switch (program_.instructions[i].opcode) {
-        case Opcode::for_begin:
-        case Opcode::while_begin:
-        case Opcode::if_begin:
-          open.push_back(i);
-          break;
-        case Opcode::while_test:
-          match_[i] = open.back();
-          break;
-        case Opcode::else_begin:
-          else_[open.back()] = i;
-          break;
-        case Opcode::end:
-          match_[open.back()] = i;
-          match_[i] = open.back();
-          if (else_[open.back()] != absent) match_[else_[open.back()]] = i;
-          open.pop_back();
-          break;
-        default:
-          break;
-      }
-    }
-  }
-
   void find_overlaps() {
     overlaps_.resize(slots_);
     for (size_t a = 0; a < slots_; ++a) {
@@ -84,37 +55,6 @@ class Analysis {
         const bool overlap = x.offset < y.offset + y.bytes * y.buffers && y.offset < x.offset + x.bytes * x.buffers;
         if (a == b || overlap) overlaps_[a].push_back(static_cast<uint32_t>(b));
       }
-    }
-  }
-
-  unsigned successors(uint32_t i, std::array<uint32_t, 2>& next) const {
-    switch (program_.instructions[i].opcode) {
-      case Opcode::for_begin:
-        next = {i + 1, match_[i] + 1};
-        return 2;
-      case Opcode::while_test:
-        next = {i + 1, match_[match_[i]] + 1};
-        return 2;
-      case Opcode::if_begin:
-        next = {i + 1, (else_[i] != absent ? else_[i] : match_[i]) + 1};
-        return 2;
-      case Opcode::else_begin:
-        next[0] = match_[i];
-        return 1;
-      case Opcode::end: {
-        const Opcode begin = program_.instructions[match_[i]].opcode;
-        if (begin == Opcode::if_begin) {
-          next[0] = i + 1;
-          return 1;
-        }
-        next = {match_[i], i + 1};
-        return begin == Opcode::while_begin ? 1 : 2;
-      }
-      case Opcode::return_:
-        return 0;
-      default:
-        next[0] = i + 1;
-        return 1;
     }
   }
 
@@ -175,7 +115,7 @@ class Analysis {
   void visit(uint32_t i) {
     const Instruction& instruction = program_.instructions[i];
     std::array<uint32_t, 2> next{};
-    const unsigned count = successors(i, next);
+    const unsigned count = flow_.successors(program_, i, next);
     std::vector<uint8_t> live(slots_, not_needed);
     for (unsigned n = 0; n < count; ++n) {
       const uint8_t* after = live_in(next[n]);
@@ -216,8 +156,7 @@ class Analysis {
   std::vector<uint8_t> scalars_;  // by value
   std::vector<uint8_t> needs_;    // by instruction
   std::vector<uint8_t> live_;     // before each instruction, by slot
-  std::vector<uint32_t> match_;
-  std::vector<uint32_t> else_;
+  const ControlFlow flow_;
   std::vector<std::vector<uint32_t>> overlaps_;
   bool changed_ = false;
 };

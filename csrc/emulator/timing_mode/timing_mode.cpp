@@ -125,13 +125,10 @@ void TimingMode::forget_written(const std::vector<Window>& windows) {
 void TimingMode::forget_unread(const Launch& launch) {
   const std::vector<Window>& windows = emulator_.last_totals().windows;
   for (const AddressRange& extent : launch.extents) {
-    const bool is_read = std::any_of(windows.begin(), windows.end(), [&](const Window& window) {
-      return window.bytes_read != 0 && window.range.begin == extent.begin && window.range.end == extent.end;
+    const bool is_touched = std::any_of(windows.begin(), windows.end(), [&](const Window& window) {
+      return window.high != 0 && window.range.begin == extent.begin && window.range.end == extent.end;
     });
-    const bool is_written = std::any_of(windows.begin(), windows.end(), [&](const Window& window) {
-      return window.bytes_written != 0 && window.range.begin == extent.begin && window.range.end == extent.end;
-    });
-    if (!is_read && !is_written) forget(extent);
+    if (!is_touched) forget(extent);
   }
 }
 

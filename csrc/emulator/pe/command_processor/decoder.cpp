@@ -111,36 +111,10 @@ Op& Decoder::emit(Handler run, uint32_t index) {
 }
 
 void Decoder::find_blocks() {
-  const size_t count = program.instructions.size();
-  match_.assign(count, absent);
-  else_of_.assign(count, absent);
-  loop_number_.assign(count, 0);
-  std::vector<uint32_t> open;
-  for (uint32_t i = 0; i < count; ++i) {
-    switch (program.instructions[i].opcode) {
-      case Opcode::for_begin:
-        loop_number_[i] = next_loop_++;
-        open.push_back(i);
-        break;
-      case Opcode::while_begin:
-      case Opcode::if_begin:
-        open.push_back(i);
-        break;
-      case Opcode::while_test:
-        match_[i] = open.back();
-        break;
-      case Opcode::else_begin:
-        else_of_[open.back()] = i;
-        break;
-      case Opcode::end:
-        match_[open.back()] = i;
-        match_[i] = open.back();
-        if (else_of_[open.back()] != absent) match_[else_of_[open.back()]] = i;
-        open.pop_back();
-        break;
-      default:
-        break;
-    }
+  flow_ = ControlFlow(program);
+  loop_number_.assign(program.instructions.size(), 0);
+  for (size_t i = 0; i < program.instructions.size(); ++i) {
+    if (program.instructions[i].opcode == Opcode::for_begin) loop_number_[i] = next_loop_++;
   }
   loaded.loop_count = next_loop_;
 }
@@ -170,46 +144,13 @@ void Decoder::find_liveness() {
   const size_t count = program.instructions.size();
   const size_t slots = program.slots.size();
   live_out_.assign(count, std::vector<bool>(slots, false));
-  // Successors of an instruction in the structured control flow; live_in is derived from live_out on the fly.
+  // Derived from live_out on the fly.
   std::vector<std::vector<bool>> live_in(count + 1, std::vector<bool>(slots, false));
-  const auto successors = [&](uint32_t i, uint32_t out[2]) {
-    const Opcode opcode = program.instructions[i].opcode;
-    unsigned n = 0;
-    switch (opcode) {
-      case Opcode::for_begin:
-        out[n++] = i + 1;
-        out[n++] = match_[i] + 1;
-        break;
-      case Opcode::while_test:
-        out[n++] = i + 1;
-        out[n++] = match_[match_[i]] + 1;
-        break;
-      case Opcode::if_begin:
-        out[n++] = i + 1;
-        out[n++] = (else_of_[i] != absent ? else_of_[i] : match_[i]) + 1;
-        break;
-      case Opcode::else_begin:
-        out[n++] = match_[i];
-        break;
-      case Opcode::end: {
-        const Opcode begin = program.instructions[match_[i]].opcode;
-        if (begin != Opcode::if_begin) out[n++] = match_[i];
-        if (begin != Opcode::while_begin) out[n++] = i + 1;
-        break;
-      }
-      case Opcode::return_:
-        break;
-      default:
-        out[n++] = i + 1;
-        break;
-    }
-    return n;
-  };
   for (bool changed = true; changed;) {
     changed = false;
     for (uint32_t i = static_cast<uint32_t>(count); i-- > 0;) {
-      uint32_t next[2];
-      const unsigned n = successors(i, next);
+      std::array<uint32_t, 2> next{};
+      const unsigned n = flow_.successors(program, i, next);
       std::vector<bool> live(slots, false);
       for (unsigned s = 0; s < n; ++s) {
         for (size_t slot = 0; slot < slots; ++slot) live[slot] = live[slot] || live_in[next[s]][slot];
@@ -252,7 +193,7 @@ void Decoder::find_lazy() {
     uint32_t end = last;
     for (uint32_t i = index + 1; i <= last; ++i) {
       const Opcode opcode = program.instructions[i].opcode;
-      if ((opcode == Opcode::for_begin || opcode == Opcode::while_begin) && match_[i] > end) end = match_[i];
+      if ((opcode == Opcode::for_begin || opcode == Opcode::while_begin) && flow_.match[i] > end) end = flow_.match[i];
     }
     return end;
   };
@@ -327,9 +268,9 @@ bool Decoder::polls(uint32_t index) const {
   const Instruction& instruction = program.instructions[index];
   if (instruction.opcode != Opcode::dma_load || is_tile(instruction.results[0])) return false;
   for (uint32_t begin = index; begin-- > 0;) {
-    if (program.instructions[begin].opcode != Opcode::while_begin || match_[begin] < index) continue;
+    if (program.instructions[begin].opcode != Opcode::while_begin || flow_.match[begin] < index) continue;
     bool same = true;
-    for (uint32_t i = begin; i < match_[begin] && same; ++i) {
+    for (uint32_t i = begin; i < flow_.match[begin] && same; ++i) {
       for (const uint32_t id : program.instructions[i].results) same = same && id != instruction.operands[0];
     }
     if (same) return true;
@@ -458,7 +399,7 @@ void Decoder::decode_control(uint32_t index) {
       op.b = instruction.operands[1];
       op.c = instruction.operands[2];
       op.immediate = loop_number_[index];
-      patch(here(), match_[index] + 1);
+      patch(here(), flow_.match[index] + 1);
       return;
     }
     case Opcode::while_begin:
@@ -468,18 +409,19 @@ void Decoder::decode_control(uint32_t index) {
       emit_waits(instruction.operands);
       Op& op = emit(jump_unless, index);
       op.a = instruction.operands[0];
-      const uint32_t begin = instruction.opcode == Opcode::if_begin ? index : match_[index];
-      const uint32_t other =
-          instruction.opcode == Opcode::if_begin && else_of_[index] != absent ? else_of_[index] : match_[begin];
+      const uint32_t begin = instruction.opcode == Opcode::if_begin ? index : flow_.match[index];
+      const uint32_t other = instruction.opcode == Opcode::if_begin && flow_.else_of[index] != absent
+                                 ? flow_.else_of[index]
+                                 : flow_.match[begin];
       patch(here(), other + 1);
       return;
     }
     case Opcode::else_begin:
       emit(jump, index);
-      patch(here(), match_[index] + 1);
+      patch(here(), flow_.match[index] + 1);
       return;
     case Opcode::end: {
-      const uint32_t begin = match_[index];
+      const uint32_t begin = flow_.match[index];
       const Opcode opcode = program.instructions[begin].opcode;
       if (opcode == Opcode::if_begin) return;
       if (opcode == Opcode::while_begin) {

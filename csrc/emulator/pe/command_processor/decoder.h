@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "emulator/pe/command_processor/loaded_program.h"
+#include "program/control_flow.h"
 
 namespace mtia::emulator {
 
@@ -59,8 +60,7 @@ class Decoder {
   void decode_control(uint32_t index);
   void patch(uint32_t op, uint32_t target_op) { patches_.push_back({op, target_op}); }
 
-  std::vector<uint32_t> match_;                         // of a block's marker: its end; of an end: its begin
-  std::vector<uint32_t> else_of_;                       // of if_begin: its else_begin or absent
+  ControlFlow flow_;
   std::vector<bool> late_;                              // values
   std::vector<std::vector<bool>> live_out_;             // per instruction: slots
   std::vector<bool> lazy_;                              // per instruction: a load or permute that leaves a view
