@@ -186,7 +186,7 @@ TEST("long products cross the blocks without a seam, packed or not") {
   constexpr size_t n = 70;
   const auto hold = [](DType dtype, size_t k) {
     for (const HostIsa isa : available_isas()) {
-      const Sample a = random_matrix(dtype, m, k, {k, 1}, 3);
+      const Sample a = random_matrix(dtype, m, k, {static_cast<ptrdiff_t>(k), 1}, 3);
       const Sample b = random_matrix(dtype, k, n, {n, 1}, 4);
       const auto as_bits = [&](const std::vector<float>& sums) {
         std::vector<uint32_t> bits(sums.size());
