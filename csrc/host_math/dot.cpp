@@ -307,8 +307,8 @@ void for_each_block(const DotKernels& kernels, size_t first, size_t last, size_t
   }
 }
 
-// A product whose rows of a pass by the first-level cache: the panels in the order in which they are first multiplied, a
-// share for each block of c, so that they come to the second-level cache up to a k block early.
+// A product whose rows of a pass by the first-level cache: the panels in the order in which they are first multiplied,
+// a share for each block of c, so that they come to the second-level cache up to a k block early.
 class PassingPanels {
  public:
   // `a` without data: a is read where it lies, and only b's panels are fetched.
@@ -385,8 +385,7 @@ void multiply_rows(const DotKernels& kernels, DType dtype, std::byte* c, ptrdiff
   }
   const auto block = [&](size_t row, size_t column) {
     const auto down = static_cast<ptrdiff_t>(row);
-    std::byte* target =
-        c + (down * c_row_stride + static_cast<ptrdiff_t>(column)) * static_cast<ptrdiff_t>(c_size);
+    std::byte* target = c + (down * c_row_stride + static_cast<ptrdiff_t>(column)) * static_cast<ptrdiff_t>(c_size);
     const std::byte* left = a.data + down * a.i_stride;
     const std::byte* right = b.data + column / kernels.nr * b.bytes;
     const size_t rows = std::min(kernels.mr, m - row);
