@@ -70,11 +70,10 @@ Ticket Device::submit(CommandKind kind, StreamId stream, Fill&& fill) {
                           "start workers with the 'spawn' method, or use the device in the child only");
   }
   // May take Python's lock, which must come before all others: notes come from under the allocator's.
-  const bool is_work = kind < CommandKind::record_event;
-  const uint32_t location = is_work && is_checking() ? present_location() : 0;
+  const uint32_t location = is_work(kind) && is_checking() ? present_location() : 0;
   const bool is_note = kind >= CommandKind::note_allocated;
   // Of events and of what the runtime tells itself there is nothing to show.
-  const bool takes_time = is_work || kind == CommandKind::flush_cache;
+  const bool takes_time = is_work(kind) || kind == CommandKind::flush_cache;
   const bool observed = takes_time && !observers_.empty();
   const int64_t began = observed ? host_clock() : 0;
   const Ticket submitted = queue_.push([&](Command& command, Ticket ticket) {
@@ -145,6 +144,7 @@ TimingSummary Device::timing_summary() {
   return {found.launches,
           found.computed,
           found.remembered,
+          found.multiplied,
           found.stood_in,
           found.stand_in_seconds,
           found.stand_in_joules,
