@@ -22,10 +22,11 @@ def are_running() -> bool:
 def settle() -> None:
     """Waits until the thread that runs each device's backward passes has dropped what the last one left.
 
-    A backward pass returns while its thread still releases the graph. Where that frees the last reference to a tensor
+    A backward pass returns while its thread still releases the graph. Where that drops C++'s last reference to a tensor
     that Python has seen, the thread needs the interpreter's lock, and Python ends a thread that asks for it after the
     interpreter has gone: in C++ that is "terminate called without an active exception" and the exit status of an abort
-    (1 of 20 short processes). A pass of one view, which launches nothing, waits its turn behind what is left.
+    (1 of 20 short processes). A pass of one view, which launches nothing, waits its turn behind what is left. It
+    accumulates: of a pass that returns gradients the thread may be the last to release these.
     """
     if not initialisation.is_initialized() or not are_running():
         return
@@ -33,6 +34,8 @@ def settle() -> None:
         for device in range(_C.device_count()):
             leaf = torch.empty(1, 1, device=f"mtia_sim:{device}", requires_grad=True)
             gradient = torch.empty(1, device=leaf.device)
-            # The engine itself: torch.autograd.grad imports symbolic shapes first, half a second.
+            view = leaf.view(1)
+            _kept.extend((leaf, gradient, view))
+            # The engine itself: torch.autograd.backward imports symbolic shapes first, half a second.
             run = torch.autograd.Variable._execution_engine.run_backward
-            _kept.extend((leaf, gradient, *run((leaf.view(1),), (gradient,), False, False, (leaf,), False)))
+            run((view,), (gradient,), False, False, (), False, accumulate_grad=True)
