@@ -184,7 +184,10 @@ def test_a_missing_field_is_named_with_its_meaning_and_range(make_chip: MakeChip
 
 def test_what_the_host_takes_may_be_left_out(make_chip: MakeChip) -> None:
     assert chips.load("mtia300").host_dispatch_ns == 0
-    assert chips.load(make_chip('name = "mine"\nbase = "mtia300"\n[host]\nhost_dispatch_ns = 5e3\n')).host_dispatch_ns == 5e3
+    assert (
+        chips.load(make_chip('name = "mine"\nbase = "mtia300"\n[host]\nhost_dispatch_ns = 5e3\n')).host_dispatch_ns
+        == 5e3
+    )
     with pytest.raises(InvalidChip, match="host_dispatch_ns = -1 is out of range"):
         chips.load(make_chip('name = "mine"\nbase = "mtia300"\n[host]\nhost_dispatch_ns = -1\n'))
 
