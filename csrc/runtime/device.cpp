@@ -141,14 +141,10 @@ TimingSummary Device::timing_summary() {
   synchronize();
   if (timing_ == nullptr) return {};
   const emulator::TimingMode::Statistics& found = timing_->statistics();
-  return {found.launches,
-          found.computed,
-          found.remembered,
-          found.multiplied,
-          found.stood_in,
-          found.stand_in_seconds,
-          found.stand_in_joules,
-          unknown_reads_.load() - unknown_reads_before_reset_};
+  return {found.launches,        found.computed,
+          found.remembered,      found.multiplied,
+          found.stood_in,        found.stand_in_seconds,
+          found.stand_in_joules, unknown_reads_.load() - unknown_reads_before_reset_};
 }
 
 void Device::set_stand_ins(const emulator::StandInSettings& settings) {
