@@ -1,3 +1,4 @@
+// From what the PEs of a launch did to its account.
 #include "emulator/timing/launch_totals.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Who does the same is told by the numbers that a kernel gives, whoever of them comes first.
 #include "emulator/timing_mode/shared_work.h"
 
 #include <algorithm>
