@@ -17,6 +17,7 @@ from mtia_core.table import FOLDER, TEXT, rows
 DEFAULT = "mtia300"
 VARIABLE = "MTIA_SIM_CHIP"
 KINDS = ("published", "derived", "assumed")
+OPTIONAL_GROUPS = ("host",)
 _DIRECTORY = Path(__file__).parent / "chips"
 _FIELDS = rf"(\w+), (\w+), (integer|real), {TEXT}, ([^,]+), ([^,]+), {TEXT}"
 
@@ -166,7 +167,11 @@ def _load(path: Path, files: list[_FileState], derived_from: tuple[Path, ...] = 
         sources.update(inherited.sources)
     _read_groups(document, path, values, sources)
     for field in fields():
-        if field.name not in values:
+        if field.name in values:
+            continue
+        if field.group in OPTIONAL_GROUPS:
+            values[field.name], sources[field.name] = 0.0, Source("assumed", "", "left out: not part of the account")
+        else:
             raise InvalidChip(f"{field.full_name} is missing ({field.summary})", str(path), field.remedy)
     _check_together(values, path)
     return Chip(name, values, sources, path)
