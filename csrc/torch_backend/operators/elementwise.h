@@ -40,8 +40,8 @@ struct ElementwiseOperand {
   c10::Scalar number;
 };
 
-// A view with each element of a tensor once, where dimensions repeat elements (stride 0) or runs overlap (windows): what
-// is filled fills it through this, so that no two programs of a launch write the same bytes.
+// A view with each element of a tensor once, where dimensions repeat elements (stride 0) or runs overlap (windows):
+// what is filled fills it through this, so that no two programs of a launch write the same bytes.
 at::Tensor without_repeats(const at::Tensor& tensor);
 
 // Runs kernel "elementwise.<name>" with broadcasting; `out` is allocated where undefined, else its shape must be the
