@@ -60,7 +60,7 @@ endef
 SANITIZED_TESTS := tests/device/test_cpp_between_pes.py tests/device/test_streams.py tests/device/test_profiler.py
 # Left out: kernels and programs that fault on purpose, which the sanitizer reports first, and Chrome's importer,
 # another project's program. Under TSan also files with kernels that race on purpose or with processes that fork.
-SANITIZED_EXCEPT := faults_name_their_line or ends_the_process or crashes_of_the_program or chrome_and_perfetto
+SANITIZED_EXCEPT := faults_name_their_line or ends_the_process or crashes_of_the_program or may_come_and_go or chrome_and_perfetto
 sanitize-step: build sanitize
 	$(call sanitized,build-asan,$(SANITIZED_TESTS) tests/device/test_cpp_kernels.py tests/device/test_pinned.py tests/checks)
 	$(call sanitized,build-tsan,$(SANITIZED_TESTS))

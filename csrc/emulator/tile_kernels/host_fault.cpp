@@ -25,10 +25,6 @@
 #include "base/fault_chain.h"
 #include "emulator/tile_kernels/grid_run.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#endif
-
 namespace mtia::emulator {
 namespace {
 
@@ -112,9 +108,6 @@ LaunchFailure error_of(const Fault& fault) {
 }
 
 [[noreturn]] void end(Role& role, uintptr_t instruction, const LaunchFailure& error) {
-#if defined(__SANITIZE_ADDRESS__)
-  __asan_unpoison_memory_region(role.stack->bottom(), FiberStack::bytes);
-#endif
   if (const mtia_line line = line_of(instruction); line.file != nullptr) role.line = line;
   role.pe->run->kill(role, std::make_exception_ptr(error));
 }
@@ -147,6 +140,7 @@ bool end_faulting_role(int signal, siginfo_t* information, void* context) {
     if (stack_is_full || code_at(blamed) != nullptr) {
       constexpr greg_t write_bit = 2;  // of a page fault's error code
       fault = {signal, (registers[REG_ERR] & write_bit) != 0, stack_is_full, address, blamed};
+      role->stack->forget_frames();
       // As after a call: the stack's top aligned, and a return address below it.
       const uintptr_t top = reinterpret_cast<uintptr_t>(role->stack->top()) & ~uintptr_t{63};
       registers[REG_RSP] = static_cast<greg_t>(top - sizeof(uintptr_t));
