@@ -186,8 +186,6 @@ def floor_power_of_2(value: int) -> int:
 
 def block_limit(chip: ChipLimits, bytes_per_element: int, most: int = 16384) -> int:
     """The largest power of two of elements (at most `most`) that fits local memory with a margin of an eighth."""
-    # Where local memory holds megabytes, there are few PEs: longer blocks keep enough bytes in flight.
-    most *= floor_power_of_2(max(1, min(8, chip.local_memory_bytes >> 21)))
     return max(16, min(most, floor_power_of_2(chip.local_memory_bytes * 7 // 8 // bytes_per_element)))
 
 
