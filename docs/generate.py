@@ -41,7 +41,8 @@ dram_latency_ns = { value = 450, kind = "assumed", range = [300, 900], how = "a 
 | `how` | the arithmetic of a derived number, the reason of an assumed one |
 | `note` | anything else, such as a source that disagrees |
 
-A field out of its range is refused with its name, value and range.
+A field out of its range is refused with its name, value and range. The table `[host]` may be left out: its fields are 0
+then.
 
 ## What a field means for other chips
 

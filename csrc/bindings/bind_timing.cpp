@@ -32,6 +32,7 @@ py::dict summary(int index) {
   result["launches"] = found.launches;
   result["computed"] = found.computed;
   result["remembered"] = found.remembered;
+  result["multiplied"] = found.multiplied;
   result["stood_in"] = found.stood_in;
   result["stand_in_seconds"] = found.stand_in_seconds;
   result["stand_in_joules"] = found.stand_in_joules;

@@ -68,9 +68,10 @@ Values split_lines(std::string_view text, std::string_view where) {
   return values;
 }
 
-std::string take(Values& values, std::string_view name, std::string_view where) {
+std::string take(Values& values, std::string_view name, std::string_view where, bool is_optional = false) {
   const auto place = values.find(name);
   if (place == values.end()) {
+    if (is_optional) return "0";
     throw InvalidChip(concat("the field ", name, " is missing"), std::string(where),
                       "csrc/chip/chip_fields.def lists all fields");
   }
@@ -105,7 +106,8 @@ ChipSpec ChipSpec::parse(std::string_view text, std::string_view where) {
   ChipSpec chip;
   chip.name = take(values, "name", where);
 #define CHIP_FIELD(group, field, type, unit, minimum, maximum, summary) \
-  chip.field = parse_number<decltype(chip.field)>(field_named(#field), take(values, #field, where), where);
+  chip.field = parse_number<decltype(chip.field)>(                      \
+      field_named(#field), take(values, #field, where, std::string_view(#group) == "host"), where);
 #include "chip/chip_fields.def"
 #undef CHIP_FIELD
   if (!values.empty()) {

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "chip/chip_spec.h"
 #include "emulator/checks/checker.h"
+#include "emulator/grid/arena.h"
 #include "emulator/grid/program_turns.h"
 #include "emulator/grid/worker_pool.h"
 #include "emulator/inspection/call_observer.h"
@@ -22,6 +23,8 @@
 #include "emulator/refusal.h"
 #include "emulator/tile_kernels/grid_run.h"
 #include "emulator/timing/launch_totals.h"
+#include "emulator/timing_mode/alike_pes.h"
+#include "emulator/timing_mode/shared_work.h"
 #include "emulator/timing_mode/timed_program.h"
 #include "emulator/tolerance.h"
 #include "emulator/trace.h"
@@ -30,33 +33,6 @@
 namespace mtia::emulator {
 
 namespace {
-
-// Host memory of one worker thread: the PE's local memory and the interpreter's buffers; grown once, kept.
-struct Arena {
-  struct Free {
-    void operator()(std::byte* memory) const { std::free(memory); }
-  };
-  struct Block {
-    std::unique_ptr<std::byte, Free> memory;
-    size_t bytes = 0;
-    std::byte* get(size_t wanted) {
-      if (wanted > bytes) {
-        const size_t rounded = (wanted + 4095) / 4096 * 4096;
-        memory.reset(static_cast<std::byte*>(std::aligned_alloc(4096, rounded)));
-        if (!memory) throw std::bad_alloc();
-        std::memset(memory.get(), 0, rounded);
-        bytes = rounded;
-      }
-      return memory.get();
-    }
-  };
-  Block local;
-  Block scalars;
-  Block strips;
-  Block scratch;
-  Block loops;
-  Block lazy;
-};
 
 // The first fault of a launch in program order; later programs stop when they see one before them.
 struct Fault {
@@ -125,10 +101,11 @@ struct Emulator::State {
   RoleGrid roles;
   OperandPacks packs;
   Checker* checker = nullptr;
-  LaunchTrace* trace = nullptr;        // of the launch that runs
-  const TimedLaunch* timed = nullptr;  // of one in timing mode
-  std::vector<Tolerated> tolerated;    // by PE
-  uint32_t used = 0;                   // PEs of the launch that ran last
+  LaunchTrace* trace = nullptr;       // of the launch that runs
+  TimedLaunch* timed = nullptr;       // of one in timing mode
+  SharedWork* shared_work = nullptr;  // of one of a C++ kernel
+  std::vector<Tolerated> tolerated;   // by PE
+  uint32_t used = 0;                  // PEs of the launch that ran last
 
   void begin_pe(PeState& pe, const Launch& launch, const SlotLayout& layout) {
     pe.board.reset(&layout, costs.issue_cost(), costs.scalar_cost());
@@ -144,6 +121,7 @@ struct Emulator::State {
     pe.packs = timed == nullptr ? &packs : nullptr;
     pe.host_work = timed == nullptr ? HostWork::all : timed->work;
     pe.timed = timed == nullptr ? TimedValues{} : TimedValues{timed->known, timed->stand_ins};
+    pe.shared_work = shared_work;
     pe.cache = cache.get();
     pe.windows = windows;
   }
@@ -268,6 +246,8 @@ struct Emulator::State {
     Fault* fault;
     uint64_t programs;
     uint32_t pes;
+    std::span<const uint32_t> walked{};  // the PEs that run; empty: all of them
+    AlikePes* alike = nullptr;
   };
 
   // The programs of an ordered or observed launch, each on its own PE, those that wait with an arena of their own.
@@ -305,17 +285,63 @@ struct Emulator::State {
   static void run_pe(void* context, uint64_t item, unsigned thread) {
     const Job& job = *static_cast<const Job*>(context);
     State& state = *job.state;
-    PeState& pe = state.pes[item];
+    const uint32_t index = job.walked.empty() ? static_cast<uint32_t>(item) : job.walked[item];
+    PeState& pe = state.pes[index];
     try {
       state.begin_pe(pe, *job.launch, job.program->layout);
       Frame frame = state.make_frame(*job.program, *job.launch, state.arenas[thread]);
-      for (uint64_t number = item; number < job.programs; number += job.pes) {
+      for (uint64_t number = index; number < job.programs; number += job.pes) {
         if (job.fault->program.load(std::memory_order_relaxed) < number) return;
+        if (job.alike != nullptr) pe.timed.ranges = job.alike->ranges_of(index, number);
         if (!state.run_program(frame, pe, number, job.launch->loop_limit, *job.fault)) return;
       }
     } catch (...) {
       job.fault->record(item, std::current_exception());
     }
+  }
+
+  // Whether each address of a launch belongs to one window, whatever was touched before.
+  bool has_distinct_windows() const {
+    for (size_t i = 0; i < windows.size(); ++i) {
+      for (size_t j = 0; j < i; ++j) {
+        const AddressRange& a = windows[i].range;
+        const AddressRange& b = windows[j].range;
+        if ((a.begin != b.begin || a.end != b.end) && a.begin < b.end && b.begin < a.end) return false;
+      }
+    }
+    return !windows.empty();
+  }
+
+  // Whether PEs that do the same may be walked once.
+  bool can_multiply() const {
+    return timed != nullptr && timed->multiplies && trace == nullptr && journal == nullptr && calls == nullptr &&
+           (sorted_windows || has_distinct_windows());
+  }
+
+  // In timing mode: walks one of the PEs that do the same and gives the others its account. False where that cannot be
+  // told, or something faults: then nothing was done.
+  bool run_alike(Job job) {
+    if (!can_multiply() || timed->program == nullptr || job.program->tolerates_out_of_bounds) return false;
+    AlikePes alike(*timed->program, job.programs, job.pes);
+    if (!alike.is_worthwhile()) return false;
+    PeState numbering;
+    numbering.board.reset(&job.program->layout, 0, 0);
+    Frame frame = make_frame(*job.program, *job.launch, arenas[0]);
+    frame.pe = &numbering;
+    alike.find(frame);
+    if (alike.walked().size() == job.pes) return false;
+    Fault fault;
+    job.fault = &fault;
+    job.alike = &alike;
+    job.walked = alike.walked();
+    pool.run(job.walked.size(), run_pe, &job);
+    if (fault.error != nullptr) return false;
+    const std::vector<uint32_t> left = alike.share(std::span(pes).first(job.pes));
+    job.alike = nullptr;
+    job.walked = left;
+    if (!left.empty()) pool.run(left.size(), run_pe, &job);
+    timed->multiplied = alike.walked().size() + left.size() < job.pes;
+    return fault.error == nullptr;
   }
 
   static void run_kernel_pe(void* context, uint64_t item, unsigned thread) {
@@ -349,6 +375,16 @@ struct Emulator::State {
     } catch (...) {
       job.fault->record(item, std::current_exception());
     }
+  }
+
+  void run_kernel_pes(Job& job) {
+    SharedWork shared;
+    if (can_multiply() && timed->work == HostWork::none) shared_work = &shared;
+    pool.run(job.pes, run_kernel_pe, &job);
+    shared_work = nullptr;
+    if (job.fault->error != nullptr) return;
+    if (timed != nullptr) timed->multiplied = shared.followers() > 0;
+    shared.share(std::span(pes).first(job.pes));
   }
 
   // A kernel of roles; returns the number of PEs that took part.
@@ -412,32 +448,6 @@ struct Emulator::State {
       return a.range.begin != b.range.begin ? a.range.begin < b.range.begin : a.range.end < b.range.end;
     });
   }
-
-  LaunchAccount charge(const LaunchTotals& of) {
-    LaunchAccount account = of.counts;
-    for (const Window& window : of.windows) cache->use(window, account.bytes);
-    finish(account, of.longest, chip.replace_ns * 1e-9, of.femtojoules);
-    return account;
-  }
-
-  // Bandwidths that all PEs share bound the time from below.
-  void finish(LaunchAccount& account, SubCycles longest, double overhead_seconds, uint64_t femtojoules) {
-    const auto dram = static_cast<double>(account.bytes.dram_read + account.bytes.dram_written);
-    const auto sram = static_cast<double>(account.bytes.sram_read + account.bytes.sram_written);
-    const double dram_seconds = dram / (chip.dram_bytes_per_second * chip.dram_efficiency);
-    const double sram_seconds = sram / chip.sram_bytes_per_second;
-    const auto shared = static_cast<uint64_t>(chip.cycles(std::max(dram_seconds, sram_seconds)));
-    account.cycles =
-        std::max((longest + cycle - 1) / cycle, shared) + static_cast<uint64_t>(chip.cycles(overhead_seconds));
-    account.seconds = chip.seconds(static_cast<double>(account.cycles));
-    account.pe_cycles = account.cycles * chip.pe_count();
-    account.dynamic_joules = static_cast<double>(femtojoules) * 1e-15 +
-                             (static_cast<double>(account.bytes.local_memory) * chip.local_memory_picojoules_per_byte +
-                              sram * (chip.sram_picojoules_per_byte + chip.network_picojoules_per_byte) +
-                              dram * chip.dram_picojoules_per_byte) *
-                                 1e-12;
-    account.joules = account.dynamic_joules + chip.static_watts * account.seconds;
-  }
 };
 
 Emulator::Emulator(const ChipSpec& chip, WorkerPool& pool) : state_(std::make_unique<State>(chip, pool)) {}
@@ -470,7 +480,8 @@ LaunchAccount Emulator::estimate(const Launch& launch, TimedLaunch& timed_launch
   LaunchAccount account;
   if (launch.program != nullptr) {
     Launch twin = launch;
-    twin.program = timed(*launch.program).program;
+    timed_launch.program = &timed(*launch.program);
+    twin.program = timed_launch.program->program;
     account = run_locked(twin, trace, nullptr);
   } else {
     account = run_locked(launch, trace, nullptr);
@@ -484,7 +495,7 @@ LaunchAccount Emulator::estimate(const Launch& launch, TimedLaunch& timed_launch
 
 LaunchAccount Emulator::charge(const LaunchTotals& totals) {
   const std::lock_guard lock(state_->launching);
-  return state_->charge(totals);
+  return charged(totals, *state_->cache, state_->chip);
 }
 
 const LaunchTotals& Emulator::last_totals() const { return state_->totals; }
@@ -520,7 +531,7 @@ LaunchAccount Emulator::run_locked(const Launch& launch, LaunchTrace* trace, con
       used = launch.grid[0] == 0 ? job.pes : std::min(launch.grid[0], job.pes);
       job.pes = used;
       job.programs = used;
-      state.pool.run(used, State::run_kernel_pe, &job);
+      state.run_kernel_pes(job);
     }
   } else {
     if (launch.program == nullptr) throw InvalidArgument("a launch needs a program or a kernel");
@@ -546,7 +557,8 @@ LaunchAccount Emulator::run_locked(const Launch& launch, LaunchTrace* trace, con
       const bool shuffle = state.checker != nullptr && program.observer == nullptr && !may_wait(program.program);
       State::Ordered(state, job, shuffle ? state.checker->seed() : 0).turns.run();
     } else {
-      state.pool.run(used, State::run_pe, &job);
+      job.pes = used;
+      if (!state.run_alike(job)) state.pool.run(used, State::run_pe, &job);
     }
   }
   if (state.checker != nullptr) state.checker->end_launch(fault.error != nullptr);
@@ -555,7 +567,7 @@ LaunchAccount Emulator::run_locked(const Launch& launch, LaunchTrace* trace, con
   if (fault.error) std::rethrow_exception(fault.error);
   state.used = used;
   state.add_up(used);
-  LaunchAccount account = state.charge(state.totals);
+  LaunchAccount account = charged(state.totals, *state.cache, state.chip);
   if (launch.program != nullptr && launch.program->observer != nullptr)
     launch.program->observer->end_launch(state.pes.data(), account);
   return account;
@@ -571,7 +583,7 @@ LaunchAccount Emulator::account_transfer(uint64_t address, uint64_t bytes, bool 
   (write ? window.bytes_written : window.bytes_read) = bytes;
   LaunchAccount account;
   state.cache->use(window, account.bytes);
-  state.finish(account, 0, 0, 0);
+  finish(account, 0, 0, 0, state.chip);
   return account;
 }
 
@@ -580,7 +592,7 @@ LaunchAccount Emulator::flush_cache() {
   std::lock_guard lock(state.launching);
   LaunchAccount account;
   state.cache->flush(account.bytes);
-  state.finish(account, 0, 0, 0);
+  finish(account, 0, 0, 0, state.chip);
   return account;
 }
 

@@ -29,6 +29,7 @@ class Checker;
 class KnownMemory;
 class SramCache;
 class StandIns;
+struct TimedProgram;
 struct CommandOrder;
 struct LaunchNotes;
 struct LaunchTotals;
@@ -112,7 +113,12 @@ struct TimedLaunch {
   const KnownMemory* known = nullptr;
   const StandIns* stand_ins = nullptr;
   HostWork work{};  // of C++ kernels
-  // Found by the launch: whether its account depends on what lies in memory, and on values that are not known.
+  // Whether PEs that do the same are walked once; it changes no number.
+  bool multiplies = true;
+  const TimedProgram* program = nullptr;  // of a tile program, set by the emulator
+  // Found by the launch: whether some PEs were not walked, and whether its account depends on what lies in memory, and
+  // on values that are not known.
+  bool multiplied = false;
   bool reads_contents = false;
   bool uses_stand_ins = false;
 };

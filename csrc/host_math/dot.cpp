@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
+#include <optional>
 
 #include "base/error.h"
 #include "host_math/dot_kernels.h"
@@ -281,6 +282,14 @@ bool reads_rows(const DotKernels& kernels, DType dtype, const Operand& a, size_t
   return kernels.element_bytes >= cache_line || row * kernels.mr <= near_bytes;
 }
 
+// Whether the rows of a, packed or read where they lie, are too many for the first-level cache to keep them from one
+// panel of b to the next.
+bool passes_by(const DotKernels& kernels, DType dtype, const Operand& a, const void* packed_a, size_t m, size_t n,
+               size_t k) {
+  if (packed_a == nullptr && (dtype != kernels.operand || !reads_rows(kernels, dtype, a, n, k))) return false;
+  return m * std::min(k, kernels.k_block) * size_of(kernels.operand) > near_bytes;
+}
+
 // Calls block(row, column) for the blocks of rows [first, last) and columns [0, n): down the rows first, so that a
 // panel of b stays in the first-level cache, or along the columns first, where all panels stay there and a goes by
 // once.
@@ -298,9 +307,73 @@ void for_each_block(const DotKernels& kernels, size_t first, size_t last, size_t
   }
 }
 
+// A product whose rows of a pass by the first-level cache: the panels in the order in which they are first multiplied,
+// a share for each block of c, so that they come to the second-level cache up to a k block early.
+class PassingPanels {
+ public:
+  // `a` without data: a is read where it lies, and only b's panels are fetched.
+  PassingPanels(const DotKernels& kernels, const Panels& a, const Panels& b, size_t m, size_t n, size_t k,
+                size_t k_block)
+      : kernels_(kernels), sides_{a, b}, k_(k), k_block_(k_block) {
+    const size_t down = round_up(m, kernels.mr) / kernels.mr;
+    const size_t across = round_up(n, kernels.nr) / kernels.nr;
+    count_[0] = a.data == nullptr ? 0 : down;
+    count_[1] = across;
+    const size_t depth = std::min(k, k_block);
+    const size_t bytes =
+        count_[0] * panel_bytes(kernels, kernels.mr, depth) + count_[1] * panel_bytes(kernels, kernels.nr, depth);
+    share_ = round_up(bytes / (down * across) + 1, cache_line);
+    start_panel(1, 1);
+  }
+
+  struct Bytes {
+    const std::byte* data = nullptr;
+    size_t count = 0;
+  };
+
+  // What to fetch beside a block of c.
+  Bytes next() {
+    if (p_ >= k_ || p_ > now_ + k_block_) return {};
+    const size_t wide = side_ == 0 ? kernels_.mr : kernels_.nr;
+    const Panels from = advance(sides_[side_], kernels_, wide, p_);
+    const size_t bytes = panel_bytes(kernels_, wide, std::min(k_block_, k_ - p_));
+    const size_t count = std::min(share_, bytes - at_);
+    const Bytes result{from.data + panel_ * from.bytes + at_, count};
+    at_ += count;
+    if (at_ == bytes) start_panel(side_, panel_ + 1);
+    return result;
+  }
+
+  // Values of k from p on are multiplied now.
+  void start_block(size_t p) { now_ = p; }
+
+ private:
+  void start_panel(size_t side, size_t panel) {
+    at_ = 0;
+    side_ = side;
+    for (panel_ = panel; panel_ >= count_[side_]; panel_ = 0) {
+      side_ = 1 - side_;
+      if (side_ == 0) p_ += k_block_;
+    }
+  }
+
+  const DotKernels& kernels_;
+  Panels sides_[2];
+  size_t count_[2];
+  size_t k_;
+  size_t k_block_;
+  size_t share_;
+  size_t now_ = 0;
+  size_t p_ = 0;  // what comes next: from this value of k on, of this side and panel, from this byte on
+  size_t side_ = 0;
+  size_t panel_ = 0;
+  size_t at_ = 0;
+};
+
 // c (+)= a * b for packed b of one k block, reading a's rows, or a block of them that is converted first.
 void multiply_rows(const DotKernels& kernels, DType dtype, std::byte* c, ptrdiff_t c_row_stride, size_t c_size,
-                   const Operand& a, const Panels& b, size_t m, size_t n, size_t k, bool accumulate, HostIsa isa) {
+                   const Operand& a, const Panels& b, size_t m, size_t n, size_t k, bool accumulate, HostIsa isa,
+                   PassingPanels* passing = nullptr) {
   if (dtype != kernels.operand) {
     for (size_t row = 0; row < m; row += kernels.mr) {
       const size_t rows = std::min(kernels.mr, m - row);
@@ -312,26 +385,35 @@ void multiply_rows(const DotKernels& kernels, DType dtype, std::byte* c, ptrdiff
   }
   const auto block = [&](size_t row, size_t column) {
     const auto down = static_cast<ptrdiff_t>(row);
+    std::byte* target = c + (down * c_row_stride + static_cast<ptrdiff_t>(column)) * static_cast<ptrdiff_t>(c_size);
+    const std::byte* left = a.data + down * a.i_stride;
+    const std::byte* right = b.data + column / kernels.nr * b.bytes;
+    const size_t rows = std::min(kernels.mr, m - row);
+    const size_t columns = std::min(kernels.nr, n - column);
+    const size_t steps = k / kernels.k_step;
+    if (passing != nullptr) {
+      const PassingPanels::Bytes ahead = passing->next();
+      return kernels.multiply_passing_rows(target, c_row_stride, left, a.i_stride, right, rows, columns, steps,
+                                           accumulate, ahead.data, ahead.count / cache_line);
+    }
     if (column == 0 && row + kernels.mr < m) {
       const auto below = static_cast<ptrdiff_t>(row + kernels.mr);
       prefetch_block(a.data + below * a.i_stride, a.i_stride, std::min(kernels.mr, m - row - kernels.mr),
                      k * static_cast<size_t>(a.k_stride));
     }
-    kernels.multiply_rows(c + (down * c_row_stride + static_cast<ptrdiff_t>(column)) * static_cast<ptrdiff_t>(c_size),
-                          c_row_stride, a.data + down * a.i_stride, a.i_stride, b.data + column / kernels.nr * b.bytes,
-                          std::min(kernels.mr, m - row), std::min(kernels.nr, n - column), k / kernels.k_step,
-                          accumulate);
+    kernels.multiply_rows(target, c_row_stride, left, a.i_stride, right, rows, columns, steps, accumulate);
   };
   for_each_block(kernels, 0, m, n, b.bytes, block);
 }
 
 // c (+)= a * b for packed b of one k block. `packed_a`: all panels of a, or no data.
 void multiply_block(const DotKernels& kernels, DType dtype, std::byte* c, ptrdiff_t c_row_stride, const Operand& a,
-                    const Panels& packed_a, const Panels& b, size_t m, size_t n, size_t k, bool accumulate,
-                    HostIsa isa) {
+                    const Panels& packed_a, const Panels& b, size_t m, size_t n, size_t k, bool accumulate, HostIsa isa,
+                    PassingPanels* passing = nullptr) {
   const auto c_size = static_cast<ptrdiff_t>(size_of(accumulator_of(dtype)));
   if (packed_a.data == nullptr && reads_rows(kernels, dtype, a, n, k)) {
-    return multiply_rows(kernels, dtype, c, c_row_stride, static_cast<size_t>(c_size), a, b, m, n, k, accumulate, isa);
+    return multiply_rows(kernels, dtype, c, c_row_stride, static_cast<size_t>(c_size), a, b, m, n, k, accumulate, isa,
+                         passing);
   }
   const size_t steps = round_up(k, kernels.k_step) / kernels.k_step;
   for (size_t first = 0; first < m; first += kernels.mr * panels_of_a_block) {
@@ -346,13 +428,19 @@ void multiply_block(const DotKernels& kernels, DType dtype, std::byte* c, ptrdif
     for_each_block(kernels, first, last, n, b.bytes, [&](size_t row, size_t column) {
       const size_t columns = std::min(kernels.nr, n - column);
       std::byte* target = c + (static_cast<ptrdiff_t>(row) * c_row_stride + static_cast<ptrdiff_t>(column)) * c_size;
+      const std::byte* left_panel = left.data + (row - first) / kernels.mr * left.bytes;
+      const std::byte* right = b.data + column / kernels.nr * b.bytes;
+      const size_t rows = std::min(kernels.mr, last - row);
+      if (passing != nullptr) {
+        const PassingPanels::Bytes ahead = passing->next();
+        return kernels.multiply_passing(target, c_row_stride, left_panel, right, rows, columns, steps, accumulate,
+                                        ahead.data, ahead.count / cache_line);
+      }
       if (accumulate && row + kernels.mr < last) {
         prefetch_block(target + static_cast<ptrdiff_t>(kernels.mr) * c_row_stride * c_size, c_row_stride * c_size,
                        std::min(kernels.mr, last - row - kernels.mr), columns * static_cast<size_t>(c_size));
       }
-      kernels.multiply(target, c_row_stride, left.data + (row - first) / kernels.mr * left.bytes,
-                       b.data + column / kernels.nr * b.bytes, std::min(kernels.mr, last - row), columns, steps,
-                       accumulate);
+      kernels.multiply(target, c_row_stride, left_panel, right, rows, columns, steps, accumulate);
     });
   }
 }
@@ -494,11 +582,18 @@ void dot_packed(DType dtype, const Matrix& c, const ConstMatrix& a, const void* 
   const Operand left = operand_of_a(a, size_of(dtype));
   const Panels panels_a{static_cast<const std::byte*>(packed_a), panel_bytes(kernels, kernels.mr, k)};
   const Panels panels_b{static_cast<const std::byte*>(packed_b), panel_bytes(kernels, kernels.nr, k)};
-  const size_t k_block = packed_a == nullptr ? std::min(kernels.k_block, k_of_a_block) : kernels.k_block;
+  const bool passes = kernels.multiply_passing != nullptr && passes_by(kernels, dtype, left, packed_a, m, n, k);
+  const size_t k_block = passes                ? 2 * kernels.k_block  // a takes no room beside b's panel
+                         : packed_a == nullptr ? std::min(kernels.k_block, k_of_a_block)
+                                               : kernels.k_block;
+  std::optional<PassingPanels> passing;
+  if (passes) passing.emplace(kernels, panels_a, panels_b, m, n, k, k_block);
   for (size_t p = 0; p < k; p += k_block) {
+    if (passes) passing->start_block(p);
     multiply_block(kernels, dtype, static_cast<std::byte*>(c.data), c.row_stride,
                    packed_a == nullptr ? advance(left, 0, p) : left, advance(panels_a, kernels, kernels.mr, p),
-                   advance(panels_b, kernels, kernels.nr, p), m, n, std::min(k_block, k - p), accumulate || p > 0, isa);
+                   advance(panels_b, kernels, kernels.nr, p), m, n, std::min(k_block, k - p), accumulate || p > 0, isa,
+                   passes ? &*passing : nullptr);
   }
 }
 

@@ -29,6 +29,14 @@ struct DotKernels {
   // in bytes.
   void (*multiply_rows)(void* c, ptrdiff_t c_row_stride, const void* a, ptrdiff_t a_row_stride, const void* b_panel,
                         size_t rows, size_t columns, size_t steps, bool accumulate) = nullptr;
+  // As multiply and multiply_rows, for more rows than stay in the first-level cache, which is left to the panel of b:
+  // asks the second-level cache for `lines` cache lines from `ahead` on beside the products. nullptr: nothing is
+  // gained.
+  void (*multiply_passing)(void* c, ptrdiff_t c_row_stride, const void* a_panel, const void* b_panel, size_t rows,
+                           size_t columns, size_t steps, bool accumulate, const void* ahead, size_t lines) = nullptr;
+  void (*multiply_passing_rows)(void* c, ptrdiff_t c_row_stride, const void* a, ptrdiff_t a_row_stride,
+                                const void* b_panel, size_t rows, size_t columns, size_t steps, bool accumulate,
+                                const void* ahead, size_t lines) = nullptr;
   // Called by a thread before its calls of multiply that follow each other; nullptr: needs nothing.
   void (*prepare)() = nullptr;
 };

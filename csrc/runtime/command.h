@@ -36,6 +36,9 @@ enum class CommandKind : uint8_t {
   host_waited,     // the host has seen ticket source_address of the stream, or of all where bytes is 1
 };
 
+// Whether a command keeps the grid or a link of the chip busy.
+constexpr bool is_work(CommandKind kind) { return kind != CommandKind::empty && kind < CommandKind::record_event; }
+
 // What the host waited for before it submitted a command: the end of streams, and chip times of events.
 struct HostWaits {
   std::bitset<stream_count> streams;

@@ -70,11 +70,10 @@ Ticket Device::submit(CommandKind kind, StreamId stream, Fill&& fill) {
                           "start workers with the 'spawn' method, or use the device in the child only");
   }
   // May take Python's lock, which must come before all others: notes come from under the allocator's.
-  const bool is_work = kind < CommandKind::record_event;
-  const uint32_t location = is_work && is_checking() ? present_location() : 0;
+  const uint32_t location = is_work(kind) && is_checking() ? present_location() : 0;
   const bool is_note = kind >= CommandKind::note_allocated;
   // Of events and of what the runtime tells itself there is nothing to show.
-  const bool takes_time = is_work || kind == CommandKind::flush_cache;
+  const bool takes_time = is_work(kind) || kind == CommandKind::flush_cache;
   const bool observed = takes_time && !observers_.empty();
   const int64_t began = observed ? host_clock() : 0;
   const Ticket submitted = queue_.push([&](Command& command, Ticket ticket) {
@@ -142,13 +141,10 @@ TimingSummary Device::timing_summary() {
   synchronize();
   if (timing_ == nullptr) return {};
   const emulator::TimingMode::Statistics& found = timing_->statistics();
-  return {found.launches,
-          found.computed,
-          found.remembered,
-          found.stood_in,
-          found.stand_in_seconds,
-          found.stand_in_joules,
-          unknown_reads_.load() - unknown_reads_before_reset_};
+  return {found.launches,        found.computed,
+          found.remembered,      found.multiplied,
+          found.stood_in,        found.stand_in_seconds,
+          found.stand_in_joules, unknown_reads_.load() - unknown_reads_before_reset_};
 }
 
 void Device::set_stand_ins(const emulator::StandInSettings& settings) {

@@ -36,6 +36,7 @@ struct TimingSummary {
   uint64_t launches = 0;
   uint64_t computed = 0;    // as in functional mode, because their values were known or decide what they do
   uint64_t remembered = 0;  // costed before
+  uint64_t multiplied = 0;  // of which one of several PEs that do the same was walked
   uint64_t stood_in = 0;    // whose account rests on values that are not known
   double stand_in_seconds = 0;
   double stand_in_joules = 0;

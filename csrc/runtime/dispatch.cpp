@@ -142,6 +142,7 @@ void Device::execute_observed(Command& command, const std::vector<ObserverPointe
 void Device::execute(Command& command) {
   ++ticket_;
   many_streams_ = many_streams_ || command.stream != 0;
+  if (is_work(command.kind)) timeline_.host_dispatched(chip().host_dispatch_ns * 1e-9);
   switch (command.kind) {
     case CommandKind::launch: {
       const OrderContext context{&order_, command.stream};

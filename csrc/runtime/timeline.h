@@ -31,6 +31,9 @@ class Timeline {
   // The host waited until `seconds`: what it submits from now on starts no earlier, on any stream.
   void host_waited(double seconds) { host_ = std::max(host_, seconds); }
 
+  // The host took this long to submit the next command, whatever the chip did meanwhile.
+  void host_dispatched(double seconds) { host_ += seconds; }
+
   // The stream does nothing before `seconds`, the time of an event.
   void wait(int stream, double seconds) {
     double& stream_ready = streams_[static_cast<size_t>(stream)];

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <iterator>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "emulator/pe/processing_element.h"
 #include "kernels/cpp/gemm_tiling.h"
@@ -15,6 +17,7 @@ namespace mtia::kernels {
 
 namespace {
 
+using emulator::AddressRange;
 using emulator::CircularBuffer;
 using emulator::DmaDescriptor;
 using emulator::ProcessingElement;
@@ -186,6 +189,7 @@ class Gemm {
     const bool has_product = arguments_.k > 0 && arguments_.alpha != 0;
     const int64_t steps = has_product ? divide_up(arguments_.k, tiling_.depth) : 0;
     const int64_t tiles = own_tiles();
+    if (pe_.shares_work() && is_done_elsewhere(tiles, has_product)) return;
     int64_t loaded = 0;
     for (int64_t tile = 0; tile < tiles; ++tile) {
       const TilePlace place = place_of(tile);
@@ -207,6 +211,40 @@ class Gemm {
   }
 
  private:
+  // PEs do the same whose tiles are as large, one after the other, and lie equally aligned.
+  bool is_done_elsewhere(int64_t tiles, bool has_product) {
+    struct Operand {
+      const GemmMatrix& matrix;
+      DType dtype;
+      bool is_used;
+    };
+    const Operand operands[] = {{arguments_.a, arguments_.dtype, has_product},
+                                {arguments_.b, arguments_.dtype, has_product},
+                                {arguments_.c, arguments_.c_dtype, true},
+                                {arguments_.addend, arguments_.addend_dtype, shape_.has_addend}};
+    const uint64_t alignment = pe_.chip().fabric_alignment_bytes;
+    std::vector<int64_t> calls;
+    std::vector<AddressRange> touched;
+    for (int64_t tile = 0; tile < tiles; ++tile) {
+      const TilePlace place = place_of(tile);
+      calls.insert(calls.end(), {place.rows, place.columns});
+      const int64_t rows[] = {place.rows, arguments_.k, place.rows, place.rows};
+      const int64_t columns[] = {arguments_.k, place.columns, place.columns, place.columns};
+      for (size_t i = 0; i < std::size(operands); ++i) {
+        const Operand& operand = operands[i];
+        if (!operand.is_used) continue;
+        GemmMatrix block = operand.matrix;
+        block.base = address_of(block, operand.dtype, i == 1 ? 0 : place.row, i == 0 ? 0 : place.column, place.first,
+                                place.second);
+        block.batch_stride[0] = block.batch_stride[1] = 0;
+        calls.push_back(static_cast<int64_t>(block.base % alignment));
+        const Reach reach = reach_of(arguments_, block, operand.dtype, rows[i], columns[i]);
+        touched.push_back({reach.low, reach.high});
+      }
+    }
+    return pe_.is_done_elsewhere(std::move(calls), touched);
+  }
+
   static Tile corner(const Tile& tile, int64_t rows, int64_t columns) { return tile.slice(0, rows, 0, columns); }
 
   // Tiles of the result are dealt to the PEs in turn.

@@ -5,14 +5,17 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <span>
 
 #include "base/error.h"
+#include "chip/chip_spec.h"
 #include "emulator/pe/processing_element.h"
 
 namespace mtia::kernels {
 
 namespace {
 
+using emulator::AddressRange;
 using emulator::ProcessingElement;
 using emulator::Tile;
 
@@ -56,6 +59,7 @@ class Random {
   void run() {
     const int64_t elements = counters_a_page * columns_;
     const int64_t pages = (arguments_.count + elements - 1) / elements;
+    if (pe_.shares_work() && is_done_elsewhere(pages, elements)) return;
     for (int64_t page = pe_.index(); page < pages; page += pe_.count()) {
       const int64_t first = page * elements;
       const uint64_t counter = arguments_.offset + static_cast<uint64_t>(page * counters_a_page);
@@ -72,6 +76,20 @@ class Random {
   }
 
  private:
+  // A PE's pages are whole ones, but for the last of all.
+  bool is_done_elsewhere(int64_t pages, int64_t elements) {
+    const int64_t own = pages <= pe_.index() ? 0 : (pages - pe_.index() - 1) / pe_.count() + 1;
+    if (own == 0) return false;
+    const int64_t last = pe_.index() + (own - 1) * pe_.count();
+    const int64_t end = std::min(arguments_.count, (last + 1) * elements);
+    const uint64_t size = size_of(arguments_.dtype);
+    const auto alignment = static_cast<int64_t>(pe_.chip().fabric_alignment_bytes);
+    const AddressRange stored{arguments_.destination + static_cast<uint64_t>(pe_.index() * elements) * size,
+                              arguments_.destination + static_cast<uint64_t>(end) * size};
+    return pe_.is_done_elsewhere({own, end - last * elements, static_cast<int64_t>(stored.begin) % alignment},
+                                 std::span(&stored, 1));
+  }
+
   static bool uses_wide_words(const RandomArguments& arguments) {
     if (arguments.distribution == Distribution::integer)
       return arguments.integer_range == 0 || arguments.integer_range > (1ULL << 32);

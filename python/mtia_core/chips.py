@@ -17,6 +17,7 @@ from mtia_core.table import FOLDER, TEXT, rows
 DEFAULT = "mtia300"
 VARIABLE = "MTIA_SIM_CHIP"
 KINDS = ("published", "derived", "assumed")
+OPTIONAL_GROUPS = ("host",)
 # What an assumed number without a range may be off by, as a factor, either way.
 DEFAULT_FACTOR = 1.5
 # Pairs of fields of which the first may not exceed the second.
@@ -197,7 +198,12 @@ def _load(path: Path, files: list[_FileState], derived_from: tuple[Path, ...] = 
         sources.update(inherited.sources)
     _read_groups(document, path, values, sources)
     for field in fields():
-        if field.name not in values:
+        if field.name in values:
+            continue
+        if field.group in OPTIONAL_GROUPS:
+            values[field.name] = 0.0
+            sources[field.name] = Source("assumed", "", "left out: not part of the account", (0.0, 0.0))
+        else:
             raise InvalidChip(f"{field.full_name} is missing ({field.summary})", str(path), field.remedy)
     _check_together(values, path)
     return Chip(name, values, sources, path)

@@ -74,7 +74,8 @@ def timing_summary(device: Any = None) -> dict[str, Any]:
 
     Returns:
         launches; computed (as in functional mode, because their values were known or decide what they do);
-        remembered (costed before); stood_in (whose account rests on stand-ins), and their stand_in_seconds and
+        remembered (costed before); multiplied (of which one of the PEs
+        that do the same was walked); stood_in (whose account rests on stand-ins), and their stand_in_seconds and
         stand_in_joules; unknown_reads (copies to the host that gave zeros). All 0 for a functional device.
     """
     _lazy_init()

@@ -52,7 +52,7 @@ def test_every_number_has_a_source_beside_it(name: str) -> None:
     entries = written(name)
     base = tomllib.loads(chips.load(name).path.read_text()).get("base")
     if base is None:
-        assert set(entries) == {field.name for field in chips.fields()}
+        assert set(entries) == {field.name for field in chips.fields() if field.group not in chips.OPTIONAL_GROUPS}
     for field, entry in entries.items():
         assert isinstance(entry, dict), f"{name}: {field} is a bare number"
         assert entry["kind"] in chips.KINDS
@@ -302,6 +302,16 @@ def test_a_missing_field_is_named_with_its_meaning_and_range(make_chip: MakeChip
     path = make_chip(re.sub(r"(?m)^dram_bytes = .*\n", "", text))
     with pytest.raises(InvalidChip, match=r"dram\.dram_bytes is missing \(capacity\); give an integer of 1048576 to"):
         chips.load(path)
+
+
+def test_what_the_host_takes_may_be_left_out(make_chip: MakeChip) -> None:
+    assert chips.load("mtia300").host_dispatch_ns == 0
+    assert (
+        chips.load(make_chip('name = "mine"\nbase = "mtia300"\n[host]\nhost_dispatch_ns = 5e3\n')).host_dispatch_ns
+        == 5e3
+    )
+    with pytest.raises(InvalidChip, match="host_dispatch_ns = -1 is out of range"):
+        chips.load(make_chip('name = "mine"\nbase = "mtia300"\n[host]\nhost_dispatch_ns = -1\n'))
 
 
 def test_unknown_names_and_bases_are_refused(make_chip: MakeChip, tmp_path: Path) -> None:

@@ -77,3 +77,33 @@ except InvalidChip as error:
     message = run(program, "mtia300")
     assert message.startswith("InvalidChip: mine.toml: ")
     assert expected in message
+
+
+DISPATCHED = """
+import torch
+small, large = torch.ones(16, device="mtia_sim"), torch.ones(4096, 4096, device="mtia_sim")
+for tensor, launches in ((small, 100), (large, 3)):
+    tensor.add_(1)
+    torch.mtia_sim.synchronize()
+    torch.mtia_sim.reset_perf_counters()
+    for _ in range(launches):
+        tensor.add_(1)
+    counters = torch.mtia_sim.perf_counters()
+    print(counters["elapsed_seconds"], counters["seconds"])
+"""
+
+
+def test_a_script_that_is_bound_by_its_launches_shows_as_such(tmp_path: Path) -> None:
+    """The chip works as long as ever; what the host takes shows where it takes longer than the chip."""
+    slow = tmp_path / "slow.toml"
+    slow.write_text('name = "slow"\nbase = "mtia300"\n[host]\nhost_dispatch_ns = 10000\n')
+
+    def measured(chip: str | Path) -> list[list[float]]:
+        return [[float(number) for number in line.split()] for line in run(DISPATCHED, chip).splitlines()]
+
+    (few, few_busy), (many, many_busy) = measured("mtia300")
+    (slow_few, slow_few_busy), (slow_many, slow_many_busy) = measured(slow)
+    assert (slow_few_busy, slow_many_busy) == (few_busy, many_busy)
+    assert few == pytest.approx(few_busy) and many == pytest.approx(many_busy)
+    assert 99 * 10e-6 < slow_few < 101 * 10e-6 + few_busy and few < 0.2 * slow_few
+    assert many > 3 * 10e-6 and slow_many < many + 2 * 10e-6

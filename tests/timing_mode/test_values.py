@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+pytestmark = pytest.mark.unchecked(reason="checks look at values, which timing mode does not compute")
 BIG = 2048  # 16 MiB of float32: not known
 
 
@@ -55,6 +56,19 @@ def test_strict_mode_names_operator_and_line(tmp_path):
     )
     assert "Unsupported" in error and "item, called at" in error and "train.py:4" in error
     assert "functional mode" in error
+
+
+def test_a_copy_to_pinned_memory_tells_too():
+    script = (
+        f"x = torch.randn({BIG}, {BIG}, device='mtia_sim').sum()\n"
+        "host = torch.full((), 5.0).pin_memory('mtia_sim')\n"
+        "host.copy_(x, non_blocking=True)\n"
+        "torch.mtia_sim.synchronize()\n"
+        "print('host', host.item())\n"
+    )
+    text = run(script)
+    assert "host 0.0" in text and text.count("does not know") == 1
+    assert "Unsupported" in run(script, True, MTIA_SIM_TIMING_STRICT="1")
 
 
 def test_gradients_are_scaled_and_clipped_without_values():

@@ -21,6 +21,7 @@ class AccessListener;  // inspection/access_listener.h
 class AccessLog;       // checks/access_log.h
 class CallObserver;
 class KnownMemory;  // timing_mode/known_memory.h
+class SharedWork;   // timing_mode/shared_work.h
 class StandIns;     // timing_mode/stand_ins.h
 
 // When a tile of a C++ kernel is ready, and when its last reader finishes.
@@ -37,6 +38,21 @@ enum class HostWork : uint8_t { all, all_but_stores, none };
 // Thrown where a kernel whose values are not computed needs one.
 struct NeedsValues {};
 
+// What the turns of one load or store of a program touched, in timing mode.
+struct TransferRange {
+  uint64_t low = UINT64_MAX;
+  uint64_t high = 0;
+  uint32_t window = 0;
+  bool is_scattered = false;  // over windows, or beyond one
+
+  void add(uint64_t from, uint64_t to, uint32_t in_window) {
+    is_scattered = is_scattered || (high != 0 && in_window != window);
+    window = in_window;
+    low = from < low ? from : low;
+    high = to > high ? to : high;
+  }
+};
+
 // Of a launch in timing mode: what is known, and what was found to depend on it.
 struct TimedValues {
   const KnownMemory* known = nullptr;  // nullptr: not in timing mode
@@ -44,6 +60,8 @@ struct TimedValues {
   bool reads_contents = false;   // the account depends on what lies in memory
   bool uses_stand_ins = false;   // of which something is not known
   bool mask_is_unknown = false;  // a DMA's mask may come from a stand-in
+  // Of the program that runs, by transfer, for those that are like it (timing_mode/alike_pes.h); nullptr: nobody is.
+  TransferRange* ranges = nullptr;
 };
 
 struct PeState {
@@ -71,6 +89,7 @@ struct PeState {
   AccessLog* log = nullptr;  // in checked mode: is told of every access to device memory
   HostWork host_work = HostWork::all;
   TimedValues timed;
+  SharedWork* shared_work = nullptr;  // of a C++ kernel in timing mode
 
   // The host pointer of device bytes [low, high); throws OutOfBounds. The one way from a PE to device memory.
   std::byte* span(uint64_t low, uint64_t high, Access access) {

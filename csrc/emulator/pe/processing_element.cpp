@@ -17,6 +17,7 @@
 #include "emulator/pe/pe_state.h"
 #include "emulator/pe/tile_bytes.h"
 #include "emulator/timing_mode/known_memory.h"
+#include "emulator/timing_mode/shared_work.h"
 #include "host_math/elementwise.h"
 
 namespace mtia::emulator {
@@ -149,6 +150,12 @@ const CppKernel& cpp_kernel(std::string_view name) {
 }
 
 const ChipSpec& ProcessingElement::chip() const { return *state_->chip; }
+
+bool ProcessingElement::shares_work() const { return state_->shared_work != nullptr; }
+
+bool ProcessingElement::is_done_elsewhere(std::vector<int64_t>&& calls, std::span<const AddressRange> touched) {
+  return shares_work() && state_->shared_work->is_done_elsewhere(*state_, std::move(calls), touched);
+}
 
 uint64_t ProcessingElement::local_bytes_free() const { return state_->chip->local_memory_bytes - state_->local_used; }
 

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <span>
 #include <type_traits>
+#include <vector>
 
 #include "base/dtype.h"
 #include "emulator/emulator.h"
@@ -43,6 +44,12 @@ class ProcessingElement {
   uint32_t index() const { return index_; }  // this PE's place in the launch grid
   uint32_t count() const { return count_; }  // PEs in the launch grid
   const ChipSpec& chip() const;
+
+  // In timing mode PEs that make the same calls need not all make them. A kernel may tell its calls by numbers, which
+  // are equal only where the calls are but for addresses equally aligned, and the memory that they touch, by operand,
+  // from the first byte to the last. True: nothing is left to do. Ask shares_work() before the numbers are gathered.
+  bool shares_work() const;
+  bool is_done_elsewhere(std::vector<int64_t>&& calls, std::span<const AddressRange> touched);
 
   // A tile of local memory, uninitialised, rows x columns, dense, 64-byte aligned. Lives until the kernel returns or
   // the enclosing LocalScope ends. Throws OutOfLocalMemory.

@@ -60,6 +60,13 @@ const TimedProgram& timed(const LoadedProgram& program) {
     Decoder(*loaded).decode();
     loaded->ordered = loaded->ordered && made->is_decided_by_memory();
     for (Op& op : loaded->ops) op.run = replacement(*loaded, op);
+    made->alike = alike_programs(program.program, made->needed);
+    loaded->transfer_of = made->alike.transfer_of;
+    std::vector<bool> makes(program.program.instructions.size(), false);
+    for (const uint32_t instruction : made->alike.makers) makes[instruction] = true;
+    for (const Op& op : loaded->ops) {
+      if (&op != &loaded->ops.back() && makes[op.instruction]) made->makers.push_back(&op);
+    }
     made->program = std::move(loaded);
     program.timed_twin = std::move(made);
   });

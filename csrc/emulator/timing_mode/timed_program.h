@@ -2,8 +2,10 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "emulator/emulator.h"
+#include "emulator/timing_mode/alike_programs.h"
 #include "emulator/timing_mode/needed_values.h"
 
 namespace mtia::emulator {
@@ -14,6 +16,8 @@ struct Op;
 struct TimedProgram {
   std::shared_ptr<const LoadedProgram> program;
   NeededValues needed;
+  AlikePrograms alike;
+  std::vector<const Op*> makers;  // of alike.makers
 
   // Such a launch is computed like any other.
   bool is_decided_by_memory() const { return needed.atomics_decide || needed.loads_decide; }

@@ -163,9 +163,10 @@ LaunchAccount TimingMode::run(const Launch& launch, LaunchTrace* trace, const Co
     count_stand_in(account);
     return account;
   }
-  TimedLaunch timed_launch{&known_, &stand_ins_, HostWork::none};
+  TimedLaunch timed_launch{&known_, &stand_ins_, HostWork::none, remembers_};
   const LaunchAccount account = estimate(launch, timed_launch, trace);
   forget_written(emulator_.last_totals().windows);
+  if (timed_launch.multiplied) ++statistics_.multiplied;
   if (timed_launch.uses_stand_ins) {
     forget_unread(launch);
     count_stand_in(account);

@@ -26,13 +26,14 @@ class TimingMode {
     uint64_t launches = 0;
     uint64_t computed = 0;    // whose values were known, or decide what they do
     uint64_t remembered = 0;  // costed before
+    uint64_t multiplied = 0;  // of which one of several PEs that do the same was walked
     uint64_t stood_in = 0;    // whose account rests on stand-ins
     double stand_in_seconds = 0;
     double stand_in_joules = 0;
   };
 
-  // `remembers`: whether launches are costed once; it changes no number. `kept_bytes`: values of more bytes are not
-  // kept, but that the host may send four times as many.
+  // `remembers`: whether launches, and PEs that do the same, are costed once; it changes no number. `kept_bytes`:
+  // values of more bytes are not kept, but that the host may send four times as many.
   TimingMode(Emulator& emulator, bool remembers, uint64_t kept_bytes)
       : emulator_(emulator), remembers_(remembers), kept_bytes_(kept_bytes), remembered_(emulator) {}
 

@@ -113,6 +113,24 @@ void check_same(const emulator::LaunchTotals& timed, const emulator::LaunchTotal
 
 }  // namespace
 
+namespace {
+
+// The launch with the allocations of its pointers as its memory, so that alike PEs are walked once.
+emulator::Launch with_extents(const emulator::Launch& launch, const emulator::DeviceMemory& memory) {
+  if (launch.program == nullptr || !launch.extents.empty()) return launch;
+  emulator::Launch named = launch;
+  const std::vector<emulator::ParameterInfo>& parameters = emulator::parameters_of(*launch.program);
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    if (!parameters[i].is_pointer) continue;
+    const emulator::AddressRange range = memory.allocation_of(launch.arguments[i]);
+    if (range.end == 0) return launch;
+    named.extents.push_back(range);
+  }
+  return named;
+}
+
+}  // namespace
+
 emulator::LaunchAccount Machine::run(const emulator::Launch& launch) {
   if (launch.program != nullptr && emulator::timed(*launch.program).is_decided_by_memory())
     return emulator_.run(launch);
@@ -127,7 +145,7 @@ emulator::LaunchAccount Machine::run(const emulator::Launch& launch) {
   bool failed = false;
   try {
     try {
-      emulator_.estimate(launch, timed_launch);
+      emulator_.estimate(with_extents(launch, emulator_.memory()), timed_launch);
     } catch (const emulator::NeedsValues&) {
       timed_launch.work = emulator::HostWork::all_but_stores;
       emulator_.estimate(launch, timed_launch);

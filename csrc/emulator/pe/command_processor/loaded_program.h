@@ -63,6 +63,7 @@ class LoadedProgram {
   // Of a program for timing mode: what each instruction's result is needed for (timing_mode/needed_values.h). Empty for
   // others, which know their twin for timing mode once it was asked for.
   std::vector<uint8_t> needs;
+  std::vector<uint32_t> transfer_of;  // by instruction (timing_mode/alike_programs.h)
   mutable std::once_flag timed_made;
   mutable std::shared_ptr<const TimedProgram> timed_twin;
 

@@ -363,6 +363,11 @@ void time_transfer(const DmaDetail& detail, const Tick& tick, Frame& frame) {
     view.strides = {batch != 0 ? detail.tile_stride[0] / size : 0, detail.tile_stride[batch] / size, 1};
   }
   account(detail, tick, frame, access);
+  if (pe.timed.ranges != nullptr && access.elements != 0) {
+    TransferRange& range = pe.timed.ranges[frame.program->transfer_of[detail.instruction]];
+    range.add(access.low, access.high, pe.last_window);
+    range.is_scattered = range.is_scattered || access.host == nullptr;
+  }
 }
 
 const Op* timed_dma(const Op* op, Frame& frame) {
