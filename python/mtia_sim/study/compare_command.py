@@ -95,26 +95,23 @@ def compare(arguments: argparse.Namespace) -> tuple[list[Row], list[dict[str, An
         raise InvalidArgument("--chips names none", remedy=f"give some of {', '.join(chips.names())}")
     runs = [Run(arguments.workload, name, options, changes) for name in names]
     loaded = [run.load() for run in runs]
-    measurements = measured_all(runs, _progress())
-    roomy = [place for place, measurement in enumerate(measurements) if not measurement["fits"]]
-    again = measured_all([runs[place].with_room() for place in roomy], _progress()) if roomy else []
-    for place, measurement in zip(roomy, again, strict=True):
-        measurements[place] = measurement
+    first = measured_all(runs, show_progress)
+    fits = [bool(first[run]["fits"]) for run in runs]
+    roomy = [run if fitting else run.with_room() for run, fitting in zip(runs, fits, strict=True)]
+    measurements = [measured_all(roomy, show_progress)[run] for run in roomy]
     rows = [
-        row_of_measurement(measurement, chip, prices, place not in roomy, arguments.seed)
-        for place, (measurement, chip) in enumerate(zip(measurements, loaded, strict=True))
+        row_of_measurement(measurement, chip, prices, fitting, arguments.seed)
+        for measurement, chip, fitting in zip(measurements, loaded, fits, strict=True)
     ]
     return rows, measurements
 
 
-def _progress() -> Any:
-    def tell(done: int, of: int) -> None:
-        if sys.stderr.isatty():
-            filled = 30 * done // of
-            end = "\n" if done == of else ""
-            print(f"\r[{'#' * filled}{'.' * (30 - filled)}] {done} of {of}", end=end, file=sys.stderr, flush=True)
-
-    return tell
+def show_progress(done: int, of: int) -> None:
+    """A bar on the standard error, where that is a terminal."""
+    if sys.stderr.isatty():
+        filled = 30 * done // of
+        end = "\n" if done == of else ""
+        print(f"\r[{'#' * filled}{'.' * (30 - filled)}] {done} of {of}", end=end, file=sys.stderr, flush=True)
 
 
 def _number(value: float, digits: int = 3) -> str:

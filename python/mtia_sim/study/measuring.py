@@ -1,8 +1,11 @@
-"""Runs one workload on one chip in timing mode: `python -m mtia_sim.study.measuring REQUEST` prints one JSON object.
+"""Runs workloads on one chip in timing mode: `python -m mtia_sim.study.measuring`.
+
+Reads requests, one JSON object a line, and prints an answer to each.
 
 A process of its own, since chip and mode are chosen before the device's first use.
 """
 
+import gc
 import json
 import sys
 import time
@@ -25,7 +28,7 @@ def measure(workload: str, options: Options) -> dict[str, Any]:
     """
     device: Any = torch.mtia_sim  # type: ignore[attr-defined]
     began = time.perf_counter()
-    device.set_mode("timing")
+    device.reset_peak_memory_stats()
     result: dict[str, Any] = {"workload": workload, **asdict(options)}
     try:
         prepared = prepare(workload, options)
@@ -50,17 +53,21 @@ def measure(workload: str, options: Options) -> dict[str, Any]:
     return {**result, "host_seconds": time.perf_counter() - began}
 
 
-def main(words: list[str]) -> int:
-    """Answers a request; an error of mtia_sim's is answered as such."""
-    request = json.loads(words[0])
-    options = Options(**{**request["options"], "shape": tuple(request["options"].get("shape") or ()) or None})
-    try:
-        answer = measure(request["workload"], options)
-    except MtiaError as error:
-        answer = {"error": str(error)}
-    print(json.dumps(answer))
+def main() -> int:
+    """Answers requests; an error of mtia_sim's is answered as such."""
+    torch.mtia_sim.set_mode("timing")  # type: ignore[attr-defined]
+    for line in sys.stdin:
+        request = json.loads(line)
+        options = Options(**{**request["options"], "shape": tuple(request["options"].get("shape") or ()) or None})
+        try:
+            answer = measure(request["workload"], options)
+        except MtiaError as error:
+            answer = {"error": str(error)}
+        print(json.dumps(answer), flush=True)
+        gc.collect()
+        torch.mtia_sim.empty_cache()  # type: ignore[attr-defined]
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -92,6 +92,57 @@ def _key(run: Run) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
+def _kept(run: Run) -> Path:
+    return _cache() / f"{_key(run)}.json"
+
+
+def _remembered(run: Run) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads(_kept(run).read_text())
+        return found
+    except (OSError, ValueError):
+        return None
+
+
+def _measure(runs: list[Run], found: Callable[[Run, dict[str, Any]], None]) -> None:
+    """Measures runs on one chip in one process and keeps each answer as it comes."""
+    requests = [json.dumps({"workload": run.workload, "options": asdict(run.options)}) for run in runs]
+    with tempfile.TemporaryDirectory() as folder:
+        errors = Path(folder) / "errors.txt"
+        with (
+            errors.open("w") as told,
+            subprocess.Popen(
+                [sys.executable, "-m", "mtia_sim.study.measuring"],
+                env={**os.environ, chips.VARIABLE: runs[0].write(Path(folder))},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=told,
+                text=True,
+            ) as process,
+        ):
+            assert process.stdin is not None and process.stdout is not None
+            try:
+                process.stdin.write("\n".join(requests))
+                process.stdin.close()
+                for run in runs:
+                    line = process.stdout.readline()
+                    if not line:
+                        process.wait()
+                        raise RuntimeError(f"{run.workload} on {run.chip} failed:\n{errors.read_text()[-2000:]}")
+                    answer: dict[str, Any] = json.loads(line)
+                    if "error" in answer:
+                        raise InvalidArgument(f"{run.workload} on {run.chip}: {answer['error']}")
+                    kept = _kept(run)
+                    kept.parent.mkdir(parents=True, exist_ok=True)
+                    unfinished = kept.with_suffix(f".{os.getpid()}")
+                    unfinished.write_text(json.dumps(answer))
+                    unfinished.replace(kept)
+                    found(run, answer)
+            except BaseException:
+                process.kill()
+                raise
+
+
 def measured(run: Run) -> dict[str, Any]:
     """`measuring.measure` of a run, remembered.
 
@@ -99,42 +150,36 @@ def measured(run: Run) -> dict[str, Any]:
         InvalidChip, InvalidArgument: What the run names is not there.
         RuntimeError: The process failed; its last words.
     """
-    kept = _cache() / f"{_key(run)}.json"
-    try:
-        found: dict[str, Any] = json.loads(kept.read_text())
-        return found
-    except (OSError, ValueError):
-        pass
-    with tempfile.TemporaryDirectory() as folder:
-        request = {"workload": run.workload, "options": asdict(run.options)}
-        done = subprocess.run(
-            [sys.executable, "-m", "mtia_sim.study.measuring", json.dumps(request)],
-            env={**os.environ, chips.VARIABLE: run.write(Path(folder))},
-            capture_output=True,
-            text=True,
-        )
-    if done.returncode != 0:
-        raise RuntimeError(f"{run.workload} on {run.chip} failed:\n{done.stderr[-2000:]}")
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    if "error" in answer:
-        raise InvalidArgument(f"{run.workload} on {run.chip}: {answer['error']}")
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = kept.with_suffix(f".{os.getpid()}")
-    unfinished.write_text(json.dumps(answer))
-    unfinished.replace(kept)
-    return answer
+    return measured_all([run])[run]
 
 
-def measured_all(runs: Iterable[Run], tell: Callable[[int, int], None]) -> list[dict[str, Any]]:
-    """All measurements, some side by side, in the order of the runs. `tell`(done, all) after each."""
-    wanted = list(runs)
-    results: list[dict[str, Any]] = [{} for _ in wanted]
-    with ThreadPoolExecutor(max(1, min(len(wanted), os.cpu_count() or 1))) as pool:
-        places = {pool.submit(measured, run): place for place, run in enumerate(wanted)}
+def measured_all(runs: Iterable[Run], tell: Callable[[int, int], None] | None = None) -> dict[Run, dict[str, Any]]:
+    """All measurements, those of a chip in one process, chips side by side. `tell`(done, all) after each.
+
+    Raises:
+        InvalidChip, InvalidArgument, RuntimeError: As `measured`; what was measured until then is remembered.
+    """
+    wanted = list(dict.fromkeys(runs))
+    results: dict[Run, dict[str, Any]] = {}
+    by_chip: dict[tuple[Any, ...], list[Run]] = {}
+    for run in wanted:
+        run.load()
+        known = _remembered(run)
+        if known is not None:
+            results[run] = known
+        else:
+            by_chip.setdefault((run.chip, run.changes), []).append(run)
+
+    def found(run: Run, answer: dict[str, Any]) -> None:
+        results[run] = answer
+        if tell is not None:
+            tell(len(results), len(wanted))
+
+    with ThreadPoolExecutor(max(1, min(len(by_chip), os.cpu_count() or 1))) as pool:
+        futures = [pool.submit(_measure, group, found) for group in by_chip.values()]
         try:
-            for done, future in enumerate(as_completed(places), 1):
-                results[places[future]] = future.result()
-                tell(done, len(wanted))
+            for future in as_completed(futures):
+                future.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

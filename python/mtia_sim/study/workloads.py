@@ -3,7 +3,7 @@
 import importlib.util
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -141,10 +141,34 @@ def _attention(options: Options) -> Prepared:
     return Prepared(step, batch * sequence, "token", flops, described)
 
 
+def _cold_gemm(options: Options) -> Prepared:
+    """A product whose operands come from DRAM: the SRAM is emptied before."""
+    prepared = _gemm(options)
+
+    def step() -> None:
+        torch.mtia_sim.flush_cache()  # type: ignore[attr-defined]
+        torch.mtia_sim.synchronize()  # type: ignore[attr-defined]
+        torch.mtia_sim.reset_perf_counters()  # type: ignore[attr-defined]
+        prepared.step()
+
+    return replace(prepared, step=step)
+
+
+def _add(options: Options) -> Prepared:
+    """Two tensors that no SRAM holds, added; items are the bytes of all three."""
+    elements = (options.shape or (1 << 30, 1, 1))[0]
+    dtype = DTYPES[options.dtype]
+    left, right, out = (torch.empty(elements, dtype=dtype, device=DEVICE) for _ in range(3))
+    moved = 3 * elements * left.element_size()
+    return Prepared(lambda: torch.add(left, right, out=out), moved, "byte", 0.0, f"addition of {elements} elements")
+
+
 WORKLOADS: Mapping[str, Callable[[Options], Prepared]] = {
     **{f"{name}-{kind}": (lambda options, n=name, m=make: m(n, options))  # type: ignore[misc]
        for name in SIZES for kind, make in (("train", _train), ("prefill", _prefill), ("decode", _decode))},
     "gemm": _gemm,
+    "cold-gemm": _cold_gemm,
+    "add": _add,
     "attention": _attention,
 }  # fmt: skip
 

@@ -63,7 +63,7 @@ def test_a_measurement_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*words: Any, **options: Any) -> None:
         raise AssertionError("a process was started")
 
-    monkeypatch.setattr(runs.subprocess, "run", refuse)
+    monkeypatch.setattr(runs.subprocess, "Popen", refuse)
     assert measured(run) == first
     with pytest.raises(AssertionError):
         measured(Run("gemm", "mtia300", Options(shape=(512, 512, 256))))
