@@ -285,3 +285,15 @@ def test_empty_weights_and_negative_classes_are_refused() -> None:
             F.conv_transpose1d(torch.ones(1, 4, 8, device=place), torch.ones(4, 2, 0, device=place))
         with pytest.raises((RuntimeError, IndexError), match=r"out of bounds|non-negative"):
             F.one_hot(torch.tensor([-1], device=place))
+
+
+def test_tensors_of_two_devices_are_told_of_by_operator() -> None:
+    x = torch.ones(4, 4, device=DEVICE)
+    calls: dict[str, Call] = {
+        r"\(embedding; move it": lambda: F.embedding(torch.tensor([1]), x),
+        r"\(take; move it": lambda: x.take(torch.tensor([1])),
+        r"^mm: ": lambda: x.mm(x.cpu()),
+    }
+    for message, call in calls.items():
+        with pytest.raises(RuntimeError, match=message):
+            call()

@@ -8,6 +8,10 @@
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
 
+#include <algorithm>
+#include <utility>
+#include <vector>
+
 #include "torch_backend/operators/allocate.h"
 
 namespace mtia::torch_backend {
@@ -125,11 +129,28 @@ void add_geometry(KernelCall& call, const at::TensorIteratorBase& iterator) {
 }  // namespace
 
 at::Tensor without_repeats(const at::Tensor& tensor) {
-  at::Tensor view = tensor;
+  if (tensor.numel() == 0 || tensor.is_non_overlapping_and_dense()) return tensor;
+  std::vector<std::pair<int64_t, int64_t>> dims;  // stride and size
+  bool repeats = false;
   for (int64_t dim = 0; dim < tensor.dim(); ++dim) {
-    if (tensor.stride(dim) == 0 && tensor.size(dim) > 1) view = view.narrow(dim, 0, 1);
+    if (tensor.size(dim) == 1) continue;
+    repeats |= tensor.stride(dim) == 0;
+    if (tensor.stride(dim) != 0) dims.emplace_back(tensor.stride(dim), tensor.size(dim));
   }
-  return view;
+  std::sort(dims.begin(), dims.end());
+  std::vector<int64_t> sizes;
+  std::vector<int64_t> strides;
+  for (const auto& [stride, size] : dims) {
+    if (!sizes.empty() && stride % strides.back() == 0 && stride / strides.back() <= sizes.back()) {
+      const int64_t step = stride / strides.back();
+      repeats |= step < sizes.back();
+      sizes.back() += step * (size - 1);
+    } else {
+      sizes.push_back(size);
+      strides.push_back(stride);
+    }
+  }
+  return repeats ? tensor.as_strided(sizes, strides) : tensor;
 }
 
 at::Tensor elementwise(const KernelId& kernel, const at::Tensor& out, OperandList operands, c10::ScalarType compute,
