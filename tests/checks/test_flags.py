@@ -59,7 +59,6 @@ def test_what_is_written_after_the_flag_is_a_race(atomic: bool) -> None:
 def test_a_flag_of_plain_loads_is_a_race() -> None:
     with pytest.raises(DataRace):
         run(plain=True)
-    assert any(finding["tensor"] == "flag" for finding in torch.mtia_sim.findings())
 
 
 @triton.jit
