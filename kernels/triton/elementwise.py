@@ -16,6 +16,7 @@ from mtia_sim_kernels.launch_shape import (
     block_limit,
     ceil_div,
     compute_dtype,
+    floor_power_of_2,
     index_dtype,
     launch_shape,
     programs_for,
@@ -30,6 +31,8 @@ MOST_OPERANDS = 5
 MOST_OUTER = 4
 # Elements of a tile below which it costs more to describe it than to compute it.
 SMALL_TILE = 2048
+# Most elements of a block of contiguous tensors, but for many_megabytes().
+LONGEST_BLOCK = 16384
 
 
 @triton.jit
@@ -207,6 +210,12 @@ def operand_arguments(
     return arguments, tensors
 
 
+def many_megabytes(chip: ChipLimits) -> int:
+    """How much longer blocks are, up to 8 times, where local memory holds megabytes: such a chip has few PEs, each of
+    which must keep more bytes in flight."""
+    return floor_power_of_2(max(1, min(8, chip.local_memory_bytes >> 21)))
+
+
 def even_block(elements: int, limit: int, chip: ChipLimits) -> int:
     """The largest block, of 2048 at least, that leaves no PE more than an eighth above its share of the elements."""
     block = limit
@@ -271,6 +280,7 @@ def elementwise(row: Elementwise, dtypes: tuple[str, ...], sizes: tuple[int, ...
 
     if dimensions <= 1 and all(stride in ([], [1]) for stride in strides):
         elements = shape[0] if shape else 1
+        limit = block_limit(chip, element_bytes, LONGEST_BLOCK * many_megabytes(chip))
         # Small tensors share a few block sizes, so that few programs are compiled.
         whole = 128 if elements <= 128 else 1024 if elements <= 65536 else even_block(elements, limit, chip)
         block = min(limit, whole)
