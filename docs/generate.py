@@ -9,37 +9,130 @@ DOCUMENTS = Path(__file__).resolve().parent
 MARKS = {"published": "", "derived": " ᵈ", "assumed": " ᵃ"}
 
 
-def number(value: int | float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
-
-
 CHIPS_HEAD = """\
 # Chips
 
-Made by `docs/generate.py` from `csrc/chip/chip_fields.def` and `python/mtia_core/chips`; the TOML files hold the source
-of every number and the reason of every assumption. ᵈ derived, ᵃ assumed, unmarked published.
+Made by `docs/generate.py` from `csrc/chip/chip_fields.def` and `python/mtia_core/chips`; the TOML files hold all
+values, the source of every number and the reason of every assumption. `MTIA_SIM_CHIP` names a chip or a file.
 
-A file of your own, named by `MTIA_SIM_CHIP`, has the same tables. It may give a bare number for a field, and `base`
-names a chip that supplies the fields it leaves out. A field out of its range is refused with its name, value and range.
+## The chips
+
+Rates are peaks without sparsity. ᵈ derived, ᵃ assumed, unmarked published; the last column counts a chip's numbers so.
 """
+
+CHIP_FILES = """\
+## A chip's file
+
+```toml
+name = "mine"
+base = "mtia300"  # a chip or a file that supplies the fields left out
+
+[dram]
+dram_bytes_per_second = 9.15e12
+dram_latency_ns = { value = 450, kind = "assumed", range = [300, 900], how = "a tenth less than mtia300" }
+```
+
+| Key | Meaning |
+|---|---|
+| `value` | the number, in the field's unit |
+| `kind` | `published`: somebody printed it; `derived`: arithmetic on what is printed; `assumed`: nobody printed it |
+| `range` | least and greatest plausible value of an assumed number; if left out, value / 1.5 to value * 1.5 |
+| `source` | whose number: begins with a key of the table of sources; needed where published or derived |
+| `how` | the arithmetic of a derived number, the reason of an assumed one |
+| `note` | anything else, such as a source that disagrees |
+
+A field out of its range is refused with its name, value and range. The table `[host]` may be left out: its fields are 0
+then.
+
+## What a field means for other chips
+
+The fields are those of MTIA. Other chips are described by the same ones:
+"""
+
+KINDS_OF_CHIP = ("Here", "MTIA", "GPU", "TPU", "Trainium2")
+CHIP_PARTS = (
+    ("PE", "processing element", "streaming multiprocessor, compute unit", "one MXU, its share of VMEM", "NeuronCore"),
+    ("grid", "as built", "any rectangle; dies are rows of it", "MXUs of all cores", "cores of both dies"),
+    ("local memory", "local memory", "shared, registers and tensor memory together", "VMEM", "SBUF and PSUM"),
+    ("shared SRAM", "SRAM", "L2; on MI300X Infinity Cache", "VMEM's ports, caching nothing", "DMA, caching nothing"),
+    ("dot product engine", "dot product engine", "tensor cores, matrix cores", "MXU", "tensor engine"),
+    ("vector core", "two RISC-V vector cores", "CUDA cores, vector units", "vector unit", "vector engine"),
+    ("SIMD engine", "look-up tables", "special function units", "transcendental unit", "scalar engine"),
+    ("reduction engine", "reduction engine", "lanes and shuffles", "vector and cross-lane unit", "vector engine"),
+    ("memory layout unit", "memory layout unit", "shared memory", "cross-lane unit", "tensor or vector engine"),
+    ("fabric interface", "DMA", "tensor memory accelerator; loads and stores", "DMA", "DMA rings"),
+    ("command processor", "command processor", "schedulers, thread blocks", "instruction words", "engines' sequencers"),
+    ("launch", "work queue engine", "kernel launch on the device", "operator of a compiled step", "the same"),
+)
+
+CHIP_NOTES = """\
+- `clock_hz` is the clock at which the published peak of products holds. A GPU falls below it at its power limit, which
+  the model does not do yet; `h100_500w` therefore has the clock that it sustains.
+- `local_memory_bytes_per_cycle` of a GPU is that of the registers, since vector instructions work on them.
+- `dot_f32_macs_per_cycle` is what IEEE products cost: CUDA cores on a GPU, bf16 passes on a TPU. A rate of 0 says that
+  the chip lacks the type; kernels then convert the operands to one that it has.
+- Units of other clocks (Trainium2's vector engine) count in `clock_hz`.
+- Two dies are one grid: the link between them is no bound, and its energy is in `network_picojoules_per_byte`.
+- A TPU's PE is an MXU and not a core, since a PE's programs follow each other: four PEs side by side hide DMAs as a
+  core's compiler does. What the MXUs share they fetch from HBM once.
+- MX formats have no field yet: `dot_scaled` takes the time of fp8.
+- Power: [power_figures.md](power_figures.md) lists what is published of each chip, and what calibrates which number.
+"""
+
+CHIP_COLUMNS: dict[str, tuple[str, Callable[[chips.Chip], float], tuple[str, ...]]] = {
+    "PEs": ("d", lambda chip: chip.processing_elements, ("pe_rows",)),
+    "GHz": (".3g", lambda chip: chip.clock_hz / 1e9, ("clock_hz",)),
+    "bf16, TFLOP/s": (".0f", lambda chip: dot_peak(chip, "f16"), ("dot_f16_macs_per_cycle",)),
+    "fp8": (".0f", lambda chip: dot_peak(chip, "f8"), ("dot_f8_macs_per_cycle",)),
+    "int8": (".0f", lambda chip: dot_peak(chip, "i8"), ("dot_i8_macs_per_cycle",)),
+    "local memory, KiB": (",d", lambda chip: chip.local_memory_bytes // 1024, ("local_memory_bytes",)),
+    "SRAM, MiB": ("d", lambda chip: chip.sram_cache_bytes >> 20, ("sram_bytes",)),
+    "SRAM, TB/s": (".3g", lambda chip: chip.sram_bytes_per_second / 1e12, ("sram_bytes_per_second",)),
+    "DRAM, GB": (".0f", lambda chip: chip.dram_bytes / 1e9, ("dram_bytes",)),
+    "DRAM, TB/s": (".3g", lambda chip: chip.dram_bytes_per_second / 1e12, ("dram_bytes_per_second",)),
+    "TDP, W": (".0f", lambda chip: chip.tdp_watts, ("tdp_watts",)),
+}
+
+
+def dot_peak(chip: chips.Chip, dtype: str) -> float:
+    """Operations of the dot product engines together, in 10^12 a second."""
+    macs: float = getattr(chip, f"dot_{dtype}_macs_per_cycle")
+    return 2 * macs * chip.processing_elements * chip.clock_hz / 1e12
+
+
+def chip_row(chip: chips.Chip) -> str:
+    cells = [f"`{chip.name}`"]
+    for form, value, fields in CHIP_COLUMNS.values():
+        number = value(chip)
+        # As assumed as the most assumed of what it is made of; what is lacking needs no mark.
+        kinds = {chip.sources[field].kind for field in fields}
+        mark = MARKS[max(kinds, key=chips.KINDS.index)] if number else ""
+        cells.append(f"{number:{form}}{mark}" if number else "-")
+    kinds = [source.kind for source in chip.sources.values()]
+    cells.append(" / ".join(str(kinds.count(kind)) for kind in chips.KINDS))
+    return f"| {' | '.join(cells)} |"
 
 
 def chips_document() -> str:
-    """One row a field and one column a chip."""
-    specifications = [chips.load(name) for name in chips.names()]
-    names = " | ".join(chip.name for chip in specifications)
-    lines = CHIPS_HEAD.splitlines()
+    """The main figures of all chips, what fields mean on each kind of chip, the fields, the sources."""
+    lines = [*CHIPS_HEAD.splitlines(), ""]
+    lines.append(f"| Chip | {' | '.join(CHIP_COLUMNS)} | published / derived / assumed |")
+    lines.append("|---" * (len(CHIP_COLUMNS) + 2) + "|")
+    lines += [chip_row(chips.load(name)) for name in chips.names()]
+    lines += ["", *CHIP_FILES.splitlines(), ""]
+    lines += [f"| {' | '.join(KINDS_OF_CHIP)} |", "|---" * len(KINDS_OF_CHIP) + "|"]
+    lines += [f"| {' | '.join(part)} |" for part in CHIP_PARTS]
+    lines += ["", *CHIP_NOTES.splitlines(), "", "## Fields", ""]
+    lines += ["| Table | Field | Unit | Range | Meaning |", "|---|---|---|---|---|"]
     group = None
     for field in chips.fields():
-        if field.group != group:
-            group = field.group
-            lines += ["", f"## [{group}]", ""]
-            lines.append(f"| Field | Unit | {names} | Range | Meaning |")
-            lines.append("|---" * (len(specifications) + 4) + "|")
-        cells = [number(chip.values[field.name]) + MARKS[chip.sources[field.name].kind] for chip in specifications]
         unit = "" if field.unit == "1" else field.unit
         span = f"{field.minimum:.6g} to {field.maximum:.6g}"
-        lines.append(f"| `{field.name}` | {unit} | {' | '.join(cells)} | {span} | {field.summary} |")
+        table = f"`[{field.group}]`" if field.group != group else ""
+        group = field.group
+        lines.append(f"| {table} | `{field.name}` | {unit} | {span} | {field.summary} |")
+    lines += ["", "## Sources", "", "| Key | Source |", "|---|---|"]
+    lines += [f"| {key} | {text} |" for key, text in chips.references().items()]
     return "\n".join(lines) + "\n"
 
 

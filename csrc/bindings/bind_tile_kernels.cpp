@@ -119,15 +119,17 @@ class Packer {
   void pack_number(const mtia_argument& argument, py::handle value) {
     switch (static_cast<DType>(argument.dtype)) {
       case DType::F32: {
-        const auto number = static_cast<float>(real(value));
+        const auto number = static_cast<float>(real(argument, value));
         return write(argument.offset, &number, sizeof(number));
       }
       case DType::F64: {
-        const double number = real(value);
+        const double number = real(argument, value);
         return write(argument.offset, &number, sizeof(number));
       }
       case DType::I1: {
-        const bool number = py::cast<bool>(value);
+        py::detail::make_caster<bool> caster;
+        if (!caster.load(value, /*convert=*/true)) refuse_value(argument, value, "True or False");
+        const auto number = py::detail::cast_op<bool>(caster);
         return write(argument.offset, &number, sizeof(number));
       }
       default:
@@ -135,15 +137,21 @@ class Packer {
     }
   }
 
-  static double real(py::handle value) {
+  // Python's own error of a value that is no number of the kind knows neither kernel nor argument.
+  [[noreturn]] void refuse_value(const mtia_argument& argument, py::handle value, const char* wanted) const {
+    PyErr_Clear();
+    refuse(argument, concat("is a ", Py_TYPE(value.ptr())->tp_name), concat("pass ", wanted));
+  }
+
+  double real(const mtia_argument& argument, py::handle value) const {
     const double number = PyFloat_AsDouble(value.ptr());
-    if (number == -1.0 && PyErr_Occurred()) throw py::error_already_set();
+    if (number == -1.0 && PyErr_Occurred()) refuse_value(argument, value, "a number");
     return number;
   }
 
   void pack_integer(const mtia_argument& argument, py::handle value) {
     const auto index = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
-    if (!index) throw py::error_already_set();
+    if (!index) refuse_value(argument, value, "an integer");
     int overflow = 0;
     const int64_t number = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
     uint64_t bits = static_cast<uint64_t>(number);

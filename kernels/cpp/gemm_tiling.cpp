@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <span>
 
 #include "base/error.h"
 
@@ -11,7 +12,15 @@ namespace mtia::kernels {
 
 namespace {
 
-constexpr std::array<int64_t, 13> extents{16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 240, 256};
+constexpr std::array<int64_t, 15> all_extents{16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 240, 256, 384, 512};
+// The last two only where local memory holds several such tiles: else they would lengthen the search for nothing.
+constexpr size_t usual_extents = 13;
+constexpr uint64_t bytes_for_all_extents = 4 << 20;
+
+std::span<const int64_t> extents_for(uint64_t local_bytes) {
+  return std::span(all_extents).first(local_bytes < bytes_for_all_extents ? usual_extents : all_extents.size());
+}
+
 constexpr std::array<int64_t, 4> depths{32, 64, 128, 256};
 
 struct Buffers {
@@ -130,6 +139,7 @@ uint64_t local_bytes_of(const GemmTiling& tiling, const GemmShape& shape) {
 GemmTiling choose_gemm_tiling(const ChipSpec& chip, const GemmShape& shape, uint32_t processing_elements,
                               uint64_t local_bytes) {
   const Estimate estimate(chip, shape, processing_elements);
+  const std::span<const int64_t> extents = extents_for(local_bytes);
   // Two passes: the least time, then the most reuse within tolerance of it.
   double least = -1;
   GemmTiling best{};

@@ -16,6 +16,7 @@ from mtia_sim_kernels.launch_shape import (
     block_limit,
     ceil_div,
     compute_dtype,
+    floor_power_of_2,
     index_dtype,
     launch_shape,
     programs_for,
@@ -30,6 +31,8 @@ MOST_OPERANDS = 5
 MOST_OUTER = 4
 # Elements of a tile below which it costs more to describe it than to compute it.
 SMALL_TILE = 2048
+# Most elements of a block of contiguous tensors, but for many_megabytes().
+LONGEST_BLOCK = 16384
 
 
 @triton.jit
@@ -47,8 +50,12 @@ def evaluate(EXPRESSION: tl.constexpr, OPERANDS: tl.constexpr, a, b, c, d, e):
 
 
 @triton.jit
-def operand(pointer, scalar, offsets, mask, COMPUTE: tl.constexpr, RAW: tl.constexpr, OTHER: tl.constexpr):
-    """A tile of a tensor operand, or the run-time number that stands for it. OTHER: what lanes outside hold."""
+def operand(
+    pointer, scalar, offsets, mask,
+    COMPUTE: tl.constexpr, THROUGH: tl.constexpr, RAW: tl.constexpr, OTHER: tl.constexpr,
+):  # fmt: skip
+    """A tile of a tensor operand, or the run-time number that stands for it. THROUGH: the promoted dtype, to which an
+    operand of another one is rounded. OTHER: what lanes outside hold."""
     if pointer is not None:
         if OTHER is None or mask is None:
             value = tl.load(pointer + offsets, mask=mask)
@@ -57,7 +64,7 @@ def operand(pointer, scalar, offsets, mask, COMPUTE: tl.constexpr, RAW: tl.const
         if RAW:
             return value
         else:
-            return value.to(COMPUTE)
+            return value.to(THROUGH).to(COMPUTE)
     elif scalar is not None:
         if RAW:
             return tl.full([], scalar, tl.int64) != 0
@@ -72,18 +79,18 @@ def elementwise_contiguous(
     out, in0, in1, in2, in3, in4, scalar0, scalar1, scalar2, scalar3, scalar4,
     elements, tiles, programs,
     EXPRESSION: tl.constexpr, OPERANDS: tl.constexpr, RAW: tl.constexpr, OTHER: tl.constexpr, COMPUTE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    THROUGH: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     lane = tl.arange(0, BLOCK)
     for tile in tl.range(tl.program_id(0), tiles, programs, num_stages=2):
         start = tile * tl.full([], BLOCK, tl.int64)
         mask = lane < tl.minimum(elements - start, BLOCK).to(tl.int32)
         offsets = start + lane
-        a = operand(in0, scalar0, offsets, mask, COMPUTE, (RAW & 1) != 0, OTHER)
-        b = operand(in1, scalar1, offsets, mask, COMPUTE, (RAW & 2) != 0, OTHER)
-        c = operand(in2, scalar2, offsets, mask, COMPUTE, (RAW & 4) != 0, OTHER)
-        d = operand(in3, scalar3, offsets, mask, COMPUTE, (RAW & 8) != 0, OTHER)
-        e = operand(in4, scalar4, offsets, mask, COMPUTE, (RAW & 16) != 0, OTHER)
+        a = operand(in0, scalar0, offsets, mask, COMPUTE, THROUGH, (RAW & 1) != 0, OTHER)
+        b = operand(in1, scalar1, offsets, mask, COMPUTE, THROUGH, (RAW & 2) != 0, OTHER)
+        c = operand(in2, scalar2, offsets, mask, COMPUTE, THROUGH, (RAW & 4) != 0, OTHER)
+        d = operand(in3, scalar3, offsets, mask, COMPUTE, THROUGH, (RAW & 8) != 0, OTHER)
+        e = operand(in4, scalar4, offsets, mask, COMPUTE, THROUGH, (RAW & 16) != 0, OTHER)
         result = evaluate(EXPRESSION, OPERANDS, a, b, c, d, e)
         tl.store(out + offsets, tl.broadcast_to(result.to(out.dtype.element_ty), [BLOCK]), mask=mask)
 
@@ -96,22 +103,24 @@ def outer_offset(i0, i1, i2, i3, stride0, stride1, stride2, stride3):
 @triton.jit
 def tile_operand(
     pointer, scalar, base, row, column, row_mask, column_mask, stride_m, stride_n,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, COMPUTE: tl.constexpr, RAW: tl.constexpr, OTHER: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, COMPUTE: tl.constexpr, THROUGH: tl.constexpr, RAW: tl.constexpr,
+    OTHER: tl.constexpr,
 ):  # fmt: skip
     """As `operand`, for a 2-D tile; what is constant along a dimension is read once there: [M, 1], [1, N] or [1, 1]."""
     if pointer is not None:
         if ROWS and COLUMNS:
             return operand(
-                pointer + base, scalar, row * stride_m + column * stride_n, row_mask & column_mask, COMPUTE, RAW, OTHER
-            )
+                pointer + base, scalar, row * stride_m + column * stride_n, row_mask & column_mask,
+                COMPUTE, THROUGH, RAW, OTHER,
+            )  # fmt: skip
         elif ROWS:
-            return operand(pointer + base, scalar, row * stride_m, row_mask, COMPUTE, RAW, OTHER)
+            return operand(pointer + base, scalar, row * stride_m, row_mask, COMPUTE, THROUGH, RAW, OTHER)
         elif COLUMNS:
-            return operand(pointer + base, scalar, column * stride_n, column_mask, COMPUTE, RAW, OTHER)
+            return operand(pointer + base, scalar, column * stride_n, column_mask, COMPUTE, THROUGH, RAW, OTHER)
         else:
-            return operand(pointer + base, scalar, 0, None, COMPUTE, RAW, OTHER)
+            return operand(pointer + base, scalar, 0, None, COMPUTE, THROUGH, RAW, OTHER)
     else:
-        return operand(pointer, scalar, 0, None, COMPUTE, RAW, OTHER)
+        return operand(pointer, scalar, 0, None, COMPUTE, THROUGH, RAW, OTHER)
 
 
 @triton.jit
@@ -125,7 +134,8 @@ def elementwise_strided(
     in3_m, in3_n, in3_0, in3_1, in3_2, in3_3,
     in4_m, in4_n, in4_0, in4_1, in4_2, in4_3,
     EXPRESSION: tl.constexpr, OPERANDS: tl.constexpr, RAW: tl.constexpr, OTHER: tl.constexpr, COMPUTE: tl.constexpr,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, INDEX: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+    THROUGH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, INDEX: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
     """Bit k of RAW, ROWS, COLUMNS is of operand k: kept in its own dtype, varies along rows, along columns."""
     for tile in tl.range(tl.program_id(0), tiles, programs, num_stages=2):
@@ -150,27 +160,27 @@ def elementwise_strided(
         base = outer_offset(i0, i1, i2, i3, in0_0, in0_1, in0_2, in0_3) + m * in0_m + n * in0_n
         a = tile_operand(
             in0, scalar0, base, row, column, row_mask, column_mask, in0_m, in0_n,
-            (ROWS & 1) != 0, (COLUMNS & 1) != 0, COMPUTE, (RAW & 1) != 0, OTHER,
+            (ROWS & 1) != 0, (COLUMNS & 1) != 0, COMPUTE, THROUGH, (RAW & 1) != 0, OTHER,
         )  # fmt: skip
         base = outer_offset(i0, i1, i2, i3, in1_0, in1_1, in1_2, in1_3) + m * in1_m + n * in1_n
         b = tile_operand(
             in1, scalar1, base, row, column, row_mask, column_mask, in1_m, in1_n,
-            (ROWS & 2) != 0, (COLUMNS & 2) != 0, COMPUTE, (RAW & 2) != 0, OTHER,
+            (ROWS & 2) != 0, (COLUMNS & 2) != 0, COMPUTE, THROUGH, (RAW & 2) != 0, OTHER,
         )  # fmt: skip
         base = outer_offset(i0, i1, i2, i3, in2_0, in2_1, in2_2, in2_3) + m * in2_m + n * in2_n
         c = tile_operand(
             in2, scalar2, base, row, column, row_mask, column_mask, in2_m, in2_n,
-            (ROWS & 4) != 0, (COLUMNS & 4) != 0, COMPUTE, (RAW & 4) != 0, OTHER,
+            (ROWS & 4) != 0, (COLUMNS & 4) != 0, COMPUTE, THROUGH, (RAW & 4) != 0, OTHER,
         )  # fmt: skip
         base = outer_offset(i0, i1, i2, i3, in3_0, in3_1, in3_2, in3_3) + m * in3_m + n * in3_n
         d = tile_operand(
             in3, scalar3, base, row, column, row_mask, column_mask, in3_m, in3_n,
-            (ROWS & 8) != 0, (COLUMNS & 8) != 0, COMPUTE, (RAW & 8) != 0, OTHER,
+            (ROWS & 8) != 0, (COLUMNS & 8) != 0, COMPUTE, THROUGH, (RAW & 8) != 0, OTHER,
         )  # fmt: skip
         base = outer_offset(i0, i1, i2, i3, in4_0, in4_1, in4_2, in4_3) + m * in4_m + n * in4_n
         e = tile_operand(
             in4, scalar4, base, row, column, row_mask, column_mask, in4_m, in4_n,
-            (ROWS & 16) != 0, (COLUMNS & 16) != 0, COMPUTE, (RAW & 16) != 0, OTHER,
+            (ROWS & 16) != 0, (COLUMNS & 16) != 0, COMPUTE, THROUGH, (RAW & 16) != 0, OTHER,
         )  # fmt: skip
         result = evaluate(EXPRESSION, OPERANDS, a, b, c, d, e)
         base = outer_offset(i0, i1, i2, i3, out_0, out_1, out_2, out_3) + m * out_m + n * out_n
@@ -198,6 +208,12 @@ def operand_arguments(
             tensors.append(position)
             arguments[f"in{position}"] = Tensor(len(tensors))
     return arguments, tensors
+
+
+def many_megabytes(chip: ChipLimits) -> int:
+    """How much longer blocks are, up to 8 times, where local memory holds megabytes: such a chip has few PEs, each of
+    which must keep more bytes in flight."""
+    return floor_power_of_2(max(1, min(8, chip.local_memory_bytes >> 21)))
 
 
 def even_block(elements: int, limit: int, chip: ChipLimits) -> int:
@@ -242,6 +258,12 @@ def elementwise(row: Elementwise, dtypes: tuple[str, ...], sizes: tuple[int, ...
         raise ValueError(
             f"elementwise.{row.name} got {len(sizes)} sizes for {dimensions} dimensions and {1 + len(tensors)} tensors"
         )
+    # As on the CPU: what is a number, if only a tensor of one element, is not rounded before arithmetic, but compared
+    # in the promoted dtype.
+    rounds = common in ("fp16", "bf16") and any(
+        operands[i] != common and (output == "bool" or any(stride))
+        for i, stride in zip(tensors, strides[1:], strict=False)
+    )
     raw = sum(1 << i for i, name in enumerate(row.operands) if name in row.unpromoted)
     constexprs = {
         "EXPRESSION": row.expression,
@@ -249,6 +271,7 @@ def elementwise(row: Elementwise, dtypes: tuple[str, ...], sizes: tuple[int, ...
         "RAW": raw,
         "OTHER": row.outside,
         "COMPUTE": TRITON_DTYPES[compute],
+        "THROUGH": TRITON_DTYPES[common if rounds else compute],
     }
     # Double-buffered loads, the values in the compute dtype, the store and four temporaries.
     element_bytes = DTYPE_BYTES[output] + (len(tensors) + 4) * DTYPE_BYTES[compute]
@@ -257,6 +280,7 @@ def elementwise(row: Elementwise, dtypes: tuple[str, ...], sizes: tuple[int, ...
 
     if dimensions <= 1 and all(stride in ([], [1]) for stride in strides):
         elements = shape[0] if shape else 1
+        limit = block_limit(chip, element_bytes, LONGEST_BLOCK * many_megabytes(chip))
         # Small tensors share a few block sizes, so that few programs are compiled.
         whole = 128 if elements <= 128 else 1024 if elements <= 65536 else even_block(elements, limit, chip)
         block = min(limit, whole)

@@ -166,15 +166,16 @@ def flash_attention_forward(
     tl.store(logsumexp + of_row, sums, mask=of_row < q_length - first)
 
 
-def key_block(head_size: int, value_size: int, dtype: str) -> int:
+def key_block(head_size: int, value_size: int, dtype: str, block_bytes: int) -> int:
     """Keys of a block: of the head sizes and dtype alone, because the order of the online softmax depends on it."""
     widest = next_power_of_2(max(head_size, value_size, 16))
-    return max(16, min(128, 16 * 1024 // (widest * DTYPE_BYTES[dtype])))
+    return max(16, min(128, block_bytes // (widest * DTYPE_BYTES[dtype])))
 
 
 def forward_blocks(chip: ChipLimits, dtype: str, q_length: int, head_size: int, value_size: int) -> dict[str, int]:
     """BLOCK_*, STAGES: the most query rows, then double buffers for keys and values, that fit local memory."""
-    block_n = key_block(head_size, value_size, dtype)
+    # Longer blocks rescale less often; in float32 they waste more under the mask than that saves.
+    block_n = key_block(head_size, value_size, dtype, (32 if DTYPE_BYTES[dtype] == 2 else 16) * 1024)
     block_d, block_v = next_power_of_2(max(head_size, 16)), next_power_of_2(max(value_size, 16))
     element = DTYPE_BYTES[dtype]
     blocks = {"BLOCK_N": block_n, "BLOCK_D": block_d, "BLOCK_V": block_v}

@@ -230,7 +230,7 @@ def backward_blocks(
 
     Dropout holds Philox's words and 64-bit counters of a whole block of weights, so it takes a quarter of the keys.
     """
-    loop = max(16, key_block(head_size, value_size, dtype) // (4 if has_dropout else 1))
+    loop = max(16, key_block(head_size, value_size, dtype, 16 * 1024) // (4 if has_dropout else 1))
     width = next_power_of_2(max(head_size, 16)) + next_power_of_2(max(value_size, 16))
     element = DTYPE_BYTES[dtype]
     for own in (128, 64, 32, 16):

@@ -68,6 +68,20 @@ def indexed_offset(index, position, inside, size, stride, dimension, WRAPS: tl.c
 
 
 @triton.jit
+def with_lasting_nan(value, MODE: tl.constexpr):
+    """Float atomics compare bit patterns by the sign of what they add: of all NaN only the largest pattern lasts in a
+    maximum, and only that of ones in a minimum."""
+    BITS: tl.constexpr = tl.int64 if value.dtype == tl.float64 else tl.int32
+    if MODE == "amin":
+        pattern = tl.full([1, 1], -1, BITS)
+    elif tl.int64 == BITS:
+        pattern = tl.full([1, 1], 0x7FFFFFFFFFFFFFFF, BITS)
+    else:
+        pattern = tl.full([1, 1], 0x7FFFFFFF, BITS)
+    return tl.where(value != value, pattern.to(value.dtype, bitcast=True), value)
+
+
+@triton.jit
 def index_elements(
     fixed, indexed, index0, index1, index2, index3, row_tiles, column_tiles, rows, columns,
     n0, n1, n2,
@@ -130,10 +144,15 @@ def index_elements(
                     tl.store(places, value, mask=inside)
                 elif MODE == "add":
                     tl.atomic_add(places, value, mask=inside)
-                elif MODE == "amax":
-                    tl.atomic_max(places, value, mask=inside)
                 else:
-                    tl.atomic_min(places, value, mask=inside)
+                    if value.dtype.is_floating():
+                        value = with_lasting_nan(value, MODE)
+                        held = tl.load(places, mask=inside, other=0)
+                        tl.store(places, with_lasting_nan(held, MODE), mask=inside & (held != held))
+                    if MODE == "amax":
+                        tl.atomic_max(places, value, mask=inside)
+                    else:
+                        tl.atomic_min(places, value, mask=inside)
 
 
 def index_launch(mode: str, dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Launch:

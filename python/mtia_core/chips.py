@@ -18,7 +18,13 @@ DEFAULT = "mtia300"
 VARIABLE = "MTIA_SIM_CHIP"
 KINDS = ("published", "derived", "assumed")
 OPTIONAL_GROUPS = ("host",)
+# What an assumed number without a range may be off by, as a factor, either way.
+DEFAULT_FACTOR = 1.5
+# Pairs of fields of which the first may not exceed the second.
+ORDERED = (("sram_cache_bytes", "sram_bytes"), ("static_watts", "typical_watts"), ("typical_watts", "tdp_watts"))
+_KEYS = ("value", "kind", "range", "source", "how", "note")
 _DIRECTORY = Path(__file__).parent / "chips"
+_REFERENCES = Path(__file__).parent / "chip_sources.toml"
 _FIELDS = rf"(\w+), (\w+), (integer|real), {TEXT}, ([^,]+), ([^,]+), {TEXT}"
 
 
@@ -47,11 +53,15 @@ class Field:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a number comes from: ``kind`` is one of KINDS, ``source`` a paper's key, ``how`` arithmetic or reason."""
+    """Where a number comes from: ``kind`` is one of KINDS, ``source`` a paper's key, ``how`` arithmetic or reason.
+
+    ``range`` holds the least and the greatest value that are plausible, for an assumed number; None for others.
+    """
 
     kind: str
     source: str
     how: str
+    range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +109,12 @@ def names() -> list[str]:
     return sorted(path.stem for path in _DIRECTORY.glob("*.toml"))
 
 
+@functools.cache
+def references() -> Mapping[str, str]:
+    """Returns the full reference of each key that a number's source may begin with."""
+    return {key: str(text) for key, text in tomllib.loads(_REFERENCES.read_text()).items()}
+
+
 def load(chip: str | os.PathLike[str] | None = None) -> Chip:
     """Loads a chip by name or by the path of a TOML file.
 
@@ -114,6 +130,21 @@ def load(chip: str | os.PathLike[str] | None = None) -> Chip:
         files: list[_FileState] = []
         known = _loaded[path] = (files, _load(path, files))
     return known[1]
+
+
+def varied(chip: Chip, changes: Mapping[str, int | float]) -> Chip:
+    """Returns `chip` with other values of some fields, within their limits: a draw from the ranges of `chip.sources`.
+
+    Integers are rounded. The first field of an ORDERED pair follows the second where that falls below it.
+    """
+    by_name = {field.name: field for field in fields()}
+    values = dict(chip.values)
+    for name, value in changes.items():
+        field = by_name[name]
+        values[name] = _read_number(field, round(value) if field.is_integer else value, chip.path)
+    for smaller, larger in reversed(ORDERED):
+        values[smaller] = min(values[smaller], values[larger])
+    return Chip(chip.name, values, chip.sources, chip.path)
 
 
 # Every compilation loads its chip: parsed again only when the file or one of its bases has changed.
@@ -170,7 +201,8 @@ def _load(path: Path, files: list[_FileState], derived_from: tuple[Path, ...] = 
         if field.name in values:
             continue
         if field.group in OPTIONAL_GROUPS:
-            values[field.name], sources[field.name] = 0.0, Source("assumed", "", "left out: not part of the account")
+            values[field.name] = 0.0
+            sources[field.name] = Source("assumed", "", "left out: not part of the account", (0.0, 0.0))
         else:
             raise InvalidChip(f"{field.full_name} is missing ({field.summary})", str(path), field.remedy)
     _check_together(values, path)
@@ -200,15 +232,14 @@ def _nearest(group: str, name: str, groups: dict[str, dict[str, Field]]) -> str:
 
 
 def _read_entry(field: Field, entry: Any, path: Path) -> tuple[int | float, Source]:
-    """Reads ``{ value = ..., kind = ..., source = ..., how = ... }``, or a bare number, which counts as assumed."""
+    """Reads ``{ value = ..., kind = ..., range = ..., source = ..., how = ... }``, or a bare number: it is assumed."""
     if not isinstance(entry, dict):
-        return _read_number(field, entry, path), Source("assumed", "", "given without a source")
-    unknown = set(entry) - {"value", "kind", "source", "how", "note"}
+        value = _read_number(field, entry, path)
+        return value, Source("assumed", "", "given without a source", _default_range(field, value))
+    unknown = set(entry) - set(_KEYS)
     if unknown:
         raise InvalidChip(
-            f"{field.full_name} has the unknown key {min(unknown)}",
-            str(path),
-            "the keys are value, kind, source, how, note",
+            f"{field.full_name} has the unknown key {min(unknown)}", str(path), f"the keys are {', '.join(_KEYS)}"
         )
     kind = entry.get("kind", "assumed")
     source, how = entry.get("source", ""), entry.get("how", "")
@@ -218,11 +249,36 @@ def _read_entry(field: Field, entry: Any, path: Path) -> tuple[int | float, Sour
         raise InvalidChip(f"{field.full_name} is {kind} but names no source", str(path), 'add source = "..."')
     if kind == "derived" and not how:
         raise InvalidChip(f"{field.full_name} is derived but shows no arithmetic", str(path), 'add how = "..."')
-    return _read_number(field, entry.get("value"), path), Source(kind, source, how or entry.get("note", ""))
+    value = _read_number(field, entry.get("value"), path)
+    span = _read_range(field, value, kind, entry["range"], path) if "range" in entry else None
+    if kind == "assumed" and span is None:
+        span = _default_range(field, value)
+    return value, Source(kind, source, how or entry.get("note", ""), span)
 
 
-def _read_number(field: Field, value: Any, path: Path) -> int | float:
-    shown = f"{field.full_name} = {value!r}"
+def _read_range(field: Field, value: int | float, kind: str, span: Any, path: Path) -> tuple[float, float]:
+    shown = f"{field.full_name} has range = {span!r}"
+    if kind != "assumed":
+        raise InvalidChip(f"{shown} but is {kind}", str(path), "leave the range out: only assumed numbers have one")
+    if not isinstance(span, list) or len(span) != 2:
+        raise InvalidChip(f"{shown}, which is no pair", str(path), "write range = [least, greatest]")
+    low, high = (_read_number(field, end, path, "an end of the range of ") for end in span)
+    if not low <= value <= high:
+        raise InvalidChip(
+            f"{shown}, which does not hold its value {value!r}", str(path), "write range = [least, greatest] around it"
+        )
+    return low, high
+
+
+def _default_range(field: Field, value: int | float) -> tuple[float, float]:
+    low, high = value / DEFAULT_FACTOR, value * DEFAULT_FACTOR
+    if field.is_integer:
+        low, high = math.ceil(low), math.floor(high)
+    return max(low, field.minimum), min(high, field.maximum)
+
+
+def _read_number(field: Field, value: Any, path: Path, what: str = "") -> int | float:
+    shown = f"{what}{field.full_name} = {value!r}"
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidChip(f"{shown} is not a number", str(path), field.remedy)
     if field.is_integer:
@@ -238,9 +294,8 @@ def _read_number(field: Field, value: Any, path: Path) -> int | float:
 
 def _check_together(values: Mapping[str, int | float], path: Path) -> None:
     """The checks of ChipSpec::validate that need two fields."""
-    bounds = (("sram_cache_bytes", "sram_bytes"), ("static_watts", "typical_watts"), ("typical_watts", "tdp_watts"))
     by_name = {field.name: field for field in fields()}
-    for smaller, larger in bounds:
+    for smaller, larger in ORDERED:
         if values[smaller] > values[larger]:
             field = by_name[smaller]
             raise InvalidChip(

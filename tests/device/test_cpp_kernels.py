@@ -283,6 +283,8 @@ def test_what_the_launch_refuses() -> None:
         kernel[1](torch.zeros(10), x, x, 1.0)
     with pytest.raises(errors.InvalidArgument, match=r"argument y is None; pass .* torch.empty\(\(0,\)"):
         kernel[1](x, None, x, 1.0)
+    with pytest.raises(errors.InvalidArgument, match="scaled_add: argument scale is a str; pass a number"):
+        kernel[1](x, x, x, "half")
     with pytest.raises(errors.InvalidArgument, match="it takes x, y, out, scale"):
         kernel[1](x, x)
     with pytest.raises(errors.InvalidArgument, match="a grid of"):

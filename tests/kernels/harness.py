@@ -17,14 +17,20 @@ if not ON_DEVICE:
 
 import torch  # noqa: E402
 
+from mtia_core import chips  # noqa: E402
 from mtia_sim_kernels.launch_shape import ChipLimits, Launch, Scalar, Tensor, WideInteger, Workspace, plan  # noqa: E402
 from tests.kernels import device, interpreter  # noqa: E402
 
-CHIPS = {
-    "mtia1": ChipLimits(128 * 1024, 64),
-    "mtia2i": ChipLimits(384 * 1024, 64),
-    "mtia300": ChipLimits(512 * 1024, 72),
-}
+OWN_CHIP = os.environ.get("MTIA_SIM_CHIP", chips.DEFAULT)
+
+
+def limits_of(name: str) -> ChipLimits:
+    chip = chips.load(name)
+    return ChipLimits(chip.local_memory_bytes, chip.processing_elements)
+
+
+# Three sizes of local memory, and the chip that the device emulates.
+CHIPS = {name: limits_of(name) for name in dict.fromkeys(("mtia1", "mtia2i", "mtia300", OWN_CHIP))}
 
 DTYPE_NAMES = {
     torch.bool: "bool",
@@ -49,7 +55,6 @@ BOUNDS = {torch.float64: 1e-12, torch.float32: 2e-6, torch.float16: 1e-3, torch.
 HALF_DTYPES = [torch.float16, torch.bfloat16] if ON_DEVICE else [torch.float16]
 FLOAT_DTYPES = [torch.float32, *HALF_DTYPES]
 DEVICE = "mtia_sim" if ON_DEVICE else "cpu"
-OWN_CHIP = os.environ.get("MTIA_SIM_CHIP", "mtia300")
 
 
 def execute(
@@ -64,7 +69,7 @@ def execute(
     if dtypes is None:
         dtypes = [DTYPE_NAMES[tensor.dtype] if tensor is not None else "none" for tensor in tensors]
     # Programs of a chip with larger local memory do not run on the device at hand.
-    if OWN_CHIP in CHIPS and CHIPS[chip].local_memory_bytes > CHIPS[OWN_CHIP].local_memory_bytes:
+    if CHIPS[chip].local_memory_bytes > CHIPS[OWN_CHIP].local_memory_bytes:
         chip = OWN_CHIP
     launches = plan(name, tuple(dtypes), tuple(int(size) for size in sizes), CHIPS[chip])
     workspaces: dict[int, torch.Tensor] = {}

@@ -18,7 +18,8 @@ def test_the_packages_carry_their_data(tmp_path: Path) -> None:
     assert copies.keys() == header.keys()
     for name, path in copies.items():
         assert not path.is_symlink() and path.read_bytes() == header[name].read_bytes()
-    for name in ("mtia_core/tables/instructions.def", "mtia_core/chips/mtia300.toml", "mtia_sim/py.typed"):
+    tables = ("mtia_core/tables/instructions.def", "mtia_core/chips/h100.toml", "mtia_core/chip_sources.toml")
+    for name in (*tables, "mtia_sim/py.typed"):
         assert (packaged / name).is_file()
     # And the packaged header is enough for a kernel.
     source = ROOT / "examples" / "cpp" / "gemm.cpp"

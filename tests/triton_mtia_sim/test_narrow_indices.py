@@ -19,11 +19,10 @@ def indices(dtype, count, low, high, seed=0):
 
 
 @triton.jit
-def take(x, index, out, n, BLOCK: tl.constexpr):
+def take(x, index, out, n, BLOCK: tl.constexpr, MIDDLE: tl.constexpr):
     offsets = tl.arange(0, BLOCK)
-    tl.store(
-        out + offsets, tl.load(x + tl.load(index + offsets, mask=offsets < n, other=0), mask=offsets < n, other=-7)
-    )
+    chosen = tl.load(index + offsets, mask=offsets < n, other=0)
+    tl.store(out + offsets, tl.load(x + MIDDLE + chosen, mask=offsets < n, other=-7))
 
 
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
@@ -33,7 +32,7 @@ def test_loaded_offsets(dtype, count):
     index, wanted = indices(dtype, count, -300, 300, count)
     x, block = torch.randn(1000), triton.next_power_of_2(count)
     out = torch.zeros(block, device=DEVICE)
-    take[(1,)](x.to(DEVICE)[400:], index.to(DEVICE), out, count, BLOCK=block)
+    take[(1,)](x.to(DEVICE), index.to(DEVICE), out, count, BLOCK=block, MIDDLE=400)
     expected = torch.full((block,), -7.0)
     expected[:count] = x[400 + wanted]
     assert torch.equal(out.cpu(), expected)
@@ -80,13 +79,13 @@ def test_rows_and_columns(of_rows, of_columns):
 
 
 @triton.jit
-def computed(x, out, start, BLOCK: tl.constexpr, TYPE: tl.constexpr, STEP: tl.constexpr):
+def computed(x, out, start, MIDDLE, BLOCK: tl.constexpr, TYPE: tl.constexpr, STEP: tl.constexpr):
     """An arithmetic progression in a type that it may leave: it wraps around there, and so may a part of a block."""
     offsets = tl.arange(0, BLOCK)
     index = (offsets + start).to(TYPE) * STEP
-    tl.store(out + offsets, tl.load(x + index))
-    tl.store(out + BLOCK + offsets, tl.load(x + index.to(tl.int64) // 3))
-    tl.store(out + 2 * BLOCK + offsets, tl.load(x + offsets, mask=index > 20, other=-1.0))
+    tl.store(out + offsets, tl.load(x + MIDDLE + index))
+    tl.store(out + BLOCK + offsets, tl.load(x + MIDDLE + index.to(tl.int64) // 3))
+    tl.store(out + 2 * BLOCK + offsets, tl.load(x + MIDDLE + offsets, mask=index > 20, other=-1.0))
 
 
 @pytest.mark.parametrize("block", [32, 512])
@@ -98,7 +97,7 @@ def test_computed_offsets_wrap_at_their_width(name, block, step, start):
         start = 1000
     x = torch.randn(200_000)
     out = torch.zeros(3 * block, device=DEVICE)
-    computed[(1,)](x.to(DEVICE)[100_000:], out, start, BLOCK=block, TYPE=getattr(tl, name), STEP=step)
+    computed[(1,)](x.to(DEVICE), out, start, 100_000, BLOCK=block, TYPE=getattr(tl, name), STEP=step)
     numbers = np.arange(block) + start
     index = (numbers.astype(name) * np.array(step, name)).astype(np.int64)
     quotient = np.trunc(index / 3).astype(np.int64)

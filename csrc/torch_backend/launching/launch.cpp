@@ -16,6 +16,7 @@
 #include "torch_backend/device.h"
 #include "torch_backend/errors.h"
 #include "torch_backend/launching/launch_notes.h"
+#include "torch_backend/launching/operator_scope.h"
 #include "torch_backend/memory/allocator.h"
 #include "torch_backend/same_device.h"
 #include "torch_backend/streams/stream.h"
@@ -266,6 +267,11 @@ PlanCache& plan_cache() {
   return *cache;
 }
 
+// What the user called, for messages.
+const char* operator_or(const char* kernel) {
+  return OperatorScope::current() != nullptr ? OperatorScope::current() : kernel;
+}
+
 }  // namespace
 
 void set_plan_compiler(PlanCompiler compiler) { plan_cache().set_compiler(std::move(compiler)); }
@@ -278,7 +284,7 @@ KernelCall& KernelCall::tensor(const at::TensorBase& tensor) {
     return dtype_code(absent_dtype);
   }
   if (!tensor.is_privateuseone() || tensor.get_device() != device_)
-    check_same_device(kernel_names().name(kernel_).c_str(), c10::Device(device_type, device_), tensor);
+    check_same_device(operator_or(kernel_names().name(kernel_).c_str()), c10::Device(device_type, device_), tensor);
   operand(tensor, tensor.const_data_ptr());
   return dtype(tensor.scalar_type());
 }
@@ -291,7 +297,7 @@ emulator::AddressRange extent_of(const at::TensorBase& tensor) {
 
 void add_extent(emulator::Launch& launch, c10::DeviceIndex device, const at::Tensor& tensor) {
   if (!tensor.defined()) return;
-  check_same_device(launch.kernel->name.data(), c10::Device(device_type, device), tensor);
+  check_same_device(operator_or(launch.kernel->name.data()), c10::Device(device_type, device), tensor);
   launch.extents.push_back(extent_of(tensor));
 }
 

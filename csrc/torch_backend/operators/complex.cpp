@@ -15,6 +15,8 @@
 #include <ATen/ops/zeros_like.h>
 #include <torch/library.h>
 
+#include "torch_backend/operators/output_checks.h"
+
 namespace mtia::torch_backend {
 namespace {
 
@@ -77,6 +79,8 @@ std::string base_of(const std::string& name) {
 }
 
 at::Tensor& conj_physical_out(const at::Tensor& self, at::Tensor& out) {
+  check_output("conj_physical", out, self.scalar_type(), self.device());
+  check_separate(out, {self});
   at::native::resize_output(out, self.sizes());
   if (!self.is_complex()) return out.copy_(self);
   const at::Tensor from = at::view_as_real(self);

@@ -14,6 +14,7 @@
 #include <cmath>
 
 #include "torch_backend/operators/dtype_checks.h"
+#include "torch_backend/operators/output_checks.h"
 #include "torch_backend/operators/structured.h"
 
 namespace mtia::torch_backend {
@@ -35,8 +36,7 @@ at::Tensor& glu_out(const at::Tensor& self, int64_t dim, at::Tensor& out) {
   const int64_t axis = at::maybe_wrap_dim(dim, self.dim());
   const int64_t half = self.size(axis) / 2;
   const at::Tensor gated = self.narrow(axis, 0, half).mul(self.narrow(axis, half, half).sigmoid());
-  at::native::resize_output(out, gated.sizes());
-  return out.copy_(gated);
+  return write_output(out, gated);
 }
 
 at::Tensor glu_backward(const at::Tensor& grad, const at::Tensor& self, int64_t dim) {
@@ -100,16 +100,14 @@ at::Tensor histc(const at::Tensor& self, int64_t bins, const at::Scalar& min, co
 
 at::Tensor& histc_out(const at::Tensor& self, int64_t bins, const at::Scalar& min, const at::Scalar& max,
                       at::Tensor& out) {
-  const at::Tensor counts = histc(self, bins, min, max);
-  at::native::resize_output(out, counts.sizes());
-  return out.copy_(counts);
+  check_output("histc", out, self.scalar_type(), self.device());
+  return write_output(out, histc(self, bins, min, max));
 }
 
 at::Tensor& polar_out(const at::Tensor& magnitude, const at::Tensor& angle, at::Tensor& out) {
+  check_output("polar", out, c10::toComplexType(magnitude.scalar_type()), magnitude.device());
   const at::Tensor parts = at::stack({magnitude.mul(at::cos(angle)), magnitude.mul(at::sin(angle))}, -1);
-  const at::Tensor complex = at::view_as_complex(parts);
-  at::native::resize_output(out, complex.sizes());
-  return out.copy_(complex);
+  return write_output(out, at::view_as_complex(parts));
 }
 
 }  // namespace

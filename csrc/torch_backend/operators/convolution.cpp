@@ -145,6 +145,8 @@ at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const 
                        at::IntArrayRef output_padding, int64_t groups) {
   TORCH_CHECK(input.scalar_type() == weight.scalar_type(), "convolution: input is ", input.scalar_type(),
               " and weight ", weight.scalar_type(), "; convert one of them");
+  TORCH_CHECK(!transposed || weight.numel() != 0 || input.numel() == 0,
+              "convolution: expected a weight that is not empty, got ", weight.sizes());
   at::Tensor output =
       transposed ? input_gradient(input, weight,
                                   transposed_geometry(input, weight, stride, padding, dilation, output_padding, groups))

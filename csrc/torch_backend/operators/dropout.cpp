@@ -15,6 +15,9 @@ std::tuple<at::Tensor, at::Tensor> dropout(const at::Tensor& input, double p, st
   const at::Tensor mask = empty_device(x.sizes(), c10::kBool, x.device());
   if (!train.value_or(true) || p == 0) return {input.clone(), mask.fill_(true)};
   const at::Tensor out = empty_device(x.sizes(), x.scalar_type(), x.device());
+  TORCH_CHECK(at::isFloatingType(x.scalar_type()) || at::isComplexType(x.scalar_type()),
+              "native_dropout: result type Float can't be cast to the desired output type ", x.scalar_type(),
+              "; convert to a floating dtype first");
   if (x.numel() == 0) return {out, mask};
   if (p == 1) return {out.fill_(0), mask.fill_(false)};
   const uint64_t counters = (static_cast<uint64_t>(x.numel()) + 2047) / 2048 * 512;

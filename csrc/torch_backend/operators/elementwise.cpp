@@ -5,6 +5,12 @@
 #include <ATen/MemoryOverlap.h>
 #include <ATen/TensorIterator.h>
 #include <c10/core/DeviceGuard.h>
+#include <c10/util/BFloat16.h>
+#include <c10/util/Half.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "torch_backend/operators/allocate.h"
 
@@ -44,8 +50,17 @@ const at::Tensor* first_device_tensor(OperandList operands) {
   return nullptr;
 }
 
-// The dtypes and, behind the tensors, the numbers of the call.
-void add_dtypes_and_numbers(KernelCall& call, c10::ScalarType out, OperandList operands, c10::ScalarType compute) {
+// A number as a tensor of the dtype holds it.
+double rounded(double number, c10::ScalarType dtype) {
+  if (dtype == c10::kHalf) return static_cast<float>(c10::Half(static_cast<float>(number)));
+  if (dtype == c10::kBFloat16) return static_cast<float>(c10::BFloat16(static_cast<float>(number)));
+  return number;
+}
+
+// The dtypes and, behind the tensors, the numbers of the call. What is compared with numbers compares them in its own
+// dtype, on every device of torch, so that x == 0.1 where x was filled with 0.1.
+void add_dtypes_and_numbers(KernelCall& call, c10::ScalarType out, OperandList operands, c10::ScalarType compute,
+                            c10::ScalarType result) {
   call.dtype(out);
   const bool floating = c10::isFloatingType(compute);
   for (const ElementwiseOperand& operand : operands) {
@@ -53,7 +68,7 @@ void add_dtypes_and_numbers(KernelCall& call, c10::ScalarType out, OperandList o
       const c10::Scalar number = number_of(operand);
       call.dtype_code(scalar_dtype);
       if (floating && !number.isComplex()) {
-        call.scalar(number.toDouble());
+        call.scalar(result == c10::kBool ? rounded(number.toDouble(), compute) : number.toDouble());
       } else if (compute == c10::kBool && !number.isComplex()) {
         call.scalar(number.toDouble() != 0);
       } else {
@@ -95,7 +110,7 @@ at::Tensor run_plain(const KernelId& kernel, const at::Tensor& out, OperandList 
     call.operand(*operand.tensor);
     call.size(1);
   }
-  add_dtypes_and_numbers(call, output.scalar_type(), operands, compute);
+  add_dtypes_and_numbers(call, output.scalar_type(), operands, compute, result);
   call.launch();
   return output;
 }
@@ -114,11 +129,28 @@ void add_geometry(KernelCall& call, const at::TensorIteratorBase& iterator) {
 }  // namespace
 
 at::Tensor without_repeats(const at::Tensor& tensor) {
-  at::Tensor view = tensor;
+  if (tensor.numel() == 0 || tensor.is_non_overlapping_and_dense()) return tensor;
+  std::vector<std::pair<int64_t, int64_t>> dims;  // stride and size
+  bool repeats = false;
   for (int64_t dim = 0; dim < tensor.dim(); ++dim) {
-    if (tensor.stride(dim) == 0 && tensor.size(dim) > 1) view = view.narrow(dim, 0, 1);
+    if (tensor.size(dim) == 1) continue;
+    repeats |= tensor.stride(dim) == 0;
+    if (tensor.stride(dim) != 0) dims.emplace_back(tensor.stride(dim), tensor.size(dim));
   }
-  return view;
+  std::sort(dims.begin(), dims.end());
+  std::vector<int64_t> sizes;
+  std::vector<int64_t> strides;
+  for (const auto& [stride, size] : dims) {
+    if (!sizes.empty() && stride % strides.back() == 0 && stride / strides.back() <= sizes.back()) {
+      const int64_t step = stride / strides.back();
+      repeats |= step < sizes.back();
+      sizes.back() += step * (size - 1);
+    } else {
+      sizes.push_back(size);
+      strides.push_back(stride);
+    }
+  }
+  return repeats ? tensor.as_strided(sizes, strides) : tensor;
 }
 
 at::Tensor elementwise(const KernelId& kernel, const at::Tensor& out, OperandList operands, c10::ScalarType compute,
@@ -160,14 +192,15 @@ at::Tensor elementwise(const KernelId& kernel, const at::Tensor& out, OperandLis
         copies.emplace_back(dense.back());
       }
     }
-    const at::Tensor computed = elementwise(kernel, at::Tensor(), copies, compute, output.scalar_type());
+    const at::Tensor computed =
+        elementwise(kernel, at::Tensor(), copies, compute, result == c10::kBool ? result : output.scalar_type());
     output.copy_(computed);
     return output;
   }
   KernelCall call(kernel, output.device().index());
   add_geometry(call, iterator);
   for (int i = 0; i < iterator.ntensors(); ++i) call.operand(iterator.tensor_base(i), iterator.data_ptr(i));
-  add_dtypes_and_numbers(call, output.scalar_type(), operands, compute);
+  add_dtypes_and_numbers(call, output.scalar_type(), operands, compute, result);
   call.launch();
   return output;
 }

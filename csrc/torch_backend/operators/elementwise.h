@@ -40,7 +40,8 @@ struct ElementwiseOperand {
   c10::Scalar number;
 };
 
-// The view of a tensor without the dimensions that repeat elements (stride 0): what is filled fills it through this.
+// A view with each element of a tensor once, where dimensions repeat elements (stride 0) or runs overlap (windows):
+// what is filled fills it through this, so that no two programs of a launch write the same bytes.
 at::Tensor without_repeats(const at::Tensor& tensor);
 
 // Runs kernel "elementwise.<name>" with broadcasting; `out` is allocated where undefined, else its shape must be the

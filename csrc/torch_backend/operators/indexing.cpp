@@ -1,7 +1,6 @@
 // Operators that read or write where index tensors say. Their shape rules are torch's own; the kernels are
 // kernels/triton/indexing.py.
 #include <ATen/ExpandUtils.h>
-#include <ATen/MemoryOverlap.h>
 #include <ATen/TensorIterator.h>
 #include <ATen/WrapDimUtils.h>
 #include <ATen/WrapDimUtilsMulti.h>
@@ -28,6 +27,7 @@
 #include "torch_backend/launching/launch.h"
 #include "torch_backend/launching/operator_scope.h"
 #include "torch_backend/operators/index_launch.h"
+#include "torch_backend/operators/output_checks.h"
 #include "torch_backend/operators/structured.h"
 #include "torch_backend/same_device.h"
 
@@ -115,6 +115,9 @@ c10::ScalarType accumulated_in(std::string_view kernel, c10::ScalarType dtype) {
 // order.
 void index_put_accumulate_kernel(at::Tensor& self, const c10::List<std::optional<at::Tensor>>& indices,
                                  const at::Tensor& value, bool accumulate, bool unsafe) {
+  TORCH_CHECK(value.scalar_type() == self.scalar_type(),
+              "Index put requires the source and destination dtypes match, got ", self.scalar_type(),
+              " for the destination and ", value.scalar_type(), " for the source.");
   const c10::ScalarType wide = accumulated_in("index_add", self.scalar_type());
   if (accumulate && wide != self.scalar_type()) {
     at::Tensor sums = self.to(wide);
@@ -166,6 +169,7 @@ void launch_along_dim(const char* kernel, const at::Tensor& fixed, const at::Ten
   const at::Tensor side = at_least_1d(indexed);
   const at::Tensor positions = at_least_1d(index);
   const int64_t axis = at::maybe_wrap_dim(dim, side.dim());
+  TORCH_CHECK_INDEX(side.size(axis) > 0, "index is out of bounds for dimension ", axis, " with size 0");
   const at::Tensor box = without_dim(side, positions.sizes(), axis);
   at::TensorIteratorConfig config;
   config.set_check_mem_overlap(false).check_all_same_dtype(false).resize_outputs(false).declare_static_shape(
@@ -330,6 +334,8 @@ at::Tensor& index_select_out(const at::Tensor& self, int64_t dim, const at::Tens
               "index_select(): Expected dtype int32 or int64 for index");
   TORCH_CHECK(self.scalar_type() == out.scalar_type(),
               "index_select(): self and result must have the same scalar type");
+  check_same_device("index_select", self.device(), out);
+  check_apart(out, {self, index});
   const int64_t axis = at::maybe_wrap_dim(dim, self.dim());
   const at::Tensor source = at_least_1d(self);
   c10::SmallVector<int64_t, 8> sizes(source.sizes().begin(), source.sizes().end());
@@ -368,12 +374,9 @@ at::Tensor& take_out(const at::Tensor& self, const at::Tensor& index, at::Tensor
   TORCH_CHECK(self.scalar_type() == out.scalar_type(),
               "take(): self and out expected to have the same dtype, but got self.dtype = ", self.scalar_type(),
               " and out.dtype = ", out.scalar_type());
-  at::assert_no_internal_overlap(out);
-  at::assert_no_overlap(out, self);
-  at::assert_no_overlap(out, index);
-  const at::Tensor taken = torch_backend::take(self, index);
-  at::native::resize_output(out, taken.sizes());
-  return out.copy_(taken);
+  check_same_device("take", self.device(), out);
+  check_apart(out, {self, index});
+  return write_output(out, torch_backend::take(self, index));
 }
 
 at::Tensor& put_(at::Tensor& self, const at::Tensor& index, const at::Tensor& source, bool accumulate) {
@@ -388,9 +391,7 @@ at::Tensor& put_(at::Tensor& self, const at::Tensor& index, const at::Tensor& so
               source.numel(), ", index.numel() = ", index.numel());
   TORCH_CHECK_INDEX(self.numel() != 0 || index.numel() == 0, "put_(): Tried to put elements into an empty tensor");
   if (index.numel() == 0) return self;
-  at::assert_no_internal_overlap(self);
-  at::assert_no_overlap(self, index);
-  at::assert_no_overlap(self, source);
+  check_apart(self, {index, source});
   // In place where the elements lie behind each other in their order.
   const at::Tensor flat = self.is_contiguous() ? self.view({-1}) : self.reshape({-1});
   flat.index_put_({index.reshape({-1})}, source.reshape({-1}), accumulate);

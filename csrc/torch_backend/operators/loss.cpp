@@ -26,7 +26,10 @@ Scores scores_of(const at::Tensor& self, const at::Tensor& target) {
   return {self.dim() == 1 ? self.unsqueeze(0) : self, target.contiguous().view({-1})};
 }
 
-at::Tensor weight_of(const at::OptionalTensorRef& weight) {
+at::Tensor weight_of(const at::Tensor& self, const at::OptionalTensorRef& weight) {
+  if (weight.has_value() && weight->defined())
+    TORCH_CHECK(weight->scalar_type() == self.scalar_type(), "nll_loss: expected a weight of scalar type ",
+                self.scalar_type(), " but found ", weight->scalar_type());
   return weight.has_value() && weight->defined() ? weight->contiguous() : at::Tensor();
 }
 
@@ -51,7 +54,7 @@ std::tuple<at::Tensor&, at::Tensor&> nll_loss_forward_out(const at::Tensor& self
   } else {
     const at::Tensor dense =
         result.is_contiguous() ? result : empty_device(result.sizes(), result.scalar_type(), result.device());
-    const at::Tensor weight = weight_of(weight_ref);
+    const at::Tensor weight = weight_of(self, weight_ref);
     launch_kernel(
         kernel, {dense, total, scores.matrix, scores.target, weight},
         {scores.matrix.size(0), scores.matrix.size(1), scores.matrix.stride(0), scores.matrix.stride(1), reduction},
@@ -78,7 +81,7 @@ at::Tensor& nll_loss_backward_out(const at::Tensor& grad_output, const at::Tenso
     const at::Tensor dense =
         result.is_contiguous() ? result : empty_device(result.sizes(), result.scalar_type(), result.device());
     const int64_t grad_row = grad_output.dim() == 0 ? 0 : grad_output.stride(0);
-    const at::Tensor weight = weight_of(weight_ref);
+    const at::Tensor weight = weight_of(self, weight_ref);
     launch_kernel(kernel, {dense, grad_output, scores.target, weight, total_weight},
                   {scores.matrix.size(0), scores.matrix.size(1), grad_row, reduction}, {ignore_index});
     if (!dense.is_same(result)) result.copy_(dense);

@@ -9,6 +9,7 @@
 #include <ATen/ops/result_type.h>
 #include <torch/library.h>
 
+#include "torch_backend/operators/output_checks.h"
 #include "torch_backend/operators/products.h"
 #include "torch_backend/operators/structured.h"
 
@@ -59,6 +60,7 @@ at::Tensor& addmm_out(const at::Tensor& self, const at::Tensor& mat1, const at::
   WithOutputs<at::meta::structured_addmm> call(out);
   call.meta(self, mat1, mat2, beta, alpha);
   check_addend("addmm", self, mat1, mat2);
+  check_separate(out, {self, mat1, mat2});
   const at::Tensor& result = call.output();
   matrix_product("addmm", result, mat1, mat2, self.expand(result.sizes()), beta, alpha);
   call.finish();
@@ -70,6 +72,7 @@ at::Tensor& baddbmm_out(const at::Tensor& self, const at::Tensor& batch1, const 
   WithOutputs<at::meta::structured_baddbmm> call(out);
   call.meta(self, batch1, batch2, beta, alpha);
   check_addend("baddbmm", self, batch1, batch2);
+  check_separate(out, {self, batch1, batch2});
   const at::Tensor& result = call.output();
   matrix_product("baddbmm", result, batch1, batch2, self.expand(result.sizes()), beta, alpha);
   call.finish();
@@ -81,6 +84,7 @@ at::Tensor& addmv_out(const at::Tensor& self, const at::Tensor& mat, const at::T
   WithOutputs<at::meta::structured_addmv> call(out);
   call.meta(self, mat, vec, beta, alpha);
   check_addend("addmv", self, mat, vec);
+  check_separate(out, {self, mat, vec});
   const at::Tensor& result = call.output();
   matrix_product("addmv", result.unsqueeze(1), mat, vec.unsqueeze(1), self.expand(result.sizes()).unsqueeze(1), beta,
                  alpha);
@@ -122,6 +126,8 @@ at::Tensor& addbmm_out(const at::Tensor& self, const at::Tensor& batch1, const a
   const at::Tensor addend = self.expand(sizes);
   const at::Tensor left = batch1.transpose(0, 1).reshape({sizes[0], depth});
   const at::Tensor right = batch2.reshape({depth, sizes[1]});
+  check_same_device("addbmm", self.device(), out);
+  check_separate(out, {self, batch1, batch2});
   at::native::resize_output(out, sizes);
   matrix_product("addbmm", out, left, right, addend, beta, alpha);
   return out;
@@ -163,7 +169,16 @@ at::Tensor addr(const at::Tensor& self, const at::Tensor& vec1, const at::Tensor
 at::Tensor& addr_out(const at::Tensor& self, const at::Tensor& vec1, const at::Tensor& vec2, const at::Scalar& beta,
                      const at::Scalar& alpha, at::Tensor& out) {
   check_addr(self, vec1, vec2, beta, alpha);
+  check_same_device("addr", self.device(), out);
+  check_separate(out, {self, vec1, vec2});
   return at::native::math_addr_out(self, vec1, vec2, beta, alpha, out);
+}
+
+at::Tensor& addr_(at::Tensor& self, const at::Tensor& vec1, const at::Tensor& vec2, const at::Scalar& beta,
+                  const at::Scalar& alpha) {
+  TORCH_CHECK(vec1.dim() != 1 || vec2.dim() != 1 || self.sizes().equals({vec1.numel(), vec2.numel()}),
+              "addr_: the product has sizes [", vec1.numel(), ", ", vec2.numel(), "], the tensor ", self.sizes());
+  return addr_out(self, vec1, vec2, beta, alpha, self);
 }
 
 }  // namespace
@@ -183,5 +198,6 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("addbmm_", addbmm_);
   library.impl("addbmm.out", addbmm_out);
   library.impl("addr", mtia::torch_backend::addr);
+  library.impl("addr_", addr_);
   library.impl("addr.out", addr_out);
 }

@@ -33,6 +33,15 @@ Rows rows_of(const at::Tensor& input, c10::IntArrayRef normalized_shape) {
   return rows;
 }
 
+// torch's mixed precision: parameters of the input's dtype, or float32 beside half precision.
+void check_parameter_dtype(const char* operation, const at::Tensor& input, const at::Tensor& parameter) {
+  const bool fits = !parameter.defined() || parameter.scalar_type() == input.scalar_type() ||
+                    (c10::isReducedFloatingType(input.scalar_type()) && parameter.scalar_type() == c10::kFloat);
+  TORCH_CHECK(fits, operation, ": mixed dtype: the input is ", input.scalar_type(), " and a parameter ",
+              parameter.defined() ? parameter.scalar_type() : c10::kFloat,
+              "; expected a parameter of the input's dtype, or Float beside half precision");
+}
+
 void check_parameter(const at::Tensor& parameter, const char* name, c10::IntArrayRef normalized_shape) {
   TORCH_CHECK(!parameter.defined() || parameter.sizes() == normalized_shape, "Expected ", name,
               " to be of same shape as normalized_shape, but got ", name, " of shape ",
@@ -116,6 +125,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> layer_norm(const at::Tensor& inpu
   check_floating("layer_norm", input.scalar_type());
   const at::Tensor weight = contiguous_or_undefined(weight_option);
   const at::Tensor bias = contiguous_or_undefined(bias_option);
+  for (const at::Tensor& parameter : {weight, bias}) check_parameter_dtype("layer_norm", input, parameter);
   check_parameter(weight, "weight", normalized_shape);
   check_parameter(bias, "bias", normalized_shape);
   const Rows rows = rows_of(input, normalized_shape);
@@ -202,6 +212,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> group_norm(const at::Tensor& inpu
   const at::Tensor weight = contiguous_or_undefined(weight_option);
   const at::Tensor bias = contiguous_or_undefined(bias_option);
   const Groups groups = groups_of(input, batch, channels, positions, count);
+  for (const at::Tensor& parameter : {weight, bias}) check_parameter_dtype("group_norm", input, parameter);
   check_channels(weight, "weight", channels);
   check_channels(bias, "bias", channels);
   const at::Tensor out = empty_contiguous(input);

@@ -20,6 +20,7 @@
 #include "torch_backend/operators/checked_generator.h"
 #include "torch_backend/operators/dtype_checks.h"
 #include "torch_backend/operators/elementwise.h"
+#include "torch_backend/operators/output_checks.h"
 #include "torch_backend/operators/structured.h"
 #include "torch_backend/operators/type_rules.h"
 
@@ -208,6 +209,8 @@ at::Tensor& bernoulli_tensor_(at::Tensor& self, const at::Tensor& p, OptionalGen
 }
 
 at::Tensor& bernoulli_out(const at::Tensor& self, OptionalGenerator generator, at::Tensor& out) {
+  check_same_device("bernoulli", self.device(), out);
+  check_separate(out, {self});
   at::native::resize_output(out, self.sizes());
   return bernoulli_tensor_(out, self, generator);
 }
@@ -333,9 +336,9 @@ at::Tensor multinomial(const at::Tensor& self, int64_t samples, bool replacement
 
 at::Tensor& multinomial_out(const at::Tensor& self, int64_t samples, bool replacement, OptionalGenerator generator,
                             at::Tensor& out) {
-  const at::Tensor drawn = torch_backend::multinomial(self, samples, replacement, std::move(generator));
-  at::native::resize_output(out, drawn.sizes());
-  return out.copy_(drawn);
+  TORCH_CHECK(out.scalar_type() == c10::kLong, "multinomial expects Long tensor out, got: ", out.scalar_type());
+  check_same_device("multinomial", self.device(), out);
+  return write_output(out, torch_backend::multinomial(self, samples, replacement, std::move(generator)));
 }
 
 }  // namespace

@@ -25,6 +25,7 @@
 #include "torch_backend/launching/launch.h"
 #include "torch_backend/operators/dtype_checks.h"
 #include "torch_backend/operators/geometry.h"
+#include "torch_backend/operators/output_checks.h"
 #include "torch_backend/operators/structured.h"
 
 namespace mtia::torch_backend {
@@ -89,6 +90,7 @@ at::Tensor& mean_out(const at::Tensor& self, Dims dim, bool keepdim, std::option
   static const KernelId kernel("reduce.mean");
   WithOutputs<at::meta::structured_mean_dim> call(out);
   call.meta(self, dim, keepdim, dtype);
+  check_convertible("mean", call.output(), dtype.value_or(self.scalar_type()), self.device());
   if (self.is_complex()) {
     for_both_parts(self, call.output(), [&](const at::Tensor& part) { return part.mean(dim, keepdim); });
   } else {
@@ -364,15 +366,13 @@ at::Tensor standard_deviation(const at::Tensor& self, Dims dim, const std::optio
 }
 at::Tensor& variance_out(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction, bool keepdim,
                          at::Tensor& out) {
-  const at::Tensor variance = variance_of(self, dim, correction, keepdim);
-  at::native::resize_output(out, variance.sizes());
-  return out.copy_(variance);
+  check_convertible("var", out, self.scalar_type(), self.device());
+  return write_output(out, variance_of(self, dim, correction, keepdim));
 }
 at::Tensor& standard_deviation_out(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction,
                                    bool keepdim, at::Tensor& out) {
-  const at::Tensor deviation = standard_deviation(self, dim, correction, keepdim);
-  at::native::resize_output(out, deviation.sizes());
-  return out.copy_(deviation);
+  check_convertible("std", out, self.scalar_type(), self.device());
+  return write_output(out, standard_deviation(self, dim, correction, keepdim));
 }
 std::tuple<at::Tensor, at::Tensor> variance_and_mean(const at::Tensor& self, Dims dim,
                                                      const std::optional<at::Scalar>& correction, bool keepdim) {
@@ -397,6 +397,7 @@ at::Tensor& scan_out(const char* name, const KernelId& kernel, const at::Tensor&
   call.meta(given, dim, dtype);
   const at::Tensor& result = call.output();
   check_implemented(result.scalar_type() != c10::kBool, name, result.scalar_type());
+  check_separate(out, {given});
   const at::Tensor self = made_integers(given, result.scalar_type());
   if (self.is_complex()) {
     for_both_parts(self, result, [&](const at::Tensor& part) {

@@ -1,6 +1,5 @@
 // Operators whose result is as long as a mask has ones: nonzero and masked_select, and masked_scatter, which numbers
 // them.
-#include <ATen/native/Resize.h>
 #include <ATen/ops/broadcast_tensors.h>
 #include <ATen/ops/where.h>
 #include <torch/library.h>
@@ -17,7 +16,7 @@
 #include "torch_backend/launching/launch.h"
 #include "torch_backend/launching/operator_scope.h"
 #include "torch_backend/operators/allocate.h"
-#include "torch_backend/same_device.h"
+#include "torch_backend/operators/output_checks.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -66,6 +65,8 @@ void take_flagged(const kernels::TakeFlaggedArguments& arguments, const Flags& f
 at::Tensor& nonzero_out(const at::Tensor& self, at::Tensor& out) {
   TORCH_CHECK(out.scalar_type() == c10::kLong, "nonzero: Expected out tensor to have scalar type Long but got ",
               out.scalar_type());
+  check_same_device("nonzero", self.device(), out);
+  check_apart(out, {self});
   const int64_t rank = self.dim();
   if (self.numel() == 0) {
     at::native::resize_output(out, {0, rank});
@@ -108,9 +109,11 @@ at::Tensor masked_select(const at::Tensor& self, const at::Tensor& mask) {
 }
 
 at::Tensor& masked_select_out(const at::Tensor& self, const at::Tensor& mask, at::Tensor& out) {
-  const at::Tensor selected = torch_backend::masked_select(self, mask);
-  at::native::resize_output(out, selected.sizes());
-  return out.copy_(selected);
+  TORCH_CHECK(self.scalar_type() == out.scalar_type(),
+              "masked_select(): self and result must have the same scalar type");
+  check_same_device("masked_select", self.device(), out);
+  check_apart(out, {self, mask});
+  return write_output(out, torch_backend::masked_select(self, mask));
 }
 
 at::Tensor& masked_scatter_(at::Tensor& self, const at::Tensor& mask, const at::Tensor& source) {

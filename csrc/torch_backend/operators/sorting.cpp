@@ -18,6 +18,7 @@
 #include "torch_backend/launching/launch.h"
 #include "torch_backend/operators/dtype_checks.h"
 #include "torch_backend/operators/geometry.h"
+#include "torch_backend/operators/output_checks.h"
 #include "torch_backend/operators/structured.h"
 
 namespace mtia::torch_backend {
@@ -132,6 +133,23 @@ class RowSorter {
   bool descending_;
 };
 
+// Values of `self` and their positions, each in an output of its own.
+void check_selection(const char* operation, const at::Tensor& self, const at::Tensor& values,
+                     const at::Tensor& indices) {
+  check_output(operation, values, self.scalar_type(), self.device());
+  check_output(operation, indices, c10::kLong, self.device());
+  check_separate(values, {self});
+  check_separate(indices, {self});
+  check_apart(values, {indices});
+}
+
+std::tuple<at::Tensor&, at::Tensor&> write_selection(const std::tuple<at::Tensor, at::Tensor>& results,
+                                                     at::Tensor& values, at::Tensor& indices) {
+  write_output(values, std::get<0>(results));
+  write_output(indices, std::get<1>(results));
+  return {values, indices};
+}
+
 // Sorts `self` along `dim` and keeps the first `kept` into values and indices of that size.
 void sort_into(const at::Tensor& self, int64_t dim, int64_t kept, bool descending, const at::Tensor& values,
                const at::Tensor& indices) {
@@ -140,7 +158,8 @@ void sort_into(const at::Tensor& self, int64_t dim, int64_t kept, bool descendin
   const int64_t axis = at::maybe_wrap_dim(dim, self.dim());
   const bool is_last = axis + 1 >= self.dim();
   const RowSorter sorter(self, view.rows, kept, descending);
-  if (is_last && values.is_contiguous() && indices.is_contiguous() && !values.is_alias_of(self))
+  if (is_last && values.is_contiguous() && indices.is_contiguous() && !values.is_alias_of(self) &&
+      !indices.is_alias_of(self))
     return sorter.sort(view, values, indices);
   c10::SmallVector<int64_t, 8> sizes(view.storage.sizes().begin(), view.storage.sizes().end());
   if (!sizes.empty()) sizes.back() = kept;
@@ -155,6 +174,7 @@ std::tuple<at::Tensor&, at::Tensor&> sort_out(const at::Tensor& self, std::optio
                                               bool descending, at::Tensor& values, at::Tensor& indices) {
   WithOutputs<at::meta::structured_sort_stable> call(values, indices);
   call.meta(self, stable, dim, descending);
+  check_selection("sort", self, values, indices);
   sort_into(self, dim, self.dim() == 0 ? 1 : self.size(dim), descending, call.output(0), call.output(1));
   call.finish();
   return {values, indices};
@@ -164,6 +184,7 @@ std::tuple<at::Tensor&, at::Tensor&> topk_out(const at::Tensor& self, int64_t k,
                                               at::Tensor& values, at::Tensor& indices) {
   WithOutputs<at::meta::structured_topk> call(values, indices);
   call.meta(self, k, dim, largest, sorted);
+  check_selection("topk", self, values, indices);
   sort_into(self, dim, self.dim() == 0 ? 1 : k, largest, call.output(0), call.output(1));
   call.finish();
   return {values, indices};
@@ -186,12 +207,8 @@ std::tuple<at::Tensor, at::Tensor> kthvalue(const at::Tensor& self, int64_t k, i
 
 std::tuple<at::Tensor&, at::Tensor&> kthvalue_out(const at::Tensor& self, int64_t k, int64_t dim, bool keepdim,
                                                   at::Tensor& values, at::Tensor& indices) {
-  const auto [value, index] = torch_backend::kthvalue(self, k, dim, keepdim);
-  at::native::resize_output(values, value.sizes());
-  at::native::resize_output(indices, index.sizes());
-  values.copy_(value);
-  indices.copy_(index);
-  return {values, indices};
+  check_selection("kthvalue", self, values, indices);
+  return write_selection(torch_backend::kthvalue(self, k, dim, keepdim), values, indices);
 }
 
 // The lower median, as torch defines it. NaN sorts behind all numbers: it is the median where there is one, or the
@@ -213,24 +230,16 @@ std::tuple<at::Tensor, at::Tensor> median_along(const at::Tensor& self, int64_t 
   return {keepdim ? value : value.squeeze(dim), keepdim ? index : index.squeeze(dim)};
 }
 
-std::tuple<at::Tensor&, at::Tensor&> into(const std::tuple<at::Tensor, at::Tensor>& results, at::Tensor& values,
-                                          at::Tensor& indices) {
-  const auto& [value, index] = results;
-  at::native::resize_output(values, value.sizes());
-  at::native::resize_output(indices, index.sizes());
-  values.copy_(value);
-  indices.copy_(index);
-  return {values, indices};
-}
-
 std::tuple<at::Tensor&, at::Tensor&> median_dim_out(const at::Tensor& self, int64_t dim, bool keepdim,
                                                     at::Tensor& values, at::Tensor& indices) {
-  return into(median_along(self, dim, keepdim, false), values, indices);
+  check_selection("median", self, values, indices);
+  return write_selection(median_along(self, dim, keepdim, false), values, indices);
 }
 
 std::tuple<at::Tensor&, at::Tensor&> nanmedian_dim_out(const at::Tensor& self, int64_t dim, bool keepdim,
                                                        at::Tensor& values, at::Tensor& indices) {
-  return into(median_along(self, dim, keepdim, true), values, indices);
+  check_selection("nanmedian", self, values, indices);
+  return write_selection(median_along(self, dim, keepdim, true), values, indices);
 }
 
 // Of nothing: NaN, and what the CPU makes of it in an integer.

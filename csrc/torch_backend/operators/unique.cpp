@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "torch_backend/operators/allocate.h"
+#include "torch_backend/operators/output_checks.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -135,6 +136,17 @@ std::tuple<at::Tensor, at::Tensor> mode(const at::Tensor& self, int64_t dim, boo
   return {keepdim ? value : value.squeeze(axis), keepdim ? index : index.squeeze(axis)};
 }
 
+std::tuple<at::Tensor&, at::Tensor&> mode_out(const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& values,
+                                              at::Tensor& indices) {
+  check_output("mode", values, self.scalar_type(), self.device());
+  check_output("mode", indices, c10::kLong, self.device());
+  check_apart(values, {indices});
+  const auto [value, index] = torch_backend::mode(self, dim, keepdim);
+  write_output(values, value);
+  write_output(indices, index);
+  return {values, indices};
+}
+
 }  // namespace
 }  // namespace mtia::torch_backend
 
@@ -146,4 +158,5 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("unique_dim_consecutive", mtia::torch_backend::unique_dim_consecutive);
   library.impl("unique_consecutive", mtia::torch_backend::unique_consecutive);
   library.impl("mode", mtia::torch_backend::mode);
+  library.impl("mode.values", mode_out);
 }

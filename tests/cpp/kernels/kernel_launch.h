@@ -31,7 +31,7 @@ inline ChipSpec chip_of_file(const std::string& name) {
   return ChipSpec::parse(text, path);
 }
 
-// The chips that mtia_sim comes with, and a small one of little local memory whose PEs outnumber most tests' tiles.
+// MTIA chips that mtia_sim comes with, and a small one of little local memory whose PEs outnumber most tests' tiles.
 inline const std::vector<ChipSpec>& kernel_chips() {
   static const std::vector<ChipSpec> chips = [] {
     ChipSpec narrow = small_chip();

@@ -1,0 +1,1 @@
+"""Studies: which chip for which job, on the device's public interface alone."""

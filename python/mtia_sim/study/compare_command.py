@@ -1,0 +1,177 @@
+"""`python -m mtia_sim compare`: one workload on several chips."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mtia_core import chips
+from mtia_core.errors import InvalidArgument, MtiaError
+from mtia_sim.study import prices as price_files
+from mtia_sim.study.comparison import GIB, Row, row_of_measurement, verdict
+from mtia_sim.study.runs import Run, measured_all
+from mtia_sim.study.uncertainty import Interval
+from mtia_sim.study.workloads import DTYPES, WORKLOADS, Options
+
+_HEADER = ("chip", "ms", "{unit}s/s", "MFU", "J/{unit}", "W", "GiB", "$/M", "kg CO2/M", "bound by")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `python -m mtia_sim compare`."""
+    parser.add_argument("--workload", required=True, help=f"{', '.join(WORKLOADS)}, or FILE.py:function")
+    parser.add_argument("--chips", required=True, help="names or TOML files, with commas between them")
+    parser.add_argument("--batch", type=int, help="sequences at a time")
+    parser.add_argument("--seq", type=int, help="tokens of a sequence, or of the context of a decoded token")
+    parser.add_argument("--layers", type=int, help="layers of the model, for a quick look")
+    parser.add_argument("--shape", help="of gemm: rows x columns x depth; of attention: heads x key-value heads x head")
+    parser.add_argument("--dtype", default="bfloat16", choices=tuple(DTYPES))
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="of all chips; again for more"
+    )
+    parser.add_argument("--price", type=Path, help="TOML file of prices; those of mtia_sim are marked as assumed")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="writes the rows there, too")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="writes pictures there")
+    parser.add_argument("--seed", type=int, default=0, help="of the samples of assumed numbers")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the table; returns the exit status."""
+    try:
+        rows, measurements = compare(arguments)
+    except (MtiaError, RuntimeError) as error:
+        print(f"compare: {error}", file=sys.stderr)
+        return 2
+    print(rows[0].described + f", {arguments.dtype}\n")
+    print(text(rows), end="")
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps([as_json(row) for row in rows], indent=1) + "\n")
+    if arguments.out is not None:
+        from mtia_sim.study.pictures import draw_comparison
+
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        draw_comparison(rows, measurements, arguments.out / "compare.png")
+        print(f"picture: {arguments.out / 'compare.png'}")
+    return 0
+
+
+def _shape(given: str | None) -> tuple[int, ...] | None:
+    if given is None:
+        return None
+    try:
+        first, second, third = (int(part) for part in given.split("x"))
+    except ValueError:
+        raise InvalidArgument(f"--shape {given!r} is no shape", remedy="write three numbers: 4096x4096x4096") from None
+    if min(first, second, third) < 1:
+        raise InvalidArgument(f"--shape {given!r} is empty", remedy="give three positive numbers")
+    return first, second, third
+
+
+def _change(given: str) -> tuple[str, float]:
+    name, _, value = given.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise InvalidArgument(f"--set {given!r} sets nothing", remedy="write FIELD=NUMBER") from None
+
+
+def compare(arguments: argparse.Namespace) -> tuple[list[Row], list[dict[str, Any]]]:
+    """Rows and measurements of the chips asked for.
+
+    Raises:
+        MtiaError: A chip, workload, price or option is wrong.
+        RuntimeError: A measurement failed.
+    """
+    for name in ("batch", "seq", "layers"):
+        if (value := getattr(arguments, name)) is not None and value < 1:
+            raise InvalidArgument(f"--{name} {value} is not positive", remedy="give a number of 1 or more")
+    prices = price_files.load(arguments.price)
+    options = Options(arguments.batch, arguments.seq, arguments.dtype, _shape(arguments.shape), arguments.layers)
+    changes = tuple(_change(each) for each in arguments.set)
+    names = [name for name in arguments.chips.split(",") if name]
+    if not names:
+        raise InvalidArgument("--chips names none", remedy=f"give some of {', '.join(chips.names())}")
+    runs = [Run(arguments.workload, name, options, changes) for name in names]
+    loaded = [run.load() for run in runs]
+    first = measured_all(runs, show_progress)
+    fits = [bool(first[run]["fits"]) for run in runs]
+    roomy = [run if fitting else run.with_room() for run, fitting in zip(runs, fits, strict=True)]
+    measurements = [measured_all(roomy, show_progress)[run] for run in roomy]
+    rows = [
+        row_of_measurement(measurement, chip, prices, fitting, arguments.seed)
+        for measurement, chip, fitting in zip(measurements, loaded, fits, strict=True)
+    ]
+    return rows, measurements
+
+
+def show_progress(done: int, of: int) -> None:
+    """A bar on the standard error, where that is a terminal."""
+    if sys.stderr.isatty():
+        filled = 30 * done // of
+        end = "\n" if done == of else ""
+        print(f"\r[{'#' * filled}{'.' * (30 - filled)}] {done} of {of}", end=end, file=sys.stderr, flush=True)
+
+
+def _number(value: float, digits: int = 3) -> str:
+    return f"{value:,.{digits}g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _shown(found: Interval | None) -> str:
+    if found is None:
+        return "no price"
+    if found.low == found.high:
+        return _number(found.value)
+    return f"{_number(found.value)} ({_number(found.low)} to {_number(found.high)})"
+
+
+def text(rows: Sequence[Row]) -> str:
+    """The table, what does not fit, who is ahead, and which assumptions matter most."""
+    unit = rows[0].unit
+    lines = [tuple(title.format(unit=unit) for title in _HEADER)]
+    for row in rows:
+        lines.append(
+            (
+                row.chip.name + ("" if row.fits else " *"),
+                _shown(Interval(row.seconds.value * 1e3, row.seconds.low * 1e3, row.seconds.high * 1e3)),
+                _shown(row.rate),
+                "-" if row.utilisation is None else f"{row.utilisation:.0%}",
+                _shown(row.joules),
+                _shown(row.watts),
+                f"{row.memory_bytes / GIB:.1f}",
+                _shown(row.dollars),
+                _shown(row.carbon),
+                row.bound,
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    table = "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n" for line in lines
+    )
+    notes = ["", "In brackets: 5th to 95th percentile of what the assumed numbers of chip and price leave open."]
+    for row in rows:
+        if not row.fits:
+            has, needs = row.chip.dram_bytes / GIB, row.memory_bytes / GIB
+            notes.append(
+                f"* does not fit {row.chip.name}: needs {needs:.1f} GiB, has {has:.1f}; the row is of one with room, "
+                f"{-(-row.memory_bytes // int(row.chip.dram_bytes))} chips would hold it"
+            )
+    for what, title in (
+        ("rate", f"most {unit}s a second"),
+        ("joules", f"least energy a {unit}"),
+        ("dollars", "cheapest"),
+    ):
+        notes.append(f"{title}: {verdict(rows, what)}")
+    for row in rows:
+        most = [f"{name} {width:.0%}" for name, width in row.most_by[:3] if width >= 0.005]
+        if most:
+            notes.append(f"{row.chip.name}'s time rests most on: {', '.join(most)}")
+        if row.stand_in_fraction > 0.005:
+            notes.append(f"{row.chip.name}: {row.stand_in_fraction:.0%} of the time rests on values that stand in")
+    return table + "\n".join(notes) + "\n"
+
+
+def as_json(row: Row) -> dict[str, Any]:
+    """A row as JSON: the chip by its name."""
+    return {**asdict(row), "chip": row.chip.name}

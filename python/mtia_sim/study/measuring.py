@@ -1,0 +1,73 @@
+"""Runs workloads on one chip in timing mode: `python -m mtia_sim.study.measuring`.
+
+Reads requests, one JSON object a line, and prints an answer to each.
+
+A process of its own, since chip and mode are chosen before the device's first use.
+"""
+
+import gc
+import json
+import sys
+import time
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from mtia_core.errors import MtiaError
+from mtia_sim.study.workloads import Options, prepare
+
+
+def measure(workload: str, options: Options) -> dict[str, Any]:
+    """Chip time and energy of the second step of a workload; the first one compiles its kernels.
+
+    Returns:
+        described, unit, items, model_flops; fits, and where it does: seconds (with streams and links side by side),
+        joules, dynamic_joules, flops, dot_flops, bytes, launches, by_kernel (`kernel_totals.by_name`),
+        peak_memory_bytes, stand_in_fraction; else problem. host_seconds of all of it.
+    """
+    device: Any = torch.mtia_sim  # type: ignore[attr-defined]
+    began = time.perf_counter()
+    device.reset_peak_memory_stats()
+    result: dict[str, Any] = {"workload": workload, **asdict(options)}
+    try:
+        prepared = prepare(workload, options)
+        result |= {"described": prepared.described, "unit": prepared.unit, "items": prepared.items}
+        result["model_flops"] = prepared.model_flops
+        prepared.step()
+        device.synchronize()
+        device.reset_perf_counters()
+        with device.kernel_totals() as totals:
+            prepared.step()
+            device.synchronize()
+        counters = device.perf_counters()
+    except torch.OutOfMemoryError as error:
+        first = str(error).splitlines()[0]
+        return {**result, "fits": False, "problem": first, "host_seconds": time.perf_counter() - began}
+    keys = ("joules", "dynamic_joules", "flops", "dot_flops", "bytes", "launches")
+    result |= {"fits": True, "seconds": counters["elapsed_seconds"], **{key: counters[key] for key in keys}}
+    stand_in = device.timing_summary()["stand_in_seconds"]
+    result["stand_in_fraction"] = stand_in / counters["seconds"] if counters["seconds"] else 0.0
+    result["by_kernel"] = totals.by_name()
+    result["peak_memory_bytes"] = device.max_memory_allocated()
+    return {**result, "host_seconds": time.perf_counter() - began}
+
+
+def main() -> int:
+    """Answers requests; an error of mtia_sim's is answered as such."""
+    torch.mtia_sim.set_mode("timing")  # type: ignore[attr-defined]
+    for line in sys.stdin:
+        request = json.loads(line)
+        options = Options(**{**request["options"], "shape": tuple(request["options"].get("shape") or ()) or None})
+        try:
+            answer = measure(request["workload"], options)
+        except MtiaError as error:
+            answer = {"error": str(error)}
+        print(json.dumps(answer), flush=True)
+        gc.collect()
+        torch.mtia_sim.empty_cache()  # type: ignore[attr-defined]
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+"""Measurements of workloads on chips: each in a process of its own, remembered by workload, chip and code."""
+
+import functools
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import mtia_core
+from mtia_core import chips
+from mtia_core.chips import Chip
+from mtia_core.errors import InvalidArgument, InvalidChip
+from mtia_sim.study.workloads import Options
+
+CACHE_VARIABLE = "MTIA_SIM_STUDY_CACHE"
+_LARGEST_DRAM = 1 << 44  # bytes of addresses that any host has
+
+
+@dataclass(frozen=True)
+class Run:
+    """One workload on one chip, some of whose fields may be set otherwise."""
+
+    workload: str
+    chip: str
+    options: Options = field(default_factory=Options)
+    changes: tuple[tuple[str, float], ...] = ()
+
+    def load(self) -> Chip:
+        """The chip with its changes.
+
+        Raises:
+            InvalidChip: No such chip or field, or a value out of its range.
+        """
+        if not self.changes:
+            return chips.load(self.chip)
+        with tempfile.TemporaryDirectory() as folder:
+            return chips.load(self.write(Path(folder)))
+
+    def write(self, folder: Path) -> str:
+        """A name or a file that MTIA_SIM_CHIP takes."""
+        if not self.changes:
+            return self.chip
+        groups: dict[str, list[str]] = {}
+        by_name = {each.name: each for each in chips.fields()}
+        for name, value in dict(self.changes).items():  # the last one holds
+            if name not in by_name:
+                raise InvalidChip(f"no chip has a field {name}", remedy="docs/chips.md lists all fields")
+            groups.setdefault(by_name[name].group, []).append(f"{name} = {value!r}")
+        base = chips.load(self.chip)
+        lines = [f'name = "{base.name}-changed"', f'base = "{base.path}"']
+        for group, entries in groups.items():
+            lines += [f"[{group}]", *entries]
+        path = folder / "chip.toml"
+        path.write_text("\n".join(lines) + "\n")
+        return str(path)
+
+    def with_room(self) -> "Run":
+        """The same on a chip with more memory than anything needs: what a workload that does not fit would take."""
+        return Run(self.workload, self.chip, self.options, (*self.changes, ("dram_bytes", _LARGEST_DRAM)))
+
+
+@functools.cache
+def _code() -> str:
+    """A digest of everything that a measurement depends on beside workload and chip."""
+    digest = hashlib.sha256()
+    packages = Path(mtia_core.__file__).parents[1]
+    kernels = packages.parent / "kernels"
+    for folder in (packages / "mtia_core", packages / "mtia_sim", packages / "triton_mtia_sim", kernels):
+        for path in sorted((*folder.rglob("*.py"), *folder.rglob("*.so"))):
+            status = path.stat()
+            digest.update(f"{path.relative_to(folder)} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _cache() -> Path:
+    given = os.environ.get(CACHE_VARIABLE)
+    return Path(given) if given else Path("~/.cache/mtia_sim/study").expanduser()
+
+
+def _key(run: Run) -> str:
+    # An own workload is as its file is now.
+    path = Path(run.workload.rpartition(":")[0])
+    contents = path.read_text() if path.suffix == ".py" and path.is_file() else ""
+    parts = (_code(), run.workload, contents, json.dumps(asdict(run.options)), run.load().serialise())
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _kept(run: Run) -> Path:
+    return _cache() / f"{_key(run)}.json"
+
+
+def _remembered(run: Run) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads(_kept(run).read_text())
+        return found
+    except (OSError, ValueError):
+        return None
+
+
+def _measure(runs: list[Run], found: Callable[[Run, dict[str, Any]], None]) -> None:
+    """Measures runs on one chip in one process and keeps each answer as it comes."""
+    requests = [json.dumps({"workload": run.workload, "options": asdict(run.options)}) for run in runs]
+    with tempfile.TemporaryDirectory() as folder:
+        errors = Path(folder) / "errors.txt"
+        with (
+            errors.open("w") as told,
+            subprocess.Popen(
+                [sys.executable, "-m", "mtia_sim.study.measuring"],
+                env={**os.environ, chips.VARIABLE: runs[0].write(Path(folder))},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=told,
+                text=True,
+            ) as process,
+        ):
+            assert process.stdin is not None and process.stdout is not None
+            try:
+                process.stdin.write("\n".join(requests))
+                process.stdin.close()
+                for run in runs:
+                    line = process.stdout.readline()
+                    if not line:
+                        process.wait()
+                        raise RuntimeError(f"{run.workload} on {run.chip} failed:\n{errors.read_text()[-2000:]}")
+                    answer: dict[str, Any] = json.loads(line)
+                    if "error" in answer:
+                        raise InvalidArgument(f"{run.workload} on {run.chip}: {answer['error']}")
+                    kept = _kept(run)
+                    kept.parent.mkdir(parents=True, exist_ok=True)
+                    unfinished = kept.with_suffix(f".{os.getpid()}")
+                    unfinished.write_text(json.dumps(answer))
+                    unfinished.replace(kept)
+                    found(run, answer)
+            except BaseException:
+                process.kill()
+                raise
+
+
+def measured(run: Run) -> dict[str, Any]:
+    """`measuring.measure` of a run, remembered.
+
+    Raises:
+        InvalidChip, InvalidArgument: What the run names is not there.
+        RuntimeError: The process failed; its last words.
+    """
+    return measured_all([run])[run]
+
+
+def measured_all(runs: Iterable[Run], tell: Callable[[int, int], None] | None = None) -> dict[Run, dict[str, Any]]:
+    """All measurements, those of a chip in one process, chips side by side. `tell`(done, all) after each.
+
+    Raises:
+        InvalidChip, InvalidArgument, RuntimeError: As `measured`; what was measured until then is remembered.
+    """
+    wanted = list(dict.fromkeys(runs))
+    results: dict[Run, dict[str, Any]] = {}
+    by_chip: dict[tuple[Any, ...], list[Run]] = {}
+    for run in wanted:
+        run.load()
+        known = _remembered(run)
+        if known is not None:
+            results[run] = known
+        else:
+            by_chip.setdefault((run.chip, run.changes), []).append(run)
+
+    def found(run: Run, answer: dict[str, Any]) -> None:
+        results[run] = answer
+        if tell is not None:
+            tell(len(results), len(wanted))
+
+    with ThreadPoolExecutor(max(1, min(len(by_chip), os.cpu_count() or 1))) as pool:
+        futures = [pool.submit(_measure, group, found) for group in by_chip.values()]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return results

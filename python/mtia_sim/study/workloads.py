@@ -1,0 +1,200 @@
+"""What a study runs on a chip: a step, what it makes, and what it has to compute."""
+
+import importlib.util
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mtia_core.errors import InvalidArgument
+from mtia_sim.study.llama import SIZES, Llama, Size
+
+DEVICE = "mtia_sim"
+DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is asked of a workload; None: its own choice."""
+
+    batch: int | None = None
+    sequence: int | None = None
+    dtype: str = "bfloat16"
+    shape: tuple[int, ...] | None = None
+    layers: int | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A workload that is ready to run: the step, how many of what it makes, and the FLOPs that this needs."""
+
+    step: Callable[[], Any]
+    items: float
+    unit: str
+    model_flops: float
+    described: str
+
+
+def _size(name: str, options: Options) -> Size:
+    size = SIZES[name]
+    if options.layers is None:
+        return size
+    return Size(**{**{key: getattr(size, key) for key in size.__dataclass_fields__}, "layers": options.layers})
+
+
+def _called(name: str, options: Options) -> str:
+    return name if options.layers is None else f"{name} with {options.layers} layers"
+
+
+def _model(size: Size, positions: int, options: Options, recompute: bool = False) -> Llama:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(DTYPES[options.dtype])
+    try:
+        with torch.device(DEVICE):
+            return Llama(size, positions, recompute)
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _tokens(size: Size, batch: int, sequence: int) -> Tensor:
+    return torch.randint(0, size.vocabulary, (batch, sequence), device=DEVICE)
+
+
+def _train(name: str, options: Options) -> Prepared:
+    """A step with activation recomputation and AdamW; weights, gradients and moments in the dtype asked for."""
+    size, batch, sequence = _size(name, options), options.batch or 1, options.sequence or 8192
+    model = _model(size, sequence, options, recompute=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+    tokens, targets = _tokens(size, batch, sequence), _tokens(size, batch, sequence)
+
+    def step() -> None:
+        logits = model(tokens)
+        F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten()).backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    flops = 3 * size.forward_flops(batch * sequence, sequence / 2)
+    return Prepared(
+        step,
+        batch * sequence,
+        "token",
+        flops,
+        f"{_called(name, options)}, training step of {batch} x {sequence} tokens",
+    )
+
+
+def _prefill(name: str, options: Options) -> Prepared:
+    size, batch, sequence = _size(name, options), options.batch or 1, options.sequence or 2048
+    model, tokens = _model(size, sequence, options).eval(), _tokens(size, batch, sequence)
+    step = torch.no_grad()(lambda: model(tokens, last=True))
+    flops = size.forward_flops(batch * sequence, sequence / 2)
+    return Prepared(
+        step, batch * sequence, "token", flops, f"{_called(name, options)}, prompts of {batch} x {sequence} tokens"
+    )
+
+
+def _decode(name: str, options: Options) -> Prepared:
+    size, batch, sequence = _size(name, options), options.batch or 1, options.sequence or 2048
+    model = _model(size, sequence + 1, options).eval()
+    shape = (batch, size.key_value_heads, sequence, size.head)
+
+    def empty() -> Tensor:
+        return torch.empty(shape, dtype=DTYPES[options.dtype], device=DEVICE)
+
+    caches = [(empty(), empty()) for _ in range(size.layers)]
+    tokens = _tokens(size, batch, 1)
+    step = torch.no_grad()(lambda: model(tokens, sequence, caches).argmax(-1))
+    described = f"{_called(name, options)}, one token behind {sequence}, {batch} at a time"
+    return Prepared(step, batch, "token", size.forward_flops(batch, sequence), described)
+
+
+def _gemm(options: Options) -> Prepared:
+    rows, columns, depth = options.shape or (4096, 4096, 4096)
+    dtype = DTYPES[options.dtype]
+    left = torch.randn(rows, depth, device=DEVICE).to(dtype)
+    right = torch.randn(columns, depth, device=DEVICE).to(dtype)
+    flops = 2.0 * rows * columns * depth
+    described = f"product of {rows} x {depth} by {depth} x {columns}"
+    return Prepared(lambda: F.linear(left, right), 1, "product", flops, described)
+
+
+def _attention(options: Options) -> Prepared:
+    batch, sequence = options.batch or 1, options.sequence or 8192
+    heads, grouped, head = options.shape or (32, 8, 128)
+    dtype = DTYPES[options.dtype]
+    query, key, value = (
+        torch.randn(batch, count, sequence, head, device=DEVICE).to(dtype).requires_grad_()
+        for count in (heads, grouped, grouped)
+    )
+
+    def step() -> None:
+        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
+        mixed.backward(mixed)
+
+    flops = 3 * 4.0 * batch * heads * head * sequence * sequence / 2
+    described = f"causal attention, forward and backward, {batch} x {heads} heads of {head}, {sequence} tokens"
+    return Prepared(step, batch * sequence, "token", flops, described)
+
+
+def _cold_gemm(options: Options) -> Prepared:
+    """A product whose operands come from DRAM: the SRAM is emptied before."""
+    prepared = _gemm(options)
+
+    def step() -> None:
+        torch.mtia_sim.flush_cache()  # type: ignore[attr-defined]
+        torch.mtia_sim.synchronize()  # type: ignore[attr-defined]
+        torch.mtia_sim.reset_perf_counters()  # type: ignore[attr-defined]
+        prepared.step()
+
+    return replace(prepared, step=step)
+
+
+def _add(options: Options) -> Prepared:
+    """Two tensors that no SRAM holds, added; items are the bytes of all three."""
+    elements = (options.shape or (1 << 30, 1, 1))[0]
+    dtype = DTYPES[options.dtype]
+    left, right, out = (torch.empty(elements, dtype=dtype, device=DEVICE) for _ in range(3))
+    moved = 3 * elements * left.element_size()
+    return Prepared(lambda: torch.add(left, right, out=out), moved, "byte", 0.0, f"addition of {elements} elements")
+
+
+WORKLOADS: Mapping[str, Callable[[Options], Prepared]] = {
+    **{f"{name}-{kind}": (lambda options, n=name, m=make: m(n, options))  # type: ignore[misc]
+       for name in SIZES for kind, make in (("train", _train), ("prefill", _prefill), ("decode", _decode))},
+    "gemm": _gemm,
+    "cold-gemm": _cold_gemm,
+    "add": _add,
+    "attention": _attention,
+}  # fmt: skip
+
+
+def prepare(workload: str, options: Options) -> Prepared:
+    """Makes a workload ready on the current device: one of WORKLOADS, or FILE.py:function.
+
+    Raises:
+        InvalidArgument: There is no such workload, file or function, or no such dtype.
+    """
+    if options.dtype not in DTYPES:
+        raise InvalidArgument(f"there is no dtype {options.dtype!r}", remedy=f"give one of {', '.join(DTYPES)}")
+    if workload in WORKLOADS:
+        return WORKLOADS[workload](options)
+    path, _, name = workload.rpartition(":")
+    if not path.endswith(".py") or not re.fullmatch(r"\w+", name):
+        raise InvalidArgument(
+            f"there is no workload {workload!r}", remedy=f"give one of {', '.join(WORKLOADS)}, or FILE.py:function"
+        )
+    if not Path(path).is_file():
+        raise InvalidArgument(f"there is no file {path}", remedy="give the path of a Python file and a function of it")
+    specification = importlib.util.spec_from_file_location("studied", path)
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise InvalidArgument(f"{path} has no function {name}", remedy="name a function that takes no arguments")
+    return Prepared(function, 1, "call", 0.0, f"{name} of {path}")

@@ -1,0 +1,172 @@
+"""`python -m mtia_sim compare`: rows of several chips, what does not fit, intervals, prices, refusals."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtia_core import chips
+from mtia_core.errors import InvalidArgument, InvalidChip
+from mtia_sim.__main__ import main
+from mtia_sim.study import prices, runs
+from mtia_sim.study.comparison import row_of_measurement
+from mtia_sim.study.runs import CACHE_VARIABLE, Run, measured
+from mtia_sim.study.uncertainty import Costing, assumed_ranges
+from mtia_sim.study.workloads import Options
+
+SMALL = ["--layers", "1", "--seq", "256"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("study")))
+        yield
+
+
+def compared(tmp_path: Path, *words: str) -> list[dict[str, Any]]:
+    out = tmp_path / "rows.json"
+    assert main(["compare", *words, "--json", str(out)]) == 0
+    rows: list[dict[str, Any]] = json.loads(out.read_text())
+    return rows
+
+
+def test_a_training_step_on_two_chips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--workload", "llama3-8b-train", *SMALL, "--chips", "mtia300,mtia2i"]
+    rows = compared(tmp_path, *words, "--out", str(tmp_path / "pictures"))
+    text = capsys.readouterr().out
+    assert [row["chip"] for row in rows] == ["mtia300", "mtia2i"]
+    for row in rows:
+        assert row["fits"] and row["memory_bytes"] > 2 << 30
+        assert row["seconds"]["low"] <= row["seconds"]["value"] <= row["seconds"]["high"]
+        assert row["rate"]["value"] * row["seconds"]["value"] == pytest.approx(256)
+        assert row["watts"]["value"] == pytest.approx(row["joules"]["value"] * row["rate"]["value"])
+        assert 0 < row["utilisation"] < 1
+    assert rows[0]["rate"]["low"] > rows[1]["rate"]["high"]
+    assert "most tokens a second: mtia300" in text and "llama3-8b with 1 layers" in text
+    assert (tmp_path / "pictures" / "compare.png").stat().st_size > 10_000
+
+
+def test_a_workload_that_does_not_fit_says_what_would(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--workload", "llama3-8b-prefill", *SMALL, "--chips", "mtia300", "--set", "dram_bytes=1e9"]
+    (row,) = compared(tmp_path, *words)
+    text = capsys.readouterr().out
+    assert not row["fits"] and row["memory_bytes"] > 2e9 and row["seconds"]["value"] > 0
+    assert "does not fit mtia300-changed: needs" in text and "chips would hold it" in text
+
+
+def test_a_measurement_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run("gemm", "mtia300", Options(shape=(512, 512, 512)))
+    first = measured(run)
+
+    def refuse(*words: Any, **options: Any) -> None:
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(runs.subprocess, "Popen", refuse)
+    assert measured(run) == first
+    with pytest.raises(AssertionError):
+        measured(Run("gemm", "mtia300", Options(shape=(512, 512, 256))))
+
+
+@pytest.mark.parametrize(
+    ("change", "workload"),
+    [
+        ({"dot_f16_macs_per_cycle": 3000}, Run("gemm", "mtia300", Options(shape=(2048, 2048, 2048)))),
+        ({"dram_efficiency": 0.7}, Run("llama3-8b-decode", "mtia300", Options(sequence=512, layers=1))),
+        ({"replace_ns": 3000}, Run("llama3-8b-decode", "mtia300", Options(sequence=512, layers=1))),
+        ({"dram_picojoules_per_byte": 50}, Run("llama3-8b-decode", "mtia300", Options(sequence=512, layers=1))),
+        ({"static_watts": 300}, Run("gemm", "mtia300", Options(shape=(2048, 2048, 2048)))),
+    ],
+)
+def test_costing_from_sums_agrees_with_a_rerun(change: dict[str, float], workload: Run) -> None:
+    chip = workload.load()
+    seconds, joules = Costing(measured(workload), chip).cost(change)
+    rerun = measured(Run(workload.workload, workload.chip, workload.options, tuple(change.items())))
+    assert seconds == pytest.approx(rerun["seconds"], rel=0.05)
+    assert joules == pytest.approx(rerun["joules"], rel=0.05)
+    same_seconds, same_joules = Costing(measured(workload), chip).cost({})
+    assert same_seconds == pytest.approx(measured(workload)["seconds"], rel=1e-9)
+    assert same_joules == pytest.approx(measured(workload)["joules"], rel=0.02)
+
+
+def test_published_numbers_have_no_range() -> None:
+    ranges = assumed_ranges(chips.load("mtia300"), "bfloat16")
+    assert "dram_efficiency" not in ranges and "sram_bytes_per_second" not in ranges
+    low, high = ranges["dram_latency_ns"]
+    assert low < chips.load("mtia300").dram_latency_ns < high
+
+
+def test_a_chip_with_a_price_has_dollars(tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text(
+        "[site]\npue = 1.0\nhost_watts_per_chip = 0\nutilisation = 1.0\ncarbon_kg_per_kwh = 0.5\n"
+        "[chips.mtia300]\nrent_dollars_per_hour = 3.6\n"
+    )
+    run = Run("gemm", "mtia300", Options(shape=(512, 512, 512)))
+    measurement = measured(run)
+    row = row_of_measurement(measurement, run.load(), prices.load(path), True)
+    assert row.dollars is not None
+    assert row.dollars.value == pytest.approx(1e6 * measurement["seconds"] * 1e-3)
+    assert row.carbon.value == pytest.approx(1e6 * measurement["joules"] / 3.6e6 * 0.5)
+    path.write_text("[site]\nutilisation = 1.0\n[chips.mtia300]\nchip_dollars = 35040\n")
+    bought = row_of_measurement(measurement, run.load(), prices.load(path), True).dollars
+    assert bought is not None and bought.value > 1e6 * measurement["seconds"] / 3600
+
+
+def test_an_own_function(tmp_path: Path) -> None:
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "import torch\nx = torch.randn(512, 512, device='mtia_sim')\n\n\ndef step():\n    return (x @ x).relu()\n"
+    )
+    (row,) = compared(tmp_path, "--workload", f"{script}:step", "--chips", "mtia300", "--dtype", "float32")
+    assert row["unit"] == "call" and row["utilisation"] is None and row["seconds"]["value"] > 0
+    script.write_text(script.read_text().replace("relu()", "relu() @ x"))
+    (changed,) = compared(tmp_path, "--workload", f"{script}:step", "--chips", "mtia300", "--dtype", "float32")
+    assert changed["seconds"]["value"] > row["seconds"]["value"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--workload", "gemm", "--chips", "mtia9"], "no chip and no file 'mtia9'"),
+        (["--workload", "gemm", "--chips", ","], "--chips names none"),
+        (["--workload", "gem", "--chips", "mtia300"], "there is no workload 'gem'; give one of"),
+        (["--workload", "no.py:step", "--chips", "mtia300"], "there is no file no.py"),
+        (["--workload", "gemm", "--chips", "mtia300", "--shape", "3x3"], "--shape '3x3' is no shape"),
+        (["--workload", "gemm", "--chips", "mtia300", "--set", "clock=3"], "no chip has a field clock"),
+        (["--workload", "gemm", "--chips", "mtia300", "--set", "clock_hz"], "--set 'clock_hz' sets nothing"),
+        (["--workload", "gemm", "--chips", "mtia300", "--set", "pe_rows=99"], "grid.pe_rows = 99"),
+        (["--workload", "gemm", "--chips", "mtia300", "--batch", "0"], "--batch 0 is not positive"),
+        (["--workload", "gemm", "--chips", "mtia300", "--price", "none.toml"], "no price file"),
+    ],
+)
+def test_wrong_questions_are_refused_in_a_sentence(
+    words: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", *words]) == 2
+    error = capsys.readouterr().err
+    assert expected in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[site]\npue = -1\n", "site.pue = -1 is no price"),
+        ("[site]\nrent = 1\n", "a site has no rent"),
+        ("[towns]\n", r"no table \[towns\]"),
+        ("[chips.h100]\nrent_dollars_per_hour = { value = 9, range = [1, 2] }\n", "outside of its range"),
+        ("[site\n", "not a TOML file"),
+    ],
+)
+def test_wrong_prices_are_refused(text: str, expected: str, tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text(text)
+    with pytest.raises(InvalidArgument, match=expected):
+        prices.load(path)
+
+
+def test_a_changed_chip_needs_a_field_that_there_is() -> None:
+    with pytest.raises(InvalidChip, match="no chip has a field nothing"):
+        Run("gemm", "mtia300", changes=(("nothing", 1.0),)).load()
+    assert Run("gemm", "mtia300", changes=(("clock_hz", 2e9),)).load().clock_hz == 2e9
