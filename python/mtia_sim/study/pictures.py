@@ -8,6 +8,7 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import MaxNLocator
 
 from mtia_sim.study.comparison import Row, kernels_of
 
@@ -50,6 +51,7 @@ def draw_comparison(rows: Sequence[Row], measurements: Sequence[Mapping[str, Any
         hatches = ["" if row.fits else "//" for row in rows]
         axis.barh(names, heights, xerr=spread, color=colours, hatch=hatches, error_kw={"capsize": 3, "linewidth": 1})
         axis.invert_yaxis()
+        axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.set_xlabel(label)
     figure.suptitle(rows[0].described, fontsize=10)
     figure.savefig(path, dpi=120)
