@@ -259,7 +259,10 @@ the line that launched it, the tensor by the kernel's name for it, the element, 
   tensor is filled.
 - **Programs** of a launch are unordered, whatever the PE they run on. Where they use atomics, each one tells others
   of what came before it and learns of what others told before, so that locks and flags order what they guard; atomics
-  on different addresses count as one. Two atomics never race.
+  on different addresses count as one. Two atomics never race. A volatile load (`volatile=True`, or `.cv`) that reads
+  what another program stored, atomically or not, orders what comes after it behind what that program did before the
+  store; it is no race itself, in a loop that waits or outside of one. A flag that is read by plain loads is a race,
+  even where the emulator's loop ends: a compiler may read it once.
 - **Roles of C++ kernels**: a bit an element of local memory says whether it was written since its tile was made or
   its page reserved; a unit that reads an element that nothing wrote is a finding, a store only reads what it stores.
   Pages that one role hands to another order the two, in all that they share. Barriers alone order memory between PEs:

@@ -42,24 +42,23 @@ std::vector<emulator::AddressRange> ranges_of(const py::handle& encoded) {
   return all;
 }
 
-py::dict contents(const runtime::RecordedChecks& checks) {
+py::dict contents(const emulator::LaunchNotes& notes) {
   py::list tensors;
-  for (const emulator::TensorNote& note : checks.notes.tensors)
+  for (const emulator::TensorNote& note : notes.tensors)
     tensors.append(py::make_tuple(note.name, note.address, note.item_bytes, note.sizes, note.strides));
   py::dict result;
   result["tensors"] = tensors;
-  result["tensor_of_argument"] = py::cast(checks.notes.tensor_of_argument);
-  result["moves"] = checks.notes.moves;
-  result["unwritten"] = py::cast(checks.unwritten);
-  result["seed"] = checks.seed;
+  result["tensor_of_argument"] = py::cast(notes.tensor_of_argument);
+  result["moves"] = notes.moves;
   return result;
 }
 
-runtime::RecordedChecks checks_of(const py::handle& encoded) {
-  runtime::RecordedChecks checks;
+std::shared_ptr<const emulator::LaunchNotes> notes_of(const py::handle& encoded) {
+  if (encoded.is_none()) return nullptr;
+  auto notes = std::make_shared<emulator::LaunchNotes>();
   for (const py::handle& entry : encoded["tensors"]) {
     const auto fields = entry.cast<py::sequence>();
-    emulator::TensorNote& note = checks.notes.tensors.emplace_back();
+    emulator::TensorNote& note = notes->tensors.emplace_back();
     note.name = fields[0].cast<std::string>();
     note.address = fields[1].cast<uint64_t>();
     note.item_bytes = fields[2].cast<uint64_t>();
@@ -67,8 +66,22 @@ runtime::RecordedChecks checks_of(const py::handle& encoded) {
     note.strides = fields[4].cast<std::vector<int64_t>>();
     note.find_reach();
   }
-  checks.notes.tensor_of_argument = encoded["tensor_of_argument"].cast<std::vector<uint32_t>>();
-  checks.notes.moves = encoded["moves"].cast<bool>();
+  notes->tensor_of_argument = encoded["tensor_of_argument"].cast<std::vector<uint32_t>>();
+  notes->moves = encoded["moves"].cast<bool>();
+  return notes;
+}
+
+py::dict contents(const runtime::RecordedChecks& checks) {
+  py::dict result;
+  result["notes"] = checks.notes == nullptr ? py::object(py::none()) : contents(*checks.notes);
+  result["unwritten"] = py::cast(checks.unwritten);
+  result["seed"] = checks.seed;
+  return result;
+}
+
+runtime::RecordedChecks checks_of(const py::handle& encoded) {
+  runtime::RecordedChecks checks;
+  checks.notes = notes_of(encoded["notes"]);
   checks.unwritten = encoded["unwritten"].cast<std::vector<uint64_t>>();
   checks.seed = encoded["seed"].cast<uint64_t>();
   return checks;

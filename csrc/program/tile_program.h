@@ -64,6 +64,15 @@ struct Instruction {
   std::vector<uint32_t> operands;
   std::vector<int64_t> attributes;
   uint32_t location = absent;
+
+  bool is_load() const {
+    return opcode == Opcode::dma_load || opcode == Opcode::gather || opcode == Opcode::gather_rows;
+  }
+  // A load that reads memory whenever it runs, because another program may write it meanwhile.
+  bool is_volatile_load() const {
+    constexpr int64_t cache_volatile = 7;  // Triton's number of ".cv", which the compiler gives `volatile` too
+    return is_load() && attributes[0] == cache_volatile;
+  }
 };
 
 // What the kernel's source calls a value once an instruction has run. For people only: nothing runs by it.

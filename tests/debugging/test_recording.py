@@ -1,5 +1,6 @@
 """Recordings: launches stored with their memory, replayed in a fresh process, whole, by program and by PE."""
 
+import contextlib
 import json
 import os
 import re
@@ -90,10 +91,11 @@ def test_a_chosen_launch_leaves_the_same_memory(device: torch.device, tmp_path: 
     assert other.returncode == 1 and "bytes differ" in other.stdout
 
 
-def test_a_cpp_kernel_is_recorded_and_replayed(device: torch.device, tmp_path: Path) -> None:
+@pytest.mark.parametrize("checked", [False, True])
+def test_a_cpp_kernel_is_recorded_and_replayed(device: torch.device, tmp_path: Path, checked: bool) -> None:
     path = tmp_path / "gemm.mtia"
     a, b = torch.randn(70, 50).to(device), torch.randn(50, 30).to(device)
-    with torch.mtia_sim.record(path, kernel="gemm"):
+    with torch.mtia_sim.check() if checked else contextlib.nullcontext(), torch.mtia_sim.record(path, kernel="gemm"):
         a @ b
     whole = mtia_sim("replay", path, "--check")
     assert whole.returncode == 0, whole.stdout + whole.stderr

@@ -16,7 +16,7 @@ constexpr size_t most_records = size_t{1} << 17;
 
 auto key(const AccessRecord& record) {
   return std::tie(record.base, record.kind, record.run, record.rank, record.stride, record.count, record.acquired,
-                  record.released, record.instruction);
+                  record.released, record.time, record.instruction);
 }
 
 }  // namespace
@@ -39,7 +39,9 @@ void AccessLog::begin(uint64_t number, const std::array<uint32_t, 3>& id) {
   records_.clear();
   limit_ = usual_records;
   is_full_ = false;
+  has_lost_records_ = false;
   acquired_ = 0;
+  time_ = 0;
   unreleased_ = 0;
   undefined_load_ = no_load;
 }
@@ -93,21 +95,38 @@ void AccessLog::check_lanes(uint32_t instruction, DType dtype, const ByteRows& r
   });
 }
 
+// A program that spins: its last attempt stands for all. Where others may have read what an atomic wrote, each counts.
+bool AccessLog::repeats_last(AccessKind kind, bool is_volatile, uint32_t instruction, const ByteRows& rows) const {
+  const bool spins = kind == AccessKind::atomic ? !checker_->has_volatile_loads() : is_volatile;
+  if (!spins || records_.empty()) return false;
+  const AccessRecord& last = records_.back();
+  return last.kind == kind && last.base == rows.base && last.instruction == instruction && rows.rank == 0 &&
+         last.rank == 0;
+}
+
+void AccessLog::set_time(AccessRecord& record) {
+  if (!checker_->has_volatile_loads()) return;
+  record.time = time_;
+  if (record.kind == AccessKind::read && !record.is_volatile) return;
+  record.time = checker_->tick();
+  time_ = checker_->tick();
+}
+
 void AccessLog::keep(AccessKind kind, uint32_t instruction, const ByteRows& rows) {
-  if (kind == AccessKind::atomic && !records_.empty()) {
-    // A program that spins: its last attempt stands for all.
+  const bool is_volatile = kind == AccessKind::read && checker_->is_volatile_load(instruction);
+  if (repeats_last(kind, is_volatile, instruction, rows)) {
     AccessRecord& last = records_.back();
-    if (last.kind == kind && last.base == rows.base && last.instruction == instruction && rows.rank == 0 &&
-        last.rank == 0) {
-      last.acquired = acquired_;
-      last.released = UINT64_MAX;
-      unreleased_ = std::min(unreleased_, records_.size() - 1);
-      return;
-    }
+    last.acquired = acquired_;
+    last.released = UINT64_MAX;
+    unreleased_ = std::min(unreleased_, records_.size() - 1);
+    return set_time(last);
   }
   if (records_.size() >= limit_) {
     if (!is_full_) thin_out();
-    if (records_.size() >= limit_) return;
+    if (records_.size() >= limit_) {
+      has_lost_records_ = true;
+      return;
+    }
   }
   AccessRecord& record = records_.emplace_back();
   record.base = rows.base;
@@ -116,6 +135,8 @@ void AccessLog::keep(AccessKind kind, uint32_t instruction, const ByteRows& rows
   record.kind = kind;
   record.instruction = instruction;
   record.acquired = acquired_;
+  record.is_volatile = is_volatile;
+  set_time(record);
   for (size_t d = 0; d < rows.rank; ++d) {
     record.stride[d] = rows.stride[d];
     record.count[d] = rows.count[d];

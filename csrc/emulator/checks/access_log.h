@@ -36,6 +36,10 @@ struct AccessRecord {
   // Launches whose programs synchronise: when the program last learnt of others before, and first told others after.
   uint64_t acquired = 0;
   uint64_t released = UINT64_MAX;
+  // Launches with volatile loads: when a write, an atomic or a volatile load was made, of other loads a time between
+  // the ones before and behind (flag_order.h).
+  uint64_t time = 0;
+  bool is_volatile = false;
 
   ByteRows rows() const;
 };
@@ -71,9 +75,12 @@ class AccessLog {
   const std::array<uint32_t, 3>& id() const { return id_; }
   uint32_t pe() const { return pe_; }
   const std::vector<AccessRecord>& records() const { return records_; }
+  bool has_lost_records() const { return has_lost_records_; }
 
  private:
   void keep(AccessKind kind, uint32_t instruction, const ByteRows& rows);
+  bool repeats_last(AccessKind kind, bool is_volatile, uint32_t instruction, const ByteRows& rows) const;
+  void set_time(AccessRecord& record);
   void thin_out();
 
   Checker* checker_;
@@ -83,7 +90,9 @@ class AccessLog {
   std::vector<AccessRecord> records_;
   size_t limit_ = 0;
   bool is_full_ = false;  // of records that all differ
+  bool has_lost_records_ = false;
   uint64_t acquired_ = 0;
+  uint64_t time_ = 0;
   static constexpr uint32_t no_load = UINT32_MAX;
   uint32_t undefined_load_ = no_load;  // the first of them
   size_t unreleased_ = 0;              // the first record since the last synchronise

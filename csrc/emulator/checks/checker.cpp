@@ -19,6 +19,16 @@ bool has_atomics(const LoadedProgram& program) {
                      [](const auto& i) { return i.opcode == Opcode::atomic_rmw || i.opcode == Opcode::atomic_cas; });
 }
 
+std::vector<bool> volatile_loads_of(const TileProgram& program) {
+  std::vector<bool> result;
+  for (size_t i = 0; i < program.instructions.size(); ++i) {
+    if (!program.instructions[i].is_volatile_load()) continue;
+    result.resize(program.instructions.size());
+    result[i] = true;
+  }
+  return result;
+}
+
 }  // namespace
 
 Checker::Checker(const DeviceMemory& memory, uint32_t pes)
@@ -94,6 +104,7 @@ void Checker::begin_launch(const CommandOrder& order, const Launch& launch) {
   now.origins = nullptr;
   now.confined = !launch.extents.empty();
   now.uses_clocks = false;
+  now.volatile_loads.clear();
   now.history.clear();
   now.next_past = 0;
   now.timed.clear();
@@ -104,7 +115,8 @@ void Checker::begin_launch(const CommandOrder& order, const Launch& launch) {
     const LoadedProgram& program = *launch.program;
     std::call_once(program.origins_found, [&] { program.origins = origins_of(program.program); });
     now.origins = &program.origins;
-    now.uses_clocks = has_atomics(program);
+    now.volatile_loads = volatile_loads_of(program.program);
+    now.uses_clocks = has_atomics(program) || !now.volatile_loads.empty();
     name = program.program.name;
   } else if (launch.kernel != nullptr) {
     name = launch.kernel->name;
@@ -140,6 +152,12 @@ bool Checker::may_touch(uint32_t instruction, uint64_t low, uint64_t high) const
   return block == nullptr || (block->second.is_live && high <= block->second.end);
 }
 
+bool Checker::has_volatile_loads() const { return !launching_->volatile_loads.empty(); }
+
+bool Checker::is_volatile_load(uint32_t instruction) const {
+  return has_volatile_loads() && launching_->volatile_loads[instruction];
+}
+
 void Checker::note_contents(AccessLog& log, AccessKind kind, uint32_t instruction, const ByteRows& rows) {
   const bool uses = kind != AccessKind::write && !(launching_->notes != nullptr && launching_->notes->moves);
   for_each_row(rows, [&](uint64_t address, uint64_t bytes) {
@@ -160,6 +178,8 @@ void Checker::finish(AccessLog& log) {
   Launching& now = *launching_;
   const bool clocks = now.uses_clocks;
   const std::lock_guard lock(mutex_);
+  // An order that hangs on an access that was not kept would be missed.
+  if (has_volatile_loads() && log.has_lost_records()) now.timed_overflow = true;
   for (const AccessRecord& record : log.records()) {
     for_each_row(record.rows(), [&](uint64_t address, uint64_t bytes) {
       const auto found = races_.test(record.kind, address, bytes, !clocks);

@@ -67,6 +67,8 @@ class Checker {
   // ---- a launch's programs, by the threads that run them
   AccessLog& log_of(uint32_t pe) { return *logs_[pe]; }
   bool may_touch(uint32_t instruction, uint64_t low, uint64_t high) const;
+  bool has_volatile_loads() const;
+  bool is_volatile_load(uint32_t instruction) const;
   void report_outside(AccessLog& log, AccessKind kind, uint32_t instruction, uint64_t address, uint64_t bytes);
   void note_contents(AccessLog& log, AccessKind kind, uint32_t instruction, const ByteRows& rows);
   void finish(AccessLog& log);

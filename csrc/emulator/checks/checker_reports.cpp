@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "emulator/checks/checker.h"
+#include "emulator/checks/flag_order.h"
 #include "emulator/checks/launching.h"
 #include "emulator/checks/locations.h"
 #include "emulator/pe/command_processor/loaded_program.h"
@@ -278,7 +279,8 @@ std::string Checker::command_text(const RaceShadow::Conflict& found) const {
 }
 
 void Checker::report_clock_races() {
-  const Launching& now = *launching_;
+  Launching& now = *launching_;
+  if (has_volatile_loads() && !order_by_flags(now.timed)) return;
   const bool tile = now.launch->program != nullptr;
   const Check check = Check::race_between_programs;
   for (const ClockRace& race : find_clock_races(now.timed, 16)) {

@@ -20,7 +20,7 @@ bool are_ordered(const AccessRecord& a, const AccessRecord& b) {
 }
 
 bool conflict(const TimedAccess& a, const TimedAccess& b) {
-  if (a.program == b.program) return false;
+  if (a.program == b.program || a.record.is_volatile || b.record.is_volatile) return false;
   if (a.record.kind == b.record.kind && a.record.kind != AccessKind::write) return false;
   return !are_ordered(a.record, b.record);
 }

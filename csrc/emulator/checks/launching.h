@@ -29,6 +29,7 @@ struct Checker::Launching {
   const std::vector<uint32_t>* origins = nullptr;  // of a tile program
   bool confined = false;                           // the launch may touch its tensors only
   std::atomic<bool> uses_clocks{false};            // its programs synchronise
+  std::vector<bool> volatile_loads;                // by instruction; empty where there are none
   std::vector<Past> history;                       // a ring
   size_t next_past = 0;
   std::vector<TimedAccess> timed;

@@ -44,7 +44,7 @@ std::string LaunchFindings::error(const std::string& thrown) const {
 RecordedChecks LaunchFindings::checks(const emulator::Launch& launch) const {
   RecordedChecks result;
   result.seed = checker_->seed();
-  if (launch.notes != nullptr) result.notes = *launch.notes;
+  result.notes = launch.notes;
   for (const emulator::Finding& finding : added()) {
     if (finding.check == emulator::Check::uninitialised_read) result.unwritten.push_back(finding.address);
   }

@@ -11,9 +11,9 @@
 namespace mtia::runtime {
 
 struct RecordedChecks {
-  emulator::LaunchNotes notes;
-  std::vector<uint64_t> unwritten;  // addresses where the launch met bytes that nothing had written
-  uint64_t seed = 0;                // of the order of roles
+  std::shared_ptr<const emulator::LaunchNotes> notes;  // null where the launch had none: then its extents bound it
+  std::vector<uint64_t> unwritten;                     // addresses where the launch met bytes that nothing had written
+  uint64_t seed = 0;                                   // of the order of roles
 };
 
 // The findings that a launch adds to a device's.

@@ -209,7 +209,7 @@ ReplayResult replay(Device& device, const Recording& recording, const ReplayOpti
   std::unique_ptr<emulator::Checker> checker;
   if (recording.checks) {
     checker = checker_of(*recording.checks, memory, device.chip().pe_count());
-    launch.notes = std::make_shared<emulator::LaunchNotes>(recording.checks->notes);
+    launch.notes = recording.checks->notes;
   }
   const LaunchFindings found(checker.get());
   device.emulator().set_checker(checker.get());

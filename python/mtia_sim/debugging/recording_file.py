@@ -16,7 +16,7 @@ import torch
 from mtia_core import chips
 from mtia_core.errors import InvalidArgument
 
-FORMAT = 2
+FORMAT = 3
 _PAGE = 4096
 _MANIFEST = "manifest.json"
 _PLAIN = (

@@ -22,16 +22,6 @@ bool writes_memory(Opcode opcode) {
   }
 }
 
-bool reads_memory(Opcode opcode) {
-  return opcode == Opcode::dma_load || opcode == Opcode::gather || opcode == Opcode::gather_rows;
-}
-
-// A load that reads memory whenever it runs, because another program may write it meanwhile.
-bool is_volatile(const Instruction& instruction) {
-  constexpr int64_t cache_volatile = 7;  // Triton's number of ".cv", which the compiler gives `volatile` too
-  return reads_memory(instruction.opcode) && instruction.attributes[0] == cache_volatile;
-}
-
 }  // namespace
 
 Decoder::Decoder(LoadedProgram& program_to_load)
@@ -206,7 +196,8 @@ void Decoder::find_lazy() {
     const uint32_t d = instruction.results[0];
     const Value& tile = value(d);
     if (tile.rank < 2 || tile.rank > 3) continue;
-    if (load && (operand(instruction, 2) != absent || is_volatile(instruction))) continue;  // masked, or read anew
+    if (load && (operand(instruction, 2) != absent || instruction.is_volatile_load()))
+      continue;  // masked, or read anew
     if (permute) {
       // Only the last two dimensions may trade places.
       const bool swaps = tile.rank == 2 ? instruction.attributes[0] == 1 && instruction.attributes[1] == 0
@@ -231,7 +222,7 @@ void Decoder::find_lazy() {
     const uint32_t end = reach(i, last);
     for (uint32_t w = i + 1; w <= end && fits; ++w) {
       const Instruction& between = program.instructions[w];
-      if (writes_memory(between.opcode) || is_volatile(between)) fits = false;
+      if (writes_memory(between.opcode) || between.is_volatile_load()) fits = false;
       if (!permute) continue;
       for (const uint32_t id : between.results) {
         if (is_tile(id) && slots_overlap(value(id).slot, value(instruction.operands[0]).slot)) fits = false;
@@ -253,8 +244,8 @@ void Decoder::find_order() {
     if (opcode == Opcode::while_test) --conditions;
     // A condition that reads device memory may wait for another program; so may any volatile load, and a number that a
     // loop reads from the same address again and again.
-    const bool reads = reads_memory(opcode);
-    if (opcode == Opcode::atomic_cas || (reads && conditions > 0) || is_volatile(instruction) || polls(i))
+    const bool reads = instruction.is_load();
+    if (opcode == Opcode::atomic_cas || (reads && conditions > 0) || instruction.is_volatile_load() || polls(i))
       loaded.ordered = true;
     if (opcode == Opcode::atomic_rmw) {
       const auto kind = static_cast<AtomicKind>(instruction.attributes[0]);
