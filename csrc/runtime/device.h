@@ -130,6 +130,7 @@ class Device {
   const emulator::StandInSettings& stand_ins() const;
   // Copies to the host so far whose values were not known; the host was given zeros.
   uint64_t unknown_reads() const { return unknown_reads_.load(std::memory_order_acquire); }
+  void count_unknown_read() { unknown_reads_.fetch_add(1, std::memory_order_release); }
   // Whether all values of [address, address + bytes) are known. Waits for all work.
   bool knows(uint64_t address, size_t bytes);
 

@@ -286,7 +286,9 @@ void Device::move_bytes(Command& command) {
     case CommandKind::stage_peer:
       return copy_bytes(command.staged.get(), reading(command.device_address), bytes);
     case CommandKind::receive_peer:
-      return copy_bytes(writing(), command.staged.get(), bytes);
+      if (*command.staged_known) return copy_bytes(writing(), command.staged.get(), bytes);
+      std::memset(writing(), 0, bytes);
+      return;
     case CommandKind::fill:
       std::memset(writing(), command.fill_value, bytes);
       return;
@@ -300,7 +302,7 @@ void Device::move_known_bytes(Command& command) {
   emulator_.memory().host_span(range.begin, command.bytes, Access::write);  // refuses what is no allocation
   switch (command.kind) {
     case CommandKind::copy_from_device:
-      if (!timing_->knows(range)) unknown_reads_.fetch_add(1, std::memory_order_release);
+      if (!timing_->knows(range)) count_unknown_read();
       if (timing_->knows(range) || timing_->keeps(range)) return move_bytes(command);
       std::memset(command.host, 0, command.bytes);
       return;

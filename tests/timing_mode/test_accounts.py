@@ -47,8 +47,19 @@ def test_a_model_takes_the_same(workload):
     assert result["summary"]["computed"] < result["summary"]["launches"]
 
 
-def test_routing_that_is_not_known_takes_about_the_same():
+def test_a_scaled_step_of_a_fused_optimizer_is_made():
+    result = compared("scaled_steps", MTIA_SIM_TIMING_KEPT_BYTES=str(128 << 10))
+    assert result["number_different"] == 0, result["different"]
+    assert result["summary"]["stood_in"] >= 2
+
+
+def test_routing_that_is_known_takes_the_same():
     result = compared("mixtral", MTIA_SIM_TIMING_KEPT_BYTES=str(4 << 20))
+    assert result["number_different"] == 0 and result["summary"]["stood_in"] == 0, result["different"]
+
+
+def test_routing_that_is_not_known_takes_about_the_same():
+    result = compared("mixtral", MTIA_SIM_TIMING_KEPT_BYTES=str(512 << 10))
     functional, timing = result["cycles"]
     assert abs(timing - functional) < 0.02 * functional
     assert 0 < result["summary"]["stood_in"] < 0.15 * result["summary"]["launches"]

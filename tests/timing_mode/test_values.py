@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+HERE = Path(__file__).parent
 pytestmark = pytest.mark.unchecked(reason="checks look at values, which timing mode does not compute")
 BIG = 2048  # 16 MiB of float32: not known
 
@@ -133,6 +135,58 @@ def test_both_modes_live_in_one_process():
         MTIA_SIM_MODE="functional",
     )
     assert "functional timing True 0.0" in text and "[0, 1, 2, 3, 4] 10 torch.Size" in text
+
+
+def test_a_device_in_functional_mode_is_not_given_unknown_values_unsaid():
+    script = (
+        "torch.mtia_sim.set_mode('timing', device=1)\n"
+        f"x = torch.randn({BIG}, {BIG}, device='mtia_sim:1')\n"
+        "y = x.to('mtia_sim:0')\n"
+        "print(y.count_nonzero().item(), torch.mtia_sim.timing_summary(1)['unknown_reads'])\n"
+    )
+    text = run(script, MTIA_SIM_MODE="functional")
+    assert "0 1" in text and "a copy to a device in functional mode" in text and text.count("does not know") == 1
+    assert "Unsupported" in run(script, True, MTIA_SIM_MODE="functional", MTIA_SIM_TIMING_STRICT="1")
+
+
+def of_kernels(script: str) -> str:
+    return run(f"import sys\nsys.path.insert(0, {str(HERE)!r})\nfrom unknown_kernels import *\n" + script)
+
+
+@pytest.mark.parametrize("kernel", ["every_second", "first_and_last", "former_sums"])
+def test_what_a_launch_leaves_out_stays_unknown(kernel):
+    text = of_kernels(
+        f"for known, x in ((False, unknown()), (True, torch.zeros(LENGTH, dtype=torch.int32, device='mtia_sim'))):\n"
+        "    y = torch.empty_like(x)\n"
+        f"    {kernel}[(LENGTH // BLOCK,)](x, y, LENGTH, BLOCK)\n"
+        f"    assert is_known(y if {kernel == 'former_sums'} else x) == known, known\n"
+        "print('done')\n"
+    )
+    assert "done" in text
+
+
+def test_a_remembered_launch_does_not_lose_what_is_known():
+    text = of_kernels(
+        "x = unknown()\n"
+        "x[:100] = 3\n"
+        "assert not is_known(x + 1)\n"
+        "x = torch.arange(LENGTH, device='mtia_sim', dtype=torch.int32)\n"
+        "assert is_known(x + 1) and (x + 1).cpu().equal(torch.arange(LENGTH, dtype=torch.int32) + 1)\n"
+        "x = unknown()\n"
+        "x[:100] = torch.arange(100, device='mtia_sim', dtype=torch.int32)\n"
+        "print(is_known(x[:100] * 2), (x[:100] * 2)[99].item(), is_known(x * 2))\n"
+    )
+    assert "True 198 False" in text
+
+
+def test_a_loop_as_long_as_the_longest_of_unknown_lengths_runs_once():
+    text = of_kernels(
+        "x = torch.zeros(BLOCK, device='mtia_sim')\n"
+        "longest[(64,)](unknown(), x, torch.empty(64 * BLOCK, device='mtia_sim'), BLOCK)\n"
+        "torch.mtia_sim.synchronize()\n"
+        "print('stood in', torch.mtia_sim.timing_summary()['stood_in'])\n"
+    )
+    assert "stood in 1" in text
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,18 @@ def generation(device: str) -> None:
     model.generate(tokens(1, 16).to(device), max_new_tokens=8, min_new_tokens=8, do_sample=False, pad_token_id=0)
 
 
+def scaled_steps(device: str) -> None:
+    """A scaler asks the fused optimizer whether a gradient is infinite."""
+    model = nn.Linear(256, 256).to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    scaler = torch.amp.GradScaler("mtia_sim")
+    for _ in range(2):
+        scaler.scale(model(torch.randn(64, 256, device=device)).square().mean()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
+
+
 def kernels(device: str) -> None:
     """Each operator of the benchmark suite `kernels`, once."""
     sys.path.insert(0, str(ROOT / "benchmarks"))

@@ -29,6 +29,7 @@ class MemoryJournal final : public AccessListener {
 
   // The first thread to write a page keeps its contents, others wait for that.
   void touch(uint64_t low, uint64_t high, bool write, DType dtype) override;
+  void overwrite(uint64_t, uint64_t) override {}
 
   // Forgets everything, for the next launch.
   void clear();

@@ -52,7 +52,7 @@ DmaAccess resolve_matrix(PeState& pe, const DmaDescriptor& descriptor, int64_t r
     log_matrix(pe, access, static_cast<uint64_t>(size),
                direction == Access::write ? AccessKind::write : AccessKind::read);
   pe.span(access.low, access.high, direction);
-  if (pe.journal != nullptr) pe.journal->touch(access.low, access.high, direction == Access::write, descriptor.dtype);
+  if (pe.journal != nullptr) tell_listener(pe, access, 2, descriptor.dtype, direction == Access::write, false);
   access.host = pe.memory->backing_of(descriptor.base);
   return access;
 }
@@ -289,7 +289,11 @@ void for_indexed_rows(ProcessingElement& pe, const char* call, uint64_t base, in
       collector.finish();
     }
     std::byte* host = state.span(address, address + row_bytes, write ? Access::write : Access::read);
-    if (state.journal != nullptr) state.journal->touch(address, address + row_bytes, write, rows.dtype);
+    if (state.journal != nullptr) {
+      if (read) state.journal->touch(address, address + row_bytes, false, rows.dtype);
+      if (write) state.journal->touch(address, address + row_bytes, true, rows.dtype);
+      if (write) state.journal->overwrite(address, address + row_bytes);
+    }
     if (read) state.count_read(address, address + row_bytes, counted);
     if (write) state.count_write(address, address + row_bytes, counted);
     if (!write || state.host_work == HostWork::all) body(row, host);

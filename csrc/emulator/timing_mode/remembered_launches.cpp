@@ -37,7 +37,7 @@ bool are_apart(const Launch& launch) {
 
 }  // namespace
 
-std::string RememberedLaunches::key_of(const Launch& launch, const std::vector<bool>& known) const {
+std::string RememberedLaunches::key_of(const Launch& launch, const std::vector<Knowledge>& known) const {
   std::string key;
   if (launch.extents.empty()) return key;
   key.reserve(64 + 40 * launch.extents.size() + 16 * launch.arguments.size());
@@ -54,7 +54,7 @@ std::string RememberedLaunches::key_of(const Launch& launch, const std::vector<b
     put(key, relative ? extent.begin % alignment : extent.begin);
     put(key, extent.bytes());
     put(key, first);
-    put(key, (emulator_.is_resident(extent) ? 2U : 0U) | (known[i] ? 1U : 0U));
+    put(key, (emulator_.is_resident(extent) ? 4U : 0U) | static_cast<unsigned>(known[i]));
   }
   SmallArray<uint64_t, 32> arguments = launch.arguments;
   if (launch.kernel != nullptr && launch.kernel->keep_sizes != nullptr) launch.kernel->keep_sizes(arguments.data());

@@ -13,12 +13,15 @@
 
 namespace mtia::emulator {
 
+// How much of a range holds known values.
+enum class Knowledge : uint8_t { none, part, whole };
+
 class RememberedLaunches {
  public:
   explicit RememberedLaunches(const Emulator& emulator) : emulator_(emulator) {}
 
-  // What tells a launch from others; empty where it names no memory. `known`: bit i: extent i is known.
-  std::string key_of(const Launch& launch, const std::vector<bool>& known) const;
+  // What tells a launch from others; empty where it names no memory. `known`: of each extent.
+  std::string key_of(const Launch& launch, const std::vector<Knowledge>& known) const;
 
   // What a launch of this key did, at the addresses of `launch`; nullopt where none was kept.
   std::optional<LaunchTotals> find(const std::string& key, const Launch& launch) const;

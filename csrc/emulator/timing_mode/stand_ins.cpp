@@ -38,6 +38,12 @@ void StandIns::fill(DType dtype, std::byte* to, uint64_t count, uint64_t where) 
   }
 }
 
+void StandIns::fill_deciding(DType dtype, std::byte* to, uint64_t count) {
+  const size_t size = size_of(dtype);
+  const uint64_t bits = is_float(dtype) ? 0 : 1;
+  for (uint64_t i = 0; i < count; ++i) std::memcpy(to + i * size, &bits, size);
+}
+
 uint64_t StandIns::index(uint64_t size, uint64_t where) const {
   if (size <= 1) return 0;
   const double u = unit(mixed(settings_.seed ^ mixed(where)));

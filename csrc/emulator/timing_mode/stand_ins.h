@@ -30,6 +30,10 @@ class StandIns {
   // `where`: what tells one load from others.
   void fill(DType dtype, std::byte* to, uint64_t count, uint64_t where) const;
 
+  // The same for loads that loops count to or branches ask for: 1, so that a loop runs once however many are added up;
+  // of floats 0, as the host is given, since a flag that is a float tells of what is not finite.
+  static void fill_deciding(DType dtype, std::byte* to, uint64_t count);
+
   // An index of [0, size) by `indices`. `where` as above.
   uint64_t index(uint64_t size, uint64_t where) const;
 

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstring>
 #include <memory>
+#include <mutex>
 
 #include "base/error.h"
 #include "emulator/inspection/access_listener.h"
@@ -18,30 +19,39 @@ namespace {
 
 struct UnknownRead {};
 
-// Notes that a launch reads what is not known, or ends it there.
+// Notes that a launch reads what is not known, or ends it there; and which bytes it writes all of.
 class KnownReads final : public AccessListener {
  public:
   KnownReads(const KnownMemory& known, bool ends) : known_(known), ends_(ends) {}
+  void overwrite(uint64_t low, uint64_t high) override {
+    const std::lock_guard lock(mutex_);
+    if (!written_.empty() && written_.back().end == low) {
+      written_.back().end = high;
+    } else if (written_.size() < most_written) {
+      written_.push_back({low, high});
+    }
+  }
   void touch(uint64_t low, uint64_t high, bool write, DType) override {
     if (write || known_.covers({low, high})) return;
     if (ends_) throw UnknownRead{};
     all_known_.store(false, std::memory_order_relaxed);
   }
   bool all_known() const { return all_known_.load(std::memory_order_relaxed); }
+  // By address.
+  const std::vector<AddressRange>& written() {
+    std::sort(written_.begin(), written_.end(),
+              [](const AddressRange& a, const AddressRange& b) { return a.begin < b.begin; });
+    return written_;
+  }
 
  private:
+  static constexpr size_t most_written = size_t{1} << 18;  // what is written beyond is not known
   const KnownMemory& known_;
   const bool ends_;
   std::atomic<bool> all_known_{true};
+  std::mutex mutex_;
+  std::vector<AddressRange> written_;
 };
-
-bool scatters(const Launch& launch) {
-  if (launch.program == nullptr) return false;
-  const auto& instructions = source_of(*launch.program).instructions;
-  return std::any_of(instructions.begin(), instructions.end(), [](const Instruction& instruction) {
-    return instruction.opcode == Opcode::scatter || instruction.opcode == Opcode::scatter_rows;
-  });
-}
 
 // Whether the account of a launch may depend on what it reads.
 bool depends_on_contents(const Launch& launch) {
@@ -75,19 +85,15 @@ std::optional<LaunchAccount> TimingMode::compute(const Launch& launch, bool ends
   }
   ++statistics_.computed;
   if (!reads.all_known() && depends_on_contents(launch)) count_stand_in(account);
-  const bool sparse = scatters(launch);
-  for (const Window& window : emulator_.last_totals().windows) {
-    if (window.bytes_written == 0) continue;
-    // What a range holds between the bytes that were written is what it held before.
-    const AddressRange touched{window.low, window.high};
-    const bool dense = !sparse && window.bytes_read == 0 && window.bytes_written >= touched.bytes();
-    if (reads.all_known() && dense) {
-      known_.add(touched);
-    } else if (!reads.all_known() || !known_.covers(touched)) {
-      known_.remove(touched);
-    }
+  if (reads.all_known()) {
+    // What lies between the bytes that were written is what it was before.
+    for (const AddressRange& range : reads.written()) known_.add(range);
+    return account;
   }
-  if (!reads.all_known()) forget_unread(launch);
+  for (const Window& window : emulator_.last_totals().windows) {
+    if (window.bytes_written != 0) known_.remove({window.low, window.high});
+  }
+  forget_unread(launch);
   return account;
 }
 
@@ -136,15 +142,24 @@ LaunchAccount TimingMode::run(const Launch& launch, LaunchTrace* trace, const Co
   ++statistics_.launches;
   uint64_t bytes = 0;
   bool any_known = launch.extents.size() == 1;
-  std::vector<bool> known;
+  bool partly_known = false;
+  std::vector<Knowledge> known;
   for (const AddressRange& extent : launch.extents) {
     bytes += extent.bytes();
-    known.push_back(known_.touches(extent));
-    any_known = any_known || known.back();
+    known.push_back(!known_.touches(extent) ? Knowledge::none
+                    : known_.covers(extent) ? Knowledge::whole
+                                            : Knowledge::part);
+    any_known = any_known || known.back() != Knowledge::none;
+    partly_known = partly_known || known.back() == Knowledge::part;
   }
   const bool is_tiny = !launch.extents.empty() && bytes <= std::min(kept_bytes_, tiny_bytes);
   if (is_tiny) {
     if (const auto account = compute(launch, false, trace, order)) return *account;
+  }
+  // Whether it reads what is not known follows from the key, but where an extent is known in part.
+  const bool may_be_known = !is_tiny && any_known && bytes <= kept_bytes_;
+  if (may_be_known && partly_known) {
+    if (const auto account = compute(launch, true, trace, order)) return *account;
   }
   const bool remembers = remembers_ && trace == nullptr;
   const std::string key = remembers ? remembered_.key_of(launch, known) : std::string();
@@ -153,7 +168,7 @@ LaunchAccount TimingMode::run(const Launch& launch, LaunchTrace* trace, const Co
     forget_written(totals->windows);
     return emulator_.charge(*totals);
   }
-  if (!is_tiny && any_known && bytes <= kept_bytes_) {
+  if (may_be_known && !partly_known) {
     if (const auto account = compute(launch, true, trace, order)) return *account;
   }
   if (launch.program != nullptr && timed(*launch.program).is_decided_by_memory()) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/error.h"
 #include "emulator/checks/undefined_lanes.h"
@@ -41,7 +42,10 @@ void move_element(const DmaDetail& detail, Frame& frame, uint64_t address, std::
     if (!detail.is_store && local != nullptr) std::memset(local, 0, detail.size);
     return;
   }
-  if (pe.journal != nullptr) pe.journal->touch(address, end, detail.is_store, detail.dtype);
+  if (pe.journal != nullptr) {
+    pe.journal->touch(address, end, detail.is_store, detail.dtype);
+    if (detail.is_store) pe.journal->overwrite(address, end);
+  }
   if (local != nullptr)
     detail.is_store ? std::memcpy(memory, local, detail.size) : std::memcpy(local, memory, detail.size);
   detail.is_store ? pe.count_write(address, end, detail.size) : pe.count_read(address, end, detail.size);
@@ -190,7 +194,41 @@ void resolve(const DmaDetail& detail, Frame& frame, DmaAccess& access) {
     frame.pe->span(access.low, access.high, detail.is_store ? Access::write : Access::read);
   }
   access.host = frame.pe->memory->backing_of(access.address);
-  if (frame.pe->journal != nullptr) frame.pe->journal->touch(access.low, access.high, detail.is_store, detail.dtype);
+  if (frame.pe->journal != nullptr)
+    tell_listener(*frame.pe, access, detail.rank, detail.dtype, detail.is_store,
+                  detail.has_mask && !detail.mask_is_scalar);
+}
+
+void tell_listener(const PeState& pe, const DmaAccess& access, uint32_t rank, DType dtype, bool store, bool masked) {
+  pe.journal->touch(access.low, access.high, store, dtype);
+  if (!store || masked) return;
+  std::array<int64_t, DmaDetail::max_rank> first{};
+  std::array<int64_t, DmaDetail::max_rank> extent{};
+  const auto size = static_cast<int64_t>(size_of(dtype));
+  for_each_segment(access, rank, 0, first, extent, 0, [&](const auto&, auto count, int64_t offset) {
+    // Bytes that follow each other: of the innermost dimensions, or of one that others lie within.
+    int64_t run = size;
+    for (uint32_t d = rank; d-- > 0;) {
+      if (count[d] == 1) continue;
+      if (access.stride[d] != run) break;
+      run *= std::exchange(count[d], 1);
+    }
+    for (uint32_t d = 0; d < rank && run == size; ++d) {
+      if (access.stride[d] == size) run *= std::exchange(count[d], 1);
+    }
+    std::array<int64_t, DmaDetail::max_rank> index{};
+    uint32_t d = 0;
+    do {
+      const uint64_t at = access.address + static_cast<uint64_t>(offset);
+      pe.journal->overwrite(at, at + static_cast<uint64_t>(run));
+      for (d = 0; d < rank; ++d) {
+        offset += access.stride[d];
+        if (++index[d] < count[d]) break;
+        offset -= count[d] * access.stride[d];
+        index[d] = 0;
+      }
+    } while (d < rank);
+  });
 }
 
 TransferCost transfer_cost(const PeState& pe, const DmaAccess& access, uint32_t rank, uint32_t size) {
@@ -332,12 +370,14 @@ void fill_in(const DmaDetail& detail, Frame& frame, const DmaAccess& access, uin
   PeState& pe = *frame.pe;
   const bool decides = (needs & (needed_for_address | needed_for_control)) != 0;
   (decides ? pe.timed.uses_stand_ins : pe.timed.mask_is_unknown) = true;
-  if (detail.scalar == absent)
-    return pe.timed.stand_ins->fill(detail.dtype, frame.at(detail.tile), detail.elements, access.address);
-  uint64_t scalar = 1;  // a loop is taken to run once, a condition to hold
-  if ((needs & needed_for_control) == 0)
-    pe.timed.stand_ins->fill(detail.dtype, reinterpret_cast<std::byte*>(&scalar), 1, access.address);
-  frame.scalars()[detail.scalar] = normalised(detail.dtype, scalar);
+  uint64_t scalar = 0;
+  std::byte* to = detail.scalar != absent ? reinterpret_cast<std::byte*>(&scalar) : frame.at(detail.tile);
+  if ((needs & needed_for_control) != 0) {
+    StandIns::fill_deciding(detail.dtype, to, detail.elements);
+  } else {
+    pe.timed.stand_ins->fill(detail.dtype, to, detail.elements, access.address);
+  }
+  if (detail.scalar != absent) frame.scalars()[detail.scalar] = normalised(detail.dtype, scalar);
 }
 
 }  // namespace

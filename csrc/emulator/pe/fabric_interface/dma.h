@@ -57,6 +57,9 @@ struct DmaAccess {
 // Evaluates and bounds-checks. Throws OutOfBounds, Undefined.
 void resolve(const DmaDetail& detail, Frame& frame, DmaAccess& access);
 
+// Tells the listener, which there is one of, of a resolved access, and of the bytes that a store without mask writes.
+void tell_listener(const PeState& pe, const DmaAccess& access, uint32_t rank, DType dtype, bool store, bool masked);
+
 // What a resolved transfer costs: time of the fabric interface, and bytes of whole DRAM accesses.
 struct TransferCost {
   SubCycles duration = 0;

@@ -99,6 +99,12 @@ struct Addressing {
   uint64_t address(int64_t offset) const { return base + static_cast<uint64_t>(offset) * scale; }
 };
 
+// Atomics write what they make of what they read.
+void tell_listener(const IndexedDetail& detail, Frame& frame, uint64_t low, uint64_t high, Access access) {
+  if (access == Access::read || detail.is_atomic) frame.pe->journal->touch(low, high, false, detail.dtype);
+  if (access == Access::write) frame.pe->journal->touch(low, high, true, detail.dtype);
+}
+
 Addressing address_range(const IndexedDetail& detail, Frame& frame, const Offsets& offsets, const Mask& mask,
                          Access access) {
   Addressing range;
@@ -127,8 +133,7 @@ Addressing address_range(const IndexedDetail& detail, Frame& frame, const Offset
   if ((detail.base != absent && (least < -limit || most > limit)) || range.high < range.low) return range;
   if (!frame.pe->reachable(range.low, range.high)) return range;
   range.reachable = true;
-  if (frame.pe->journal != nullptr)
-    frame.pe->journal->touch(range.low, range.high, access == Access::write, detail.dtype);
+  if (frame.pe->journal != nullptr) tell_listener(detail, frame, range.low, range.high, access);
   return range;
 }
 
@@ -138,8 +143,7 @@ std::byte* element(const IndexedDetail& detail, Frame& frame, const Addressing& 
   const uint64_t address = range.address(offset);
   std::byte* host = element_span(frame, address, address + detail.size, access, detail.instruction);
   if (host == nullptr) return nullptr;
-  if (frame.pe->journal != nullptr)
-    frame.pe->journal->touch(address, address + detail.size, access == Access::write, detail.dtype);
+  if (frame.pe->journal != nullptr) tell_listener(detail, frame, address, address + detail.size, access);
   const uint64_t bytes = frame.pe->costs->access_bytes();
   access == Access::read ? frame.pe->count_read(address, address + detail.size, bytes)
                          : frame.pe->count_write(address, address + detail.size, bytes);
@@ -452,10 +456,13 @@ const Op* timed_gather(const Op* op, Frame& frame) {
   pe.timed.reads_contents = true;
   if (!pe.timed.uses_stand_ins && pe.timed.known->covers({range.low, range.high})) return run_gather(op, frame);
   pe.timed.uses_stand_ins = true;
-  uint64_t scalar = 1;
+  uint64_t scalar = 0;
   std::byte* to = detail.result_scalar != absent ? reinterpret_cast<std::byte*>(&scalar) : frame.at(detail.result);
-  if (detail.result_scalar == absent || (needs & needed_for_control) == 0)
+  if ((needs & needed_for_control) != 0) {
+    StandIns::fill_deciding(detail.dtype, to, detail.elements);
+  } else {
     pe.timed.stand_ins->fill(detail.dtype, to, detail.elements, range.low);
+  }
   if (detail.result_scalar != absent) frame.scalars()[detail.result_scalar] = normalised(detail.dtype, scalar);
   finish(detail, op, frame, range, CostModel::Indexed::gather);
   return op + 1;
@@ -486,6 +493,7 @@ void decode_indexed(Decoder& decoder, uint32_t index) {
 void decode_atomic(Decoder& decoder, uint32_t index) {
   const Instruction& instruction = decoder.program.instructions[index];
   IndexedDetail* detail = make_detail(decoder, index, instruction.operands[2]);
+  detail->is_atomic = true;
   detail->value = decoder.place(instruction.operands[2]);
   detail->value_single = !decoder.is_tile(instruction.operands[2]);
   if (instruction.opcode == Opcode::atomic_cas) {

@@ -23,6 +23,7 @@ struct IndexedDetail {
   bool value_single = false;
   Place desired;
   bool desired_single = false;
+  bool is_atomic = false;
   bool has_mask = false;
   Place mask;
   bool mask_single = false;

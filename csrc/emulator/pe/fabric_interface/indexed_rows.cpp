@@ -266,7 +266,12 @@ const Op* timed_rows(const Op* op, Frame& frame) {
     pe.timed.reads_contents = true;
     if (!pe.timed.uses_stand_ins && pe.timed.known->covers({access.first, access.end})) return run(op, frame);
     pe.timed.uses_stand_ins = true;
-    pe.timed.stand_ins->fill(detail.dtype, frame.at(detail.rows), detail.count * detail.columns, access.first);
+    const uint64_t elements = detail.count * detail.columns;
+    if ((needs & needed_for_control) != 0) {
+      StandIns::fill_deciding(detail.dtype, frame.at(detail.rows), elements);
+    } else {
+      pe.timed.stand_ins->fill(detail.dtype, frame.at(detail.rows), elements, access.first);
+    }
   }
   account(detail, op, pe, access);
   return op + 1;
