@@ -12,7 +12,13 @@ from mtia_sim.study.uncertainty import Costing, Interval, assumed_ranges, draws,
 
 SAMPLES = 200
 GIB = 2**30
-_DOTS = {"bfloat16": "f16", "float16": "f16", "float32": "f32"}
+_ENGINES = {"bfloat16": "f16", "float16": "f16", "float32": "f32"}
+
+
+def peak_flops(chip: Chip, dtype: str) -> float:
+    """FLOPs a second of all dot product engines for operands of a dtype."""
+    macs = float(chip.values[f"dot_{_ENGINES[dtype]}_macs_per_cycle"])
+    return float(2 * macs * chip.clock_hz * chip.processing_elements)
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,7 @@ def row_of_measurement(
     million = 1e6 / items
     cost = dollars(seconds, joules, certain)
     emitted = kilowatt_hours(seconds, joules, certain) * certain["carbon_kg_per_kwh"]
-    peak = 2 * float(chip.values[f"dot_{_DOTS[measurement['dtype']]}_macs_per_cycle"])
-    peak *= chip.clock_hz * chip.processing_elements
+    peak = peak_flops(chip, str(measurement["dtype"]))
     flops = float(measurement["model_flops"])
     return Row(
         chip=chip,

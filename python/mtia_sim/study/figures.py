@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any, Literal
 
 from mtia_core.chips import Chip
+from mtia_sim.study.comparison import peak_flops
 from mtia_sim.study.runs import Run
 from mtia_sim.study.workloads import Options
 
@@ -41,18 +42,14 @@ class Figure:
         return model / nearest - 1
 
 
-def _peak(chip: Chip) -> float:
-    return float(2 * chip.dot_f16_macs_per_cycle * chip.clock_hz * chip.processing_elements)
-
-
 def share_of_peak(chip: Chip, measurements: Measurements) -> float:
     """Mean over the runs of model FLOPs a second over the half-precision peak, per cent."""
-    return 100 * fmean(each["model_flops"] / each["seconds"] / _peak(chip) for each in measurements)
+    return 100 * fmean(each["model_flops"] / each["seconds"] / peak_flops(chip, "float16") for each in measurements)
 
 
 def best_share_of_peak(chip: Chip, measurements: Measurements) -> float:
     """The largest share of the half-precision peak among the runs, per cent."""
-    return 100 * max(each["model_flops"] / each["seconds"] / _peak(chip) for each in measurements)
+    return 100 * max(each["model_flops"] / each["seconds"] / peak_flops(chip, "float16") for each in measurements)
 
 
 def rate(chip: Chip, measurements: Measurements) -> float:

@@ -10,9 +10,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.ticker import MaxNLocator
 
-from mtia_sim.study.comparison import Row, kernels_of
-
-_DOTS = {"bfloat16": "f16", "float16": "f16", "float32": "f32"}
+from mtia_sim.study.comparison import Row, kernels_of, peak_flops
 
 
 def draw_comparison(rows: Sequence[Row], measurements: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -24,8 +22,7 @@ def draw_comparison(rows: Sequence[Row], measurements: Sequence[Mapping[str, Any
     low, high = min(*intensities, 1.0) / 4, max(*intensities, 1000.0) * 4
     for row, measurement, total, colour in zip(rows, measurements, sums, colours, strict=True):
         chip = row.chip
-        peak = 2 * float(chip.values[f"dot_{_DOTS[measurement['dtype']]}_macs_per_cycle"])
-        peak *= chip.clock_hz * chip.processing_elements
+        peak = peak_flops(chip, str(measurement["dtype"]))
         bandwidth = chip.dram_bytes_per_second * chip.dram_efficiency
         roofline.plot(
             [low, peak / bandwidth, high], [low * bandwidth, peak, peak], color=colour, linewidth=1, label=chip.name

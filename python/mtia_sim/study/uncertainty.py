@@ -13,8 +13,6 @@ from typing import Any
 
 from mtia_core.chips import Chip
 
-_SPREAD = 1.5  # of an assumed number without a range of its own
-
 # Fields by what of a kernel they scale: {field: part}, the part's time going as 1 / field or as field.
 _RATES = {
     "vector_8bit_elements_per_cycle": "vector_core",
@@ -63,14 +61,9 @@ def assumed_ranges(chip: Chip, dtype: str) -> dict[str, tuple[float, float]]:
     fields = (*_RATES, *_DOTS[dtype], *_COSTS, *_ENERGIES)
     ranges = {}
     for name in fields:
-        source, value = chip.sources[name], float(chip.values[name])
-        if source.kind != "assumed" or value == 0:
-            continue
-        given = getattr(source, "range", None)
-        low, high = given if given else (value / _SPREAD, value * _SPREAD)
-        if name == "dram_efficiency":
-            high = min(high, 1.0)
-        ranges[name] = (float(low), float(high))
+        source = chip.sources[name]
+        if source.range is not None and chip.values[name]:
+            ranges[name] = source.range
     return ranges
 
 
