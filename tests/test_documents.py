@@ -14,6 +14,7 @@ import pytest
 
 from mtia_core import chips
 from mtia_sim.__main__ import COMMANDS
+from mtia_sim.study import prices
 from tests.source_tree import ROOT, sources
 
 DOCUMENTS = sources("*.md")
@@ -96,10 +97,14 @@ def test_bash_block_names_what_exists(block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", blocks("toml"), ids=str)
-def test_toml_block_is_a_chip(block: Block, tmp_path: Path) -> None:
+def test_toml_block_is_a_chip_or_a_price_file(block: Block, tmp_path: Path) -> None:
     path = tmp_path / "block.toml"
     path.write_text(block.text)
-    assert chips.load(path).name == tomllib.loads(block.text)["name"]
+    given = tomllib.loads(block.text)
+    if "name" in given:
+        assert chips.load(path).name == given["name"]
+    else:
+        assert set(given["chips"]) <= set(prices.load(path).chips)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
