@@ -24,6 +24,7 @@
 #include "emulator/tile_kernels/grid_run.h"
 #include "emulator/timing/launch_totals.h"
 #include "emulator/timing_mode/alike_pes.h"
+#include "emulator/timing_mode/remembered_launches.h"
 #include "emulator/timing_mode/shared_work.h"
 #include "emulator/timing_mode/timed_program.h"
 #include "emulator/tolerance.h"
@@ -300,28 +301,16 @@ struct Emulator::State {
     }
   }
 
-  // Whether each address of a launch belongs to one window, whatever was touched before.
-  bool has_distinct_windows() const {
-    for (size_t i = 0; i < windows.size(); ++i) {
-      for (size_t j = 0; j < i; ++j) {
-        const AddressRange& a = windows[i].range;
-        const AddressRange& b = windows[j].range;
-        if ((a.begin != b.begin || a.end != b.end) && a.begin < b.end && b.begin < a.end) return false;
-      }
-    }
-    return !windows.empty();
-  }
-
   // Whether PEs that do the same may be walked once.
-  bool can_multiply() const {
+  bool can_multiply(const Launch& launch) const {
     return timed != nullptr && timed->multiplies && trace == nullptr && journal == nullptr && calls == nullptr &&
-           (sorted_windows || has_distinct_windows());
+           !launch.extents.empty() && (sorted_windows || are_apart(launch));
   }
 
   // In timing mode: walks one of the PEs that do the same and gives the others its account. False where that cannot be
   // told, or something faults: then nothing was done.
   bool run_alike(Job job) {
-    if (!can_multiply() || timed->program == nullptr || job.program->tolerates_out_of_bounds) return false;
+    if (!can_multiply(*job.launch) || timed->program == nullptr || job.program->tolerates_out_of_bounds) return false;
     AlikePes alike(*timed->program, job.programs, job.pes);
     if (!alike.is_worthwhile()) return false;
     PeState numbering;
@@ -379,7 +368,7 @@ struct Emulator::State {
 
   void run_kernel_pes(Job& job) {
     SharedWork shared;
-    if (can_multiply() && timed->work == HostWork::none) shared_work = &shared;
+    if (can_multiply(*job.launch) && timed->work == HostWork::none) shared_work = &shared;
     pool.run(job.pes, run_kernel_pe, &job);
     shared_work = nullptr;
     if (job.fault->error != nullptr) return;

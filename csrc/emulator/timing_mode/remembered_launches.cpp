@@ -23,7 +23,8 @@ size_t extent_of(const Launch& launch, uint64_t address) {
 
 bool same(const AddressRange& a, const AddressRange& b) { return a.begin == b.begin && a.end == b.end; }
 
-// Extents are the same, or apart: whatever lies between them does not matter.
+}  // namespace
+
 bool are_apart(const Launch& launch) {
   for (size_t i = 0; i < launch.extents.size(); ++i) {
     for (size_t j = 0; j < i; ++j) {
@@ -34,8 +35,6 @@ bool are_apart(const Launch& launch) {
   }
   return true;
 }
-
-}  // namespace
 
 std::string RememberedLaunches::key_of(const Launch& launch, const std::vector<Knowledge>& known) const {
   std::string key;

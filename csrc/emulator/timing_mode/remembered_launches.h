@@ -16,6 +16,9 @@ namespace mtia::emulator {
 // How much of a range holds known values.
 enum class Knowledge : uint8_t { none, part, whole };
 
+// Whether a launch's extents are the same or apart, so that each address belongs to one of them.
+bool are_apart(const Launch& launch);
+
 class RememberedLaunches {
  public:
   explicit RememberedLaunches(const Emulator& emulator) : emulator_(emulator) {}
