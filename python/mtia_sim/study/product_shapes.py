@@ -5,8 +5,6 @@ their shapes are not public. In their place stand all products above 400 FLOPs a
 default list of a benchmark, taken whole. The rule was fixed before any of them was run on any chip.
 """
 
-from itertools import product
-
 Shape = tuple[int, int, int]
 
 # github.com/baidu-research/DeepBench, commit da81ba7, code/kernels/gemm_problems.h, training_set; transposes are one.
@@ -65,4 +63,9 @@ INTENSE = tuple(dict.fromkeys(s for s in (*DEEPBENCH, *TRITONBENCH, *FBGEMM_LLAM
 
 # The unbatched products of XLA's table of measured rates that are above the same intensity (sm_90;
 # github.com/tensorflow/tensorflow, commit 372d578, third_party/xla/xla/service/gpu/model/matmul_interpolator_data.h).
-XLA_INTENSE = tuple(s for s in product((256, 512, 1024, 2048, 4096), repeat=3) if intensity(s) > 400)
+_POWERS = (256, 512, 1024, 2048, 4096)
+XLA_INTENSE = tuple(
+    shape
+    for shape in ((rows, columns, depth) for rows in _POWERS for columns in _POWERS for depth in _POWERS)
+    if intensity(shape) > 400
+)
