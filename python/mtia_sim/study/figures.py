@@ -22,9 +22,21 @@ from mtia_sim.study.metrics import (
     teraflops,
     watts,
 )
-from mtia_sim.study.product_shapes import INTENSE, LLAMA_70B, Shape
+from mtia_sim.study.product_shapes import INTENSE, LLAMA_70B, XLA_INTENSE, Shape
 from mtia_sim.study.runs import Run
 from mtia_sim.study.workloads import Options
+
+_KINDS_BY_UNIT = {"W": "power", "J": "energy"}
+_KINDS_BY_WORKLOAD = {
+    "gemm": "products",
+    "add": "streams",
+    "copy": "streams",
+    "triad": "streams",
+    "attention": "attention",
+    "train": "training",
+    "prefill": "serving",
+    "decode": "serving",
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,13 @@ class Figure:
     cause: str = ""
     sense: Literal["", "at least", "at most"] = ""
     published_to: float | None = None  # the other end, where a range was published
+
+    @property
+    def kind(self) -> str:
+        """What of a chip the figure is about."""
+        if self.unit in _KINDS_BY_UNIT:
+            return _KINDS_BY_UNIT[self.unit]
+        return next(kind for part, kind in _KINDS_BY_WORKLOAD.items() if part in self.runs[0].workload)
 
     def error(self, model: float) -> float:
         """The model's error as a fraction of what was published; 0 where that holds of the model."""
@@ -82,6 +101,7 @@ _AZURE = "Azure AI benchmarking guide, 2024-09"
 _AZURE_25 = "Azure AI benchmarking guide, samuel-bohman's, 2025-07"
 _BEKMAN = "S. Bekman, ml-engineering, compute/accelerator, 2026-08: the best of a search"
 _SEMI = "SemiAnalysis, MI300X vs H100 vs H200, part 1, 2024-12-22: normal values, L2 emptied"
+_XLA = "XLA, gpu/model/matmul_interpolator_data.h, 2025: measured on sm_90"
 _V6E = "github.com/yangwhale/gpu-tpu-pedia, tpu/v7_perf, 2026-02-11: device trace"
 _FLASH3 = "FlashAttention-3, arXiv 2407.08608"
 _GPU_TRAVEL = "github.com/liangan1/GPU_travel, performance/flash-attn: FlashAttention-2"
@@ -162,6 +182,10 @@ FIGURES: tuple[Figure, ...] = (
              gemm(chip, (size, size, size), dtype="float8_e4m3fn"), teraflops)
       for chip, source, size, published in (("h100", _AZURE, 2048, 1011.3), ("h200", _AZURE, 8192, 1300.6),
                                             ("mi300x", _AZURE_25, 8192, 1222.9))),
+    Figure("h100", f"{len(XLA_INTENSE)} products of powers of two above intensity 400, bf16, mean", 609.4, "TFLOP/s",
+           _XLA, "checks", gemm("h100", *XLA_INTENSE), teraflops),
+    Figure("h100", "product of 1024^3, bf16", 9.09, "us", _XLA, "checks",
+           gemm("h100", (1024, 1024, 1024)), microseconds),
     Figure("h100", "product of 2048 x 2048 x 13312, bf16", 794.5, "TFLOP/s", _BEKMAN, "checks",
            gemm("h100", (2048, 2048, 13312)), teraflops),
     Figure("b200", "product of 1792 x 16128 x 3072, bf16", 1745, "TFLOP/s", _BEKMAN, "checks",
