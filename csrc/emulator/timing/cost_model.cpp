@@ -169,8 +169,7 @@ void CostModel::dot(Tick& tick, DType operands, uint64_t batch, uint64_t m, uint
                       "convert the operands, to f16 for example, or choose a chip that has them");
   }
   const uint64_t depth = std::max<uint64_t>(1, chip_.dot_tile_k_bytes / size_of(operands));
-  const uint64_t worked =
-      batch * round_up(m, chip_.dot_tile_rows) * round_up(n, chip_.dot_tile_rows) * round_up(k, depth);
+  const uint64_t worked = batch * chip_.dot_padded(m, n) * round_up(k, depth);
   const auto macs = static_cast<double>(batch * m * n * k);
   tick.opcode = Opcode::dot;
   tick.unit = Unit::dot;
