@@ -12,10 +12,11 @@ namespace mtia::kernels {
 
 namespace {
 
-constexpr std::array<int64_t, 15> all_extents{16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 240, 256, 384, 512};
-// The last two only where local memory holds several such tiles: else they would lengthen the search for nothing.
+constexpr std::array<int64_t, 16> all_extents{16,  32,  48,  64,  80,  96,  112, 128,
+                                              160, 192, 224, 240, 256, 320, 384, 512};
+// The last three only where local memory holds such a tile beside its operands: else they would lengthen the search for nothing.
 constexpr size_t usual_extents = 13;
-constexpr uint64_t bytes_for_all_extents = 4 << 20;
+constexpr uint64_t bytes_for_all_extents = 448 << 10;
 
 std::span<const int64_t> extents_for(uint64_t local_bytes) {
   return std::span(all_extents).first(local_bytes < bytes_for_all_extents ? usual_extents : all_extents.size());
@@ -78,8 +79,7 @@ class Estimate {
         size_(static_cast<double>(size_of(shape.operands))),
         rate_(macs_per_cycle(chip, shape.operands)),
         latency_(chip.cycles(chip.dram_latency_ns * 1e-9)) {
-    const double share = chip.one_way_bytes_per_second() / chip.clock_hz / processing_elements;
-    bytes_per_cycle_ = std::min(chip.fabric_bytes_per_cycle, share);
+    share_ = chip.one_way_bytes_per_second() / chip.clock_hz / processing_elements;
     unit_depth_ = std::max<int64_t>(1, static_cast<int64_t>(chip.dot_tile_k_bytes / size_of(shape.operands)));
     result_bytes_ = static_cast<double>(size_of(shape.result) + (shape.has_addend ? size_of(shape.addend) : 0));
   }
@@ -98,9 +98,11 @@ class Estimate {
     const double product =
         padded * divide_up(tiling.depth, unit_depth_) * static_cast<double>(unit_depth_) / rate_;
     // Rows of a and b are contiguous pieces.
-    const double load = (rows + columns) * depth * size_ / bytes_per_cycle_ + 2 * chip_.fabric_issue_cycles +
+    const double load =
+        std::max((rows + columns) / chip_.fabric_bytes_per_cycle, (rows + columns / sharers(tiling)) / share_) * depth *
+            size_ + 2 * chip_.fabric_issue_cycles +
                         (rows + depth) * chip_.fabric_row_cycles;
-    const double store = rows * columns * result_bytes_ / bytes_per_cycle_ + rows * chip_.fabric_row_cycles;
+    const double store = rows * columns * result_bytes_ / std::min(chip_.fabric_bytes_per_cycle, share_) + rows * chip_.fabric_row_cycles;
     const double epilogue = rows * columns / chip_.vector_32bit_elements_per_cycle + chip_.dot_fill_cycles;
     const double issue = 6 * chip_.command_issue_cycles;
     // A page is loaded again when its product is done, so the pages share the time of load, latency and product.
@@ -112,13 +114,19 @@ class Estimate {
   }
 
  private:
+  // PEs that read columns of b together: tiles below each other.
+  double sharers(const GemmTiling& tiling) const {
+    const auto group = static_cast<double>(chip_.fabric_multicast_pes);
+    return divide_up(shape_.m, tiling.rows) >= group ? group : 1;
+  }
+
   const ChipSpec& chip_;
   const GemmShape& shape_;
   int64_t count_;
   double size_;
   double rate_;
   double latency_;
-  double bytes_per_cycle_ = 1;
+  double share_ = 1;  // of the SRAM, bytes a cycle
   double result_bytes_ = 0;
   int64_t unit_depth_ = 1;
 };
@@ -130,7 +138,7 @@ uint64_t local_bytes_of(const GemmTiling& tiling, const GemmShape& shape) {
   const uint64_t pages = tiling.pages * (tile_bytes(tiling.rows, tiling.depth, shape.operands) +
                                          tile_bytes(tiling.depth, tiling.columns, shape.operands));
   const uint64_t result =
-      shape.result == sum ? 0 : tiling.accumulators * tile_bytes(tiling.rows, tiling.columns, shape.result);
+      shape.result == sum ? 0 : 2 * tile_bytes(std::min(gemm_store_rows, tiling.rows), tiling.columns, shape.result);
   uint64_t addend = 0;
   if (shape.has_addend) {
     addend = tile_bytes(tiling.rows, tiling.columns, shape.addend);

@@ -37,7 +37,7 @@ LaunchAccount at_clock(const LaunchAccount& account, double clock, const ChipSpe
 }
 
 PowerLimit::PowerLimit(const ChipSpec& chip)
-    : chip_(chip), most_(chip.power_limit_watts * chip.power_window_ms * 1e-3), saved_(most_) {}
+    : chip_(chip), most_(chip.power_limit_watts * chip.power_window_ms * 1e-3) {}
 
 void PowerLimit::rest(double seconds) {
   saved_ = std::min(most_, saved_ + (chip_.power_limit_watts - chip_.idle_watts()) * seconds);

@@ -9,7 +9,6 @@ import gc
 import json
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -18,9 +17,6 @@ import torch
 from mtia_core import chips
 from mtia_core.errors import MtiaError
 from mtia_sim.study.workloads import Options, prepare
-
-_MOST_WARM_STEPS = 10_000
-
 
 def measure(workload: str, options: Options) -> dict[str, Any]:
     """Chip time and energy of a step of a workload that goes on: the first one compiles its kernels.
@@ -39,7 +35,7 @@ def measure(workload: str, options: Options) -> dict[str, Any]:
         result |= {"described": prepared.described, "unit": prepared.unit, "items": prepared.items}
         result["model_flops"] = prepared.model_flops
         prepared.step()
-        _warm_up(prepared.step)
+        device.synchronize()
         device.reset_perf_counters()
         with device.kernel_totals() as totals:
             prepared.step()
@@ -57,20 +53,6 @@ def measure(workload: str, options: Options) -> dict[str, Any]:
     result["by_kernel"] = totals.by_name()
     result["peak_memory_bytes"] = device.max_memory_allocated()
     return {**result, "host_seconds": time.perf_counter() - began}
-
-
-def _warm_up(step: Callable[[], Any]) -> None:
-    """Repeats a step that draws more than the chip's limit until what could be drawn before it is spent."""
-    device: Any = torch.mtia_sim  # type: ignore[attr-defined]
-    chip = chips.load()
-    device.synchronize()
-    for _ in range(_MOST_WARM_STEPS if chip.power_limit_watts else 0):
-        device.reset_perf_counters()
-        step()
-        device.synchronize()
-        counters = device.perf_counters()
-        if counters["joules"] <= 1.001 * chip.power_limit_watts * counters["seconds"]:
-            return
 
 
 def main() -> int:

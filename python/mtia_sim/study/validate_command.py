@@ -44,6 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
 def validated(figures: Sequence[Figure]) -> list[dict[str, Any]]:
     """A row for each figure: chip, what, source, published, model, unit, error as a fraction, role, cause.
 
+    published_to: the other end of a published range, or None; sense: "", "at least" or "at most" what is published;
+    kind: streams, products, attention, training, serving, energy or power.
+
     Raises:
         MtiaError, RuntimeError: A run failed.
     """
@@ -59,6 +62,8 @@ def validated(figures: Sequence[Figure]) -> list[dict[str, Any]]:
                 "source": figure.source,
                 "published": figure.published,
                 "published_to": figure.published_to,
+                "sense": figure.sense,
+                "kind": figure.kind,
                 "model": model,
                 "unit": figure.unit,
                 "error": figure.error(model),
@@ -75,8 +80,9 @@ def _runs(figure: Figure) -> list[Any]:
 
 
 def _published(row: dict[str, Any]) -> str:
+    sense = row["sense"] and f"{row['sense']} "
     end = "" if row["published_to"] is None else f" to {row['published_to']:.4g}"
-    return f"{row['published']:.4g}{end}"
+    return f"{sense}{row['published']:.4g}{end} {row['unit']}"
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> str:
@@ -92,24 +98,35 @@ def summary(rows: Sequence[dict[str, Any]]) -> str:
     )
 
 
+def by_kind(rows: Sequence[dict[str, Any]]) -> list[tuple[str, int, float, float]]:
+    """For each kind of checks: how many, and their mean and worst error without signs."""
+    errors: dict[str, list[float]] = {}
+    for row in rows:
+        if row["role"] == "checks":
+            errors.setdefault(row["kind"], []).append(abs(row["error"]))
+    return [(kind, len(found), fmean(found), max(found)) for kind, found in errors.items()]
+
+
 def text(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Lines of a table and a summary."""
     lines = [("chip", "what", "published", "model", "error", "role")]
     for row in rows:
-        unit = f" {row['unit']}"
         lines.append(
             (
                 row["chip"],
                 row["what"],
-                f"{_published(row)}{unit}",
-                f"{row['model']:.4g}{unit}",
+                _published(row),
+                f"{row['model']:.4g} {row['unit']}",
                 f"{row['error']:+.1%}",
                 row["role"],
             )
         )
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return [*table, "", summary(rows)]
+    kinds = [
+        f"{kind}: {count} checks, mean {mean:.1%}, worst {worst:.1%}" for kind, count, mean, worst in by_kind(rows)
+    ]
+    return [*table, "", *kinds, "", summary(rows)]
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
@@ -121,6 +138,10 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
         "A figure calibrates, where a number of a chip file was derived from it, or checks; errors are as they are.",
         "",
         f"**{summary(rows)}.**",
+        "",
+        "| Checks of | Figures | Mean error | Worst |",
+        "|---|---|---|---|",
+        *(f"| {kind} | {count} | {mean:.1%} | {worst:.1%} |" for kind, count, mean, worst in by_kind(rows)),
     ]
     for role, title in (("checks", "Checks"), ("calibrates", "Figures that calibrate")):
         parts += [
@@ -133,7 +154,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
         for row in rows:
             if row["role"] == role:
                 parts.append(
-                    f"| {row['chip']} | {row['what']} | {_published(row)} {row['unit']} | {row['model']:.4g} "
+                    f"| {row['chip']} | {row['what']} | {_published(row)} | {row['model']:.4g} "
                     f"{row['unit']} | {row['error']:+.1%} | {row['source']} | {row['cause']} |"
                 )
     return "\n".join(parts) + "\n"

@@ -35,6 +35,9 @@ ChipSpec small_chip() {
   chip.host_link_latency_ns = 1000;
   chip.dot_i8_macs_per_cycle = 2048;
   chip.dot_f8_macs_per_cycle = 2048;
+  chip.dot_f4_macs_per_cycle = 4096;
+  chip.dot_mx_block_elements = 16;
+  chip.dot_f4_number_scales = 1;
   chip.dot_f16_macs_per_cycle = 1024;
   chip.dot_tf32_macs_per_cycle = 512;
   chip.dot_f32_macs_per_cycle = 256;
@@ -56,6 +59,7 @@ ChipSpec small_chip() {
   chip.reduction_elements_per_cycle = 32;
   chip.layout_bytes_per_cycle = 64;
   chip.fabric_bytes_per_cycle = 32;
+  chip.fabric_multicast_pes = 1;
   chip.fabric_issue_cycles = 8;
   chip.fabric_row_cycles = 1;
   chip.fabric_alignment_bytes = 1;
@@ -77,6 +81,7 @@ ChipSpec small_chip() {
   chip.links_watts = 1;
   chip.clock_watts = 4;
   chip.dot_i8_picojoules_per_mac = 0.1;
+  chip.dot_f4_picojoules_per_mac = 0.05;
   chip.dot_f16_picojoules_per_mac = 0.2;
   chip.dot_tf32_picojoules_per_mac = 0.4;
   chip.dot_f32_picojoules_per_mac = 0.8;

@@ -84,6 +84,7 @@ TEST("a launch below the limit, and a chip without one, are as they were") {
 TEST("power saved within the window is spent before the clock falls, and saved again by rest") {
   const ChipSpec chip = chip_with_limit(60, 2000);  // 120 J to save; a launch at full clock spends 50
   PowerLimit limit(chip);
+  limit.rest(10);
   for (int i = 0; i < 2; ++i) {
     LaunchAccount account = second_of_work(chip);
     limit.apply(account);
