@@ -157,12 +157,13 @@ def text(rows: Sequence[Row]) -> str:
                 f"* does not fit {row.chip.name}: needs {needs:.1f} GiB, has {has:.1f}; the row is of one with room, "
                 f"{-(-row.memory_bytes // int(row.chip.dram_bytes))} chips would hold it"
             )
-    for what, title in (
-        ("rate", f"most {unit}s a second"),
-        ("joules", f"least energy a {unit}"),
-        ("dollars", "cheapest"),
-    ):
-        notes.append(f"{title}: {verdict(rows, what)}")
+    if len(rows) > 1:
+        for what, title in (
+            ("rate", f"most {unit}s a second"),
+            ("joules", f"least energy a {unit}"),
+            ("dollars", "cheapest"),
+        ):
+            notes.append(f"{title}: {verdict(rows, what)}")
     for row in rows:
         most = [f"{name} {width:.0%}" for name, width in row.most_by[:3] if width >= 0.005]
         if most:
@@ -174,4 +175,6 @@ def text(rows: Sequence[Row]) -> str:
 
 def as_json(row: Row) -> dict[str, Any]:
     """A row as JSON: the chip by its name."""
-    return {**asdict(row), "chip": row.chip.name}
+    shown = {**asdict(row), "chip": row.chip.name}
+    del shown["dollar_draws"]
+    return shown

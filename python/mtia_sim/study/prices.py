@@ -85,10 +85,14 @@ def load(path: Path | None = None) -> Prices:
                 raise InvalidArgument(f"a site has no {name}", str(source), f"it has {', '.join(_SITE)}")
             site[name] = _entry(f"site.{name}", entry, source)
         for chip, entries in document.get("chips", {}).items():
+            found = {}
             for name, entry in entries.items():
                 if name not in _CHIP:
                     raise InvalidArgument(f"a chip has no {name}", str(source), f"it has {', '.join(_CHIP)}")
-                of_chips.setdefault(chip, {})[name] = _entry(f"chips.{chip}.{name}", entry, source)
+                found[name] = _entry(f"chips.{chip}.{name}", entry, source)
+            if len(found) > 1:
+                raise InvalidArgument(f"{chip} is rented and bought", str(source), f"give one of {', '.join(_CHIP)}")
+            of_chips[chip] = found or of_chips.get(chip, {})
     return Prices(site, of_chips)
 
 

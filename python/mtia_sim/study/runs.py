@@ -52,7 +52,8 @@ class Run:
         for name, value in dict(self.changes).items():  # the last one holds
             if name not in by_name:
                 raise InvalidChip(f"no chip has a field {name}", remedy="docs/chips.md lists all fields")
-            groups.setdefault(by_name[name].group, []).append(f"{name} = {value!r}")
+            exactly = f'{{ value = {value!r}, kind = "assumed", range = [{value!r}, {value!r}], how = "set" }}'
+            groups.setdefault(by_name[name].group, []).append(f"{name} = {exactly}")
         base = chips.load(self.chip)
         lines = [f'name = "{base.name}-changed"', f'base = "{base.path}"']
         for group, entries in groups.items():
