@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 import triton.language as tl
 
 import mtia_sim_kernels.triton as kernel_folder
+from mtia_core.chips import Chip
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,36 @@ class ChipLimits:
 
     local_memory_bytes: int
     processing_elements: int
+    #: Of a PE's share of the DRAM: what has to be on its way for full bandwidth.
+    bytes_in_flight: float = 0.0
+    #: A cycle and PE: products of 16-bit floats, and bytes out of the SRAM where all PEs read.
+    dot_macs_per_cycle: float = 1.0
+    sram_bytes_per_cycle: float = 1.0
+    dram_latency_cycles: float = 0.0
+
+    @staticmethod
+    def of(chip: Chip) -> ChipLimits:
+        pes = chip.processing_elements
+        sram = chip.sram_bytes_per_second * chip.network_efficiency * chip.sram_one_way_fraction / pes / chip.clock_hz
+        dram = chip.dram_bytes_per_second * chip.dram_efficiency / pes
+        return ChipLimits(
+            chip.local_memory_bytes,
+            pes,
+            dram * chip.dram_latency_ns * 1e-9,
+            chip.dot_f16_macs_per_cycle,
+            min(sram, chip.fabric_bytes_per_cycle),
+            chip.dram_latency_ns * 1e-9 * chip.clock_hz,
+        )
+
+    @property
+    def longer_blocks(self) -> int:
+        """By how much longer than 32 KiB a tensor's blocks have to be, as a power of two, where a PE has so large a
+        share of the DRAM's bandwidth that two such blocks do not cover the latency (ChipSpec::longer_blocks)."""
+        return min(64, next_power_of_2(math.ceil(self.bytes_in_flight / (48 * 1024))))
+
+    def stages(self, block_bytes: int, blocks: int) -> int:
+        """Buffers of a loop over `blocks` that may not grow, for sums of one order: those that cover the latency."""
+        return max(2, min(16, blocks, math.ceil(self.bytes_in_flight / block_bytes) + 1))
 
 
 @dataclass(frozen=True)
@@ -185,8 +217,9 @@ def floor_power_of_2(value: int) -> int:
 
 
 def block_limit(chip: ChipLimits, bytes_per_element: int, most: int = 16384) -> int:
-    """The largest power of two of elements (at most `most`) that fits local memory with a margin of an eighth."""
-    return max(16, min(most, floor_power_of_2(chip.local_memory_bytes * 7 // 8 // bytes_per_element)))
+    """The largest power of two of elements that fits local memory with a margin of an eighth: at most `most`, or more
+    where the chip needs longer blocks."""
+    return max(16, min(most * chip.longer_blocks, floor_power_of_2(chip.local_memory_bytes * 7 // 8 // bytes_per_element)))
 
 
 def tile_extent(size: int, limit: int) -> int:
@@ -272,8 +305,8 @@ def row_groups_launch(
 ) -> Launch:
     """Launches `kernel` over the groups of row_group(rows), each of which it sums in tiles of rows of `length`.
 
-    Adds groups, group_rows, programs, rows and length to its arguments, COMPUTE, ROWS, COLUMNS and ONE_BLOCK (whether
-    a tile holds whole rows) to its constexprs.
+    Adds groups, group_rows, programs, rows and length to its arguments, COMPUTE, ROWS, COLUMNS, STAGES and ONE_BLOCK
+    (whether a tile holds whole rows) to its constexprs.
     """
     wide = DTYPE_BYTES[compute]
     group_rows, groups = row_group(rows)
@@ -282,11 +315,15 @@ def row_groups_launch(
     columns = min(columns, 2048 * 4 // wide)
     block_rows = max(1, min(next_power_of_2(group_rows), 2048 * 4 // wide // columns))
     programs, _ = programs_for(chip, groups)
+    # Two tensors are read, of 2 bytes an element at least.
+    blocks = ceil_div(group_rows, block_rows) * ceil_div(length, columns)
+    stages = chip.stages(block_rows * columns * 4, blocks)
     launched = {**arguments, "groups": groups, "group_rows": group_rows, "programs": programs}
     constexprs = {
         "ONE_BLOCK": length <= columns,
         "COMPUTE": TRITON_DTYPES[compute],
         "ROWS": block_rows,
         "COLUMNS": columns,
+        "STAGES": stages,
     }
     return Launch(kernel, (programs, 1, 1), {**launched, "rows": rows, "length": length}, constexprs)

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <utility>
 
+#include "chip/chip_spec.h"
 #include "emulator/pe/processing_element.h"
 #include "kernels/cpp/strided_layout.h"
 
@@ -17,9 +18,11 @@ using emulator::DmaDescriptor;
 using emulator::ProcessingElement;
 using emulator::Tile;
 
-// Bytes of a page: long enough for full bandwidth, short enough that `pages` of them fit the PE and the host's caches.
+// Bytes of a page: long enough for full bandwidth, short enough that `pages` of them fit the PE and, where that
+// suffices, the host's caches.
 int64_t page_bytes(const ProcessingElement& pe, uint64_t pages) {
-  return static_cast<int64_t>(std::min<uint64_t>(32 * 1024, pe.local_bytes_free() / pages));
+  const auto most = static_cast<uint64_t>(pe.chip().longer_blocks()) * 32 * 1024;
+  return static_cast<int64_t>(std::min<uint64_t>(most, pe.local_bytes_free() / pages));
 }
 
 int64_t divide_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit; }
@@ -212,7 +215,8 @@ void copy_straight(ProcessingElement& pe, const StridedCopySides& arguments, con
 void copy_transposed(ProcessingElement& pe, const StridedCopySides& arguments, const StridedLayout& layout) {
   const uint64_t between = arguments.destination_is_unsigned ? sizeof(int64_t) + sizeof(float) : sizeof(float);
   const uint64_t element = 4 * size_of(arguments.source_dtype) + size_of(arguments.destination_dtype) + between;
-  const int64_t edge = 64 * 64 * element <= pe.local_bytes_free() ? 64 : 32;
+  int64_t edge = 64 * 64 * element <= pe.local_bytes_free() ? 64 : 32;
+  for (int64_t area = pe.chip().longer_blocks(); area >= 4; area /= 4) edge *= 2;
   if (piece_count(layout, edge, edge) <= pe.index()) return;
   const Addresses addresses{arguments, layout[layout.rank() - 2], layout[layout.rank() - 1]};
   CircularBuffer loaded(pe, arguments.source_dtype, edge, edge, 2);

@@ -7,7 +7,7 @@ import triton.language as tl
 
 from mtia_sim_kernels.launch_shape import ChipLimits, block_limit
 
-#: Elements of a chunk, ChunkTable::chunk_elements.
+#: Elements of a chunk where nobody asks for longer ones, ChunkTable::shortest_chunk.
 CHUNK = 8192
 
 
@@ -27,7 +27,7 @@ def chunk_number(row, COLUMN: tl.constexpr, COMPUTE: tl.constexpr):
         return bits.to(tl.int32).to(tl.float32, bitcast=True)
 
 
-def chunk_pieces(chip: ChipLimits, bytes_per_element: int) -> tuple[int, int]:
+def chunk_pieces(chip: ChipLimits, bytes_per_element: int, chunk: int = CHUNK) -> tuple[int, int]:
     """(BLOCK, PIECES): a chunk whole where its tiles fit local memory, else in pieces."""
-    block = min(CHUNK, block_limit(chip, bytes_per_element, CHUNK))
-    return block, CHUNK // block
+    block = min(chunk, block_limit(chip, bytes_per_element, chunk))
+    return block, chunk // block

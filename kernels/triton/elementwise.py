@@ -16,7 +16,6 @@ from mtia_sim_kernels.launch_shape import (
     block_limit,
     ceil_div,
     compute_dtype,
-    floor_power_of_2,
     index_dtype,
     launch_shape,
     programs_for,
@@ -31,8 +30,6 @@ MOST_OPERANDS = 5
 MOST_OUTER = 4
 # Elements of a tile below which it costs more to describe it than to compute it.
 SMALL_TILE = 2048
-# Most elements of a block of contiguous tensors, but for many_megabytes().
-LONGEST_BLOCK = 16384
 
 
 @triton.jit
@@ -210,12 +207,6 @@ def operand_arguments(
     return arguments, tensors
 
 
-def many_megabytes(chip: ChipLimits) -> int:
-    """How much longer blocks are, up to 8 times, where local memory holds megabytes: such a chip has few PEs, each of
-    which must keep more bytes in flight."""
-    return floor_power_of_2(max(1, min(8, chip.local_memory_bytes >> 21)))
-
-
 def even_block(elements: int, limit: int, chip: ChipLimits) -> int:
     """The largest block, of 2048 at least, that leaves no PE more than an eighth above its share of the elements."""
     block = limit
@@ -228,11 +219,11 @@ def even_block(elements: int, limit: int, chip: ChipLimits) -> int:
     return block
 
 
-def with_longest_rows(shape: list[int], strides: list[list[int]]) -> None:
-    """Makes the longest outer dimension the rows of the tiles where they would be small: the heads of attention's
-    operands lie beside each other in memory, and are few."""
+def with_longest_rows(shape: list[int], strides: list[list[int]], small: int) -> None:
+    """Makes the longest outer dimension the rows of the tiles where they would have less than `small` elements: the
+    heads of attention's operands lie beside each other in memory, and are few."""
     longest = max(range(MOST_OUTER), key=lambda dimension: shape[dimension])
-    if shape[-2] * shape[-1] < SMALL_TILE and shape[longest] > shape[-2]:
+    if shape[-2] * shape[-1] < small and shape[longest] > shape[-2]:
         for each in (shape, *strides):
             each[longest], each[-2] = each[-2], each[longest]
 
@@ -280,7 +271,6 @@ def elementwise(row: Elementwise, dtypes: tuple[str, ...], sizes: tuple[int, ...
 
     if dimensions <= 1 and all(stride in ([], [1]) for stride in strides):
         elements = shape[0] if shape else 1
-        limit = block_limit(chip, element_bytes, LONGEST_BLOCK * many_megabytes(chip))
         # Small tensors share a few block sizes, so that few programs are compiled.
         whole = 128 if elements <= 128 else 1024 if elements <= 65536 else even_block(elements, limit, chip)
         block = min(limit, whole)
@@ -298,7 +288,7 @@ def elementwise(row: Elementwise, dtypes: tuple[str, ...], sizes: tuple[int, ...
         shape.insert(0, 1)
         for stride in strides:
             stride.insert(0, 0)
-    with_longest_rows(shape, strides)
+    with_longest_rows(shape, strides, SMALL_TILE * chip.longer_blocks)
     size_m, size_n = shape[-2:]
     block_n = tile_extent(size_n, limit)
     block_m = tile_extent(size_m, max(1, limit // block_n))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import triton
 import triton.language as tl
 
@@ -172,27 +174,46 @@ def key_block(head_size: int, value_size: int, dtype: str, block_bytes: int) -> 
     return max(16, min(128, block_bytes // (widest * DTYPE_BYTES[dtype])))
 
 
-def forward_blocks(chip: ChipLimits, dtype: str, q_length: int, head_size: int, value_size: int) -> dict[str, int]:
-    """BLOCK_*, STAGES: the most query rows, then double buffers for keys and values, that fit local memory."""
+def row_blocks(chip: ChipLimits, dtype: str, loop: int, widths: int) -> tuple[int, ...]:
+    """Rows that a program may keep while it walks blocks of `loop` keys or queries, whose two heads have `widths`
+    elements: down from 128, or from about as many as keep the dot product engine busy until the next block is there."""
+    most = 128.0
+    if DTYPE_BYTES[dtype] == 2:
+        delivered = 2 * chip.dot_macs_per_cycle / chip.sram_bytes_per_cycle
+        # Of double buffers two blocks are on their way.
+        late = chip.dram_latency_cycles * chip.dot_macs_per_cycle / (2 * loop * widths)
+        most = min(1024.0, max(most, delivered, late))
+    return tuple(1 << power for power in range(round(math.log2(most)), 3, -1))
+
+
+def forward_blocks(
+    chip: ChipLimits, dtype: str, q_length: int, head_size: int, value_size: int, plain: bool
+) -> dict[str, int]:
+    """BLOCK_*, STAGES: the most query rows that fit local memory beside double buffers for keys and values.
+
+    `plain`: without mask and dropout, whose tiles are as large as the scores.
+    """
     # Longer blocks rescale less often; in float32 they waste more under the mask than that saves.
     block_n = key_block(head_size, value_size, dtype, (32 if DTYPE_BYTES[dtype] == 2 else 16) * 1024)
     block_d, block_v = next_power_of_2(max(head_size, 16)), next_power_of_2(max(value_size, 16))
     element = DTYPE_BYTES[dtype]
     blocks = {"BLOCK_N": block_n, "BLOCK_D": block_d, "BLOCK_V": block_v}
-    for block_m in (128, 64, 32, 16):
-        for stages in (2, 1):
-            keys = stages * block_n * (block_d + block_v) * element
-            rows = block_m * (block_d * element + 2 * block_v * 4 + 4 * 8)
-            squares = block_m * block_n * 4 * 5
-            if keys + rows + squares <= chip.local_memory_bytes and (block_m == 16 or block_m < 2 * q_length):
-                return blocks | {"BLOCK_M": block_m, "STAGES": stages}
+    for block_m in row_blocks(chip, dtype, block_n, block_d + block_v):
+        # Keys are transposed; scores of this block and the next are there, and weights as the product takes them.
+        keys = block_n * (2 * (block_d + block_v) + block_d) * element
+        rows = block_m * (block_d * element + block_v * 4 + 4 * 8)
+        squares = block_m * block_n * (8 + element if plain else 4 * 5)
+        if keys + rows + squares <= chip.local_memory_bytes and (block_m == 16 or block_m < 2 * q_length):
+            return blocks | {"BLOCK_M": block_m, "STAGES": 2}
     return blocks | {"BLOCK_M": 16, "STAGES": 1}
 
 
 def enough_programs(chip: ChipLimits, block: int, length: int, batches: int, causal: bool) -> int:
     """Halves a block of rows of `length` down to 32 until three quarters of the PEs have work, or twice as many where
-    a causal mask makes the first blocks short."""
+    a causal mask makes the first blocks short. Blocks longer than 128 waste at most an eighth under the mask."""
     wanted = chip.processing_elements * 3 // (2 if causal else 4)
+    while causal and block > max(128, length // 8):
+        block //= 2
     while block > 32 and ceil_div(length, block) * batches < wanted:
         block //= 2
     return block
@@ -214,7 +235,8 @@ def flash_attention_forward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...
         raise ValueError(
             f"flash_attention_forward got {len(strides)} strides, wants those of q, k, v, out and mask: 20"
         )
-    blocks = forward_blocks(chip, dtypes[2], q_length, head_size, value_size)
+    plain = dtypes[5] == "none" and not has_dropout
+    blocks = forward_blocks(chip, dtypes[2], q_length, head_size, value_size, plain)
     blocks["BLOCK_M"] = enough_programs(chip, blocks["BLOCK_M"], q_length, batch * heads, bool(causal))
     q_blocks = ceil_div(q_length, blocks["BLOCK_M"])
     arguments = attention_arguments(dtypes[5] != "none", bool(has_dropout), ("q", "k", "v", "out", "mask"), strides)

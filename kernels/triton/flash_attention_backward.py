@@ -25,6 +25,7 @@ from mtia_sim_kernels.triton.flash_attention import (
     item_of,
     key_block,
     products,
+    row_blocks,
     with_mask,
 )
 
@@ -233,7 +234,7 @@ def backward_blocks(
     loop = max(16, key_block(head_size, value_size, dtype, 16 * 1024) // (4 if has_dropout else 1))
     width = next_power_of_2(max(head_size, 16)) + next_power_of_2(max(value_size, 16))
     element = DTYPE_BYTES[dtype]
-    for own in (128, 64, 32, 16):
+    for own in row_blocks(chip, dtype, loop, width):
         for stages in (2, 1):
             needed = (
                 own * width * (element + 4) + stages * loop * width * element + 5 * 4 * own * loop + 64 * (own + loop)

@@ -45,11 +45,11 @@ def fused_adagrad_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: C
     step); scalars (learning rate, its decay, weight decay, eps).
 
     A row of the table: elements, the addresses of the chunk in the first three, the address of step, which is already
-    incremented. `sizes` = (chunks, maximize). A found_inf that is not 0 leaves all as it is.
+    incremented. `sizes` = (chunks, elements of a chunk, maximize). A found_inf that is not 0 leaves all as it is.
     """
-    chunks, maximize = sizes
+    chunks, chunk, maximize = sizes
     scalars = ("rate", "rate_decay", "decay", "epsilon")
     lists = ("PARAMETER", "GRADIENT", "SUM")
     constexprs = {"MAXIMIZE": bool(maximize)}
     tensors = ("grad_scale", "found_inf")
-    return optimizer_launch(fused_adagrad, tensors, scalars, lists, ("STEP",), dtypes, chunks, chip, constexprs)
+    return optimizer_launch(fused_adagrad, tensors, scalars, lists, ("STEP",), dtypes, chunks, chunk, chip, constexprs)

@@ -73,12 +73,12 @@ def fused_adam_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: Chip
     1 - beta2, weight decay, eps).
 
     A row of the table: elements, the addresses of the chunk in the first five (four without a maximum), the address of
-    step, which is already incremented. `sizes` = (chunks, 1 for AdamW or 0 for Adam, maximize). A found_inf that is not
+    step, which is already incremented. `sizes` = (chunks, elements of a chunk, 1 for AdamW or 0 for Adam, maximize). A found_inf that is not
     0 leaves all as it is.
     """
-    chunks, decoupled, maximize = sizes
+    chunks, chunk, decoupled, maximize = sizes
     tensors = ("grad_scale", "found_inf", "rate_tensor")
     scalars = ("rate", "one_minus_beta1", "one_minus_beta2", "decay", "epsilon")
     lists = ("PARAMETER", "GRADIENT", "AVERAGE", "SQUARE", "LARGEST")
     constexprs = {"DECOUPLED": bool(decoupled), "MAXIMIZE": bool(maximize)}
-    return optimizer_launch(fused_adam, tensors, scalars, lists, ("STEP",), dtypes, chunks, chip, constexprs)
+    return optimizer_launch(fused_adam, tensors, scalars, lists, ("STEP",), dtypes, chunks, chunk, chip, constexprs)

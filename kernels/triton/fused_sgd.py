@@ -54,12 +54,12 @@ def fused_sgd_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipL
     """tensors (chunk table, grad_scale or none, found_inf or none, learning rate or none), then the dtypes of
     (parameter, gradient, momentum buffer or none); scalars (learning rate, weight decay, momentum, dampening).
 
-    A row of the table: elements, the addresses of the chunk in those that there are. `sizes` = (chunks, nesterov,
+    A row of the table: elements, the addresses of the chunk in those that there are. `sizes` = (chunks, elements of a chunk, nesterov,
     maximize, whether this is the first step). A found_inf that is not 0 leaves all as it is.
     """
-    chunks, nesterov, maximize, first = sizes
+    chunks, chunk, nesterov, maximize, first = sizes
     tensors = ("grad_scale", "found_inf", "rate_tensor")
     scalars = ("rate", "decay", "momentum", "dampening")
     lists = ("PARAMETER", "GRADIENT", "BUFFER")
     constexprs = {"NESTEROV": bool(nesterov), "MAXIMIZE": bool(maximize), "FIRST": bool(first)}
-    return optimizer_launch(fused_sgd, tensors, scalars, lists, (), dtypes, chunks, chip, constexprs)
+    return optimizer_launch(fused_sgd, tensors, scalars, lists, (), dtypes, chunks, chunk, chip, constexprs)

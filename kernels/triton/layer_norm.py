@@ -95,6 +95,7 @@ def layer_norm_backward(
     grad_x, partial_weight, partial_bias, grad_out, x, mean, rstd, weight,
     groups, programs, group_rows, rows, length, x_row, grad_row,
     ONE_BLOCK: tl.constexpr, COMPUTE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    STAGES: tl.constexpr,
 ):  # fmt: skip
     """The gradient of x, and for each group of rows the sums of their gradients of weight and bias."""
     column = tl.arange(0, COLUMNS)[None, :]
@@ -108,7 +109,7 @@ def layer_norm_backward(
         if ONE_BLOCK:
             weight_sum = tl.zeros([ROWS, COLUMNS], COMPUTE)
             bias_sum = tl.zeros([ROWS, COLUMNS], COMPUTE)
-            for start_row in tl.range(begin, end, ROWS, num_stages=2):
+            for start_row in tl.range(begin, end, ROWS, num_stages=STAGES):
                 first = start_row * tl.full([], 1, tl.int64)
                 row_mask = row < end - start_row
                 mask = row_mask[:, None] & (column < length)
@@ -141,7 +142,7 @@ def layer_norm_backward(
                 if grad_x is not None:
                     products = tl.zeros([ROWS, COLUMNS], COMPUTE)
                     grads = tl.zeros([ROWS, COLUMNS], COMPUTE)
-                    for start in tl.range(0, length, COLUMNS, num_stages=2):
+                    for start in tl.range(0, length, COLUMNS, num_stages=STAGES):
                         mask = row_mask[:, None] & (column < length - start)
                         plain, grad, normal = layer_norm_grad(
                             grad_out, x, weight, average, inverse, first, row, column, start, length, mask,
@@ -151,7 +152,7 @@ def layer_norm_backward(
                         grads += grad
                     along = (tl.sum(products, axis=1) / size)[:, None]
                     centre = (tl.sum(grads, axis=1) / size)[:, None]
-                    for start in tl.range(0, length, COLUMNS, num_stages=2):
+                    for start in tl.range(0, length, COLUMNS, num_stages=STAGES):
                         mask = row_mask[:, None] & (column < length - start)
                         plain, grad, normal = layer_norm_grad(
                             grad_out, x, weight, average, inverse, first, row, column, start, length, mask,
@@ -164,7 +165,7 @@ def layer_norm_backward(
                 for start in tl.range(0, length, COLUMNS):
                     weight_sum = tl.zeros([ROWS, COLUMNS], COMPUTE)
                     bias_sum = tl.zeros([ROWS, COLUMNS], COMPUTE)
-                    for start_row in tl.range(begin, end, ROWS, num_stages=2):
+                    for start_row in tl.range(begin, end, ROWS, num_stages=STAGES):
                         first = start_row * tl.full([], 1, tl.int64)
                         row_mask = row < end - start_row
                         mask = row_mask[:, None] & (column < length - start)

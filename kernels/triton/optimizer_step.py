@@ -60,10 +60,11 @@ def optimizer_launch(
     single: Sequence[str],
     dtypes: tuple[str, ...],
     chunks: int,
+    chunk: int,
     chip: ChipLimits,
     constexprs: Mapping[str, Any],
 ) -> Launch:
-    """Launches `kernel` over the rows of a chunk table, which is tensor 0.
+    """Launches `kernel` over the rows of a chunk table, which is tensor 0, of `chunk` elements each at most.
 
     `dtypes` are those of the table, of the one-element `tensors` behind it ("none" where absent), of the table's
     `lists` of tensors and of its `single` elements: constexprs of the kernel by these names, None where absent. Scalars
@@ -75,7 +76,7 @@ def optimizer_launch(
     # Each operand twice (double buffers), its value where that is wider, and two temporaries.
     moved = [dtype for dtype in of_table[: len(lists)] if dtype != "none"]
     block_bytes = sum(2 * DTYPE_BYTES[dtype] + (wide if dtype != compute else 0) for dtype in moved) + 2 * wide
-    block, pieces = chunk_pieces(chip, block_bytes)
+    block, pieces = chunk_pieces(chip, block_bytes, chunk)
     programs, _ = programs_for(chip, chunks)
     arguments: dict[str, Argument] = {"table": Tensor(0), "chunks": chunks, "programs": programs}
     arguments |= tensor_arguments(("table", *tensors), dtypes)

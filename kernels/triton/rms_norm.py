@@ -69,6 +69,7 @@ def rms_norm_forward(
 def rms_norm_backward(
     grad_x, partial_weight, grad_out, x, rstd, weight, groups, programs, group_rows, rows, length, x_row, grad_row,
     ONE_BLOCK: tl.constexpr, COMPUTE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    STAGES: tl.constexpr,
 ):  # fmt: skip
     """The gradient of x, and for each group of rows the sum of their gradients of the weight."""
     column = tl.arange(0, COLUMNS)[None, :]
@@ -81,7 +82,7 @@ def rms_norm_backward(
         end = tl.minimum(begin + group_rows, rows)
         if ONE_BLOCK:
             weight_sum = tl.zeros([ROWS, COLUMNS], COMPUTE)
-            for start_row in tl.range(begin, end, ROWS, num_stages=2):
+            for start_row in tl.range(begin, end, ROWS, num_stages=STAGES):
                 first = start_row * tl.full([], 1, tl.int64)
                 row_mask = row < end - start_row
                 mask = row_mask[:, None] & (column < length)
@@ -109,7 +110,7 @@ def rms_norm_backward(
                 inverse = tl.load(rstd + first + row, mask=row_mask, other=0.0).to(COMPUTE)[:, None]
                 if grad_x is not None:
                     products = tl.zeros([ROWS, COLUMNS], COMPUTE)
-                    for start in tl.range(0, length, COLUMNS, num_stages=2):
+                    for start in tl.range(0, length, COLUMNS, num_stages=STAGES):
                         mask = row_mask[:, None] & (column < length - start)
                         source = x + first * x_row + start
                         values = tl.load(source + row[:, None] * x_row + column, mask=mask, other=0.0).to(COMPUTE)
@@ -120,7 +121,7 @@ def rms_norm_backward(
                             grad = grad * tl.load(weight + start + column, mask=inside, other=0.0).to(COMPUTE)
                         products += grad * values
                     along = (tl.sum(products, axis=1) / size)[:, None] * inverse
-                    for start in tl.range(0, length, COLUMNS, num_stages=2):
+                    for start in tl.range(0, length, COLUMNS, num_stages=STAGES):
                         mask = row_mask[:, None] & (column < length - start)
                         source = x + first * x_row + start
                         values = tl.load(source + row[:, None] * x_row + column, mask=mask, other=0.0).to(COMPUTE)
@@ -135,7 +136,7 @@ def rms_norm_backward(
             if partial_weight is not None:
                 for start in tl.range(0, length, COLUMNS):
                     weight_sum = tl.zeros([ROWS, COLUMNS], COMPUTE)
-                    for start_row in tl.range(begin, end, ROWS, num_stages=2):
+                    for start_row in tl.range(begin, end, ROWS, num_stages=STAGES):
                         first = start_row * tl.full([], 1, tl.int64)
                         row_mask = row < end - start_row
                         mask = row_mask[:, None] & (column < length - start)

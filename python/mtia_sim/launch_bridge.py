@@ -38,7 +38,7 @@ class LaunchBridge:
         self._programs: dict[Any, Any] = {}
         self._lock = threading.RLock()
         chip = chips.load()
-        self._limits = ChipLimits(chip.local_memory_bytes, chip.processing_elements)
+        self._limits = ChipLimits.of(chip)
 
     def plan(self, kernel: str, dtypes: tuple[str, ...], sizes: tuple[int, ...], device: int) -> EncodedPlan:
         """The launches of `kernel` for these dtypes and sizes, encoded for csrc/bindings/bind_operators.cpp.

@@ -25,8 +25,7 @@ OWN_CHIP = os.environ.get("MTIA_SIM_CHIP", chips.DEFAULT)
 
 
 def limits_of(name: str) -> ChipLimits:
-    chip = chips.load(name)
-    return ChipLimits(chip.local_memory_bytes, chip.processing_elements)
+    return ChipLimits.of(chips.load(name))
 
 
 # Three sizes of local memory, and the chip that the device emulates.

@@ -24,7 +24,7 @@ def execute(name, tensors, singles, others, sizes, scalars, chip="mtia300"):
     table = torch.tensor(rows).to(harness.DEVICE)
     dtypes = [harness.DTYPE_NAMES[tensor.dtype] if tensor is not None else "none" for tensor in (table, *others)]
     dtypes += [harness.DTYPE_NAMES[tensor.dtype] if tensor is not None else "none" for tensor in (*tensors, *singles)]
-    harness.execute(name, [table, *others], [len(rows), *sizes], scalars, chip, dtypes)
+    harness.execute(name, [table, *others], [len(rows), CHUNK, *sizes], scalars, chip, dtypes)
 
 
 @pytest.mark.parametrize("amsgrad", [False, True])

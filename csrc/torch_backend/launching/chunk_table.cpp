@@ -6,6 +6,8 @@
 #include <memory>
 #include <mutex>
 
+#include "chip/chip_spec.h"
+#include "runtime/runtime.h"
 #include "torch_backend/device.h"
 #include "torch_backend/errors.h"
 #include "torch_backend/operators/allocate.h"
@@ -36,10 +38,12 @@ SentTables& sent_tables() {
 
 }  // namespace
 
+int64_t ChunkTable::streamed_chunk() { return shortest_chunk * runtime::chip().longer_blocks(); }
+
 void ChunkTable::add(c10::ArrayRef<at::Tensor> tensors, c10::ArrayRef<uint64_t> words) {
   const int64_t elements = tensors.front().numel();
-  for (int64_t first = 0; first < elements; first += chunk_elements) {
-    words_.push_back(static_cast<uint64_t>(std::min(chunk_elements, elements - first)));
+  for (int64_t first = 0; first < elements; first += chunk_elements_) {
+    words_.push_back(static_cast<uint64_t>(std::min(chunk_elements_, elements - first)));
     for (const at::Tensor& tensor : tensors) {
       const auto begin = reinterpret_cast<uint64_t>(tensor.const_data_ptr());
       words_.push_back(begin + static_cast<uint64_t>(first) * tensor.element_size());

@@ -17,7 +17,12 @@ namespace mtia::torch_backend {
 // words (addresses of single elements, bits of numbers). Kernels read it with kernels/triton/chunks.py.
 class ChunkTable {
  public:
-  static constexpr int64_t chunk_elements = 8192;
+  static constexpr int64_t shortest_chunk = 8192;
+
+  explicit ChunkTable(int64_t chunk_elements = shortest_chunk) : chunk_elements_(chunk_elements) {}
+
+  // Chunks for kernels whose results do not depend on how long they are.
+  static int64_t streamed_chunk();
 
   // The chunks of tensors that are dense in one layout. Empty ones add no row.
   void add(c10::ArrayRef<at::Tensor> tensors, c10::ArrayRef<uint64_t> words = {});
@@ -25,11 +30,13 @@ class ChunkTable {
   void add_row(uint64_t first, c10::ArrayRef<uint64_t> words);
 
   int64_t rows() const { return rows_; }
+  int64_t chunk_elements() const { return chunk_elements_; }
   // The table on the device, valid for what is submitted after this call; equal tables are sent once. Rows are not 0.
   at::Tensor on_device(c10::DeviceIndex device) const;
 
  private:
   std::vector<uint64_t> words_;
+  int64_t chunk_elements_;
   int64_t rows_ = 0;
 };
 

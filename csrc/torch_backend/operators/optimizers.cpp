@@ -79,11 +79,11 @@ class FusedStep {
       for (const at::Tensor& tensor : single_) call.tensor(tensor);
       for (const uint8_t dtype : dtypes_) call.dtype_code(dtype);
       for (const at::Tensor& tensor : reached_) call.reachable(tensor);
-      call.size(table_.rows()).sizes(sizes_);
+      call.size(table_.rows()).size(table_.chunk_elements()).sizes(sizes_);
       for (const ScalarArgument& scalar : scalars_) call.scalar(scalar);
       call.launch();
     }
-    table_ = {};
+    table_ = ChunkTable(ChunkTable::streamed_chunk());
     reached_.clear();
   }
 
@@ -92,7 +92,7 @@ class FusedStep {
   std::vector<at::Tensor> single_;  // one element each, for all parameters
   std::vector<int64_t> sizes_;
   std::vector<ScalarArgument> scalars_;
-  ChunkTable table_;
+  ChunkTable table_{ChunkTable::streamed_chunk()};
   std::vector<uint8_t> dtypes_;
   c10::DeviceIndex device_ = -1;
   std::vector<at::Tensor> reached_;
@@ -187,7 +187,7 @@ void non_finite_check_and_unscale_(at::TensorList gradients, at::Tensor& found_i
     call.dtype(reached.front().scalar_type()).size(table.rows());
     for (const at::Tensor& tensor : reached) call.reachable(tensor);
     call.launch();
-    table = {};
+    table = ChunkTable();
     reached.clear();
   };
   std::vector<std::pair<at::Tensor, at::Tensor>> copies;  // where a gradient is not dense
