@@ -29,8 +29,8 @@ struct ChipSpec {
   // Of the SRAM to all PEs together, in bytes a second: reads alone or writes alone get one_way_bytes_per_second.
   double shared_bytes_per_second() const { return sram_bytes_per_second * network_efficiency; }
   double one_way_bytes_per_second() const { return shared_bytes_per_second() * sram_one_way_fraction; }
-  // Elements of a result of m x n with the edges that the dot product engine works on for nothing, in the better of both
-  // directions.
+  // Elements of a result of m x n with the edges that the dot product engine works on for nothing, in the better of
+  // both directions.
   uint64_t dot_padded(uint64_t m, uint64_t n) const {
     const auto padded = [](uint64_t size, uint64_t unit) { return (size + unit - 1) / unit * unit; };
     return std::min(padded(m, dot_tile_rows) * padded(n, dot_tile_columns),

@@ -45,8 +45,8 @@ void finish(LaunchAccount& account, SubCycles longest, double overhead_seconds, 
   const double shared = chip.cycles(
       std::max(sram / chip.shared_bytes_per_second(), std::max(read, written) / chip.one_way_bytes_per_second()));
   const double core = contended(pe, shared, chip.pe_count());
-  account.cycles =
-      static_cast<uint64_t>(contended(core, memory, chip.pe_count())) + static_cast<uint64_t>(chip.cycles(overhead_seconds));
+  account.cycles = static_cast<uint64_t>(contended(core, memory, chip.pe_count())) +
+                   static_cast<uint64_t>(chip.cycles(overhead_seconds));
   account.seconds = account.full_clock_seconds = chip.seconds(static_cast<double>(account.cycles));
   account.core_seconds = chip.seconds(core);
   account.memory_seconds = chip.seconds(memory);

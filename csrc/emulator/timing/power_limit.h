@@ -34,7 +34,7 @@ class PowerLimit {
 
   const ChipSpec& chip_;
   const double most_;  // joules that can be saved up
-  double saved_ = 0;  // nothing at first: as if the chip had been at its limit before
+  double saved_ = 0;   // nothing at first: as if the chip had been at its limit before
 };
 
 }  // namespace mtia::emulator
