@@ -29,6 +29,10 @@ struct ChipSpec {
   // Of the SRAM to all PEs together, in bytes a second: reads alone or writes alone get one_way_bytes_per_second.
   double shared_bytes_per_second() const { return sram_bytes_per_second * network_efficiency; }
   double one_way_bytes_per_second() const { return shared_bytes_per_second() * sram_one_way_fraction; }
+  // Of the DRAM, of which `written` of the bytes are writes: 0 to 1.
+  double dram_bytes_per_second_at(double written) const {
+    return dram_bytes_per_second * dram_efficiency * (1 - 2 * std::min(written, 1 - written) * dram_turnaround_loss);
+  }
   // Elements of a result of m x n with the edges that the dot product engine works on for nothing, in the better of
   // both directions.
   uint64_t dot_padded(uint64_t m, uint64_t n) const {

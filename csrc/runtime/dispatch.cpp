@@ -343,6 +343,7 @@ void Device::charge_launch(int stream, emulator::LaunchAccount account) {
 }
 
 void Device::charge_memory(int stream, emulator::LaunchAccount account) {
+  if (spends_saved_power_.exchange(false)) power_limit_.spend();
   power_limit_.rest(timeline_.idle_before(stream, Engine::grid));
   power_limit_.apply(account);
   occupy(stream, Engine::grid, account.seconds, account);

@@ -40,7 +40,8 @@ void finish(LaunchAccount& account, SubCycles longest, double overhead_seconds, 
   const auto dram = static_cast<double>(account.bytes.dram_read + account.bytes.dram_written);
   const double sram = read + written;
   const auto pe = static_cast<double>((longest + cycle - 1) / cycle);
-  const double memory = chip.cycles(dram / (chip.dram_bytes_per_second * chip.dram_efficiency));
+  const double dram_written = dram > 0 ? static_cast<double>(account.bytes.dram_written) / dram : 0;
+  const double memory = chip.cycles(dram / chip.dram_bytes_per_second_at(dram_written));
   // Reads and writes share the SRAM's bandwidth, and each has no more than its own ports.
   const double shared = chip.cycles(
       std::max(sram / chip.shared_bytes_per_second(), std::max(read, written) / chip.one_way_bytes_per_second()));

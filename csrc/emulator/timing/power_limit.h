@@ -25,6 +25,9 @@ class PowerLimit {
   // Nothing works for so long.
   void rest(double seconds);
 
+  // As after a long time at the limit: nothing is saved.
+  void spend() { saved_ = 0; }
+
   // A launch's account at full clock becomes what it is under the limit.
   void apply(LaunchAccount& account);
 
