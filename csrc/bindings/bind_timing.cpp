@@ -86,6 +86,8 @@ class KernelTotals {
       row["name"] = key.second;
       row["count"] = total.count;
       row["seconds"] = total.seconds;
+      row["full_clock_seconds"] = account.full_clock_seconds;
+      row["full_clock_dynamic_joules"] = account.full_clock_dynamic_joules;
       row["joules"] = account.joules;
       row["dynamic_joules"] = account.dynamic_joules;
       row["flops"] = account.flops;

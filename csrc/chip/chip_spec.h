@@ -1,6 +1,7 @@
 // ChipSpec: everything the emulator knows of a chip; a plain struct made from chip_fields.def and checked when parsed.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -22,6 +23,19 @@ struct ChipSpec {
   uint32_t pe_count() const { return static_cast<uint32_t>(pe_rows * pe_columns); }
   double cycles(double seconds) const { return seconds * clock_hz; }
   double seconds(double cycles) const { return cycles / clock_hz; }
+  // What the chip draws while nothing works.
+  double idle_watts() const { return leakage_watts + dram_idle_watts + links_watts; }
+
+  // Of the SRAM to all PEs together, in bytes a second: reads alone or writes alone get one_way_bytes_per_second.
+  double shared_bytes_per_second() const { return sram_bytes_per_second * network_efficiency; }
+  double one_way_bytes_per_second() const { return shared_bytes_per_second() * sram_one_way_fraction; }
+  // Elements of a result of m x n with the edges that the dot product engine works on for nothing, in the better of both
+  // directions.
+  uint64_t dot_padded(uint64_t m, uint64_t n) const {
+    const auto padded = [](uint64_t size, uint64_t unit) { return (size + unit - 1) / unit * unit; };
+    return std::min(padded(m, dot_tile_rows) * padded(n, dot_tile_columns),
+                    padded(m, dot_tile_columns) * padded(n, dot_tile_rows));
+  }
 
   // Reads what mtia_core.chips writes: one "name=value" a line, `name` itself first, every field exactly once.
   // Throws InvalidChip, which names the field, its value, its allowed range, and `where` the text came from.

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "emulator/emulator.h"
+#include "emulator/timing/power_limit.h"
 #include "runtime/counters.h"
 #include "runtime/deferred_error.h"
 #include "runtime/event.h"
@@ -165,7 +166,8 @@ class Device {
   // Time and energy of a transfer over a link off the chip, and of the memory behind it.
   void charge_link(Command& command, Engine engine, double bytes_per_second, bool writes_device);
   void occupy(int stream, Engine engine, double seconds, const emulator::LaunchAccount& account);
-  void charge_memory(int stream, const emulator::LaunchAccount& account);
+  void charge_launch(int stream, emulator::LaunchAccount account);
+  void charge_memory(int stream, emulator::LaunchAccount account);
 
   const int index_;
   const uint64_t loop_limit_;
@@ -181,6 +183,7 @@ class Device {
 
   // Dispatcher only.
   Timeline timeline_;
+  emulator::PowerLimit power_limit_;
   emulator::LaunchTrace* trace_ = nullptr;  // of the launch that runs
   Execution* execution_ = nullptr;          // of the command at work, while somebody observes
   std::shared_ptr<LaunchMonitor> monitor_;  // dispatcher only

@@ -9,6 +9,7 @@
 #include "emulator/checks/locations.h"
 #include "emulator/grid/worker_pool.h"
 #include "emulator/refusal.h"
+#include "emulator/timing/launch_totals.h"
 #include "emulator/timing_mode/timing_mode.h"
 #include "emulator/trace.h"
 #include "runtime/checking.h"
@@ -150,8 +151,8 @@ void Device::execute(Command& command) {
           static_cast<uint32_t>(command.stream), ticket_, many_streams_, command.location,
           &OrderContext::happened_before,        &context};
       try {
-        if (timing_ != nullptr) return charge_memory(command.stream, timing_->run(command.launch, trace_, &order));
-        return charge_memory(command.stream, monitor_ ? monitor_->run(*this, command.launch)
+        if (timing_ != nullptr) return charge_launch(command.stream, timing_->run(command.launch, trace_, &order));
+        return charge_launch(command.stream, monitor_ ? monitor_->run(*this, command.launch)
                                                       : emulator_.run(command.launch, trace_, &order));
       } catch (const emulator::Refusal& refusal) {
         throw_for_caller(refusal, command.location);
@@ -332,7 +333,17 @@ void Device::occupy(int stream, Engine engine, double seconds, const emulator::L
   execution_->account = account;
 }
 
-void Device::charge_memory(int stream, const emulator::LaunchAccount& account) {
+void Device::charge_launch(int stream, emulator::LaunchAccount account) {
+  const bool finds_idle_grid = timeline_.idle_before(stream, Engine::grid) > 0;
+  if (finds_idle_grid) emulator::start_from_idle(account, chip());
+  if (execution_ != nullptr)
+    execution_->start_seconds = (finds_idle_grid ? std::max(chip().launch_ns, chip().replace_ns) : chip().replace_ns) * 1e-9;
+  charge_memory(stream, account);
+}
+
+void Device::charge_memory(int stream, emulator::LaunchAccount account) {
+  power_limit_.rest(timeline_.idle_before(stream, Engine::grid));
+  power_limit_.apply(account);
   occupy(stream, Engine::grid, account.seconds, account);
   const std::lock_guard lock(counters_mutex_);
   counters_.total += account;
@@ -349,7 +360,7 @@ void Device::charge_link(Command& command, Engine engine, double bytes_per_secon
   // accounts.
   account.dynamic_joules += static_cast<double>(command.bytes) * chip().host_link_picojoules_per_byte * 1e-12;
   account.joules = account.dynamic_joules;
-  account.seconds = 0;
+  account.seconds = account.full_clock_seconds = account.core_seconds = account.memory_seconds = 0;
   account.cycles = 0;
   account.pe_cycles = 0;
   const std::lock_guard lock(counters_mutex_);

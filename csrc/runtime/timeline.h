@@ -26,6 +26,12 @@ class Timeline {
     return stream_ready;
   }
 
+  // How long an engine stands idle before the next command of a stream.
+  double idle_before(int stream, Engine engine) const {
+    const double engine_free = engines_[static_cast<size_t>(engine)];
+    return std::max(0.0, stream_time(stream) - engine_free);
+  }
+
   double stream_time(int stream) const { return std::max(streams_[static_cast<size_t>(stream)], host_); }
 
   // The host waited until `seconds`: what it submits from now on starts no earlier, on any stream.

@@ -128,7 +128,7 @@ int64_t tiles_of(const GemmArguments& arguments, const GemmTiling& tiling) {
 // Loads the part [row, row + rows) x [column, column + columns) of an operand into a page. A matrix whose columns lie
 // apart is loaded as its transpose, in long rows, and the engine reads the page transposed.
 void load_operand(ProcessingElement& pe, CircularBuffer& pages, const GemmMatrix& matrix, DType dtype, int64_t row,
-                  int64_t rows, int64_t column, int64_t columns, int64_t first, int64_t second) {
+                  int64_t rows, int64_t column, int64_t columns, int64_t first, int64_t second, uint32_t readers) {
   CircularBuffer::Reserved window = pages.reserve();
   const uint64_t base = address_of(matrix, dtype, row, column, first, second);
   Tile page = window.tile();
@@ -136,16 +136,21 @@ void load_operand(ProcessingElement& pe, CircularBuffer& pages, const GemmMatrix
     page.rows = columns;
     page.columns = rows;
     page.row_stride = rows;
-    window.set(pe.dma_view(page, DmaDescriptor{.base = base, .dtype = dtype, .row_stride = matrix.column_stride})
-                   .transposed());
+    window.set(
+        pe.dma_view(
+              page,
+              DmaDescriptor{.base = base, .dtype = dtype, .row_stride = matrix.column_stride, .readers = readers})
+            .transposed());
     return;
   }
   page.rows = rows;
   page.columns = columns;
   page.row_stride = columns;
-  window.set(pe.dma_view(
-      page, DmaDescriptor{
-                .base = base, .dtype = dtype, .row_stride = matrix.row_stride, .column_stride = matrix.column_stride}));
+  window.set(pe.dma_view(page, DmaDescriptor{.base = base,
+                                             .dtype = dtype,
+                                             .row_stride = matrix.row_stride,
+                                             .column_stride = matrix.column_stride,
+                                             .readers = readers}));
 }
 
 struct TilePlace {
@@ -155,6 +160,7 @@ struct TilePlace {
   int64_t columns;
   int64_t first;  // batch indices
   int64_t second;
+  uint32_t sharers;  // PEs beside this one that take the same columns of b at the same time, and it
 };
 
 class Gemm {
@@ -227,7 +233,7 @@ class Gemm {
     std::vector<AddressRange> touched;
     for (int64_t tile = 0; tile < tiles; ++tile) {
       const TilePlace place = place_of(tile);
-      calls.insert(calls.end(), {place.rows, place.columns});
+      calls.insert(calls.end(), {place.rows, place.columns, place.sharers});
       const int64_t rows[] = {place.rows, arguments_.k, place.rows, place.rows};
       const int64_t columns[] = {arguments_.k, place.columns, place.columns, place.columns};
       for (size_t i = 0; i < std::size(operands); ++i) {
@@ -263,15 +269,26 @@ class Gemm {
             column,
             std::min(tiling_.columns, arguments_.n - column),
             batch / arguments_.batch[1],
-            batch % arguments_.batch[1]};
+            batch % arguments_.batch[1],
+            sharers_of(tile)};
+  }
+
+  // Tiles below each other go to neighbouring PEs: a group of them that works side by side reads b once.
+  uint32_t sharers_of(int64_t tile) const {
+    const auto group = static_cast<int64_t>(pe_.chip().fabric_multicast_pes);
+    const int64_t first = tile / group * group;
+    const int64_t last = first + group - 1;
+    const bool is_whole = last < down_ * across_ * shape_.batches && first / down_ == last / down_ &&
+                          first / pe_.count() == last / pe_.count();
+    return is_whole ? static_cast<uint32_t>(group) : 1;
   }
 
   void load(const TilePlace& place, int64_t p) {
     const int64_t depth = std::min(tiling_.depth, arguments_.k - p);
     load_operand(pe_, a_pages_, arguments_.a, arguments_.dtype, place.row, place.rows, p, depth, place.first,
-                 place.second);
+                 place.second, 1);
     load_operand(pe_, b_pages_, arguments_.b, arguments_.dtype, p, depth, place.column, place.columns, place.first,
-                 place.second);
+                 place.second, place.sharers);
   }
 
   void finish(const TilePlace& place, const Tile& sum) {

@@ -12,10 +12,11 @@ namespace mtia::kernels {
 
 namespace {
 
-constexpr std::array<int64_t, 15> all_extents{16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 240, 256, 384, 512};
-// The last two only where local memory holds several such tiles: else they would lengthen the search for nothing.
+constexpr std::array<int64_t, 16> all_extents{16,  32,  48,  64,  80,  96,  112, 128,
+                                              160, 192, 224, 240, 256, 320, 384, 512};
+// The last three only where local memory holds such a tile beside its operands: else they would lengthen the search for nothing.
 constexpr size_t usual_extents = 13;
-constexpr uint64_t bytes_for_all_extents = 4 << 20;
+constexpr uint64_t bytes_for_all_extents = 448 << 10;
 
 std::span<const int64_t> extents_for(uint64_t local_bytes) {
   return std::span(all_extents).first(local_bytes < bytes_for_all_extents ? usual_extents : all_extents.size());
@@ -51,6 +52,10 @@ uint64_t tile_bytes(int64_t rows, int64_t columns, DType dtype) {
 
 DType accumulator(DType operands) { return operands == DType::F64 ? DType::F64 : DType::F32; }
 
+uint64_t sum_bytes(const GemmTiling& tiling, const GemmShape& shape) {
+  return tiling.accumulators * tile_bytes(tiling.rows, tiling.columns, accumulator(shape.operands));
+}
+
 double macs_per_cycle(const ChipSpec& chip, DType dtype) {
   switch (dtype) {
     case DType::F64:
@@ -74,8 +79,7 @@ class Estimate {
         size_(static_cast<double>(size_of(shape.operands))),
         rate_(macs_per_cycle(chip, shape.operands)),
         latency_(chip.cycles(chip.dram_latency_ns * 1e-9)) {
-    const double share = chip.sram_bytes_per_second / chip.clock_hz / processing_elements;
-    bytes_per_cycle_ = std::min(chip.fabric_bytes_per_cycle, share);
+    share_ = chip.one_way_bytes_per_second() / chip.clock_hz / processing_elements;
     unit_depth_ = std::max<int64_t>(1, static_cast<int64_t>(chip.dot_tile_k_bytes / size_of(shape.operands)));
     result_bytes_ = static_cast<double>(size_of(shape.result) + (shape.has_addend ? size_of(shape.addend) : 0));
   }
@@ -89,14 +93,16 @@ class Estimate {
         divide_up(shape_.m, tiling.rows) * divide_up(shape_.n, tiling.columns) * static_cast<double>(shape_.batches);
     const double waves = divide_up(static_cast<int64_t>(tiles), count_);
     const double steps = divide_up(shape_.k, tiling.depth);
-    const auto unit = static_cast<int64_t>(chip_.dot_tile_rows);
-    const double blocks =
-        divide_up(tiling.rows, unit) * divide_up(tiling.columns, unit) * divide_up(tiling.depth, unit_depth_);
-    const double product = blocks * static_cast<double>(unit * unit * unit_depth_) / rate_;
+    const auto padded = static_cast<double>(
+        chip_.dot_padded(static_cast<uint64_t>(tiling.rows), static_cast<uint64_t>(tiling.columns)));
+    const double product =
+        padded * divide_up(tiling.depth, unit_depth_) * static_cast<double>(unit_depth_) / rate_;
     // Rows of a and b are contiguous pieces.
-    const double load = (rows + columns) * depth * size_ / bytes_per_cycle_ + 2 * chip_.fabric_issue_cycles +
+    const double load =
+        std::max((rows + columns) / chip_.fabric_bytes_per_cycle, (rows + columns / sharers(tiling)) / share_) * depth *
+            size_ + 2 * chip_.fabric_issue_cycles +
                         (rows + depth) * chip_.fabric_row_cycles;
-    const double store = rows * columns * result_bytes_ / bytes_per_cycle_ + rows * chip_.fabric_row_cycles;
+    const double store = rows * columns * result_bytes_ / std::min(chip_.fabric_bytes_per_cycle, share_) + rows * chip_.fabric_row_cycles;
     const double epilogue = rows * columns / chip_.vector_32bit_elements_per_cycle + chip_.dot_fill_cycles;
     const double issue = 6 * chip_.command_issue_cycles;
     // A page is loaded again when its product is done, so the pages share the time of load, latency and product.
@@ -108,13 +114,19 @@ class Estimate {
   }
 
  private:
+  // PEs that read columns of b together: tiles below each other.
+  double sharers(const GemmTiling& tiling) const {
+    const auto group = static_cast<double>(chip_.fabric_multicast_pes);
+    return divide_up(shape_.m, tiling.rows) >= group ? group : 1;
+  }
+
   const ChipSpec& chip_;
   const GemmShape& shape_;
   int64_t count_;
   double size_;
   double rate_;
   double latency_;
-  double bytes_per_cycle_ = 1;
+  double share_ = 1;  // of the SRAM, bytes a cycle
   double result_bytes_ = 0;
   int64_t unit_depth_ = 1;
 };
@@ -125,15 +137,14 @@ uint64_t local_bytes_of(const GemmTiling& tiling, const GemmShape& shape) {
   const DType sum = accumulator(shape.operands);
   const uint64_t pages = tiling.pages * (tile_bytes(tiling.rows, tiling.depth, shape.operands) +
                                          tile_bytes(tiling.depth, tiling.columns, shape.operands));
-  const uint64_t sums = tiling.accumulators * tile_bytes(tiling.rows, tiling.columns, sum);
   const uint64_t result =
-      shape.result == sum ? 0 : tiling.accumulators * tile_bytes(tiling.rows, tiling.columns, shape.result);
+      shape.result == sum ? 0 : 2 * tile_bytes(std::min(gemm_store_rows, tiling.rows), tiling.columns, shape.result);
   uint64_t addend = 0;
   if (shape.has_addend) {
     addend = tile_bytes(tiling.rows, tiling.columns, shape.addend);
     if (shape.addend != sum) addend += tile_bytes(tiling.rows, tiling.columns, sum);
   }
-  return pages + sums + result + addend;
+  return pages + sum_bytes(tiling, shape) + result + addend;
 }
 
 GemmTiling choose_gemm_tiling(const ChipSpec& chip, const GemmShape& shape, uint32_t processing_elements,
@@ -153,7 +164,8 @@ GemmTiling choose_gemm_tiling(const ChipSpec& chip, const GemmShape& shape, uint
           if (depth > depths.front() && depth / 2 >= shape.k) continue;
           for (const auto& [pages, accumulators] : buffers) {
             const GemmTiling tiling{rows, columns, depth, pages, accumulators};
-            if (local_bytes_of(tiling, shape) > local_bytes) continue;
+            if (local_bytes_of(tiling, shape) > local_bytes || sum_bytes(tiling, shape) > chip.dot_accumulator_bytes)
+              continue;
             const double cycles = estimate.cycles(tiling);
             if (!choose) {
               least = least < 0 ? cycles : std::min(least, cycles);

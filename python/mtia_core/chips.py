@@ -21,7 +21,7 @@ OPTIONAL_GROUPS = ("host",)
 # What an assumed number without a range may be off by, as a factor, either way.
 DEFAULT_FACTOR = 1.5
 # Pairs of fields of which the first may not exceed the second.
-ORDERED = (("sram_cache_bytes", "sram_bytes"), ("static_watts", "typical_watts"), ("typical_watts", "tdp_watts"))
+ORDERED = (("sram_cache_bytes", "sram_bytes"), ("typical_watts", "tdp_watts"))
 _KEYS = ("value", "kind", "range", "source", "how", "note")
 _DIRECTORY = Path(__file__).parent / "chips"
 _REFERENCES = Path(__file__).parent / "chip_sources.toml"
@@ -85,6 +85,11 @@ class Chip:
     @property
     def processing_elements(self) -> int:
         return int(self.values["pe_rows"] * self.values["pe_columns"])
+
+    @property
+    def idle_watts(self) -> float:
+        """What the chip draws while nothing works, W."""
+        return float(self.values["leakage_watts"] + self.values["dram_idle_watts"] + self.values["links_watts"])
 
     def serialise(self) -> str:
         """Returns one ``name=value`` a line, the text that ChipSpec::parse reads."""
@@ -303,3 +308,11 @@ def _check_together(values: Mapping[str, int | float], path: Path) -> None:
                 str(path),
                 field.remedy,
             )
+    idle = values["leakage_watts"] + values["dram_idle_watts"] + values["links_watts"]
+    if 0 < values["power_limit_watts"] <= idle:
+        field = by_name["power_limit_watts"]
+        raise InvalidChip(
+            f"{field.full_name} = {values[field.name]!r} does not exceed what the chip draws idle, {idle:g} W",
+            str(path),
+            "give more, or 0 for no limit",
+        )

@@ -239,8 +239,8 @@ def test_the_cache_key_follows_the_plugin_the_chip_file_and_triton(tmp_path, mon
     keys = []
     for energy in (1, 2):
         chip.write_text(
-            'name = "mine"\nbase = "mtia300"\n[energy]\n'
-            f'static_watts = {{ value = {energy}, kind = "assumed", how = "a test" }}\n'
+            'name = "mine"\nbase = "mtia300"\n[power]\n'
+            f'leakage_watts = {{ value = {energy}, kind = "assumed", how = "a test" }}\n'
         )
         chip_fingerprint.cache_clear()
         keys.append(MtiaBackend(GPUTarget("mtia_sim", str(chip), 1)).hash())

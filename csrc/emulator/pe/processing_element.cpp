@@ -71,14 +71,14 @@ StridedBox matrix_box(const DmaAccess& access, const Tile& tile, bool load) {
   return box;
 }
 
-void count_load(PeState& pe, const Tile& tile, const DmaAccess& access, SubCycles earliest = 0,
-                bool counts_traffic = true) {
+// `readers` share one read of the SRAM; 0: no traffic is counted.
+void count_load(PeState& pe, const Tile& tile, const DmaAccess& access, uint32_t readers, SubCycles earliest = 0) {
   Tick tick;
   pe.costs->fabric(tick, static_cast<uint64_t>(tile.elements()) * size_of(tile.dtype), false);
   const TransferCost cost = transfer_cost(pe, access, 2, static_cast<uint32_t>(size_of(tile.dtype)));
   SubCycles latency = 0;
   if (access.elements != 0) {
-    if (counts_traffic) pe.count_read(access.low, access.high, cost.bytes);
+    if (readers != 0) pe.count_read(access.low, access.high, (cost.bytes + readers - 1) / readers);
     latency = pe.load_latency();
   }
   time_call(pe, tick, cost.duration, latency, tile.page, {}, earliest);
@@ -194,7 +194,7 @@ void ProcessingElement::dma_load(const Tile& destination, const DmaDescriptor& s
   const CallNote note(*state_, "dma_load", {}, destination, {});
   const DmaAccess access = resolve_matrix(*state_, source, destination.rows, destination.columns, Access::read);
   read_into(*state_, destination, access, fill_value);
-  count_load(*state_, destination, access);
+  count_load(*state_, destination, access, source.readers);
 }
 
 Tile ProcessingElement::dma_view(const Tile& page_of, const DmaDescriptor& source) {
@@ -206,10 +206,10 @@ Tile ProcessingElement::dma_view(const Tile& page_of, const DmaDescriptor& sourc
   const DmaAccess access = resolve_matrix(*state_, source, page_of.rows, page_of.columns, Access::read);
   if (state_->host_work == HostWork::all_but_stores && !is_known(*state_, access.low, access.high)) {
     read_into(*state_, page_of, access, 0);
-    count_load(*state_, page_of, access);
+    count_load(*state_, page_of, access, source.readers);
     return page_of;
   }
-  count_load(*state_, page_of, access);
+  count_load(*state_, page_of, access, source.readers);
   return access.elements == 0 ? page_of : view_of(page_of, source, access.host);
 }
 
@@ -238,7 +238,7 @@ Tile ProcessingElement::dma_multicast(const Tile& destination, const DmaDescript
   const DmaAccess access = resolve_matrix(*state_, source, destination.rows, destination.columns, Access::read);
   const bool viewed = view && access.full && access.elements != 0;
   if (!viewed) read_into(*state_, destination, access, fill);
-  count_load(*state_, destination, access, start, counts_traffic);
+  count_load(*state_, destination, access, counts_traffic ? source.readers : 0, start);
   return viewed ? view_of(destination, source, access.host) : destination;
 }
 

@@ -56,6 +56,7 @@ struct DmaDescriptor {
   int64_t column_stride = 1;  // elements
   int64_t valid_rows = INT64_MAX;
   int64_t valid_columns = INT64_MAX;
+  uint32_t readers = 1;  // PEs that take the same bytes from one read of the SRAM, this one among them
 };
 
 }  // namespace mtia::emulator

@@ -21,10 +21,14 @@ struct LevelBytes {
 struct LaunchAccount {
   uint64_t launches = 0;
   uint64_t instructions = 0;
-  uint64_t cycles = 0;  // of the chip's clock, launch overhead included
-  double seconds = 0;   // cycles / clock
-  double joules = 0;    // static power over the time, plus dynamic_joules
-  double dynamic_joules = 0;
+  uint64_t cycles = 0;            // of the chip's clock, launch overhead included
+  double seconds = 0;             // cycles / clock_hz, or more where the power limit lowers the clock
+  double full_clock_seconds = 0;  // cycles / clock_hz
+  double full_clock_dynamic_joules = 0;
+  double core_seconds = 0;        // at clock_hz, of what a lower clock makes slower: the slowest PE, the SRAM
+  double memory_seconds = 0;      // that the DRAM's bandwidth takes, beside them
+  double joules = 0;              // idle and clock power over the time, plus dynamic_joules
+  double dynamic_joules = 0;      // of operations and bytes
   uint64_t flops = 0;  // floating-point operations: 2 m n k of each dot, one an element of each other float instruction
   uint64_t dot_flops = 0;  // the part done by the dot product engine
   LevelBytes bytes;
@@ -43,6 +47,10 @@ struct LaunchAccount {
     instructions += other.instructions;
     cycles += other.cycles;
     seconds += other.seconds;
+    full_clock_seconds += other.full_clock_seconds;
+    full_clock_dynamic_joules += other.full_clock_dynamic_joules;
+    core_seconds += other.core_seconds;
+    memory_seconds += other.memory_seconds;
     joules += other.joules;
     dynamic_joules += other.dynamic_joules;
     flops += other.flops;

@@ -196,8 +196,7 @@ void CostModel::dot_scaled(Tick& tick, DType a, DType b, std::array<ScaleGroups,
 
 void CostModel::product(Tick& tick, Opcode opcode, uint64_t batch, uint64_t m, uint64_t n, uint64_t k, uint64_t depth,
                         double passes, double rate, double picojoules, uint64_t local_bytes) const {
-  const uint64_t worked =
-      batch * round_up(m, chip_.dot_tile_rows) * round_up(n, chip_.dot_tile_rows) * round_up(k, depth);
+  const uint64_t worked = batch * chip_.dot_padded(m, n) * round_up(k, depth);
   const auto macs = static_cast<double>(batch * m * n * k);
   tick.opcode = opcode;
   tick.unit = Unit::dot;

@@ -14,12 +14,12 @@ from typing import Any
 
 import torch
 
+from mtia_core import chips
 from mtia_core.errors import MtiaError
 from mtia_sim.study.workloads import Options, prepare
 
-
 def measure(workload: str, options: Options) -> dict[str, Any]:
-    """Chip time and energy of the second step of a workload; the first one compiles its kernels.
+    """Chip time and energy of a step of a workload that goes on: the first one compiles its kernels.
 
     Returns:
         described, unit, items, model_flops; fits, and where it does: seconds (with streams and links side by side),
@@ -46,6 +46,8 @@ def measure(workload: str, options: Options) -> dict[str, Any]:
         return {**result, "fits": False, "problem": first, "host_seconds": time.perf_counter() - began}
     keys = ("joules", "dynamic_joules", "flops", "dot_flops", "bytes", "launches")
     result |= {"fits": True, "seconds": counters["elapsed_seconds"], **{key: counters[key] for key in keys}}
+    # Accounts are of what worked; between it, the chip is idle.
+    result["joules"] += chips.load().idle_watts * max(0.0, counters["elapsed_seconds"] - counters["seconds"])
     stand_in = device.timing_summary()["stand_in_seconds"]
     result["stand_in_fraction"] = stand_in / counters["seconds"] if counters["seconds"] else 0.0
     result["by_kernel"] = totals.by_name()

@@ -1,9 +1,10 @@
 """How wide an answer is: assumed numbers of a chip varied over what a measurement added up.
 
 A kernel takes as long as what works longest in it (a unit, the SRAM, the DRAM), and then waits: for latency, and for
-its own results. Its energy is operations and bytes at each level, and static power over the time. So a chip with
-another rate or energy is costed from the sums of a run, without running it again: exact where the same part of the chip
-stays the slowest and overlaps as before. `tests/mtia_sim/study` holds that estimate against reruns.
+its own results. Its energy is operations and bytes at each level, and idle and clock power over the time; where the
+mean of a step would exceed the power limit, the kernels above it run at a lower clock (csrc/emulator/timing/power_limit.h).
+So a chip with another rate or energy is costed from the sums of a run, without running it again: exact where the same
+part of the chip stays the slowest and overlaps as before. `tests/mtia_sim/study` holds that estimate against reruns.
 """
 
 import random
@@ -34,7 +35,8 @@ _DOTS = {
     "float32": ("dot_f32_macs_per_cycle", "dot_f32_picojoules_per_mac"),
     "float8_e4m3fn": ("dot_f8_macs_per_cycle", "dot_i8_picojoules_per_mac"),
 }
-_COSTS = ("dram_latency_ns", "sram_latency_ns", "replace_ns", "static_watts")
+_COSTS = ("dram_latency_ns", "sram_latency_ns", "replace_ns")
+_POWERS = ("leakage_watts", "dram_idle_watts", "links_watts", "clock_watts", "voltage_exponent", "power_limit_watts")
 _ENERGIES = (
     "local_memory_picojoules_per_byte",
     "network_picojoules_per_byte",
@@ -59,13 +61,66 @@ class Interval:
 
 def assumed_ranges(chip: Chip, dtype: str) -> dict[str, tuple[float, float]]:
     """The range of each assumed number that a costing can vary."""
-    fields = (*_RATES, *_DOTS[dtype], *_COSTS, *_ENERGIES)
+    fields = (*_RATES, *_DOTS[dtype], *_COSTS, *_POWERS, *_ENERGIES)
     ranges = {}
     for name in fields:
         source = chip.sources[name]
         if source.range is not None and chip.values[name]:
             ranges[name] = source.range
     return ranges
+
+
+@dataclass(frozen=True)
+class _Kernel:
+    """All launches of a kernel at full clock: seconds, of the slower of PEs and SRAM, of the DRAM; joules but idle ones."""
+
+    seconds: float
+    core: float
+    memory: float
+    dynamic: float
+    dram: float  # joules, a part of dynamic
+
+
+class _Power:
+    """What kernels draw on a chip at a fraction of its clock, and what its limit makes of their time."""
+
+    def __init__(self, chip: Chip, changes: Mapping[str, float]) -> None:
+        value = {name: float(changes.get(name, chip.values[name])) for name in (*_POWERS, "clock_floor")}
+        self.idle = value["leakage_watts"] + value["dram_idle_watts"] + value["links_watts"]
+        self._clock, self._exponent = value["clock_watts"], value["voltage_exponent"]
+        self._limit, self._floor = value["power_limit_watts"], value["clock_floor"]
+
+    def at_clock(self, kernel: _Kernel, clock: float) -> tuple[float, float]:
+        """Seconds and joules at a fraction of the clock."""
+        energy = clock**self._exponent
+        rest = kernel.seconds - max(kernel.core, kernel.memory)
+        seconds = max(kernel.core / clock, kernel.memory) + rest
+        joules = (kernel.dynamic - kernel.dram) * energy + kernel.dram
+        return seconds, joules + (self.idle + self._clock * clock * energy) * seconds
+
+    def _within_limit(self, kernel: _Kernel) -> tuple[float, float]:
+        low, high = self._floor, 1.0
+        for _ in range(16):
+            middle = (low + high) / 2
+            seconds, joules = self.at_clock(kernel, middle)
+            low, high = (low, middle) if joules > self._limit * seconds else (middle, high)
+        return self.at_clock(kernel, low)
+
+    def cost(self, kernels: list[_Kernel]) -> tuple[float, float]:
+        """Seconds and joules of a step that is repeated: what some kernels leave of the limit, others may use."""
+        full = [self.at_clock(kernel, 1.0) for kernel in kernels]
+        excess = [joules - self._limit * seconds for seconds, joules in full]
+        above, below = sum(each for each in excess if each > 0), -sum(each for each in excess if each < 0)
+        part = 1.0 if self._limit <= 0 or above <= below else below / above
+        total_seconds = total_joules = 0.0
+        for kernel, (seconds, joules), over in zip(kernels, full, excess, strict=True):
+            if over > 0 and part < 1:
+                slow_seconds, slow_joules = self._within_limit(kernel)
+                seconds = part * seconds + (1 - part) * slow_seconds
+                joules = part * joules + (1 - part) * slow_joules
+            total_seconds += seconds
+            total_joules += joules
+        return total_seconds, total_joules
 
 
 class Costing:
@@ -81,11 +136,22 @@ class Costing:
         self._rows = list(measurement["by_kernel"].values())
         # What streams and links did beside each other, or waited for, stays as it was.
         self._beside = float(measurement["seconds"]) - sum(row["seconds"] for row in self._rows)
+        seconds, joules = self._estimate({})
+        # The order of kernels, which the sums do not tell, decides what is left of the limit's window.
+        self._corrections = (
+            (float(measurement["seconds"]) - self._beside) / seconds if seconds else 1.0,
+            float(measurement["joules"]) / joules if joules else 1.0,
+        )
 
     def cost(self, changes: Mapping[str, float]) -> tuple[float, float]:
         """Seconds and joules; `changes` are fields with other values."""
+        seconds, joules = self._estimate(changes)
+        return self._beside + seconds * self._corrections[0], joules * self._corrections[1]
+
+    def _estimate(self, changes: Mapping[str, float]) -> tuple[float, float]:
+        """Of the kernels alone, but idle power for all of the time."""
         chip = self._chip
-        scale = {name: value / float(chip.values[name]) for name, value in changes.items()}
+        scale = {name: value / float(chip.values[name]) for name, value in changes.items() if chip.values[name]}
         part = dict.fromkeys(("dot_product_engine", *_RATES.values()), 1.0)
         for name, factor in scale.items():
             if name in _RATES:
@@ -93,27 +159,35 @@ class Costing:
         dot_rate, dot_energy = _DOTS[self._dtype]
         part["dot_product_engine"] /= scale.get(dot_rate, 1.0)
         waiting = (scale.get("dram_latency_ns", 1.0) + scale.get("sram_latency_ns", 1.0)) / 2
-        overhead = chip.replace_ns * 1e-9
-        seconds, joules = self._beside, 0.0
-        for row in self._rows:
-            parts = {unit: float(busy) for unit, busy in row["busy_seconds"].items()}
-            parts["sram"] = row["sram_bytes"] / chip.sram_bytes_per_second
-            parts["dram"] = row["dram_bytes"] / (chip.dram_bytes_per_second * chip.dram_efficiency)
-            launching = min(row["count"] * overhead, row["seconds"])
-            longest = max(parts.values())
-            rest = max(0.0, row["seconds"] - launching - longest)
-            taken = max(time * part.get(name, 1.0) for name, time in parts.items())
-            taken += rest * waiting + launching * scale.get("replace_ns", 1.0)
-            seconds += taken
-            joules += self._dynamic(row, scale, dot_energy)
-        static = chip.static_watts * scale.get("static_watts", 1.0)
-        return seconds, joules + static * (seconds - self._beside)
+        power = _Power(chip, changes)
+        kernels = [self._kernel(row, scale, part, waiting, dot_energy) for row in self._rows]
+        seconds, joules = power.cost(kernels)
+        return seconds, joules + power.idle * max(0.0, self._beside)
 
-    def _dynamic(self, row: Mapping[str, Any], scale: Mapping[str, float], dot_energy: str) -> float:
-        chip = self._chip
+    def _kernel(
+        self, row: Mapping[str, Any], scale: Mapping[str, float], part: Mapping[str, float], waiting: float, dot: str
+    ) -> _Kernel:
+        chip, full = self._chip, float(row["full_clock_seconds"])
+        slowed = full / row["seconds"] if row["seconds"] else 1.0
+        parts = {unit: float(busy) * slowed for unit, busy in row["busy_seconds"].items()}
+        parts["sram"] = row["sram_bytes"] / chip.sram_bytes_per_second
+        parts["dram"] = row["dram_bytes"] / (chip.dram_bytes_per_second * chip.dram_efficiency)
+        launching = min(row["count"] * chip.replace_ns * 1e-9, full)
+        rest = max(0.0, full - launching - max(parts.values()))
+        taken = {name: time * part.get(name, 1.0) for name, time in parts.items()}
+        memory = taken.pop("dram")
+        core = max(taken.values(), default=0.0)
+        dynamic, dram = self._dynamic(row, scale, dot)
+        seconds = max(core, memory) + rest * waiting + launching * scale.get("replace_ns", 1.0)
+        # Waiting for latency and for own results follows the clock.
+        return _Kernel(seconds, core + rest * waiting if core >= memory else core, memory, dynamic, dram)
+
+    def _dynamic(self, row: Mapping[str, Any], scale: Mapping[str, float], dot_energy: str) -> tuple[float, float]:
+        """Joules at full clock, all and those of the DRAM."""
+        chip, dynamic = self._chip, float(row["full_clock_dynamic_joules"])
         products = row["dot_flops"] / 2 * float(chip.values[dot_energy]) * 1e-12
         by_field = {
-            dot_energy: min(products, row["dynamic_joules"]),
+            dot_energy: min(products, dynamic),
             "local_memory_picojoules_per_byte": row["local_memory_bytes"]
             * chip.local_memory_picojoules_per_byte
             * 1e-12,
@@ -122,8 +196,9 @@ class Costing:
             "dram_picojoules_per_byte": row["dram_bytes"] * chip.dram_picojoules_per_byte * 1e-12,
         }
         # Vector work, functions and instructions: their energies go together.
-        by_field["vector_32bit_picojoules"] = max(0.0, row["dynamic_joules"] - sum(by_field.values()))
-        return sum(joules * scale.get(name, 1.0) for name, joules in by_field.items())
+        by_field["vector_32bit_picojoules"] = max(0.0, dynamic - sum(by_field.values()))
+        scaled = {name: joules * scale.get(name, 1.0) for name, joules in by_field.items()}
+        return sum(scaled.values()), scaled["dram_picojoules_per_byte"]
 
 
 def draws(ranges: Mapping[str, tuple[float, float]], count: int, seed: int) -> list[dict[str, float]]:

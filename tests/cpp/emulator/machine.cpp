@@ -23,6 +23,8 @@ ChipSpec small_chip() {
   chip.sram_bytes = 1 << 20;
   chip.sram_cache_bytes = 1 << 20;
   chip.sram_bytes_per_second = 512e9;
+  chip.sram_one_way_fraction = 1;
+  chip.network_efficiency = 1;
   chip.sram_latency_ns = 100;
   chip.dram_bytes = 64 << 20;
   chip.dram_bytes_per_second = 256e9;
@@ -41,8 +43,10 @@ ChipSpec small_chip() {
   chip.dot_f32_macs_per_cycle = 256;
   chip.dot_f64_macs_per_cycle = 16;
   chip.dot_tile_rows = 32;
+  chip.dot_tile_columns = 32;
   chip.dot_tile_k_bytes = 32;
   chip.dot_fill_cycles = 32;
+  chip.dot_accumulator_bytes = 65536;
   chip.vector_8bit_elements_per_cycle = 64;
   chip.vector_16bit_elements_per_cycle = 32;
   chip.vector_bf16_elements_per_cycle = 16;
@@ -55,6 +59,7 @@ ChipSpec small_chip() {
   chip.reduction_elements_per_cycle = 32;
   chip.layout_bytes_per_cycle = 64;
   chip.fabric_bytes_per_cycle = 32;
+  chip.fabric_multicast_pes = 1;
   chip.fabric_issue_cycles = 8;
   chip.fabric_row_cycles = 1;
   chip.fabric_alignment_bytes = 1;
@@ -69,7 +74,12 @@ ChipSpec small_chip() {
   chip.program_start_cycles = 16;
   chip.tdp_watts = 100;
   chip.typical_watts = 50;
-  chip.static_watts = 20;
+  chip.clock_floor = 0.25;
+  chip.voltage_exponent = 1;
+  chip.leakage_watts = 12;
+  chip.dram_idle_watts = 3;
+  chip.links_watts = 1;
+  chip.clock_watts = 4;
   chip.dot_i8_picojoules_per_mac = 0.1;
   chip.dot_f4_picojoules_per_mac = 0.05;
   chip.dot_f16_picojoules_per_mac = 0.2;

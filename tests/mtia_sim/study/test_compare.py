@@ -76,7 +76,9 @@ def test_a_measurement_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"dram_efficiency": 0.7}, Run("llama3-8b-decode", "mtia300", Options(sequence=512, layers=1))),
         ({"replace_ns": 3000}, Run("llama3-8b-decode", "mtia300", Options(sequence=512, layers=1))),
         ({"dram_picojoules_per_byte": 50}, Run("llama3-8b-decode", "mtia300", Options(sequence=512, layers=1))),
-        ({"static_watts": 300}, Run("gemm", "mtia300", Options(shape=(2048, 2048, 2048)))),
+        ({"clock_watts": 400}, Run("gemm", "mtia300", Options(shape=(2048, 2048, 2048)))),
+        ({"power_limit_watts": 400}, Run("gemm", "mtia300", Options(shape=(4096, 4096, 4096)))),
+        ({"dot_f16_picojoules_per_mac": 2.0}, Run("gemm", "h100", Options(shape=(4096, 4096, 4096)))),
     ],
 )
 def test_costing_from_sums_agrees_with_a_rerun(change: dict[str, float], workload: Run) -> None:
