@@ -18,6 +18,7 @@ from mtia_core import chips
 from mtia_core.errors import MtiaError
 from mtia_sim.study.workloads import Options, prepare
 
+
 def measure(workload: str, options: Options) -> dict[str, Any]:
     """Chip time and energy of a step of a workload that goes on: the first one compiles its kernels.
 
