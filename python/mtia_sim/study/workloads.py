@@ -197,6 +197,12 @@ def _triad(options: Options) -> Prepared:
     return Prepared(step, moved, "byte", 2.0 * out.numel(), f"triad of {out.numel()} elements")
 
 
+def _sum(options: Options) -> Prepared:
+    """The sum of a tensor, which is read only; items are its bytes."""
+    (source,), moved = _streams(options, 1)
+    return Prepared(lambda: source.sum(), moved, "byte", float(source.numel()), f"sum of {source.numel()} elements")
+
+
 WORKLOADS: Mapping[str, Callable[[Options], Prepared]] = {
     **{f"{name}-{kind}": (lambda options, n=name, m=make: m(n, options))  # type: ignore[misc]
        for name in SIZES for kind, make in (("train", _train), ("prefill", _prefill), ("decode", _decode))},
@@ -205,6 +211,7 @@ WORKLOADS: Mapping[str, Callable[[Options], Prepared]] = {
     "add": _add,
     "copy": _copy,
     "triad": _triad,
+    "sum": _sum,
     "attention": _attention,
     "attention-forward": lambda options: _attention(options, backward=False),
     "attention-forward-full": lambda options: _attention(options, backward=False, causal=False),
