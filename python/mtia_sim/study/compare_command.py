@@ -57,7 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _shape(given: str | None) -> tuple[int, ...] | None:
+def parse_shape(given: str | None) -> tuple[int, ...] | None:
+    """Three numbers of --shape."""
     if given is None:
         return None
     try:
@@ -88,7 +89,7 @@ def compare(arguments: argparse.Namespace) -> tuple[list[Row], list[dict[str, An
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise InvalidArgument(f"--{name} {value} is not positive", remedy="give a number of 1 or more")
     prices = price_files.load(arguments.price)
-    options = Options(arguments.batch, arguments.seq, arguments.dtype, _shape(arguments.shape), arguments.layers)
+    options = Options(arguments.batch, arguments.seq, arguments.dtype, parse_shape(arguments.shape), arguments.layers)
     changes = tuple(_change(each) for each in arguments.set)
     names = [name for name in arguments.chips.split(",") if name]
     if not names:
