@@ -75,7 +75,9 @@ CHIP_NOTES = """\
 - Two dies are one grid: the link between them is no bound, and its energy is in `network_picojoules_per_byte`.
 - A TPU's PE is an MXU and not a core, since a PE's programs follow each other: four PEs side by side hide DMAs as a
   core's compiler does. What the MXUs share they fetch from HBM once.
-- MX formats have no field yet: `dot_scaled` takes the time of fp8.
+- MX formats: an engine whose scaled blocks have `dot_mx_block_elements` takes groups of a multiple of that as they are,
+  e2m1 at `dot_f4_macs_per_cycle`, fp8 and mixed operands at fp8's rate. Where it is 0, the vector core scales operands
+  to bf16 first. Blackwell's blocks are 32, and 16 of e2m1 (`dot_f4_number_scales`).
 - Power: [power_figures.md](power_figures.md) lists what is published of each chip, and what calibrates which number.
 """
 
@@ -83,6 +85,7 @@ CHIP_COLUMNS: dict[str, tuple[str, Callable[[chips.Chip], float], tuple[str, ...
     "PEs": ("d", lambda chip: chip.processing_elements, ("pe_rows",)),
     "GHz": (".3g", lambda chip: chip.clock_hz / 1e9, ("clock_hz",)),
     "bf16, TFLOP/s": (".0f", lambda chip: dot_peak(chip, "f16"), ("dot_f16_macs_per_cycle",)),
+    "fp4": (".0f", lambda chip: dot_peak(chip, "f4"), ("dot_f4_macs_per_cycle",)),
     "fp8": (".0f", lambda chip: dot_peak(chip, "f8"), ("dot_f8_macs_per_cycle",)),
     "int8": (".0f", lambda chip: dot_peak(chip, "i8"), ("dot_i8_macs_per_cycle",)),
     "local memory, KiB": (",d", lambda chip: chip.local_memory_bytes // 1024, ("local_memory_bytes",)),

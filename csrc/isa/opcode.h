@@ -45,6 +45,7 @@ enum class Form : uint8_t {
   reduce_index,
   scan,
   dot,
+  dot_scaled,
   dma_load,
   dma_store,
   gather,

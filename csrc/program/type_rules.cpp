@@ -312,6 +312,8 @@ class TypeRules {
         return;
       case Form::dot:
         return check_dot();
+      case Form::dot_scaled:
+        return check_dot_scaled();
       case Form::dma_load:
       case Form::dma_store:
         return check_dma(form == Form::dma_load);
@@ -422,7 +424,8 @@ class TypeRules {
     apart(d, a);
   }
 
-  void check_dot() const {
+  // d[m,n] = a[m,k] b[k,n] + c, where a byte of a and b may hold several elements along k.
+  void check_product(uint64_t a_elements, uint64_t b_elements) const {
     const uint32_t d = result(0);
     const uint32_t a = operand(0);
     const uint32_t b = operand(1);
@@ -431,26 +434,53 @@ class TypeRules {
     const size_t rank = value(d).rank;
     require((rank == 2 || rank == 3) && value(a).rank == rank && value(b).rank == rank,
             "operands and result have rank 2 or 3");
-    if (rank == 3)
-      require(value(a).dims[0] == value(d).dims[0] && value(b).dims[0] == value(d).dims[0], "the batch sizes differ");
+    require(batch_fits(a, d) && batch_fits(b, d), "the batch sizes differ");
     const size_t m = rank - 2;
     const size_t n = rank - 1;
     require(value(a).dims[m] == value(d).dims[m] && value(b).dims[n] == value(d).dims[n] &&
-                value(a).dims[n] == value(b).dims[m],
+                value(a).dims[n] * a_elements == value(b).dims[m] * b_elements,
             "the shapes do not multiply");
-    same_dtype(a, b);
-    const DType type = dtype(a);
-    const DType sums = type == DType::F64 ? DType::F64 : (type == DType::I8 ? DType::I32 : DType::F32);
-    require(is_float(type) || type == DType::I8, "the engine multiplies floats and i8");
-    require(dtype(d) == sums, "the result has the accumulator's dtype: f32, f64 for f64, i32 for i8");
-    require(attribute(0) >= 0 && attribute(0) <= 4, "the precision does not exist");
-    in_place_or_apart(d, a);  // the decoder then sets the operand aside
-    in_place_or_apart(d, b);
     if (c == absent) return;
     same_dtype(c, d);
     if (!is_tile(c)) return;
     same_shape(c, d);
     in_place_or_apart(d, c);
+  }
+
+  bool batch_fits(uint32_t id, uint32_t d) const { return value(d).rank == 2 || value(id).dims[0] == value(d).dims[0]; }
+
+  void check_dot() const {
+    check_product(1, 1);
+    same_dtype(operand(0), operand(1));
+    const DType type = dtype(operand(0));
+    const DType sums = type == DType::F64 ? DType::F64 : (type == DType::I8 ? DType::I32 : DType::F32);
+    require(is_float(type) || type == DType::I8, "the engine multiplies floats and i8");
+    require(dtype(result(0)) == sums, "the result has the accumulator's dtype: f32, f64 for f64, i32 for i8");
+    require(attribute(0) >= 0 && attribute(0) <= 4, "the precision does not exist");
+    for (const size_t o : {0, 1}) in_place_or_apart(result(0), operand(o));  // the decoder then sets the operand aside
+  }
+
+  void check_dot_scaled() const {
+    const auto elements = [this](uint32_t id) -> uint64_t { return dtype(id) == DType::I8 ? 2 : 1; };
+    check_product(elements(operand(0)), elements(operand(1)));
+    const uint32_t d = result(0);
+    require(dtype(d) == DType::F32, "the result is f32");
+    const size_t m = value(d).rank - 2U;
+    const uint64_t k = value(operand(0)).dims[m + 1] * elements(operand(0));
+    for (const size_t o : {0, 1}) {
+      const DType type = dtype(operand(o));
+      require(type == DType::I8 || type == DType::F8E4M3 || type == DType::F8E5M2, "the engine scales f8 and e2m1");
+      apart(d, operand(o));
+      const uint32_t scale = operand(3 + o);
+      if (scale == absent) continue;
+      tile(scale);
+      require(
+          value(scale).rank == value(d).rank && batch_fits(scale, d) && value(scale).dims[m] == value(d).dims[m + o],
+          "a row of scales for each row of a and column of b");
+      require(dtype(scale) == DType::I8 || dtype(scale) == DType::F8E4M3, "scales are exponents or f8e4m3");
+      require(k % (2 * value(scale).dims[m + 1]) == 0, "the scales do not part k into equal groups of pairs");
+      apart(d, scale);
+    }
   }
 
   void check_dma(bool load) const {

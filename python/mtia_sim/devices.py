@@ -16,6 +16,7 @@ from mtia_sim.initialisation import _configure, _lazy_init
 
 # Multiply-accumulates per cycle of the dot product engine by operand dtype; float32 operands go in whole, not as tf32.
 _DOT_FIELDS = {
+    torch.float4_e2m1fn_x2: "dot_f4_macs_per_cycle",
     torch.int8: "dot_i8_macs_per_cycle",
     torch.float8_e4m3fn: "dot_f8_macs_per_cycle",
     torch.float8_e5m2: "dot_f8_macs_per_cycle",

@@ -73,6 +73,11 @@ def _define() -> dict[str, Callable[..., Any]]:
         _types(_FLOATS, 2, "pow")
         | {(core.dtype(item), core.dtype("int32")): ("mtia_powi", core.dtype(item)) for item in _FLOATS},
     )
+    functions["block_exponents"] = _extern(
+        "block_exponents",
+        1,
+        {(core.dtype(item),): ("mtia_block_exponents", core.dtype("fp8e4nv")) for item in ("uint8", "int8")},
+    )
     return functions
 
 

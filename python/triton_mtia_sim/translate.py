@@ -51,6 +51,9 @@ def translate(
             num_stages=num_stages,
             has_i8_products=chip.dot_i8_macs_per_cycle > 0,
             has_f8_products=chip.dot_f8_macs_per_cycle > 0,
+            has_f4_products=chip.dot_f4_macs_per_cycle > 0,
+            mx_block_elements=chip.dot_mx_block_elements,
+            has_number_scales=chip.dot_f4_number_scales > 0,
         )
         kernel = KernelLowering(function, options)
         kernel.run()

@@ -144,6 +144,14 @@ def test_rates_multiply_to_the_published_peaks(
     assert chip.tdp_watts == watts or (watts is None and chip.sources["tdp_watts"].kind == "assumed")
 
 
+@pytest.mark.parametrize(("name", "peak"), [("mtia400", 12000), ("mtia450", 21000), ("mtia500", 30000), ("b200", 9000)])
+def test_four_bits_have_the_published_peak(name: str, peak: float) -> None:
+    chip = chips.load(name)
+    macs = chip.processing_elements * chip.clock_hz
+    assert 2 * macs * chip.dot_f4_macs_per_cycle / TERA == pytest.approx(peak, rel=0.003)
+    assert chip.dot_mx_block_elements > 0
+
+
 @pytest.mark.parametrize(("name", "rate"), [("mtia1", 0.4), ("mtia2i", 1.0), ("mtia300", 1.9)])
 def test_local_memory_has_the_published_rate(name: str, rate: float) -> None:
     chip = chips.load(name)

@@ -52,9 +52,10 @@ def run(
     constants: Mapping[str, Any],
     grid: Sequence[int] = (1,),
     options: Mapping[str, Any] | None = None,
+    chip: str = "mtia300",
 ) -> dict[str, Any]:
     """Runs a kernel; returns every array as it is afterwards, by parameter name, and "printed" lines."""
-    program = build(kernel, arguments, constants, options)
+    program = build(kernel, arguments, constants, options, chip)
     memory = reference_interpreter.Memory()
     addresses = {
         name: memory.put(value.tobytes()) for name, value in arguments.items() if isinstance(value, np.ndarray)

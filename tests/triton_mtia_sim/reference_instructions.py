@@ -377,24 +377,6 @@ def reduce_index(m: Machine, item: Instruction) -> None:
     del left
 
 
-@defines("dot")
-def dot(m: Machine, item: Instruction) -> None:
-    a, b, c = (m.read(operand) for operand in (*item.operands, None)[:3])
-    target = dtype_of(m, item, 0, operand=False)
-    if target.is_float and target is not DType.F64 and item.attributes[0] == 1:
-        a, b = (_tf32(x) for x in (a, b))
-    kind = np.int64 if target is DType.I32 else np.float64
-    result = np.matmul(a.astype(kind), b.astype(kind))
-    m.write(item.results[0], result if c is None else result + c)
-
-
-def _tf32(values: Array) -> Array:
-    bits = np.asarray(values, np.float32).view(np.uint32)
-    return ((bits + np.uint32(0xFFF) + ((bits >> np.uint32(13)) & np.uint32(1))) & np.uint32(0xFFFFE000)).view(
-        np.float32
-    )
-
-
 # ---- memory
 @defines("dma_load")
 def dma_load(m: Machine, item: Instruction) -> None:

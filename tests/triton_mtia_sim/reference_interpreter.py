@@ -282,6 +282,8 @@ def dtype_of(machine: Machine, item: Instruction, index: int = 0, operand: bool 
     return machine.value(number).dtype
 
 
+import reference_products  # noqa: E402
 from reference_instructions import register_all  # noqa: E402
 
 register_all()
+assert reference_products  # imported for what it registers

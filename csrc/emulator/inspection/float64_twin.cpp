@@ -120,6 +120,7 @@ class Widener {
       case Form::scatter_rows:
       case Form::atomic_rmw:
       case Form::atomic_cas:
+      case Form::dot_scaled:  // its operands have no wider type
         for (const uint32_t id : instruction.operands) rounded(id);
         twin_.instructions.push_back(instruction);
         for (const uint32_t id : instruction.results) {

@@ -25,6 +25,7 @@ Dependence dependence_of(const Instruction& instruction) {
     case Form::scan:
       return {Dependence::Kind::along_axis, static_cast<uint32_t>(instruction.attributes[1])};
     case Form::dot:
+    case Form::dot_scaled:
       return {Dependence::Kind::product, 0};
     default:
       return {is_elementwise(form) ? Dependence::Kind::element_wise : Dependence::Kind::moved, 0};
@@ -151,10 +152,12 @@ void OriginTracker::before(const Step& step) {
   const Form form = info_of(instruction.opcode).form;
   const bool addresses =
       form == Form::dma_load || form == Form::gather || form == Form::gather_rows || form == Form::atomic_rmw;
-  for (const uint32_t id : instruction.operands) {
+  for (size_t i = 0; i < instruction.operands.size(); ++i) {
+    const uint32_t id = instruction.operands[i];
     if (id == absent || addresses) continue;
     if (is_float(program.values[id].dtype)) pe.inherited = std::min(pe.inherited, origin(pe, program, id));
-    pe.inputs.push_back(read(step, pe, id));
+    const bool scale = form == Form::dot_scaled && i > 2;  // a product's inputs are its factors and its addend
+    if (!scale) pe.inputs.push_back(read(step, pe, id));
   }
 }
 

@@ -169,10 +169,37 @@ void CostModel::dot(Tick& tick, DType operands, uint64_t batch, uint64_t m, uint
                       "convert the operands, to f16 for example, or choose a chip that has them");
   }
   const uint64_t depth = std::max<uint64_t>(1, chip_.dot_tile_k_bytes / size_of(operands));
+  product(tick, Opcode::dot, batch, m, n, k, depth, passes, rate, picojoules, local_bytes);
+}
+
+void CostModel::dot_scaled(Tick& tick, DType a, DType b, std::array<ScaleGroups, 2> scales, uint64_t batch, uint64_t m,
+                           uint64_t n, uint64_t k, uint64_t local_bytes) const {
+  const auto refuse = [this](std::string_view what) {
+    throw Unsupported(concat("the dot product engine of ", chip_.name, " has no ", what), "",
+                      "scale the operands in bf16, or choose a chip that has them");
+  };
+  if (chip_.dot_mx_block_elements == 0) refuse("products of MX formats");
+  const bool four_bits = a == DType::I8 && b == DType::I8;
+  const bool numbers = four_bits && chip_.dot_f4_number_scales != 0;
+  for (const ScaleGroups& scale : scales) {
+    if (scale.elements == 0) continue;
+    if (scale.dtype != DType::I8 && !numbers) refuse("scales that are numbers, for these operands");
+    const uint64_t block = numbers ? std::min<uint64_t>(16, chip_.dot_mx_block_elements) : chip_.dot_mx_block_elements;
+    if (scale.elements % block != 0) refuse(concat("scales of ", scale.elements, " elements, but of ", block));
+  }
+  const double rate = four_bits ? chip_.dot_f4_macs_per_cycle : chip_.dot_f8_macs_per_cycle;
+  if (rate <= 0) refuse(four_bits ? "e2m1 products" : "f8 products");
+  const double picojoules = four_bits ? chip_.dot_f4_picojoules_per_mac : chip_.dot_i8_picojoules_per_mac;
+  product(tick, Opcode::dot_scaled, batch, m, n, k, chip_.dot_tile_k_bytes * (four_bits ? 2 : 1), 1, rate, picojoules,
+          local_bytes);
+}
+
+void CostModel::product(Tick& tick, Opcode opcode, uint64_t batch, uint64_t m, uint64_t n, uint64_t k, uint64_t depth,
+                        double passes, double rate, double picojoules, uint64_t local_bytes) const {
   const uint64_t worked =
       batch * round_up(m, chip_.dot_tile_rows) * round_up(n, chip_.dot_tile_rows) * round_up(k, depth);
   const auto macs = static_cast<double>(batch * m * n * k);
-  tick.opcode = Opcode::dot;
+  tick.opcode = opcode;
   tick.unit = Unit::dot;
   tick.duration = std::max(at_rate(static_cast<double>(worked) * passes, rate), local_time(local_bytes));
   tick.latency = sub_cycles(chip_.dot_fill_cycles);

@@ -11,6 +11,12 @@
 
 namespace mtia::emulator {
 
+// Scales along k of one operand of dot_scaled: how many neighbours share one, 0 where it has none.
+struct ScaleGroups {
+  DType dtype = DType::I8;
+  uint64_t elements = 0;
+};
+
 class CostModel {
  public:
   explicit CostModel(const ChipSpec& chip);
@@ -22,6 +28,10 @@ class CostModel {
   // dtype.
   void dot(Tick& tick, DType operands, uint64_t batch, uint64_t m, uint64_t n, uint64_t k, int64_t precision,
            uint64_t local_bytes) const;
+  // Operands in an MX format, as the instruction dot_scaled: `a` and `b` of f8, or of i8 that holds e2m1. Throws
+  // Unsupported where the engine has no blocks, or not of so few elements.
+  void dot_scaled(Tick& tick, DType a, DType b, std::array<ScaleGroups, 2> scales, uint64_t batch, uint64_t m,
+                  uint64_t n, uint64_t k, uint64_t local_bytes) const;
   void reduction(Tick& tick, DType dtype, uint64_t elements, uint64_t local_bytes) const;
   void layout(Tick& tick, uint64_t bytes_moved) const;
   // A DMA's fixed part; its duration depends on the address and is transfer()'s.
@@ -54,6 +64,9 @@ class CostModel {
 
  private:
   SubCycles local_time(uint64_t bytes) const;
+  // `depth`: operands along k that the engine takes at once; `passes`: over the operands.
+  void product(Tick& tick, Opcode opcode, uint64_t batch, uint64_t m, uint64_t n, uint64_t k, uint64_t depth,
+               double passes, double rate, double picojoules, uint64_t local_bytes) const;
 
   ChipSpec chip_;
   SubCycles issue_ = 0;

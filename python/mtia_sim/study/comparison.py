@@ -12,12 +12,12 @@ from mtia_sim.study.uncertainty import Costing, Interval, assumed_ranges, draws,
 
 SAMPLES = 200
 GIB = 2**30
-_ENGINES = {"bfloat16": "f16", "float16": "f16", "float32": "f32"}
+_ENGINES = {"bfloat16": "f16", "float16": "f16", "float32": "f32", "float8_e4m3fn": "f8"}
 
 
 def peak_flops(chip: Chip, dtype: str) -> float:
-    """FLOPs a second of all dot product engines for operands of a dtype."""
-    macs = float(chip.values[f"dot_{_ENGINES[dtype]}_macs_per_cycle"])
+    """FLOPs a second of all dot product engines for operands of a dtype; of 16 bits where the chip lacks 8."""
+    macs = float(chip.values[f"dot_{_ENGINES[dtype]}_macs_per_cycle"] or chip.values["dot_f16_macs_per_cycle"])
     return float(2 * macs * chip.clock_hz * chip.processing_elements)
 
 

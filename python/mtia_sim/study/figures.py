@@ -3,18 +3,28 @@
 A figure calibrates, where a chip file holds a number that was derived from it, or checks: no figure is both.
 """
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from math import inf
 from typing import Any, Literal
 
-from mtia_core.chips import Chip
-from mtia_sim.study.comparison import peak_flops
+from mtia_sim.study.metrics import (
+    Metric,
+    best_share_of,
+    idle_watts,
+    joules,
+    microseconds,
+    milliseconds,
+    of_whole,
+    rate,
+    share_of,
+    speedup,
+    terabytes,
+    teraflops,
+    watts,
+)
+from mtia_sim.study.product_shapes import INTENSE, LLAMA_70B, Shape
 from mtia_sim.study.runs import Run
 from mtia_sim.study.workloads import Options
-
-Measurements = Sequence[Mapping[str, Any]]
-Metric = Callable[[Chip, Measurements], float]
 
 
 @dataclass(frozen=True)
@@ -33,140 +43,203 @@ class Figure:
     runs: tuple[Run, ...]
     metric: Metric
     cause: str = ""
+    sense: Literal["", "at least", "at most"] = ""
     published_to: float | None = None  # the other end, where a range was published
 
     def error(self, model: float) -> float:
-        """The model's error as a fraction of what was published; 0 within a published range."""
-        other = self.published if self.published_to is None else self.published_to
-        nearest = min(max(model, self.published), other)
-        return model / nearest - 1
+        """The model's error as a fraction of what was published; 0 where that holds of the model."""
+        low = -inf if self.sense == "at most" else self.published
+        high = inf if self.sense == "at least" else self.published if self.published_to is None else self.published_to
+        return model / min(max(model, low), high) - 1
 
 
-def share_of_peak(chip: Chip, measurements: Measurements) -> float:
-    """Mean over the runs of model FLOPs a second over the half-precision peak, per cent."""
-    return 100 * fmean(each["model_flops"] / each["seconds"] / peak_flops(chip, "float16") for each in measurements)
-
-
-def best_share_of_peak(chip: Chip, measurements: Measurements) -> float:
-    """The largest share of the half-precision peak among the runs, per cent."""
-    return 100 * max(each["model_flops"] / each["seconds"] / peak_flops(chip, "float16") for each in measurements)
-
-
-def rate(chip: Chip, measurements: Measurements) -> float:
-    """Items a second."""
-    return float(measurements[0]["items"] / measurements[0]["seconds"])
-
-
-def teraflops(chip: Chip, measurements: Measurements) -> float:
-    """Model FLOPs a second, 1e12."""
-    return float(measurements[0]["model_flops"] / measurements[0]["seconds"] / 1e12)
-
-
-def microseconds(chip: Chip, measurements: Measurements) -> float:
-    """Chip time of one step, us."""
-    return float(measurements[0]["seconds"] * 1e6)
-
-
-def joules(chip: Chip, measurements: Measurements) -> float:
-    """Joules an item."""
-    return float(measurements[0]["joules"] / measurements[0]["items"])
-
-
-def watts(chip: Chip, measurements: Measurements) -> float:
-    """Mean power of a step, W."""
-    return float(measurements[0]["joules"] / measurements[0]["seconds"])
-
-
-def terabytes(chip: Chip, measurements: Measurements) -> float:
-    """Bytes that the step asks for a second, 1e12: three tensors of an addition, two of a copy."""
-    return float(measurements[0]["items"] / measurements[0]["seconds"] / 1e12)
-
-
-def speedup(chip: Chip, measurements: Measurements) -> float:
-    """Rate of the first run over that of the second, less one, per cent."""
-    return float(100 * (measurements[1]["seconds"] / measurements[0]["seconds"] - 1))
-
-
-# Products of Llama and of public benchmarks' lists, intensity above 400 FLOPs a byte in bf16: rows of a batch of tokens
-# by the projections of Llama 2 7B and Llama 3 8B, 70B and 405B, and squares (rows x columns x depth).
-INTENSE = tuple(
-    [(rows, columns, depth)
-     for rows in (2048, 4096, 8192)
-     for columns, depth in ((4096, 4096), (6144, 4096), (14336, 4096), (28672, 4096), (4096, 14336), (11008, 4096),
-                            (4096, 11008), (8192, 8192), (10240, 8192), (28672, 8192), (8192, 28672), (16384, 16384))]
-    + [(size, size, size) for size in (1280, 1536, 2560, 3072, 5120, 6144)]
-)  # fmt: skip
-
-
-def gemm(chip: str, *shapes: tuple[int, int, int], dtype: str = "bfloat16") -> tuple[Run, ...]:
+def gemm(chip: str, *shapes: Shape, dtype: str = "bfloat16") -> tuple[Run, ...]:
     """Runs of products."""
     return tuple(Run("gemm", chip, Options(dtype=dtype, shape=shape)) for shape in shapes)
 
 
-def _llama(chip: str, name: str, **options: Any) -> tuple[Run, ...]:
-    return (Run(name, chip, Options(**options)),)
+def _run(workload: str, chip: str, **options: Any) -> tuple[Run, ...]:
+    return (Run(workload, chip, Options(**options)),)
+
+
+def _training(chip: str, model: str, **options: Any) -> tuple[Run, ...]:
+    return tuple(Run(f"{model}-train", chip, Options(layers=layers, **options)) for layers in (2, 4))
+
+
+def _stream(workload: str, chip: str) -> tuple[Run, ...]:
+    return _run(workload, chip, dtype="float32", shape=(1 << 26,))  # BabelStream's default: 268 MB a tensor
 
 
 _ISCA25, _ISCA26 = "ISCA 2025, doi 10.1145/3695053.3731409", "ISCA 2026, MTIA 300"
-_TITAN, _LLAMA3 = "torchtitan, arXiv 2410.06511", "Llama 3, arXiv 2407.21783"
-_FAST = "gpt-fast, README (A100 held at 330 W)"
-_SHARDED = "One chip of a sharded run: no communication is in the model yet."
+_TITAN = "torchtitan, benchmarks/llama3_h100_202412 (arXiv 2410.06511): 8 GPUs, eager, selective recomputation"
+_TITAN_A100 = "torchtitan, docs/performance.md, 2024-10: 64 GPUs"
+_DGXC = "NVIDIA DGX Cloud Benchmarking, Llama 3.1 recipe, README of 2025-04"
+_MAXTEXT = "MaxText, docs/reference/models/tiering.md, 2025"
+_LLAMA3 = "Llama 3, arXiv 2407.21783, table 4: 8,192 GPUs, 8K"
+_FAST = "gpt-fast, README, 2024-09 (A100 held at 330 W)"
+_MLENERGY = "ML.ENERGY v3, github.com/ml-energy/leaderboard, 2026-02: vLLM, chat, prompts included"
+_AZURE = "Azure AI benchmarking guide, 2024-09"
+_AZURE_25 = "Azure AI benchmarking guide, samuel-bohman's, 2025-07"
+_BEKMAN = "S. Bekman, ml-engineering, compute/accelerator, 2026-08: the best of a search"
+_SEMI = "SemiAnalysis, MI300X vs H100 vs H200, part 1, 2024-12-22: normal values, L2 emptied"
+_V6E = "github.com/yangwhale/gpu-tpu-pedia, tpu/v7_perf, 2026-02-11: device trace"
+_FLASH3 = "FlashAttention-3, arXiv 2407.08608"
+_GPU_TRAVEL = "github.com/liangan1/GPU_travel, performance/flash-attn: FlashAttention-2"
+_SHARDED = "One chip of a sharded run: no communication is in the model."
+_EAGER = "Eager PyTorch and FSDP leave the GPU waiting, which no chip account sees."
+_FEW_PES = "Kernels are tiled for many PEs: on two, short DMAs do not hide latency, and heads of 128 half fill an MXU."
+_NARROW = "The attention kernel takes few queries at a time: keys and values come from L2 twice as often as they need."
+
+_H100S_ADD = (("h100_500w", 2.26), ("h200", 4.40))
+_INTENSE_MEANS = (("mtia300", 560, 59), ("h100_500w", 780, 63), ("h200", 989, 54))  # chip, its peak there, mean share
+_STREAMS = (
+    ("a100", _AZURE, (("copy", 1.61), ("triad", 1.70))),
+    ("h100", _AZURE, (("copy", 2.90), ("triad", 2.97))),
+    ("h200", _AZURE, (("copy", 4.01), ("triad", 4.15))),
+    ("mi300x", _AZURE_25, (("copy", 4.15), ("triad", 4.10))),
+)
+_SERVED = (  # ML.ENERGY: chip, model, sequences, ms a step, W, J a token
+    ("h100", "Llama 3.1 8B", "llama3-8b", 8, 7.32, 486.4, 0.4548),
+    ("h100", "Llama 3.1 8B", "llama3-8b", 64, 11.50, 610.3, 0.1186),
+    ("b200", "Llama 3.1 8B", "llama3-8b", 8, 4.57, 639.4, 0.3905),
+    ("h100", "Qwen3 14B", "qwen3-14b", 8, 12.54, 443.0, 0.706),
+    ("b200", "Qwen3 14B", "qwen3-14b", 8, 7.16, 760.0, 0.699),
+)
 
 FIGURES: tuple[Figure, ...] = (
     # ---- MTIA 2i
-    Figure("mtia2i", "product of 2048^3, fp16, % of peak (over)", 92, "%", f"{_ISCA25}, 3.3", "checks",
-           gemm("mtia2i", (2048, 2048, 2048), dtype="float16"), share_of_peak),
-    Figure("mtia2i", "products whose tensors lie in SRAM, % of peak (at least)", 93, "%", f"{_ISCA25}, 4.2", "checks",
-           gemm("mtia2i", (4096, 4096, 4096), (4096, 4096, 2048), dtype="float16"), share_of_peak),
+    Figure("mtia2i", "product of 2048^3, fp16, % of peak", 92, "%", f"{_ISCA25}, 3.3", "checks",
+           gemm("mtia2i", (2048, 2048, 2048), dtype="float16"), share_of(177), sense="at least"),
+    Figure("mtia2i", "products whose tensors lie in SRAM, % of peak", 93, "%", f"{_ISCA25}, 4.2", "checks",
+           gemm("mtia2i", (4096, 4096, 4096), (4096, 4096, 2048), dtype="float16"), share_of(177), sense="at least"),
     Figure("mtia2i", "product of 512 x 26592 x 2048, 109 MB of weights from DRAM", 560, "us",
            f"{_ISCA25}, derived from over 95 % of DRAM bandwidth", "checks",
-           (Run("cold-gemm", "mtia2i", Options(dtype="float16", shape=(512, 26592, 2048))),), microseconds),
+           _run("cold-gemm", "mtia2i", dtype="float16", shape=(512, 26592, 2048)), microseconds),
     Figure("mtia2i", "1.35 instead of 1.1 GHz, more throughput (of Llama 2 7B's prompt of 2,048)", 5, "%",
            f"{_ISCA25}: 5 to 20 % over their models", "checks",
-           (Run("llama2-7b-prefill", "mtia2i", Options(dtype="float16")),
+           (*_run("llama2-7b-prefill", "mtia2i", dtype="float16"),
             Run("llama2-7b-prefill", "mtia2i", Options(dtype="float16"), (("clock_hz", 1.1e9),))), speedup,
            published_to=20),
+    Figure("mtia2i", "Llama 2 7B, first token (of a prompt of 2,048)", 600, "ms",
+           f"{_ISCA25}: the prompt is not stated", "checks",
+           _run("llama2-7b-prefill", "mtia2i", dtype="float16"), milliseconds, sense="at most"),
+    *(Figure("mtia2i", f"{name}, a further token", 60, "ms", f"{_ISCA25}: misses 60 ms", "checks",
+             _run(f"{model}-decode", "mtia2i", dtype="float16"), milliseconds, sense="at least")
+      for name, model in (("Llama 2 7B", "llama2-7b"), ("Llama 3 8B", "llama3-8b"))),
     # ---- MTIA 300, H100 of 96 GB, H200: ISCA 2026
     Figure("mtia300", "addition of large bf16 tensors", 5.57, "TB/s", f"{_ISCA26}: add", "calibrates",
-           (Run("add", "mtia300"),), terabytes),
+           _run("add", "mtia300"), terabytes),
     *(Figure(chip, "addition of large bf16 tensors", published, "TB/s", f"{_ISCA26}: add", "checks",
-             (Run("add", chip),), terabytes)
-      for chip, published in (("h100_500w", 2.26), ("h200", 4.40))),
-    *(Figure(chip, f"{len(INTENSE)} products of intensity above 400, mean % of peak", published, "%",
-             f"{_ISCA26}: GEMM (their shapes are not public)", "checks", gemm(chip, *INTENSE), share_of_peak,
-             "No contention in the network on chip, no power limit: the model is too good at large products.")
-      for chip, published in (("mtia300", 59), ("h100_500w", 63), ("h200", 54))),
-    Figure("mtia300", "favourable products, % of peak (above)", 90, "%", f"{_ISCA26}: GEMM", "checks",
-           gemm("mtia300", *INTENSE), best_share_of_peak),
-    # ---- training of Llamas, one chip
-    Figure("h100_500w", "Llama 3 8B training, tokens a second", 5762, "tok/s", f"{_TITAN}: 8 GPUs, eager", "checks",
-           _llama("h100_500w", "llama3-8b-train"), rate, _SHARDED),
-    Figure("h100_500w", "Llama 3 8B training, energy a token at 500 W (at most)", 500 / 5762, "J",
-           f"{_TITAN}: power limit over rate", "checks", _llama("h100_500w", "llama3-8b-train"), joules, _SHARDED),
-    Figure("a100", "Llama 3 8B training, tokens a second", 2973, "tok/s", "64 A100, 58.2 % MFU (chips.md)", "checks",
-           _llama("a100", "llama3-8b-train"), rate, _SHARDED),
-    Figure("h100", "Llama 3 8B pretraining, energy a token at 700 W", 0.25, "J",
-           "Llama 3.1 model card: 1.46 M H100-hours, 15 T tokens", "checks", _llama("h100", "llama3-8b-train"), joules,
-           _SHARDED),
-    Figure("h100", "Llama 3 405B layers, TFLOP/s", 430, "TFLOP/s", f"{_LLAMA3}, table 4: 8,192 GPUs, 8K", "checks",
-           _llama("h100", "llama3-405b-train", layers=2), teraflops, _SHARDED),
-    # ---- decoding
-    Figure("a100", "Llama 2 7B, one sequence, tokens a second in bf16", 104.9, "tok/s", _FAST, "checks",
-           _llama("a100", "llama2-7b-decode", sequence=256), rate),
-    Figure("a100", "Llama 2 7B, one sequence, energy a token at 330 W (at most)", 330 / 104.9, "J", _FAST, "checks",
-           _llama("a100", "llama2-7b-decode", sequence=256), joules),
-    Figure("h100", "Llama 3.1 8B, 64 sequences, energy a token", 0.12, "J", "ML.ENERGY v3 (0.20 falling to 0.12)",
-           "checks",
-           _llama("h100", "llama3-8b-decode", batch=64, sequence=512), joules),
-    # ---- products of other chips
-    Figure("mi300x", "products in bf16, measured best", 708, "TFLOP/s", "chips.md, section 5", "checks",
+             _run("add", chip), terabytes)
+      for chip, published in _H100S_ADD),
+    *(Figure(chip, f"{len(INTENSE)} products of intensity above 400, mean % of {peak} TFLOP/s", published, "%",
+             f"{_ISCA26}: GEMM (their shapes are not public)", "checks", gemm(chip, *INTENSE), share_of(peak))
+      for chip, peak, published in _INTENSE_MEANS),
+    Figure("mtia300", "favourable products, % of peak", 90, "%", f"{_ISCA26}: GEMM", "checks",
+           gemm("mtia300", *INTENSE), best_share_of(560), sense="at least"),
+    Figure("h100_500w", "sustained products in bf16 (8192^3)", 780, "TFLOP/s", f"{_ISCA26}: peak", "calibrates",
+           gemm("h100_500w", (8192, 8192, 8192)), teraflops),
+    # ---- streams
+    *(Figure(chip, f"{workload} of tensors of 268 MB", published, "TB/s", f"{source}: BabelStream", "checks",
+             _stream(workload, chip), terabytes)
+      for chip, source, streams in _STREAMS for workload, published in streams),
+    # ---- products
+    Figure("a100", "product of 8192^3, bf16, at 330 W", 257, "TFLOP/s", "H. He, thonking.ai, 2024-04", "calibrates",
+           gemm("a100", (8192, 8192, 8192)), teraflops),
+    *(Figure("a100", f"product of {name}, fp16", published, "TFLOP/s", f"{_AZURE}: cuBLASLt", "checks",
+             gemm("a100", shape, dtype="float16"), teraflops)
+      for name, shape, published in (("2048^3", (2048, 2048, 2048), 221.8), ("4096^3", (4096, 4096, 4096), 228.0),
+                                     ("6144 x 12288 x 12288", (6144, 12288, 12288), 250.8))),
+    Figure("a100", "product of 1024 x 10240 x 5120, bf16", 271.2, "TFLOP/s", _BEKMAN, "checks",
+           gemm("a100", (1024, 10240, 5120)), teraflops),
+    *(Figure(chip, "products of Llama 70B, bf16", published, "TFLOP/s", _SEMI, "checks",
+             gemm(chip, *LLAMA_70B), teraflops)
+      for chip, published in (("h100", 720), ("h200", 720), ("mi300x", 620))),
+    *(Figure(chip, "products of Llama 70B, fp8", published, "TFLOP/s", _SEMI, "checks",
+             gemm(chip, *LLAMA_70B, dtype="float8_e4m3fn"), teraflops)
+      for chip, published in (("h100", 1280), ("mi300x", 990))),
+    *(Figure(chip, f"product of {size}^3, fp8", published, "TFLOP/s", f"{source}: cuBLASLt, hipBLASLt", "checks",
+             gemm(chip, (size, size, size), dtype="float8_e4m3fn"), teraflops)
+      for chip, source, size, published in (("h100", _AZURE, 2048, 1011.3), ("h200", _AZURE, 8192, 1300.6),
+                                            ("mi300x", _AZURE_25, 8192, 1222.9))),
+    Figure("h100", "product of 2048 x 2048 x 13312, bf16", 794.5, "TFLOP/s", _BEKMAN, "checks",
+           gemm("h100", (2048, 2048, 13312)), teraflops),
+    Figure("b200", "product of 1792 x 16128 x 3072, bf16", 1745, "TFLOP/s", _BEKMAN, "checks",
+           gemm("b200", (1792, 16128, 3072)), teraflops),
+    Figure("b200", "product of 15360 x 4096 x 3072, fp8", 3432.5, "TFLOP/s", _BEKMAN, "checks",
+           gemm("b200", (15360, 4096, 3072), dtype="float8_e4m3fn"), teraflops),
+    Figure("mi300x", "products in bf16, measured best (8192^3)", 708, "TFLOP/s",
+           "AMD, Measuring Max-Achievable FLOPs, part 2, 2025", "calibrates",
            gemm("mi300x", (8192, 8192, 8192)), teraflops),
+    Figure("mi300x", "product of 10240 x 15360 x 8192, bf16", 668.4, "TFLOP/s", _BEKMAN, "checks",
+           gemm("mi300x", (10240, 15360, 8192)), teraflops),
+    Figure("tpu_v6e", "product of 8192^3, bf16", 727.7, "TFLOP/s", _V6E, "checks",
+           gemm("tpu_v6e", (8192, 8192, 8192)), teraflops),
+    # ---- attention, forward
+    Figure("a100", "attention, 32 heads of 128, 4,096 tokens", 184.0, "TFLOP/s", _GPU_TRAVEL, "checks",
+           _run("attention-forward-full", "a100", sequence=4096, shape=(32, 32, 128)), teraflops),
+    Figure("a100", "causal attention, 32 heads of 128, 4,096 tokens", 156.3, "TFLOP/s", _GPU_TRAVEL, "checks",
+           _run("attention-forward", "a100", sequence=4096, shape=(32, 32, 128)), teraflops),
+    Figure("h100", "attention, 4 x 16 heads of 128, 8,448 tokens, fp16", 661, "TFLOP/s",
+           f"{_FLASH3}, table 2: at 1.83 GHz", "checks",
+           _run("attention-forward-full", "h100", dtype="float16", batch=4, sequence=8448, shape=(16, 16, 128)),
+           teraflops, _NARROW),
+    # ---- training of Llamas, one chip
+    Figure("h100_500w", "Llama 3 8B training, tokens a second", 5762, "tok/s", _TITAN, "checks",
+           _training("h100_500w", "llama3-8b", batch=2, recompute=2), of_whole("llama3-8b", rate), _EAGER),
+    Figure("h100_500w", "Llama 3 8B training, energy a token", 500 / 5762, "J", f"{_TITAN}; the limit over the rate",
+           "checks", _training("h100_500w", "llama3-8b", batch=2, recompute=2), of_whole("llama3-8b", joules), _EAGER),
+    Figure("a100", "Llama 3 8B training, tokens a second", 2904, "tok/s",
+           f"{_TITAN_A100}, every second layer recomputed", "checks",
+           _training("a100", "llama3-8b", recompute=2), of_whole("llama3-8b", rate), _SHARDED),
+    Figure("a100", "Llama 3 70B training, tokens a second", 331, "tok/s", f"{_TITAN_A100}, all recomputed", "checks",
+           _training("a100", "llama3-70b"), of_whole("llama3-70b", rate), _SHARDED),
+    *(Figure("h100", f"{name} training, tokens a second", published, "tok/s", f"{_DGXC}: {gpus} GPUs", "checks",
+             _training("h100", model, recompute=0), of_whole(model, rate), _SHARDED)
+      for name, model, gpus, published in (("Llama 3.1 8B", "llama3-8b", 8, 10682),
+                                           ("Llama 3.1 70B", "llama3-70b", 64, 1118),
+                                           ("Llama 3.1 405B", "llama3-405b", 512, 207))),
+    Figure("h100", "Llama 3 405B training, TFLOP/s", 430, "TFLOP/s", _LLAMA3, "checks",
+           _training("h100", "llama3-405b", recompute=0), of_whole("llama3-405b", teraflops), _SHARDED),
+    Figure("h100", "Llama 3.1 8B training, energy a token", 700 / 10682, "J", f"{_DGXC}: the limit over the rate",
+           "checks", _training("h100", "llama3-8b", recompute=0), of_whole("llama3-8b", joules)),
+    Figure("h100", "Llama 3.1 8B pretraining, energy a token", 0.25, "J",
+           "Llama 3.1 model card: 1.46 M H100-hours at 700 W, 15 T tokens", "checks",
+           _training("h100", "llama3-8b", recompute=0), of_whole("llama3-8b", joules), sense="at most"),
+    *(Figure("tpu_v6e", f"{name} training, tokens a second", published, "tok/s", f"{_MAXTEXT}: 256 chips", "checks",
+             _training("tpu_v6e", model), of_whole(model, rate), _FEW_PES)
+      for name, model, published in (("Llama 3.1 8B", "llama3-8b", 7207), ("Llama 3.1 70B", "llama3-70b", 960))),
+    Figure("tpu_v5p", "Llama 2 70B training, tokens a second", 692, "tok/s", f"{_MAXTEXT}: 512 chips", "checks",
+           _training("tpu_v5p", "llama2-70b", sequence=4096), of_whole("llama2-70b", rate), _SHARDED),
+    # ---- decoding
+    *(Figure("a100", f"{name}, one sequence, tokens a second in bf16", published, "tok/s", _FAST, "checks",
+             _run(f"{model}-decode", "a100", sequence=128), rate)
+      for name, model, published in (("Llama 2 7B", "llama2-7b", 104.9), ("Llama 3.1 8B", "llama3-8b", 93.89))),
+    Figure("a100", "Llama 2 7B, one sequence, energy a token", 330 / 104.9, "J", _FAST, "checks",
+           _run("llama2-7b-decode", "a100", sequence=128), joules, sense="at most"),
+    *(Figure(chip, f"{name}, {batch} sequences, a step", step, "ms", f"{_MLENERGY}, median", "checks",
+             _run(f"{model}-decode", chip, batch=batch, sequence=512), milliseconds)
+      for chip, name, model, batch, step, _, _ in _SERVED),
+    *(Figure(chip, f"{name}, {batch} sequences, power", power, "W", _MLENERGY, "checks",
+             _run(f"{model}-decode", chip, batch=batch, sequence=512), watts)
+      for chip, name, model, batch, _, power, _ in _SERVED),
+    *(Figure(chip, f"{name}, {batch} sequences, energy a token", energy, "J", _MLENERGY, "checks",
+             _run(f"{model}-decode", chip, batch=batch, sequence=512), joules)
+      for chip, name, model, batch, _, _, energy in _SERVED),
+    Figure("h200", "Phi-3 mini, 128 sequences, power", 517, "W", "Serial Alice, 2026: vLLM", "checks",
+           _run("phi3-mini-decode", "h200", batch=128, sequence=512), watts),
     # ---- power
     Figure("mtia300", "power of a large product", 667, "W", f"{_ISCA26}, table I: typical", "calibrates",
            gemm("mtia300", (8192, 8192, 8192)), watts),
     Figure("mtia2i", "power of a large product", 65, "W", f"{_ISCA25}: typical", "calibrates",
            gemm("mtia2i", (4096, 4096, 4096), dtype="float16"), watts),
-    Figure("h100", "power of a large product", 700, "W", "H100 SXM: thermal design power, reached by products",
-           "checks",
-           gemm("h100", (8192, 8192, 8192)), watts),
+    Figure("h100", "power of a large product", 700, "W", "H100 SXM data sheet: the limit, which products reach",
+           "checks", gemm("h100", (8192, 8192, 8192)), watts),
+    Figure("a100", "idle power", 88, "W", "H. He, thonking.ai, 2024-04", "calibrates", (), idle_watts),
+    Figure("h200", "idle power", 73.7, "W", "RunPod, 31 regions, by ConserveMode; Serial Alice 80.3", "calibrates",
+           (), idle_watts, published_to=80.3),
+    Figure("b200", "idle power", 137, "W", "github.com/ROCm/ROCm issue 5219, 2025-08-21: air cooled", "checks",
+           (), idle_watts),
+    Figure("mi300x", "idle power, a model loaded, clocks up", 191, "W", "github.com/ROCm/ROCm issue 5231, 2025-08-27",
+           "checks", (), idle_watts),
 )  # fmt: skip

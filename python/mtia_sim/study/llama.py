@@ -36,12 +36,15 @@ class Size:
         return tokens * (2 * self.matrix_parameters + 4 * self.layers * attended * self.hidden)
 
 
-# arXiv:2307.09288 and arXiv:2407.21783, table 3.
+# arXiv:2307.09288; arXiv:2407.21783, table 3; arXiv:2404.14219; arXiv:2505.09388 (without its norms of heads).
 SIZES = {
     "llama2-7b": Size(4096, 32, 32, 32, 11008, 32000, base=10000.0),
+    "llama2-70b": Size(8192, 80, 64, 8, 28672, 32000, base=10000.0),
     "llama3-8b": Size(4096, 32, 32, 8, 14336, 128256),
     "llama3-70b": Size(8192, 80, 64, 8, 28672, 128256),
     "llama3-405b": Size(16384, 126, 128, 8, 53248, 128256),
+    "phi3-mini": Size(3072, 32, 32, 32, 8192, 32064, base=10000.0),
+    "qwen3-14b": Size(5120, 40, 40, 8, 17408, 151936, base=1000000.0),
 }
 
 
@@ -93,9 +96,9 @@ class Layer(nn.Module):
 
 
 class Llama(nn.Module):
-    """Tokens to logits; `recompute` keeps only the inputs of layers for the backward pass."""
+    """Tokens to logits; of every `recompute` layers one keeps only its input for the backward pass, of 0 none."""
 
-    def __init__(self, size: Size, positions: int, recompute: bool = False) -> None:
+    def __init__(self, size: Size, positions: int, recompute: int = 0) -> None:
         super().__init__()
         self.recompute = recompute
         self.embedding = nn.Embedding(size.vocabulary, size.hidden)
@@ -121,7 +124,7 @@ class Llama(nn.Module):
         place = slice(first, first + tokens.shape[1])
         cosine, sine = self.cosine[place], self.sine[place]
         for number, layer in enumerate(self.layers):
-            if self.recompute and torch.is_grad_enabled():
+            if self.recompute and number % self.recompute == 0 and torch.is_grad_enabled():
                 x = checkpoint(layer, x, cosine, sine, use_reentrant=False)
             else:
                 x = layer(x, cosine, sine, None if caches is None else caches[number])

@@ -32,6 +32,7 @@ _DOTS = {
     "bfloat16": ("dot_f16_macs_per_cycle", "dot_f16_picojoules_per_mac"),
     "float16": ("dot_f16_macs_per_cycle", "dot_f16_picojoules_per_mac"),
     "float32": ("dot_f32_macs_per_cycle", "dot_f32_picojoules_per_mac"),
+    "float8_e4m3fn": ("dot_f8_macs_per_cycle", "dot_i8_picojoules_per_mac"),
 }
 _COSTS = ("dram_latency_ns", "sram_latency_ns", "replace_ns", "static_watts")
 _ENERGIES = (

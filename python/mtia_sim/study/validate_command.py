@@ -44,6 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
 def validated(figures: Sequence[Figure]) -> list[dict[str, Any]]:
     """A row for each figure: chip, what, source, published, model, unit, error as a fraction, role, cause.
 
+    published_to: the other end of a published range, or None; sense: "", "at least" or "at most" what is published.
+
     Raises:
         MtiaError, RuntimeError: A run failed.
     """
@@ -59,6 +61,7 @@ def validated(figures: Sequence[Figure]) -> list[dict[str, Any]]:
                 "source": figure.source,
                 "published": figure.published,
                 "published_to": figure.published_to,
+                "sense": figure.sense,
                 "model": model,
                 "unit": figure.unit,
                 "error": figure.error(model),
@@ -75,8 +78,9 @@ def _runs(figure: Figure) -> list[Any]:
 
 
 def _published(row: dict[str, Any]) -> str:
+    sense = row["sense"] and f"{row['sense']} "
     end = "" if row["published_to"] is None else f" to {row['published_to']:.4g}"
-    return f"{row['published']:.4g}{end}"
+    return f"{sense}{row['published']:.4g}{end} {row['unit']}"
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> str:
@@ -96,13 +100,12 @@ def text(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Lines of a table and a summary."""
     lines = [("chip", "what", "published", "model", "error", "role")]
     for row in rows:
-        unit = f" {row['unit']}"
         lines.append(
             (
                 row["chip"],
                 row["what"],
-                f"{_published(row)}{unit}",
-                f"{row['model']:.4g}{unit}",
+                _published(row),
+                f"{row['model']:.4g} {row['unit']}",
                 f"{row['error']:+.1%}",
                 row["role"],
             )
@@ -133,7 +136,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
         for row in rows:
             if row["role"] == role:
                 parts.append(
-                    f"| {row['chip']} | {row['what']} | {_published(row)} {row['unit']} | {row['model']:.4g} "
+                    f"| {row['chip']} | {row['what']} | {_published(row)} | {row['model']:.4g} "
                     f"{row['unit']} | {row['error']:+.1%} | {row['source']} | {row['cause']} |"
                 )
     return "\n".join(parts) + "\n"

@@ -15,18 +15,27 @@ from mtia_core.errors import InvalidArgument
 from mtia_sim.study.llama import SIZES, Llama, Size
 
 DEVICE = "mtia_sim"
-DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+DTYPES = {
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float32": torch.float32,
+    "float8_e4m3fn": torch.float8_e4m3fn,
+}
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is asked of a workload; None: its own choice."""
+    """What is asked of a workload; None: its own choice.
+
+    recompute: A training step keeps only the inputs of every so many layers, and makes the rest again; 0: of none.
+    """
 
     batch: int | None = None
     sequence: int | None = None
     dtype: str = "bfloat16"
     shape: tuple[int, ...] | None = None
     layers: int | None = None
+    recompute: int = 1
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,9 @@ def _called(name: str, options: Options) -> str:
     return name if options.layers is None else f"{name} with {options.layers} layers"
 
 
-def _model(size: Size, positions: int, options: Options, recompute: bool = False) -> Llama:
+def _model(size: Size, positions: int, options: Options, recompute: int = 0) -> Llama:
+    if options.dtype == "float8_e4m3fn":
+        raise InvalidArgument("no model holds its weights in float8", remedy="give another dtype, or a product")
     before = torch.get_default_dtype()
     torch.set_default_dtype(DTYPES[options.dtype])
     try:
@@ -66,9 +77,9 @@ def _tokens(size: Size, batch: int, sequence: int) -> Tensor:
 
 
 def _train(name: str, options: Options) -> Prepared:
-    """A step with activation recomputation and AdamW; weights, gradients and moments in the dtype asked for."""
+    """A step with AdamW; weights, gradients and moments in the dtype asked for."""
     size, batch, sequence = _size(name, options), options.batch or 1, options.sequence or 8192
-    model = _model(size, sequence, options, recompute=True)
+    model = _model(size, sequence, options, recompute=options.recompute)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     tokens, targets = _tokens(size, batch, sequence), _tokens(size, batch, sequence)
 
@@ -123,21 +134,26 @@ def _gemm(options: Options) -> Prepared:
     return Prepared(lambda: F.linear(left, right), 1, "product", flops, described)
 
 
-def _attention(options: Options) -> Prepared:
+def _attention(options: Options, backward: bool = True, causal: bool = True) -> Prepared:
+    """Shape: query heads, key and value heads, elements of a head."""
     batch, sequence = options.batch or 1, options.sequence or 8192
     heads, grouped, head = options.shape or (32, 8, 128)
     dtype = DTYPES[options.dtype]
     query, key, value = (
-        torch.randn(batch, count, sequence, head, device=DEVICE).to(dtype).requires_grad_()
+        torch.randn(batch, count, sequence, head, device=DEVICE).to(dtype).requires_grad_(backward)
         for count in (heads, grouped, grouped)
     )
 
     def step() -> None:
-        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
-        mixed.backward(mixed)
+        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=causal, enable_gqa=True)
+        if backward:
+            mixed.backward(mixed)
 
-    flops = 3 * 4.0 * batch * heads * head * sequence * sequence / 2
-    described = f"causal attention, forward and backward, {batch} x {heads} heads of {head}, {sequence} tokens"
+    flops = (3 if backward else 1) * 4.0 * batch * heads * head * sequence * sequence / (2 if causal else 1)
+    described = (
+        f"{'causal' if causal else 'full'} attention, {'forward and backward' if backward else 'forward'}, "
+        f"{batch} x {heads} heads of {head}, {sequence} tokens"
+    )
     return Prepared(step, batch * sequence, "token", flops, described)
 
 
@@ -154,13 +170,31 @@ def _cold_gemm(options: Options) -> Prepared:
     return replace(prepared, step=step)
 
 
-def _add(options: Options) -> Prepared:
-    """Two tensors that no SRAM holds, added; items are the bytes of all three."""
+def _streams(options: Options, count: int) -> tuple[list[Tensor], float]:
+    # So long that no SRAM holds them; and the bytes of all.
     elements = (options.shape or (1 << 30, 1, 1))[0]
-    dtype = DTYPES[options.dtype]
-    left, right, out = (torch.empty(elements, dtype=dtype, device=DEVICE) for _ in range(3))
-    moved = 3 * elements * left.element_size()
-    return Prepared(lambda: torch.add(left, right, out=out), moved, "byte", 0.0, f"addition of {elements} elements")
+    tensors = [torch.empty(elements, dtype=DTYPES[options.dtype], device=DEVICE) for _ in range(count)]
+    return tensors, float(sum(tensor.nbytes for tensor in tensors))
+
+
+def _add(options: Options) -> Prepared:
+    """out = left + right; items are the bytes of all three."""
+    (left, right, out), moved = _streams(options, 3)
+    described = f"addition of {out.numel()} elements"
+    return Prepared(lambda: torch.add(left, right, out=out), moved, "byte", 0.0, described)
+
+
+def _copy(options: Options) -> Prepared:
+    """out = source; items are the bytes of both."""
+    (source, out), moved = _streams(options, 2)
+    return Prepared(lambda: out.copy_(source), moved, "byte", 0.0, f"copy of {out.numel()} elements")
+
+
+def _triad(options: Options) -> Prepared:
+    """out = left + 0.4 right, STREAM's; items are the bytes of all three."""
+    (left, right, out), moved = _streams(options, 3)
+    step = lambda: torch.add(left, right, alpha=0.4, out=out)  # noqa: E731
+    return Prepared(step, moved, "byte", 2.0 * out.numel(), f"triad of {out.numel()} elements")
 
 
 WORKLOADS: Mapping[str, Callable[[Options], Prepared]] = {
@@ -169,7 +203,11 @@ WORKLOADS: Mapping[str, Callable[[Options], Prepared]] = {
     "gemm": _gemm,
     "cold-gemm": _cold_gemm,
     "add": _add,
+    "copy": _copy,
+    "triad": _triad,
     "attention": _attention,
+    "attention-forward": lambda options: _attention(options, backward=False),
+    "attention-forward-full": lambda options: _attention(options, backward=False, causal=False),
 }  # fmt: skip
 
 

@@ -151,7 +151,7 @@ class Ranges:
             for index, operand in enumerate(item.operands):
                 if operand is None or operand.is_scalar:
                     continue
-                allowed = (form in _IN_PLACE_FORMS) or (form == "dot" and index == 2)
+                allowed = (form in _IN_PLACE_FORMS) or (form in ("dot", "dot_scaled") and index == 2)
                 same = all(tile.shape == operand.shape and tile.dtype.bytes == operand.dtype.bytes for tile in tiles)
                 if not (allowed and same):
                     self.live[self.numbers[operand.root]] |= 1 << (2 * position + 1)

@@ -127,7 +127,7 @@ class Sharing:
         found = []
         for position, item in enumerate(self.code):
             load = item.mnemonic in ("dma_load", "gather", "gather_rows")
-            product = item.mnemonic == "dot" and item.operands[2] is None
+            product = item.mnemonic in ("dot", "dot_scaled") and item.operands[2] is None
             if not (load or product) or item.results[0] is None or item.results[0].is_scalar:
                 continue
             loop = self._loop(position)

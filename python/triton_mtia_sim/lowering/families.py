@@ -11,6 +11,7 @@ from triton_mtia_sim.lowering import (
     products,
     reductions,
     regions,
+    scaled_products,
     shapes,
 )
 
@@ -25,5 +26,6 @@ FAMILIES = (
     products,
     reductions,
     regions,
+    scaled_products,
     shapes,
 )

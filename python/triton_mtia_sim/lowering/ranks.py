@@ -11,7 +11,7 @@ HIGHEST_RANK = 6  # csrc/program/tile_program.h: max_rank
 _AXIS = {"reduce": 1, "reduce_index": 1, "scan": 1, "slice": 0, "concatenate": 0, "gather_local": 0, "sort": 0}
 # Every tile of these has the same elements in the same order, or is one number.
 _FLAT = frozenset(("gather", "scatter", "atomic_rmw", "atomic_cas", "histogram", "print"))
-_REFUSED = frozenset(("dma_load", "dma_store", "dot", "iota"))
+_REFUSED = frozenset(("dma_load", "dma_store", "dot", "dot_scaled", "iota"))
 
 
 def legal_ranks(code: list[Code]) -> list[Code]:

@@ -29,6 +29,9 @@ class LoweringOptions:
     enable_assertions: bool = True
     has_i8_products: bool = True
     has_f8_products: bool = True
+    has_f4_products: bool = False
+    mx_block_elements: int = 0  # 0: no products of MX formats
+    has_number_scales: bool = False  # of 16 e2m1 elements
 
 
 class KernelState(ABC):

@@ -76,7 +76,7 @@ def roles(item: Code, count: int) -> Roles | None:
         return _elementwise(item, tiles, count)
     if item.mnemonic in ("reduce", "reduce_index"):
         return _reduction(item, count)
-    if item.mnemonic == "dot":
+    if item.mnemonic in ("dot", "dot_scaled"):
         return _product(item, count)
     if item.mnemonic in ("slice", "permute", "interleave", "scan", "sort", "gather_local"):
         return _layout(item, count)
@@ -123,15 +123,16 @@ def _reduction(item: Code, count: int) -> Roles | None:
 def _product(item: Code, count: int) -> Roles | None:
     """Rows of the left operand, or members of a batch; every product of a row adds up in the same order as before."""
     (result,) = item.results
-    left, right, start = item.operands
+    left, right, start, left_scale, right_scale = (*item.operands, None, None)[:5]
     assert result is not None and left is not None and right is not None
     dimension = cut_dimension(result.shape)
     columns = len(result.shape) - 1
     if dimension == columns or not divides(result.shape, count) or left.shape[dimension] != result.shape[dimension]:
         return None
     batch = dimension < columns - 1
-    cut = tuple(register for register in (result, left, start) if register is not None)
-    return Roles(Kind.STRIPS, (*cut, right) if batch else cut, () if batch else (right,))
+    cut = tuple(register for register in (result, left, start, left_scale) if register is not None)
+    whole = tuple(register for register in (right, right_scale) if register is not None)
+    return Roles(Kind.STRIPS, (*cut, *whole) if batch else cut, () if batch else whole)
 
 
 def _layout(item: Code, count: int) -> Roles | None:

@@ -33,6 +33,9 @@ ChipSpec small_chip() {
   chip.host_link_latency_ns = 1000;
   chip.dot_i8_macs_per_cycle = 2048;
   chip.dot_f8_macs_per_cycle = 2048;
+  chip.dot_f4_macs_per_cycle = 4096;
+  chip.dot_mx_block_elements = 16;
+  chip.dot_f4_number_scales = 1;
   chip.dot_f16_macs_per_cycle = 1024;
   chip.dot_tf32_macs_per_cycle = 512;
   chip.dot_f32_macs_per_cycle = 256;
@@ -68,6 +71,7 @@ ChipSpec small_chip() {
   chip.typical_watts = 50;
   chip.static_watts = 20;
   chip.dot_i8_picojoules_per_mac = 0.1;
+  chip.dot_f4_picojoules_per_mac = 0.05;
   chip.dot_f16_picojoules_per_mac = 0.2;
   chip.dot_tf32_picojoules_per_mac = 0.4;
   chip.dot_f32_picojoules_per_mac = 0.8;

@@ -1,5 +1,6 @@
 // Layout, reduction, dot product, vector and control units against plain loops.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 #include <random>
@@ -239,6 +240,66 @@ TEST("dot: batches, transposed right operand, an operand that the result overwri
       CHECK_EQ(integers[i * 16 + j], sum);
     }
   }
+}
+
+// [8, 16] bytes of which the first half of a row is 16 e2m1, the second 8 scales; b's are the same, turned.
+TEST("dot_scaled: e2m1 with an exponent for each 16, added to what is there") {
+  std::vector<uint8_t> bytes(size_t{8} * 16);
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(i % 16 < 8 ? i * 37 : 120 + i * 5 % 13);
+  const auto sums = apply<float>(bytes, DType::I8, {8, 16}, 64, [](ProgramBuilder& b, uint32_t t) {
+    const uint32_t a = b.tile(DType::I8, {8, 8});
+    const uint32_t scales = b.tile(DType::I8, {8, 1});
+    const uint32_t turned = b.tile(DType::I8, {8, 8});
+    const uint32_t d = b.tile(DType::F32, {8, 8});
+    b.emit(Opcode::slice, {a}, {t}, {1, 0, 1});
+    b.emit(Opcode::slice, {scales}, {t}, {1, 8, 1});
+    b.emit(Opcode::permute, {turned}, {a}, {1, 0});
+    b.emit(Opcode::dot_scaled, {d}, {a, turned, b.constant_f32(3), scales, scales});
+    b.emit(Opcode::dot_scaled, {d}, {a, turned, d, scales, absent});
+    return d;
+  });
+  constexpr std::array<double, 8> sizes = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
+  const auto number = [&](size_t row, size_t k) {
+    const unsigned code = bytes[row * 16 + k / 2] >> (k % 2 * 4) & 15U;
+    return (code & 8U) != 0 ? -sizes[code & 7U] : sizes[code & 7U];
+  };
+  for (size_t i = 0; i < 8; ++i) {
+    for (size_t j = 0; j < 8; ++j) {
+      double product = 0;
+      for (size_t k = 0; k < 16; ++k) product += number(i, k) * number(j, k);
+      product *= std::exp2(bytes[i * 16 + 8] - 127);
+      CHECK_NEAR(sums[i * 8 + j], 3 + product * (1 + std::exp2(bytes[j * 16 + 8] - 127)), 1e-4);
+    }
+  }
+}
+
+TEST("dot_scaled is refused where the engine has no such blocks") {
+  const auto load = [](const mtia::ChipSpec& chip, DType operand, DType scale, uint32_t groups) {
+    ProgramBuilder b("scaled");
+    const auto filled = [&](DType dtype, std::initializer_list<uint32_t> dims) {
+      const uint32_t bytes = b.tile(DType::I8, dims);
+      const uint32_t tile = b.tile(dtype, dims);
+      b.emit(Opcode::copy, {bytes}, {b.constant(DType::I8, 1)});
+      b.emit(Opcode::bitcast, {tile}, {bytes});
+      return tile;
+    };
+    const uint32_t a = filled(operand, {16, 32});
+    const uint32_t right = filled(operand, {32, 16});
+    b.emit(Opcode::dot_scaled, {b.tile(DType::F32, {16, 16})}, {a, right, absent, filled(scale, {16, groups}), absent});
+    mtia::emulator::load_program(b.program(), chip);
+  };
+  mtia::ChipSpec chip = mtia::test::small_chip();
+  load(chip, DType::I8, DType::F8E4M3, 4);
+  load(chip, DType::F8E5M2, DType::I8, 1);
+  const auto refusal = [&](DType operand, DType scale, uint32_t groups) {
+    return CHECK_THROWS(load(chip, operand, scale, groups), mtia::Unsupported);
+  };
+  CHECK_CONTAINS(refusal(DType::F8E5M2, DType::I8, 4), "no scales of 8 elements, but of 16");
+  CHECK_CONTAINS(refusal(DType::F8E5M2, DType::F8E4M3, 1), "no scales that are numbers");
+  chip.dot_f4_macs_per_cycle = 0;
+  CHECK_CONTAINS(refusal(DType::I8, DType::I8, 1), "no e2m1 products");
+  chip.dot_mx_block_elements = 0;
+  CHECK_CONTAINS(refusal(DType::I8, DType::I8, 1), "of small has no products of MX formats");
 }
 
 TEST("a chain with row and column broadcasts, narrow types and a value read by two") {

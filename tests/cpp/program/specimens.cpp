@@ -128,6 +128,11 @@ TileProgram products() {
   b.emit(Opcode::permute, {right}, {turned}, {1, 0});
   b.emit(Opcode::dot, {sums}, {left, right, sums}, {0});
   b.emit(Opcode::end, {}, {});
+  const uint32_t pairs = b.tile(DType::I8, {8, 8});
+  const uint32_t scales = b.tile(DType::I8, {8, 1});
+  b.load(pairs, x, {{b.constant(DType::I32, 8)}, {one}});
+  b.load(scales, x, {{one}, {one}});
+  b.emit(Opcode::dot_scaled, {sums}, {pairs, pairs, sums, scales, scales});
   const uint32_t total = b.tile(DType::F32, {8});
   const uint32_t best = b.tile(DType::F32, {8});
   const uint32_t where = b.tile(DType::I32, {8});

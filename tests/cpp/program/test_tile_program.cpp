@@ -184,6 +184,21 @@ TEST(types_shapes_and_places_are_checked) {
                    b.emit(Opcode::dot, {b.tile(DType::F32, {8, 8})}, {a, a, absent}, {0});
                  }),
                  "the shapes do not multiply");
+  const auto scaled = [&](DType result, std::initializer_list<uint32_t> right, std::initializer_list<uint32_t> scales) {
+    return refused([&](ProgramBuilder& b) {
+      const auto ones = [&](std::initializer_list<uint32_t> dims) {
+        const uint32_t tile = b.tile(DType::I8, dims);
+        b.emit(Opcode::copy, {tile}, {b.constant(DType::I8, 1)});
+        return tile;
+      };
+      const uint32_t a = ones({8, 16});
+      b.emit(Opcode::dot_scaled, {b.tile(result, {8, 8})}, {a, ones(right), absent, ones(scales), absent});
+    });
+  };
+  CHECK_CONTAINS(scaled(DType::F32, {32, 8}, {8, 2}), "the shapes do not multiply");
+  CHECK_CONTAINS(scaled(DType::BF16, {16, 8}, {8, 2}), "the result is f32");
+  CHECK_CONTAINS(scaled(DType::F32, {16, 8}, {4, 2}), "a row of scales for each row of a");
+  CHECK_CONTAINS(scaled(DType::F32, {16, 8}, {8, 3}), "equal groups of pairs");
 }
 
 TEST(too_much_local_memory_is_refused_with_both_sizes) {

@@ -8,37 +8,73 @@ import pytest
 
 from mtia_core import chips
 from mtia_sim.__main__ import main
-from mtia_sim.study.figures import FIGURES, INTENSE, Figure
-from mtia_sim.study.runs import CACHE_VARIABLE, Run
+from mtia_sim.study.figures import FIGURES, Figure
+from mtia_sim.study.metrics import best_share_of, idle_watts, joules, of_whole, rate, share_of, teraflops
+from mtia_sim.study.product_shapes import INTENSE
+from mtia_sim.study.runs import CACHE_VARIABLE, Run, measured_all
 from mtia_sim.study.validate_command import summary
+from mtia_sim.study.workloads import Options
 
 
 def test_figures_are_of_chips_that_there_are_and_none_is_given_twice() -> None:
     names = set(chips.names())
     for figure in FIGURES:
         assert figure.chip in names and figure.published > 0 and figure.source and figure.unit
-        assert figure.runs and all(run.chip == figure.chip for run in figure.runs)
+        assert all(run.chip == figure.chip for run in figure.runs) and (figure.runs or "idle" in figure.what)
     assert len({(figure.chip, figure.what) for figure in FIGURES}) == len(FIGURES)
+    assert sum(figure.role == "checks" for figure in FIGURES) >= 30
 
 
 def test_the_set_of_products_is_large_and_intense() -> None:
-    assert len(set(INTENSE)) == len(INTENSE) >= 40
+    assert 40 <= len(INTENSE) <= 80
     for rows, columns, depth in INTENSE:
         moved = 2 * (rows * depth + depth * columns + rows * columns)
         assert 2 * rows * columns * depth / moved > 400
 
 
-def figure(published: float, published_to: float | None = None) -> Figure:
+def figure(published: float, published_to: float | None = None, sense: Any = "") -> Figure:
     run = Run("gemm", "mtia300")
-    return Figure("mtia300", "it", published, "W", "me", "checks", (run,), lambda chip, found: 0.0, "", published_to)
+    return Figure("mtia300", "it", published, "W", "me", "checks", (run,), rate, "", sense, published_to)
 
 
-def test_errors_are_fractions_and_none_within_a_published_range() -> None:
+def test_errors_are_fractions_and_none_where_what_was_published_holds() -> None:
     assert figure(100).error(110) == pytest.approx(0.1)
     assert figure(100).error(50) == pytest.approx(-0.5)
     assert figure(5, 20).error(12) == 0
     assert figure(5, 20).error(25) == pytest.approx(0.25)
     assert figure(5, 20).error(4) == pytest.approx(-0.2)
+    assert figure(90, sense="at least").error(98) == 0
+    assert figure(90, sense="at least").error(81) == pytest.approx(-0.1)
+    assert figure(600, sense="at most").error(200) == 0
+    assert figure(600, sense="at most").error(900) == pytest.approx(0.5)
+
+
+def measurement(**values: Any) -> dict[str, Any]:
+    return {"seconds": 2.0, "joules": 20.0, "items": 4.0, "model_flops": 6e12, "layers": None, **values}
+
+
+def test_metrics() -> None:
+    chip = chips.load("mtia300")
+    one, other = measurement(), measurement(model_flops=8e12)
+    assert teraflops(chip, [one, other]) == pytest.approx(3.5)
+    assert share_of(7)(chip, [one, other]) == pytest.approx(50)
+    assert best_share_of(8)(chip, [one, other]) == pytest.approx(50)
+    assert rate(chip, [one]) == 2 and joules(chip, [one]) == 5
+    assert 0 < idle_watts(chip, []) < chip.tdp_watts
+
+
+def test_a_model_with_all_layers_is_told_from_two_shorter_ones() -> None:
+    chip = chips.load("mtia300")
+    shorter = [measurement(layers=layers, seconds=1 + 0.5 * layers, joules=10.0 * layers) for layers in (2, 4)]
+    assert of_whole("llama3-8b", rate)(chip, shorter) == pytest.approx(4 / (1 + 0.5 * 32))
+    assert of_whole("llama3-8b", joules)(chip, shorter) == pytest.approx(10 * 32 / 4)
+
+
+def test_shorter_models_tell_of_longer_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    runs = [Run("llama3-8b-train", "mtia300", Options(sequence=256, layers=layers)) for layers in (1, 2, 3)]
+    first, second, third = (measured_all(runs)[run]["seconds"] for run in runs)
+    assert third == pytest.approx(2 * second - first, rel=0.02)
 
 
 def test_the_summary_counts_checks_alone() -> None:

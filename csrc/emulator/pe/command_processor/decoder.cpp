@@ -341,6 +341,8 @@ void Decoder::decode_one(uint32_t index) {
       return decode_reduction(*this, index);
     case Form::dot:
       return decode_dot(*this, index);
+    case Form::dot_scaled:
+      return decode_dot_scaled(*this, index);
     case Form::dma_load:
     case Form::dma_store:
       return decode_dma(*this, index);

@@ -83,6 +83,7 @@ void decode_layout(Decoder& decoder, uint32_t index);
 void decode_sort(Decoder& decoder, uint32_t index);
 void decode_reduction(Decoder& decoder, uint32_t index);
 void decode_dot(Decoder& decoder, uint32_t index);
+void decode_dot_scaled(Decoder& decoder, uint32_t index);
 void decode_range_check(Decoder& decoder, uint32_t index);
 void decode_message(Decoder& decoder, uint32_t index);  // print and assert_
 

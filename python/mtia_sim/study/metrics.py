@@ -1,0 +1,80 @@
+"""What a published figure counts, made of measurements: rates, shares of the peak, energy an item, power."""
+
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from mtia_core.chips import Chip
+from mtia_sim.study.llama import SIZES
+
+Measurements = Sequence[Mapping[str, Any]]
+Metric = Callable[[Chip, Measurements], float]
+
+_IDLE_FIELDS = ("static_watts", "leakage_watts", "dram_idle_watts", "links_watts")
+
+
+def share_of(peak: float) -> Metric:
+    """Mean of the runs' model FLOPs a second over a published peak, per cent. peak: 1e12 a second."""
+    return lambda chip, measurements: 100 * teraflops(chip, measurements) / peak
+
+
+def best_share_of(peak: float) -> Metric:
+    """The largest among the runs, as `share_of`."""
+    return lambda chip, measurements: 100 * max(teraflops(chip, [each]) for each in measurements) / peak
+
+
+def rate(chip: Chip, measurements: Measurements) -> float:
+    """Items a second."""
+    return float(measurements[0]["items"] / measurements[0]["seconds"])
+
+
+def teraflops(chip: Chip, measurements: Measurements) -> float:
+    """Model FLOPs a second, 1e12; the mean of several runs."""
+    return fmean(each["model_flops"] / each["seconds"] / 1e12 for each in measurements)
+
+
+def terabytes(chip: Chip, measurements: Measurements) -> float:
+    """Bytes that the step asks for a second, 1e12: three tensors of an addition, two of a copy."""
+    return float(measurements[0]["items"] / measurements[0]["seconds"] / 1e12)
+
+
+def microseconds(chip: Chip, measurements: Measurements) -> float:
+    """Chip time of one step, us."""
+    return float(measurements[0]["seconds"] * 1e6)
+
+
+def milliseconds(chip: Chip, measurements: Measurements) -> float:
+    """Chip time of one step, ms."""
+    return float(measurements[0]["seconds"] * 1e3)
+
+
+def joules(chip: Chip, measurements: Measurements) -> float:
+    """Joules an item."""
+    return float(measurements[0]["joules"] / measurements[0]["items"])
+
+
+def watts(chip: Chip, measurements: Measurements) -> float:
+    """Mean power of a step, W."""
+    return float(measurements[0]["joules"] / measurements[0]["seconds"])
+
+
+def idle_watts(chip: Chip, measurements: Measurements) -> float:
+    """What the chip draws while nothing runs, W."""
+    return float(sum(chip.values.get(name, 0.0) for name in _IDLE_FIELDS))
+
+
+def speedup(chip: Chip, measurements: Measurements) -> float:
+    """Rate of the first run over that of the second, less one, per cent."""
+    return float(100 * (measurements[1]["seconds"] / measurements[0]["seconds"] - 1))
+
+
+def of_whole(model: str, metric: Metric) -> Metric:
+    """A metric of a model with all its layers, of two runs with fewer: a layer takes what the runs differ by."""
+
+    def of_all_layers(chip: Chip, measurements: Measurements) -> float:
+        first, second = measurements
+        share = (SIZES[model].layers - first["layers"]) / (second["layers"] - first["layers"])
+        sums = {key: first[key] + share * (second[key] - first[key]) for key in ("seconds", "joules", "model_flops")}
+        return metric(chip, [{**second, **sums}])
+
+    return of_all_layers
