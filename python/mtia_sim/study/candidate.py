@@ -25,9 +25,7 @@ PROPORTIONAL = {
     "dot_f16_macs_per_cycle": _others("dot_f16_macs_per_cycle", "dot_", "_macs_per_cycle"),
     "vector_32bit_elements_per_cycle": _others("vector_32bit_elements_per_cycle", "vector_", "_elements_per_cycle"),
 }
-_OPERATIONS = tuple(
-    name for name in _NAMES if "picojoules" in name and not name.endswith("_per_byte")
-)
+_OPERATIONS = tuple(name for name in _NAMES if "picojoules" in name and not name.endswith("_per_byte"))
 # Below this fraction of the base's voltage circuits stop working: about 0.55 V of 0.8 V.
 LEAST_VOLTAGE = 0.7
 # Share of an SRAM's latency that is wire and hops, the rest cycles: assumed.
