@@ -97,14 +97,19 @@ class Design:
         asked["code of mtia_sim"] = runs.code()
         self._kept = Kept(folder / STUDY_FILE, _plain(asked))
         self.found_before = len(self._kept.found)
-        self._forked = Forked(question.workload, question.options, processes)
+        self._processes = processes
 
     def run(self, tell: Callable[[int, int], None] | None = None) -> Result:
         """Searches, measures, reruns.
 
         Raises:
             InvalidArgument: The budgets or the workload admit no chip.
+            RuntimeError: A process that measures failed.
         """
+        with Forked(self._question.workload, self._question.options, self._processes) as self._forked:
+            return self._run(tell)
+
+    def _run(self, tell: Callable[[int, int], None] | None) -> Result:
         question, base = self._question, self._base
         origin = self._measured_base()
         budgets = Budgets(

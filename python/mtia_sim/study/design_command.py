@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mtia_core import chips
+from mtia_core.chips import Chip
 from mtia_core.errors import InvalidArgument, MtiaError
 from mtia_sim.study import dies
 from mtia_sim.study import prices as price_files
@@ -72,6 +73,20 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if same else 1
 
 
+def base_of(chip: Chip, process: str | None, stacks: int | None, prices: Path | None) -> Base:
+    """A chip to derive candidates from; its cost is the price of a price file, where there is one."""
+    silicon = silicon_of(chip, process, stacks)
+    base = Base(chip, silicon)
+    if prices is None:
+        return base
+    price = price_files.load(prices).of(chip.name).get("chip_dollars")
+    if price is None:
+        raise InvalidArgument(
+            f"{prices} has no price of {chip.name}", remedy=f"add chip_dollars to [chips.{chip.name}]"
+        )
+    return Base(chip, silicon, price.value / dollars(chip, silicon, base.area))
+
+
 def design(arguments: argparse.Namespace) -> Result:
     """The design asked for.
 
@@ -85,16 +100,7 @@ def design(arguments: argparse.Namespace) -> Result:
     for name in ("batch", "seq", "layers", "candidates", "processes"):
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise InvalidArgument(f"--{name} {value} is not positive", remedy="give a number of 1 or more")
-    chip = chips.load(arguments.base)
-    silicon = silicon_of(chip, arguments.process, arguments.stacks)
-    base = Base(chip, silicon)
-    if arguments.price is not None:
-        price = price_files.load(arguments.price).of(chip.name).get("chip_dollars")
-        if price is None:
-            raise InvalidArgument(
-                f"{arguments.price} has no price of {chip.name}", remedy=f"add chip_dollars to [chips.{chip.name}]"
-            )
-        base = Base(chip, silicon, price.value / dollars(chip, silicon, base.area))
+    base = base_of(chips.load(arguments.base), arguments.process, arguments.stacks, arguments.price)
     axes = parse_axes(base, arguments.vary) or default_axes(base)
     options = Options(arguments.batch, arguments.seq, arguments.dtype, parse_shape(arguments.shape), arguments.layers)
     question = Question(

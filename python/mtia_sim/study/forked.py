@@ -1,15 +1,21 @@
-"""Measurements on many chips, each in a process forked from one that has imported everything and used no device.
+"""Measurements on many chips: `python -m mtia_sim.study.forked` forks a process for each, having imported everything.
 
-Chip and mode of a process are chosen before its first use of the device, so a chip takes a process; a start from
-nothing takes as long as compiling the chip's kernels.
+Chip and mode of a process are chosen before its first use of the device, so a chip takes a process. Starting one takes
+longer than a step; forked from one that is ready, it takes what compiling the chip's kernels takes.
 """
 
+import contextlib
+import itertools
+import json
 import os
+import queue
 import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from multiprocessing import get_context
-from multiprocessing.connection import Connection, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,33 +35,50 @@ _NEEDED = (
     "stand_in_fraction",
     "host_seconds",
 )
+_numbers = itertools.count()
 
 
-def _measure(answers: Connection, chip: str, workload: str, options: Options, folder: str) -> None:
-    """Runs in the forked process; answers a measurement, {"error": ...} or {"failed": ...}."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it ends it
-    path = Path(folder) / f"{os.getpid()}.toml"
-    path.write_text(chip)
-    os.environ[chips.VARIABLE] = str(path)
-    os.environ["TRITON_CACHE_DIR"] = folder
-    import torch
+class _Server:
+    """A process that forks, for one measurement at a time; in a session of its own, so that Ctrl-C passes it by."""
 
-    from mtia_sim.study.measuring import measure
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self._errors = folder / f"errors{next(_numbers)}.txt"
+        with self._errors.open("w") as told:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "mtia_sim.study.forked"],
+                env={**os.environ, **environment},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=told,
+                text=True,
+                start_new_session=True,
+            )
 
-    try:
-        torch.mtia_sim.set_mode("timing")  # type: ignore[attr-defined]
-        found = measure(workload, options)
-        answer: dict[str, Any] = {key: found[key] for key in _NEEDED if key in found}
-    except MtiaError as error:
-        answer = {"error": str(error)}
-    except Exception as error:
-        answer = {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
-    answers.send(answer)
-    answers.close()
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The answer to a request."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        except (OSError, ValueError):
+            last = self._errors.read_text().strip().splitlines()[-1:]
+            raise RuntimeError(f"a process that measures ended: {' '.join(last)}") from None
+        return answer
+
+    def end(self) -> None:
+        """Ends it and what it forked."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(OSError):
+                pipe.close()
 
 
 class Forked:
-    """Measures chips side by side.
+    """Measures chips side by side; used in a `with`.
 
     Args:
         workload: As `measuring.measure` takes it.
@@ -64,43 +87,109 @@ class Forked:
     """
 
     def __init__(self, workload: str, options: Options, processes: int | None = None) -> None:
-        self._workload, self._options = workload, options
-        self._count = processes or len(os.sched_getaffinity(0))
-        self._context = get_context("forkserver")
-        self._context.set_forkserver_preload(["mtia_sim.study.preloaded", __name__])
+        self._request = {"workload": workload, "options": asdict(options)}
+        cores = len(os.sched_getaffinity(0))
+        self._count = processes or cores
+        self._threads = str(max(1, cores // self._count))
+        self._folder = tempfile.TemporaryDirectory()
+        self._servers: list[_Server] = []
+        self._idle: queue.SimpleQueue[_Server] = queue.SimpleQueue()
+
+    def __enter__(self) -> "Forked":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for server in self._servers:
+            server.end()
+        self._folder.cleanup()
+
+    def _start(self, needed: int) -> None:
+        folder = Path(self._folder.name)
+        while len(self._servers) < min(needed, self._count):
+            environment = {"TRITON_CACHE_DIR": str(folder), "MTIA_SIM_THREADS": self._threads}
+            server = _Server(folder, environment)
+            self._servers.append(server)
+            self._idle.put(server)
+
+    def _one(self, chip: str) -> dict[str, Any]:
+        server = self._idle.get()
+        with tempfile.NamedTemporaryFile("w", suffix=".toml", dir=self._folder.name) as file:
+            file.write(chip)
+            file.flush()
+            answer = server.ask({**self._request, "chip": file.name})
+        self._idle.put(server)
+        return answer
 
     def measure(
         self, chip_texts: Sequence[str], found: Callable[[int, dict[str, Any]], None] | None = None
     ) -> list[dict[str, Any]]:
-        """Answers for chip files, in their order; `found`(place, answer) as each comes."""
+        """Answers for chip files, in their order: a measurement, {"error": ...} or {"failed": ...}.
+
+        `found`(place, answer) is told of each as it comes.
+
+        Raises:
+            RuntimeError: A process that measures could not be started, or was killed; its last words.
+        """
+        self._start(len(chip_texts))
         answers: dict[int, dict[str, Any]] = {}
-        waiting = list(enumerate(chip_texts))
-        running: dict[Connection, tuple[int, Any]] = {}
-        with tempfile.TemporaryDirectory() as folder:
+        with ThreadPoolExecutor(max(1, len(self._servers))) as pool:
+            places = {pool.submit(self._one, text): place for place, text in enumerate(chip_texts)}
             try:
-                while waiting or running:
-                    while waiting and len(running) < self._count:
-                        place, text = waiting.pop(0)
-                        ours, theirs = self._context.Pipe(duplex=False)
-                        process = self._context.Process(
-                            target=_measure, args=(theirs, text, self._workload, self._options, folder)
-                        )
-                        process.start()
-                        theirs.close()
-                        running[ours] = place, process
-                    for ready in wait(list(running)):
-                        assert isinstance(ready, Connection)
-                        place, process = running.pop(ready)
-                        try:
-                            answer = ready.recv()
-                        except EOFError:
-                            answer = {"failed": "its process ended"}
-                        process.join()
-                        answers[place] = answer
-                        if found is not None:
-                            found(place, answer)
-            finally:
-                for _, process in running.values():
-                    process.kill()
-                    process.join()
+                for future in as_completed(places):
+                    answers[places[future]] = future.result()
+                    if found is not None:
+                        found(places[future], answers[places[future]])
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for server in self._servers:
+                    server.end()
+                raise
         return [answers[place] for place in range(len(chip_texts))]
+
+
+def _measured(request: dict[str, Any]) -> dict[str, Any]:
+    """In a forked process."""
+    import torch
+
+    from mtia_sim.study.measuring import measure
+
+    os.environ[chips.VARIABLE] = request["chip"]
+    options = Options(**{**request["options"], "shape": tuple(request["options"].get("shape") or ()) or None})
+    try:
+        torch.mtia_sim.set_mode("timing")  # type: ignore[attr-defined]
+        found = measure(request["workload"], options)
+        return {key: found[key] for key in _NEEDED if key in found}
+    except MtiaError as error:
+        return {"error": str(error)}
+    except Exception as error:
+        return {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
+
+
+def _forked(line: str) -> str:
+    """The answer of a forked process to a request."""
+    reads, writes = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reads)
+        os.dup2(2, 1)  # what a workload prints is no answer
+        os.write(writes, json.dumps(_measured(json.loads(line))).encode())
+        os._exit(0)
+    os.close(writes)
+    with os.fdopen(reads) as answer:
+        text = answer.read()
+    _, status = os.waitpid(child, 0)
+    return text or json.dumps({"failed": f"its process ended with status {os.waitstatus_to_exitcode(status)}"})
+
+
+def main() -> int:
+    """Answers requests, one JSON object a line."""
+    from mtia_sim.study import preloaded
+
+    assert preloaded.MODULES
+    for line in sys.stdin:
+        print(_forked(line), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mtia_core import chips
+from mtia_core.errors import InvalidArgument
 from mtia_sim.__main__ import main
 from mtia_sim.study import design_command
 from mtia_sim.study.design import link_bytes
@@ -27,8 +28,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def designed(out: Path, *words: str, candidates: int = 4) -> dict[str, Any]:
     file = out / "design.json"
     out.mkdir(exist_ok=True)
-    command = ["design", *WORDS, "--candidates", str(candidates), "--out", str(out), "--json", str(file), *words]
-    assert main(command) == 0
+    command = ["design", *WORDS, "--candidates", str(candidates), "--out", str(out), "--json", str(file)]
+    assert main([*command, *(words or ("--processes", "1"))]) == 0
     found: dict[str, Any] = json.loads(file.read_text())
     return found
 
@@ -74,7 +75,7 @@ def test_each_field_is_moved_both_ways(small: tuple[Path, dict[str, Any]]) -> No
 
 
 def test_a_seed_decides_whatever_the_processes(small: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    assert designed(tmp_path / "again", "--processes", "1")["candidates"] == small[1]["candidates"]
+    assert designed(tmp_path / "again", "--processes", "2")["candidates"] == small[1]["candidates"]
 
 
 def test_an_interrupted_search_goes_on(
@@ -88,7 +89,8 @@ def test_an_interrupted_search_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(design_command, "show_progress", interrupt)
-        assert main(["design", *WORDS, "--candidates", "4", "--out", str(tmp_path)]) == 130
+        words = ["--candidates", "4", "--processes", "1", "--out", str(tmp_path)]
+        assert main(["design", *WORDS, *words]) == 130
     assert "interrupted" in capsys.readouterr().err
     with (tmp_path / "study.jsonl").open("a") as file:
         file.write('{"chosen": "cut of')
@@ -139,15 +141,16 @@ def test_a_workload_without_room_is_refused(tmp_path: Path, capsys: pytest.Captu
     chip.write_text('name = "mtia300"\nbase = "mtia300"\n[dram]\ndram_bytes = 1e9\n')
     words[-1] = str(chip)
     assert main(["design", *words, "--out", str(tmp_path)]) == 2
-    assert "small.toml" not in (error := capsys.readouterr().err) or error
-    assert "does not run llama3-8b-prefill" in error
+    assert "mtia300 does not run llama3-8b-prefill" in capsys.readouterr().err
 
 
 def test_a_price_sets_the_costs(tmp_path: Path) -> None:
     path = tmp_path / "prices.toml"
     path.write_text("[chips.mtia300]\nchip_dollars = 9000\n")
-    found = designed(tmp_path / "out", "--price", str(path), candidates=1)
-    assert found["base"]["dollars"] == pytest.approx(9000)
+    chip = chips.load("mtia300")
+    assert design_command.base_of(chip, None, None, path).dollars == pytest.approx(9000)
+    with pytest.raises(InvalidArgument, match="has no price of mtia2i"):
+        design_command.base_of(chips.load("mtia2i"), None, None, path)
 
 
 def test_links_carry_sharded_weights_in_training_alone() -> None:
