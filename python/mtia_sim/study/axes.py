@@ -1,6 +1,7 @@
 """What a design may vary: a range of a chip field each, in steps where silicon comes in pieces."""
 
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,6 +49,17 @@ class Axis:
         if not self.step:
             return min(max(value, self.low), self.high)
         return self.step * min(max(round(value / self.step), self.least), self.most)
+
+    def drawn(self, generator: random.Random) -> float:
+        """Any number of the range."""
+        if self.step:
+            return self.step * generator.randint(self.least, self.most)
+        return self.nearest(float(f"{self.low * (self.high / self.low) ** generator.random():.3g}"))
+
+    def moved(self, value: float, factor: float) -> float:
+        """A number of the range about `factor` times a value."""
+        found = self.nearest(self.neighbour(value, factor))
+        return found if self.step else min(max(float(f"{found:.3g}"), self.low), self.high)
 
     def neighbour(self, value: float, factor: float) -> float:
         """About `factor` times a value, another number in any case; outside of the range, too."""

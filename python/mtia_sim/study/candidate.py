@@ -85,9 +85,10 @@ def _with_dram(base: Base, changes: dict[str, float]) -> Silicon:
 
 
 def voltage_squared(base: Chip, clock_hz: float) -> float:
-    """Energy of an operation at another clock, over the base's: voltage follows the clock down to a least one."""
+    """Energy of an operation at another clock, over the base's: voltage follows the clock down to the least one."""
     exponent = float(base.values.get("voltage_exponent", 2.0))
-    return max(clock_hz / base.clock_hz, LEAST_VOLTAGE) ** exponent
+    voltage = (clock_hz / base.clock_hz) ** (exponent / 2)
+    return max(voltage, LEAST_VOLTAGE) ** 2
 
 
 def derive(base: Base, chosen: Mapping[str, float]) -> Candidate:

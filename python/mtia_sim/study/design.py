@@ -1,7 +1,7 @@
 """A chip fitted to a workload: the search, its best point, what a tenth more of each field buys, and the rerun."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from mtia_sim.study import runs
 from mtia_sim.study.axes import Axis
 from mtia_sim.study.candidate import Base, Candidate, chip_text, derive
 from mtia_sim.study.forked import Forked
+from mtia_sim.study.kept import Kept, key_of
 from mtia_sim.study.llama import SIZES
-from mtia_sim.study.search import Budgets, Kept, Point, Search, front, key_of
+from mtia_sim.study.points import Budgets, Point, best_of, front
+from mtia_sim.study.search import Search
 from mtia_sim.study.workloads import DTYPES, Options
 
 GIB = 2**30
@@ -118,7 +120,7 @@ class Design:
             question.dollars if question.dollars is not None else base.dollars,
         )
         self._check(budgets)
-        search = self._search(budgets)
+        search = self._search(budgets, origin.rate)
         points = search.run(question.candidates, lambda done: tell(done, question.candidates) if tell else None)
         if not points:
             problem, _ = max(
@@ -127,7 +129,7 @@ class Design:
             raise InvalidArgument(
                 f"no candidate runs {question.workload}: {problem}", remedy="widen --vary, or take a smaller workload"
             )
-        best = _best(points, origin)
+        best = best_of(points, origin.rate)
         answer = self._kept.found[key_of({})]
         return Result(
             described=answer["described"],
@@ -143,11 +145,11 @@ class Design:
             found_before=self.found_before,
         )
 
-    def _search(self, budgets: Budgets) -> Search:
+    def _search(self, budgets: Budgets, least_rate: float = 0.0) -> Search:
         question = self._question
         moves_links = any(axis.field == "peer_link_bytes_per_second" for axis in question.axes)
         carried = link_bytes(question.workload, question.options) if moves_links else 0.0
-        return Search(self._base, question.axes, budgets, self._forked, self._kept, carried, question.seed)
+        return Search(self._base, question.axes, budgets, self._forked, self._kept, carried, question.seed, least_rate)
 
     def _measured_base(self) -> Point:
         """The base itself, in room enough: it may not hold the workload that candidates are to hold."""
@@ -213,10 +215,3 @@ def _plain(asked: Mapping[str, Any]) -> dict[str, Any]:
     """As JSON gives it back."""
     plain: dict[str, Any] = json.loads(json.dumps(asked))
     return plain
-
-
-def _best(points: Sequence[Point], origin: Point) -> Point | None:
-    """The least energy an item of those as fast as the base, or of all where none is."""
-    allowed = [point for point in points if not point.over]
-    fast = [point for point in allowed if point.rate >= origin.rate * (1 - 1e-9)] or allowed
-    return min(fast, key=lambda point: (point.joules, point.candidate.area), default=None)

@@ -15,11 +15,13 @@ from mtia_sim.study.axes import default_axes, parse_axes
 from mtia_sim.study.candidate import Base, chip_text
 from mtia_sim.study.compare_command import parse_shape, show_progress
 from mtia_sim.study.design import Design, Question, Result
-from mtia_sim.study.search import Point, require_optuna
+from mtia_sim.study.points import Point
+from mtia_sim.study.proposer import require_optuna
 from mtia_sim.study.silicon import dollars, silicon_of
 from mtia_sim.study.workloads import DTYPES, WORKLOADS, Options
 
 _INTERRUPTED = 130
+_SHOWN = 20  # rows of the front
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -175,8 +177,12 @@ def text(result: Result, base: str, files: list[str]) -> str:
     ]
     header = ("chip", f"{unit}s/s", f"J/{unit}", f"{unit}s/J", "mm2", "W", "dollars")
     rows = [header, _row(base, result.base, result.base)]
-    rows += [_row(name, point, result.base) for name, point in zip(files, result.front, strict=True)]
+    named = list(zip(files, result.front, strict=True))
+    shown = [each for place, each in enumerate(named) if place % -(-len(named) // _SHOWN) == 0 or each[1] is best]
+    rows += [_row(name + (" = best" if point is best else ""), point, result.base) for name, point in shown]
     out.append(_table(rows))
+    if len(shown) < len(named):
+        out.append(f"{len(named) - len(shown)} more of the front lie between these\n")
     if best is None:
         over: dict[str, int] = {}
         for point in result.points:

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import MaxNLocator
 
 from mtia_sim.study.design import Result
-from mtia_sim.study.search import Point
+from mtia_sim.study.points import Point
 
 
 def draw_design(result: Result, path: Path) -> None:

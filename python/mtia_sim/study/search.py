@@ -1,109 +1,26 @@
-"""A search for chips: optuna proposes, budgets refuse what cannot be, the rest is measured.
+"""A search for chips: candidates are proposed, budgets refuse what cannot be, the rest is measured.
 
-Candidates are proposed in rounds of a fixed size by a sampler that is seeded anew in each, so that a search depends
-on its seed alone: not on the number of processes, nor on whether it was interrupted. What was measured is kept in a
-file; the search that goes on proposes the same again and finds it there.
+Of ten proposals one is drawn anywhere, four come from optuna's tree-structured Parzen estimator of the best point,
+three lie beside the best point so far and two beside another of the front. In rounds of ten, each seeded anew, so that a search depends on its seed alone: not on the number of processes, nor on whether it was interrupted. What was
+measured is kept in a file; the search that goes on proposes the same again and finds it there.
 """
 
-import importlib.util
-import json
 import math
-import warnings
+import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from mtia_core.errors import InvalidArgument, InvalidChip
+from mtia_core.errors import InvalidChip
 from mtia_sim.study.axes import Axis
 from mtia_sim.study.candidate import Base, Candidate, chip_text, derive
 from mtia_sim.study.forked import Forked
+from mtia_sim.study.kept import Kept, key_of
+from mtia_sim.study.points import SLACK, Budgets, Point, best_of, front
+from mtia_sim.study.proposer import Proposer
 
 ROUND = 10
-_STARTUP = 30
+_MOVED = 0.35  # standard deviation of the logarithm of a field that a neighbour moves
 _GIVEN_UP = 300  # proposals in a row of which none is new and within the budgets
-_SLACK = 1e-9
-
-
-@dataclass(frozen=True)
-class Budgets:
-    """What a candidate may take at most."""
-
-    area: float
-    watts: float
-    dollars: float
-
-
-@dataclass(frozen=True)
-class Point:
-    """A measured candidate; rates in items a second, energies in joules an item. `over` names budgets exceeded."""
-
-    candidate: Candidate
-    rate: float
-    joules: float
-    seconds: float
-    total_joules: float
-    over: tuple[str, ...]
-
-    @property
-    def watts(self) -> float:
-        """Mean power."""
-        return self.rate * self.joules
-
-
-class Kept:
-    """Measurements in a file, one a line, under a first line that says what was asked.
-
-    Raises:
-        InvalidArgument: The file answers another question.
-    """
-
-    def __init__(self, path: Path, question: Mapping[str, Any]) -> None:
-        self._path, self.found = path, {}
-        header = json.dumps({"question": question}, sort_keys=True)
-        lines = path.read_text().splitlines() if path.exists() else []
-        if lines:
-            self._check(lines[0], question)
-        for line in lines[1:]:
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue  # the line at which a run was killed
-            self.found[entry["chosen"]] = entry["answer"]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        whole = [json.dumps({"chosen": key, "answer": answer}) for key, answer in self.found.items()]
-        path.write_text("\n".join([header, *whole]) + "\n")
-
-    found: dict[str, dict[str, Any]]
-
-    def _check(self, line: str, question: Mapping[str, Any]) -> None:
-        try:
-            asked = json.loads(line)["question"]
-        except (ValueError, KeyError, TypeError):
-            asked = {}
-        differing = sorted(key for key in {*asked, *question} if asked.get(key) != question.get(key))
-        if differing:
-            raise InvalidArgument(
-                f"{self._path} keeps a study with another {', '.join(differing)}",
-                remedy="ask the same to go on, or give another --out",
-            )
-
-    def add(self, key: str, answer: dict[str, Any]) -> None:
-        """Keeps an answer, at once."""
-        self.found[key] = answer
-        with self._path.open("a") as file:
-            file.write(json.dumps({"chosen": key, "answer": answer}) + "\n")
-
-
-def key_of(chosen: Mapping[str, float]) -> str:
-    """A candidate's name in the file."""
-    return json.dumps(dict(sorted(chosen.items())))
-
-
-def require_optuna() -> None:
-    """Raises InvalidArgument where the package is missing."""
-    if importlib.util.find_spec("optuna") is None:
-        raise InvalidArgument("mtia_sim design needs optuna", remedy="pip install optuna")
 
 
 class Search:
@@ -117,6 +34,7 @@ class Search:
         kept: What was measured before, and is.
         link_bytes: What the links have to carry within a step.
         seed: Of the proposals.
+        least_rate: Items a second that the best point has at least, where there is such a one.
     """
 
     def __init__(
@@ -128,7 +46,9 @@ class Search:
         kept: Kept,
         link_bytes: float = 0.0,
         seed: int = 0,
+        least_rate: float = 0.0,
     ) -> None:
+        self._least_rate = least_rate
         self._base, self._axes, self._budgets, self._forked = base, tuple(axes), budgets, forked
         self._kept, self._link_bytes, self._seed = kept, link_bytes, seed
         self.problems: dict[str, int] = {}
@@ -157,78 +77,71 @@ class Search:
             return None
         seconds, joules, items = answer["seconds"], answer["joules"], answer["items"]
         over = {
-            "area": candidate.area - self._budgets.area * (1 + _SLACK),
-            "power": joules / seconds - self._budgets.watts * (1 + _SLACK),
-            "cost": candidate.dollars - self._budgets.dollars * (1 + _SLACK),
+            "area": candidate.area - self._budgets.area * (1 + SLACK),
+            "power": joules / seconds - self._budgets.watts * (1 + SLACK),
+            "cost": candidate.dollars - self._budgets.dollars * (1 + SLACK),
             "links": self._link_bytes / seconds - candidate.chip.peer_link_bytes_per_second,
         }
         exceeded = tuple(name for name, excess in over.items() if excess > 0)
         return Point(candidate, items / seconds, joules / items, seconds, joules, exceeded)
 
     def run(self, count: int, tell: Callable[[int], None] | None = None) -> list[Point]:
-        """Measures `count` candidates within the budgets of area and cost; fewer where the ranges hold no more.
-
-        Raises:
-            InvalidArgument: No candidate is within these budgets.
-        """
-        import optuna
-
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        study = optuna.create_study(directions=["maximize", "minimize", "minimize"])
-        study.enqueue_trial({axis.field: self._proposed_of(axis) for axis in self._axes})
+        """Measures `count` candidates within the budgets of area and cost; fewer where the ranges hold no more."""
+        proposer = Proposer(self._axes, self._least_rate)
+        proposer.begin_with(
+            {axis.field: axis.nearest(float(self._base.chip.values[axis.field])) for axis in self._axes}
+        )
         measured: dict[str, Point | None] = {}
-        stale = 0
-        for turn in range(count):
-            if len(measured) >= count or stale >= _GIVEN_UP:
-                break
-            study.sampler = self._sampler(turn)
-            taken: list[tuple[Any, Candidate]] = []
+        stale, turn = 0, 0
+        while len(measured) < count and stale < _GIVEN_UP:
+            proposer.seed(self._seed * 1_000_003 + turn)
+            turn += 1
+            known = [point for point in measured.values() if point is not None]
+            generator = random.Random(self._seed * 1_000_003 + turn)
+            taken: dict[str, Candidate] = {}
             while len(taken) < min(ROUND, count - len(measured)) and stale < _GIVEN_UP:
-                trial = study.ask()
-                chosen = {axis.field: _suggest(trial, axis) for axis in self._axes}
-                key = key_of(chosen)
-                if key in measured or any(key == key_of(other.chosen) for _, other in taken):
-                    stale += 1
-                    study.tell(trial, state=optuna.trial.TrialState.FAIL)
-                    continue
+                chosen = self._next(len(taken), proposer, known, generator)
                 candidate = self._derived(chosen)
+                stale += 1
                 if candidate is None or self._excess(candidate) > 0:
-                    stale += 1
-                    self._refuse(study, trial, candidate)
-                    continue
-                stale = 0
-                taken.append((trial, candidate))
+                    self._refuse(proposer, chosen, candidate)
+                elif key_of(chosen) not in measured and key_of(chosen) not in taken:
+                    taken[key_of(chosen)] = candidate
+                    stale = 0
             done = len(measured)
-            counted = [sum(key_of(candidate.chosen) in self._kept.found for _, candidate in taken)]
+            counted = [sum(key in self._kept.found for key in taken)]
 
             def one(done: int = done, counted: list[int] = counted) -> None:
                 counted[0] += 1
                 if tell is not None:
                     tell(done + counted[0])
 
-            answers = self.measure([candidate.chosen for _, candidate in taken], one)
-            for (trial, candidate), answer in zip(taken, answers, strict=True):
-                point = measured[key_of(candidate.chosen)] = self.point(candidate, answer)
+            answers = self.measure([candidate.chosen for candidate in taken.values()], one)
+            for (key, candidate), answer in zip(taken.items(), answers, strict=True):
+                point = measured[key] = self.point(candidate, answer)
                 if point is None:
-                    self._refuse(study, trial, candidate)
+                    self._refuse(proposer, candidate.chosen, candidate)
                 else:
-                    self._accept(study, trial, point)
+                    proposer.learn(candidate.chosen, point, self._excesses(point))
         return [point for point in measured.values() if point is not None]
 
-    def _proposed_of(self, axis: Axis) -> float:
-        value = axis.nearest(float(self._base.chip.values[axis.field]))
-        return round(value / axis.step) if axis.step else value
+    def _next(
+        self, place: int, proposer: Proposer, known: Sequence[Point], generator: random.Random
+    ) -> dict[str, float]:
+        """The candidate at a place of a round: anything, what the proposer makes of it, or beside a good one."""
+        if place == 0 and known:
+            return {axis.field: axis.drawn(generator) for axis in self._axes}
+        if place < 5 or not known:
+            return proposer.propose()
+        best = best_of(known, self._least_rate) if place < 8 else generator.choice(front(known) or known)
+        return self._beside(best or generator.choice(known), generator)
 
-    def _sampler(self, turn: int) -> Any:
-        import optuna
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.samplers.TPESampler(
-                n_startup_trials=_STARTUP,
-                multivariate=True,
-                seed=self._seed * 1_000_003 + turn,
-            )
+    def _beside(self, point: Point, generator: random.Random) -> dict[str, float]:
+        """A point with one to three fields moved."""
+        chosen = dict(point.candidate.chosen)
+        for axis in generator.sample(self._axes, min(len(self._axes), generator.randint(1, 3))):
+            chosen[axis.field] = axis.moved(chosen[axis.field], math.exp(generator.gauss(0, _MOVED)))
+        return chosen
 
     def _derived(self, chosen: Mapping[str, float]) -> Candidate | None:
         try:
@@ -238,42 +151,18 @@ class Search:
             return None
 
     def _excess(self, candidate: Candidate) -> float:
-        return max(candidate.area / self._budgets.area, candidate.dollars / self._budgets.dollars) - 1 - _SLACK
+        return max(candidate.area / self._budgets.area, candidate.dollars / self._budgets.dollars) - 1 - SLACK
 
-    def _refuse(self, study: Any, trial: Any, candidate: Candidate | None) -> None:
+    def _refuse(self, proposer: Proposer, chosen: Mapping[str, float], candidate: Candidate | None) -> None:
         """Tells the search that this will not do, and by how much."""
         excess = 0.0 if candidate is None else self._excess(candidate)
-        trial.set_constraint("built", excess if excess > 0 else 1.0)
-        study.tell(trial, [0.0, 10.0, 10.0])
+        proposer.learn(chosen, None, {"built": excess if excess > 0 else 1.0})
 
-    def _accept(self, study: Any, trial: Any, point: Point) -> None:
+    def _excesses(self, point: Point) -> dict[str, float]:
         candidate, budgets = point.candidate, self._budgets
         carried = candidate.chip.peer_link_bytes_per_second * point.seconds
-        trial.set_constraint("built", self._excess(candidate))
-        trial.set_constraint("power", point.watts / budgets.watts - 1 - _SLACK)
-        trial.set_constraint("links", self._link_bytes / carried - 1 if self._link_bytes else -1.0)
-        study.tell(trial, [math.log(point.rate), math.log(point.joules), candidate.area / self._budgets.area])
-
-
-def _suggest(trial: Any, axis: Axis) -> float:
-    if not axis.step:
-        if axis.low == axis.high:
-            return axis.low
-        value = trial.suggest_float(axis.field, axis.low, axis.high, log=True)
-        return min(max(float(f"{value:.3g}"), axis.low), axis.high)
-    return float(trial.suggest_int(axis.field, axis.least, axis.most) * axis.step)
-
-
-def front(points: Sequence[Point]) -> list[Point]:
-    """Points within the budgets that no other beats in rate, energy and area at once; fastest first."""
-    allowed = [point for point in points if not point.over]
-
-    def beaten(point: Point) -> bool:
-        mine = (-point.rate, point.joules, point.candidate.area)
-        for other in allowed:
-            theirs = (-other.rate, other.joules, other.candidate.area)
-            if theirs != mine and all(their <= my for their, my in zip(theirs, mine, strict=True)):
-                return True
-        return False
-
-    return sorted((point for point in allowed if not beaten(point)), key=lambda point: -point.rate)
+        return {
+            "built": self._excess(candidate),
+            "power": point.watts / budgets.watts - 1 - SLACK,
+            "links": self._link_bytes / carried - 1 if self._link_bytes else -1.0,
+        }

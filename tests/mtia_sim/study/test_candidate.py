@@ -30,7 +30,7 @@ def test_a_slower_clock_takes_less_energy_down_to_the_least_voltage() -> None:
     assert slow.dot_f16_picojoules_per_mac < base.chip.dot_f16_picojoules_per_mac
     assert slow.dram_picojoules_per_byte == base.chip.dram_picojoules_per_byte
     assert slow.sram_latency_ns > base.chip.sram_latency_ns
-    assert voltage_squared(base.chip, 1e9 * 0.5) == voltage_squared(base.chip, base.chip.clock_hz * LEAST_VOLTAGE)
+    assert voltage_squared(base.chip, 1e8) == LEAST_VOLTAGE**2 < voltage_squared(base.chip, 1.8e9) < 1
 
 
 def test_memory_costs_energy_and_area() -> None:
