@@ -44,6 +44,7 @@ class Row:
     bound: str
     stand_in_fraction: float
     most_by: tuple[tuple[str, float], ...]  # assumed numbers, by the share of the time that they leave open
+    dollar_draws: tuple[float, ...] = ()  # of the samples, in which a site's numbers are the same for all chips
 
 
 def row_of_measurement(
@@ -84,6 +85,7 @@ def row_of_measurement(
         bound=_bound(measurement, chip),
         stand_in_fraction=float(measurement["stand_in_fraction"]),
         most_by=_sensitivity(costing, ranges, seconds),
+        dollar_draws=tuple(each for each in paid if each is not None),
     )
 
 
@@ -112,6 +114,14 @@ def kernels_of(measurement: Mapping[str, Any]) -> Any:
     return merged("all", [row_of(name, totals) for name, totals in measurement["by_kernel"].items()])
 
 
+def _is_open(row: Row, best: Row, what: str) -> bool:
+    if what == "dollars":  # what the site leaves open makes both cheaper or both dearer
+        ratios = [mine / its for mine, its in zip(row.dollar_draws, best.dollar_draws, strict=True)]
+        return interval(1.0, ratios).low <= 1.0
+    overlap: bool = getattr(row, what).overlaps(getattr(best, what))
+    return overlap
+
+
 def verdict(rows: Sequence[Row], what: str) -> str:
     """Who is ahead in `what` ("rate", "joules" or "dollars"), or that the intervals leave it open."""
     known = [row for row in rows if row.fits and getattr(row, what) is not None]
@@ -120,7 +130,7 @@ def verdict(rows: Sequence[Row], what: str) -> str:
     sign = -1 if what == "rate" else 1
     ranked = sorted(known, key=lambda row: sign * getattr(row, what).value)
     best = getattr(ranked[0], what)
-    rivals = [row.chip.name for row in ranked[1:] if getattr(row, what).overlaps(best)]
+    rivals = [row.chip.name for row in ranked[1:] if _is_open(row, ranked[0], what)]
     if rivals:
         return f"open between {ranked[0].chip.name} and {', '.join(rivals)}"
     ratio = getattr(ranked[1], what).value / best.value

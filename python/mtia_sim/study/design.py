@@ -97,6 +97,8 @@ class Design:
         asked["base"] = base.chip.serialise()
         asked["process"] = base.silicon.process
         asked["code of mtia_sim"] = runs.code()
+        script = Path(question.workload.rpartition(":")[0])
+        asked["script"] = script.read_text() if script.suffix == ".py" and script.is_file() else ""
         self._kept = Kept(folder / STUDY_FILE, _plain(asked))
         self.found_before = len(self._kept.found)
         self._processes = processes
@@ -156,7 +158,7 @@ class Design:
         search = self._search(Budgets(float("inf"), float("inf"), float("inf")))
         (answer,) = search.measure([{}])
         if "error" in answer:
-            raise InvalidArgument(answer["error"])
+            raise InvalidArgument(*answer["error"])
         point = search.point(derive(self._base, {}), answer)
         if point is None:
             raise InvalidArgument(

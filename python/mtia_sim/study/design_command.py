@@ -9,11 +9,11 @@ from typing import Any
 from mtia_core import chips
 from mtia_core.chips import Chip
 from mtia_core.errors import InvalidArgument, MtiaError
-from mtia_sim.study import dies
+from mtia_sim.study import dies, own_workloads
 from mtia_sim.study import prices as price_files
 from mtia_sim.study.axes import default_axes, parse_axes
 from mtia_sim.study.candidate import Base, chip_text
-from mtia_sim.study.compare_command import parse_shape, show_progress
+from mtia_sim.study.compare_command import make_folders, parse_shape, show_progress
 from mtia_sim.study.design import Design, Question, Result
 from mtia_sim.study.points import Point
 from mtia_sim.study.proposer import require_optuna
@@ -102,6 +102,9 @@ def design(arguments: argparse.Namespace) -> Result:
     for name in ("batch", "seq", "layers", "candidates", "processes"):
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise InvalidArgument(f"--{name} {value} is not positive", remedy="give a number of 1 or more")
+    if arguments.workload not in WORKLOADS:
+        own_workloads.locate(arguments.workload, WORKLOADS)
+    make_folders(arguments)
     base = base_of(chips.load(arguments.base), arguments.process, arguments.stacks, arguments.price)
     axes = parse_axes(base, arguments.vary) or default_axes(base)
     options = Options(arguments.batch, arguments.seq, arguments.dtype, parse_shape(arguments.shape), arguments.layers)

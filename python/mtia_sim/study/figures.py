@@ -22,9 +22,21 @@ from mtia_sim.study.metrics import (
     teraflops,
     watts,
 )
-from mtia_sim.study.product_shapes import INTENSE, LLAMA_70B, Shape
+from mtia_sim.study.product_shapes import INTENSE, LLAMA_70B, XLA_INTENSE, Shape
 from mtia_sim.study.runs import Run
 from mtia_sim.study.workloads import Options
+
+_KINDS_BY_UNIT = {"W": "power", "J": "energy"}
+_KINDS_BY_WORKLOAD = {
+    "gemm": "products",
+    "add": "streams",
+    "copy": "streams",
+    "triad": "streams",
+    "attention": "attention",
+    "train": "training",
+    "prefill": "serving",
+    "decode": "serving",
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,13 @@ class Figure:
     cause: str = ""
     sense: Literal["", "at least", "at most"] = ""
     published_to: float | None = None  # the other end, where a range was published
+
+    @property
+    def kind(self) -> str:
+        """What of a chip the figure is about."""
+        if self.unit in _KINDS_BY_UNIT:
+            return _KINDS_BY_UNIT[self.unit]
+        return next(kind for part, kind in _KINDS_BY_WORKLOAD.items() if part in self.runs[0].workload)
 
     def error(self, model: float) -> float:
         """The model's error as a fraction of what was published; 0 where that holds of the model."""
@@ -82,6 +101,7 @@ _AZURE = "Azure AI benchmarking guide, 2024-09"
 _AZURE_25 = "Azure AI benchmarking guide, samuel-bohman's, 2025-07"
 _BEKMAN = "S. Bekman, ml-engineering, compute/accelerator, 2026-08: the best of a search"
 _SEMI = "SemiAnalysis, MI300X vs H100 vs H200, part 1, 2024-12-22: normal values, L2 emptied"
+_XLA = "XLA, gpu/model/matmul_interpolator_data.h, 2025: measured on sm_90"
 _V6E = "github.com/yangwhale/gpu-tpu-pedia, tpu/v7_perf, 2026-02-11: device trace"
 _FLASH3 = "FlashAttention-3, arXiv 2407.08608"
 _GPU_TRAVEL = "github.com/liangan1/GPU_travel, performance/flash-attn: FlashAttention-2"
@@ -98,13 +118,20 @@ _STREAMS = (
     ("h200", _AZURE, (("copy", 4.01), ("triad", 4.15))),
     ("mi300x", _AZURE_25, (("copy", 4.15), ("triad", 4.10))),
 )
-_SERVED = (  # ML.ENERGY: chip, model, sequences, ms a step, W, J a token
+# ML.ENERGY: chip, model, sequences, ms a step, W, J a token. The first power calibrates h100's clock_watts, and so its
+# energy a token is no check either.
+_SERVED = (
     ("h100", "Llama 3.1 8B", "llama3-8b", 8, 7.32, 486.4, 0.4548),
     ("h100", "Llama 3.1 8B", "llama3-8b", 64, 11.50, 610.3, 0.1186),
     ("b200", "Llama 3.1 8B", "llama3-8b", 8, 4.57, 639.4, 0.3905),
     ("h100", "Qwen3 14B", "qwen3-14b", 8, 12.54, 443.0, 0.706),
     ("b200", "Qwen3 14B", "qwen3-14b", 8, 7.16, 760.0, 0.699),
 )
+
+
+def _role(power: float) -> Literal["calibrates", "checks"]:
+    return "calibrates" if power == _SERVED[0][5] else "checks"
+
 
 FIGURES: tuple[Figure, ...] = (
     # ---- MTIA 2i
@@ -162,6 +189,10 @@ FIGURES: tuple[Figure, ...] = (
              gemm(chip, (size, size, size), dtype="float8_e4m3fn"), teraflops)
       for chip, source, size, published in (("h100", _AZURE, 2048, 1011.3), ("h200", _AZURE, 8192, 1300.6),
                                             ("mi300x", _AZURE_25, 8192, 1222.9))),
+    Figure("h100", f"{len(XLA_INTENSE)} products of powers of two above intensity 400, bf16, mean", 609.4, "TFLOP/s",
+           _XLA, "checks", gemm("h100", *XLA_INTENSE), teraflops),
+    Figure("h100", "product of 1024^3, bf16", 9.09, "us", _XLA, "checks",
+           gemm("h100", (1024, 1024, 1024)), microseconds),
     Figure("h100", "product of 2048 x 2048 x 13312, bf16", 794.5, "TFLOP/s", _BEKMAN, "checks",
            gemm("h100", (2048, 2048, 13312)), teraflops),
     Figure("b200", "product of 1792 x 16128 x 3072, bf16", 1745, "TFLOP/s", _BEKMAN, "checks",
@@ -220,12 +251,12 @@ FIGURES: tuple[Figure, ...] = (
     *(Figure(chip, f"{name}, {batch} sequences, a step", step, "ms", f"{_MLENERGY}, median", "checks",
              _run(f"{model}-decode", chip, batch=batch, sequence=512), milliseconds)
       for chip, name, model, batch, step, _, _ in _SERVED),
-    *(Figure(chip, f"{name}, {batch} sequences, power", power, "W", _MLENERGY, "checks",
+    *(Figure(chip, f"{name}, {batch} sequences, power", power, "W", _MLENERGY, _role(power),
              _run(f"{model}-decode", chip, batch=batch, sequence=512), watts)
       for chip, name, model, batch, _, power, _ in _SERVED),
-    *(Figure(chip, f"{name}, {batch} sequences, energy a token", energy, "J", _MLENERGY, "checks",
+    *(Figure(chip, f"{name}, {batch} sequences, energy a token", energy, "J", _MLENERGY, _role(power),
              _run(f"{model}-decode", chip, batch=batch, sequence=512), joules)
-      for chip, name, model, batch, _, _, energy in _SERVED),
+      for chip, name, model, batch, _, power, energy in _SERVED),
     Figure("h200", "Phi-3 mini, 128 sequences, power", 517, "W", "Serial Alice, 2026: vLLM", "checks",
            _run("phi3-mini-decode", "h200", batch=128, sequence=512), watts),
     # ---- power

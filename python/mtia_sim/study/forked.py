@@ -123,7 +123,7 @@ class Forked:
     def measure(
         self, chip_texts: Sequence[str], found: Callable[[int, dict[str, Any]], None] | None = None
     ) -> list[dict[str, Any]]:
-        """Answers for chip files, in their order: a measurement, {"error": ...} or {"failed": ...}.
+        """Answers for chip files, in their order: a measurement, {"error": [problem, where, remedy]}, {"failed": what}.
 
         `found`(place, answer) is told of each as it comes.
 
@@ -160,7 +160,7 @@ def _measured(request: dict[str, Any]) -> dict[str, Any]:
         found = measure(request["workload"], options)
         return {key: found[key] for key in _NEEDED if key in found}
     except MtiaError as error:
-        return {"error": str(error)}
+        return {"error": [error.problem, error.where, error.remedy]}
     except Exception as error:
         return {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
 

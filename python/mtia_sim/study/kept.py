@@ -24,9 +24,9 @@ class Kept:
         for line in lines[1:]:
             try:
                 entry = json.loads(line)
-            except ValueError:
+                self.found[entry["chosen"]] = entry["answer"]
+            except (ValueError, KeyError, TypeError):
                 continue  # the line at which a run was killed
-            self.found[entry["chosen"]] = entry["answer"]
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = [json.dumps({"chosen": key, "answer": answer}) for key, answer in self.found.items()]
         path.write_text("\n".join([header, *whole]) + "\n")

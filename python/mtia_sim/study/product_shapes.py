@@ -60,3 +60,12 @@ def intensity(shape: Shape) -> float:
 
 
 INTENSE = tuple(dict.fromkeys(s for s in (*DEEPBENCH, *TRITONBENCH, *FBGEMM_LLAMA) if intensity(s) > 400))
+
+# The unbatched products of XLA's table of measured rates that are above the same intensity (sm_90;
+# github.com/tensorflow/tensorflow, commit 372d578, third_party/xla/xla/service/gpu/model/matmul_interpolator_data.h).
+_POWERS = (256, 512, 1024, 2048, 4096)
+XLA_INTENSE = tuple(
+    shape
+    for shape in ((rows, columns, depth) for rows in _POWERS for columns in _POWERS for depth in _POWERS)
+    if intensity(shape) > 400
+)

@@ -41,7 +41,11 @@ class Run:
         if not self.changes:
             return chips.load(self.chip)
         with tempfile.TemporaryDirectory() as folder:
-            return chips.load(self.write(Path(folder)))
+            path = self.write(Path(folder))
+            try:
+                return chips.load(path)
+            except InvalidChip as error:
+                raise InvalidChip(error.problem, f"{self.chip}, as changed", error.remedy) from None
 
     def write(self, folder: Path) -> str:
         """A name or a file that MTIA_SIM_CHIP takes."""
@@ -52,7 +56,8 @@ class Run:
         for name, value in dict(self.changes).items():  # the last one holds
             if name not in by_name:
                 raise InvalidChip(f"no chip has a field {name}", remedy="docs/chips.md lists all fields")
-            groups.setdefault(by_name[name].group, []).append(f"{name} = {value!r}")
+            exactly = f'{{ value = {value!r}, kind = "assumed", range = [{value!r}, {value!r}], how = "set" }}'
+            groups.setdefault(by_name[name].group, []).append(f"{name} = {exactly}")
         base = chips.load(self.chip)
         lines = [f'name = "{base.name}-changed"', f'base = "{base.path}"']
         for group, entries in groups.items():
@@ -104,8 +109,23 @@ def _remembered(run: Run) -> dict[str, Any] | None:
         return None
 
 
-def _measure(runs: list[Run], found: Callable[[Run, dict[str, Any]], None]) -> None:
-    """Measures runs on one chip in one process and keeps each answer as it comes."""
+def _keep(run: Run, answer: dict[str, Any]) -> None:
+    kept = _kept(run)
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = kept.with_suffix(f".{os.getpid()}")
+        unfinished.write_text(json.dumps(answer))
+        unfinished.replace(kept)
+    except OSError as error:
+        raise InvalidArgument(
+            f"no measurement can be kept: {error}", remedy=f"name a folder for them in {CACHE_VARIABLE}"
+        ) from None
+
+
+def _measure(
+    runs: list[Run], found: Callable[[Run, dict[str, Any]], None], running: list[subprocess.Popen[str]]
+) -> None:
+    """Measures runs on one chip in one process, which joins those running, and keeps each answer as it comes."""
     requests = [json.dumps({"workload": run.workload, "options": asdict(run.options)}) for run in runs]
     with tempfile.TemporaryDirectory() as folder:
         errors = Path(folder) / "errors.txt"
@@ -121,6 +141,7 @@ def _measure(runs: list[Run], found: Callable[[Run, dict[str, Any]], None]) -> N
             ) as process,
         ):
             assert process.stdin is not None and process.stdout is not None
+            running.append(process)
             try:
                 process.stdin.write("\n".join(requests))
                 process.stdin.close()
@@ -128,15 +149,13 @@ def _measure(runs: list[Run], found: Callable[[Run, dict[str, Any]], None]) -> N
                     line = process.stdout.readline()
                     if not line:
                         process.wait()
-                        raise RuntimeError(f"{run.workload} on {run.chip} failed:\n{errors.read_text()[-2000:]}")
+                        said = errors.read_text()[-2000:] or f"it ended with status {process.returncode}"
+                        raise RuntimeError(f"{run.workload} on {run.chip} failed: {said}")
                     answer: dict[str, Any] = json.loads(line)
                     if "error" in answer:
-                        raise InvalidArgument(f"{run.workload} on {run.chip}: {answer['error']}")
-                    kept = _kept(run)
-                    kept.parent.mkdir(parents=True, exist_ok=True)
-                    unfinished = kept.with_suffix(f".{os.getpid()}")
-                    unfinished.write_text(json.dumps(answer))
-                    unfinished.replace(kept)
+                        problem, where, remedy = answer["error"]
+                        raise InvalidArgument(problem, where or f"{run.workload} on {run.chip}", remedy)
+                    _keep(run, answer)
                     found(run, answer)
             except BaseException:
                 process.kill()
@@ -156,7 +175,7 @@ def measured(run: Run) -> dict[str, Any]:
 def measured_anew(run: Run) -> dict[str, Any]:
     """`measured`, but of a run that is made now whatever is remembered."""
     answers: list[dict[str, Any]] = []
-    _measure([run], lambda _, answer: answers.append(answer))
+    _measure([run], lambda _, answer: answers.append(answer), [])
     return answers[0]
 
 
@@ -183,11 +202,14 @@ def measured_all(runs: Iterable[Run], tell: Callable[[int, int], None] | None = 
             tell(len(results), len(wanted))
 
     with ThreadPoolExecutor(max(1, min(len(by_chip), os.cpu_count() or 1))) as pool:
-        futures = [pool.submit(_measure, group, found) for group in by_chip.values()]
+        running: list[subprocess.Popen[str]] = []
+        futures = [pool.submit(_measure, group, found, running) for group in by_chip.values()]
         try:
             for future in as_completed(futures):
                 future.result()
         except BaseException:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in running:
+                process.kill()
             raise
     return results

@@ -1,7 +1,8 @@
 """A search for chips: candidates are proposed, budgets refuse what cannot be, the rest is measured.
 
 Of ten proposals one is drawn anywhere, four come from optuna's tree-structured Parzen estimator of the best point,
-three lie beside the best point so far and two beside another of the front. In rounds of ten, each seeded anew, so that a search depends on its seed alone: not on the number of processes, nor on whether it was interrupted. What was
+three lie beside the best point so far and two beside another of the front. Rounds have ten, each with its own seed, so
+that a search depends on its seed alone: not on the number of processes, nor on whether it was interrupted. What was
 measured is kept in a file; the search that goes on proposes the same again and finds it there.
 """
 
@@ -71,7 +72,9 @@ class Search:
 
     def point(self, candidate: Candidate, answer: Mapping[str, Any]) -> Point | None:
         """A measured candidate; None where its workload did not run, which `problems` counts."""
-        problem = answer.get("error") or answer.get("failed") or (None if answer.get("fits") else answer["problem"])
+        problem = answer.get("failed") or answer.get("problem")
+        if "error" in answer:
+            problem = answer["error"][0]
         if problem is not None:
             self.problems[problem] = self.problems.get(problem, 0) + 1
             return None

@@ -44,7 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
 def validated(figures: Sequence[Figure]) -> list[dict[str, Any]]:
     """A row for each figure: chip, what, source, published, model, unit, error as a fraction, role, cause.
 
-    published_to: the other end of a published range, or None; sense: "", "at least" or "at most" what is published.
+    published_to: the other end of a published range, or None; sense: "", "at least" or "at most" what is published;
+    kind: streams, products, attention, training, serving, energy or power.
 
     Raises:
         MtiaError, RuntimeError: A run failed.
@@ -62,6 +63,7 @@ def validated(figures: Sequence[Figure]) -> list[dict[str, Any]]:
                 "published": figure.published,
                 "published_to": figure.published_to,
                 "sense": figure.sense,
+                "kind": figure.kind,
                 "model": model,
                 "unit": figure.unit,
                 "error": figure.error(model),
@@ -96,6 +98,15 @@ def summary(rows: Sequence[dict[str, Any]]) -> str:
     )
 
 
+def by_kind(rows: Sequence[dict[str, Any]]) -> list[tuple[str, int, float, float]]:
+    """For each kind of checks: how many, and their mean and worst error without signs."""
+    errors: dict[str, list[float]] = {}
+    for row in rows:
+        if row["role"] == "checks":
+            errors.setdefault(row["kind"], []).append(abs(row["error"]))
+    return [(kind, len(found), fmean(found), max(found)) for kind, found in errors.items()]
+
+
 def text(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Lines of a table and a summary."""
     lines = [("chip", "what", "published", "model", "error", "role")]
@@ -112,7 +123,10 @@ def text(rows: Sequence[dict[str, Any]]) -> list[str]:
         )
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return [*table, "", summary(rows)]
+    kinds = [
+        f"{kind}: {count} checks, mean {mean:.1%}, worst {worst:.1%}" for kind, count, mean, worst in by_kind(rows)
+    ]
+    return [*table, "", *kinds, "", summary(rows)]
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
@@ -124,6 +138,10 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
         "A figure calibrates, where a number of a chip file was derived from it, or checks; errors are as they are.",
         "",
         f"**{summary(rows)}.**",
+        "",
+        "| Checks of | Figures | Mean error | Worst |",
+        "|---|---|---|---|",
+        *(f"| {kind} | {count} | {mean:.1%} | {worst:.1%} |" for kind, count, mean, worst in by_kind(rows)),
     ]
     for role, title in (("checks", "Checks"), ("calibrates", "Figures that calibrate")):
         parts += [

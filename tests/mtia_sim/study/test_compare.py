@@ -10,7 +10,7 @@ from mtia_core import chips
 from mtia_core.errors import InvalidArgument, InvalidChip
 from mtia_sim.__main__ import main
 from mtia_sim.study import prices, runs
-from mtia_sim.study.comparison import row_of_measurement
+from mtia_sim.study.comparison import row_of_measurement, verdict
 from mtia_sim.study.runs import CACHE_VARIABLE, Run, measured
 from mtia_sim.study.uncertainty import Costing, assumed_ranges
 from mtia_sim.study.workloads import Options
@@ -114,6 +114,30 @@ def test_a_chip_with_a_price_has_dollars(tmp_path: Path) -> None:
     assert bought is not None and bought.value > 1e6 * measurement["seconds"] / 3600
 
 
+def test_what_all_chips_of_a_site_share_leaves_no_verdict_open(tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    run = Run("gemm", "mtia300", Options(shape=(2048, 2048, 2048)))
+    path.write_text(
+        "[site]\nutilisation = { value = 0.5, range = [0.1, 0.9] }\n"
+        "[chips.mtia300]\nchip_dollars = 10000\n[chips.h100]\nchip_dollars = 20000\n"
+    )
+    rows = [
+        row_of_measurement(measured(run), chips.load(name), prices.load(path), True) for name in ("mtia300", "h100")
+    ]
+    first, second = (row.dollars for row in rows)
+    assert first is not None and second is not None and first.overlaps(second)
+    assert verdict(rows, "dollars").startswith("mtia300, 1.")
+
+
+def test_a_chip_is_rented_or_bought(tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text("[chips.h100]\nchip_dollars = 15000\n")
+    assert set(prices.load(path).chips["h100"]) == {"chip_dollars"}
+    path.write_text("[chips.h100]\nchip_dollars = 15000\nrent_dollars_per_hour = 3\n")
+    with pytest.raises(InvalidArgument, match="h100 is rented and bought"):
+        prices.load(path)
+
+
 def test_an_own_function(tmp_path: Path) -> None:
     script = tmp_path / "mine.py"
     script.write_text(
@@ -137,6 +161,11 @@ def test_an_own_function(tmp_path: Path) -> None:
         (["--workload", "gemm", "--chips", "mtia300", "--set", "clock=3"], "no chip has a field clock"),
         (["--workload", "gemm", "--chips", "mtia300", "--set", "clock_hz"], "--set 'clock_hz' sets nothing"),
         (["--workload", "gemm", "--chips", "mtia300", "--set", "pe_rows=99"], "grid.pe_rows = 99"),
+        (["--workload", "gemm", "--chips", "mtia300", "--set", "=3"], "--set '=3' sets nothing"),
+        (
+            ["--workload", "gemm", "--chips", "mtia300", "--set", "clock_hz=nan"],
+            "mtia300, as changed: grid.clock_hz = nan",
+        ),
         (["--workload", "gemm", "--chips", "mtia300", "--batch", "0"], "--batch 0 is not positive"),
         (["--workload", "gemm", "--chips", "mtia300", "--price", "none.toml"], "no price file"),
     ],
@@ -157,6 +186,9 @@ def test_wrong_questions_are_refused_in_a_sentence(
         ("[towns]\n", r"no table \[towns\]"),
         ("[chips.h100]\nrent_dollars_per_hour = { value = 9, range = [1, 2] }\n", "outside of its range"),
         ("[site\n", "not a TOML file"),
+        ("site = 3\n", r"site = 3 is no table; write \[site\]"),
+        ("[chips]\nh100 = 3\n", r"chips.h100 = 3 is no table; write \[chips.h100\]"),
+        ("[site]\npue = { value = 1.2, range = 3 }\n", "site.pue has the range 3; write range"),
     ],
 )
 def test_wrong_prices_are_refused(text: str, expected: str, tmp_path: Path) -> None:
@@ -169,4 +201,7 @@ def test_wrong_prices_are_refused(text: str, expected: str, tmp_path: Path) -> N
 def test_a_changed_chip_needs_a_field_that_there_is() -> None:
     with pytest.raises(InvalidChip, match="no chip has a field nothing"):
         Run("gemm", "mtia300", changes=(("nothing", 1.0),)).load()
-    assert Run("gemm", "mtia300", changes=(("clock_hz", 2e9),)).load().clock_hz == 2e9
+    changed = Run("llama3-8b-decode", "mtia300", changes=(("dram_bytes_per_second", 2e12),)).load()
+    assert changed.dram_bytes_per_second == 2e12
+    # What a user sets is what he asks about, not one more thing that is not known.
+    assert assumed_ranges(changed, "bfloat16")["dram_bytes_per_second"] == (2e12, 2e12)

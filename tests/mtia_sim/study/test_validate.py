@@ -12,7 +12,7 @@ from mtia_sim.study.figures import FIGURES, Figure
 from mtia_sim.study.metrics import best_share_of, idle_watts, joules, of_whole, rate, share_of, teraflops
 from mtia_sim.study.product_shapes import INTENSE
 from mtia_sim.study.runs import CACHE_VARIABLE, Run, measured_all
-from mtia_sim.study.validate_command import summary
+from mtia_sim.study.validate_command import by_kind, summary
 from mtia_sim.study.workloads import Options
 
 
@@ -84,6 +84,19 @@ def test_the_summary_counts_checks_alone() -> None:
         {"role": "calibrates", "error": 0.9, "chip": "c", "what": "z"},
     ]
     assert summary(rows) == "2 checks: mean error 20.0%, worst -30.0% (b: y); 1 figures calibrate"
+
+
+def test_kinds_are_counted_apart() -> None:
+    rows: list[dict[str, Any]] = [
+        {"role": "checks", "kind": "power", "error": 0.1},
+        {"role": "checks", "kind": "power", "error": -0.3},
+        {"role": "calibrates", "kind": "power", "error": 0.9},
+        {"role": "checks", "kind": "streams", "error": 0.0},
+    ]
+    assert by_kind(rows) == [("power", 2, pytest.approx(0.2), pytest.approx(0.3)), ("streams", 1, 0.0, 0.0)]
+    assert {each.kind for each in FIGURES} == {
+        "products", "streams", "attention", "training", "serving", "energy", "power",
+    }  # fmt: skip
 
 
 def test_figures_of_one_chip(
