@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints the table; returns the exit status."""
     try:
-        _make_folders(arguments)
+        make_folders(arguments)
         rows, measurements = compare(arguments)
     except (MtiaError, RuntimeError) as error:
         print(f"compare: {error}", file=sys.stderr)
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _make_folders(arguments: argparse.Namespace) -> None:
+def make_folders(arguments: argparse.Namespace) -> None:
     """Of what is to be written, before anything takes time."""
     try:
         if arguments.json is not None:
@@ -77,7 +77,8 @@ def _make_folders(arguments: argparse.Namespace) -> None:
         ) from None
 
 
-def _shape(given: str | None) -> tuple[int, ...] | None:
+def parse_shape(given: str | None) -> tuple[int, ...] | None:
+    """Three numbers of --shape."""
     if given is None:
         return None
     try:
@@ -110,7 +111,7 @@ def compare(arguments: argparse.Namespace) -> tuple[list[Row], list[dict[str, An
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise InvalidArgument(f"--{name} {value} is not positive", remedy="give a number of 1 or more")
     prices = price_files.load(arguments.price)
-    options = Options(arguments.batch, arguments.seq, arguments.dtype, _shape(arguments.shape), arguments.layers)
+    options = Options(arguments.batch, arguments.seq, arguments.dtype, parse_shape(arguments.shape), arguments.layers)
     changes = tuple(_change(each) for each in arguments.set)
     names = [name for name in arguments.chips.split(",") if name]
     if not names:
