@@ -45,8 +45,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def small(words: list[str], designed: Path) -> list[str]:
-    """The same question about one layer."""
+    """The same question about one layer and two chips."""
     short = [word.replace(".py:token", ".py:layer").replace(DESIGNED, str(designed)) for word in words]
+    if "--chips" in short:
+        place = short.index("--chips") + 1
+        short[place] = ",".join(short[place].split(",")[:2])
     if words[0] == "design":
         folder = str(designed / "small")  # a search goes on in its folder
         return [*short, "--candidates", "2", "--vary", "dram_bytes_per_second=3e12:9e12", "--out", folder]
@@ -84,6 +87,6 @@ def test_a_command_runs_on_a_small_variant(
     titles, rows = table(printed.splitlines())
     assert titles == table(written.splitlines())[0]
     if words[3] == "compare":
-        assert rows == table(written.splitlines())[1]
+        assert rows == table(written.splitlines())[1][:2]
     else:
         assert "the same numbers" in printed and "the same numbers" in written
