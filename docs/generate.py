@@ -66,8 +66,8 @@ CHIP_PARTS = (
 )
 
 CHIP_NOTES = """\
-- `clock_hz` is the clock at which the published peak of products holds. Under `power_limit_watts` a chip falls below it:
-  below.
+- `clock_hz` is the clock at which the published peak of products holds. Under `power_limit_watts` a chip falls below
+  it: see the next section.
 - `local_memory_bytes_per_cycle` of a GPU is that of the registers, since vector instructions work on them.
 - `dot_f32_macs_per_cycle` is what IEEE products cost: CUDA cores on a GPU, bf16 passes on a TPU. A rate of 0 says that
   the chip lacks the type; kernels then convert the operands to one that it has.
@@ -82,17 +82,19 @@ CHIP_NOTES = """\
 
 ## Time and power of a launch
 
-- A launch takes as long as the slowest of three: its slowest PE, what crosses between PEs and SRAM at `sram_bytes_per_second` x
-  `network_efficiency` (reads alone or writes alone at `sram_one_way_fraction` of it), and what misses the SRAM at `dram_bytes_per_second` x
-  `dram_efficiency`. Where two of them are about as long, they delay each other, by the machine repairman's law: n PEs that ask a memory at odd
-  moments leave it idle for sqrt(1 / (pi n)) of the time (`csrc/emulator/timing/launch_totals.cpp`). `replace_ns` comes on top.
-- Idle, a chip draws `leakage_watts` + `dram_idle_watts` + `links_watts`; while something runs `clock_watts` too; and each operation and byte its
-  energy.
-- Where that exceeds `power_limit_watts`, what the chip drew less than the limit in the last `power_window_ms` is spent first; then the clock falls, not
-  below `clock_floor`, until the launch draws the limit. At a fraction r of the clock, PEs and SRAM are as much slower, the DRAM is not; operations take
-  r^`voltage_exponent` of their energy, and the clock r^(1 + `voltage_exponent`) of its power (`csrc/emulator/timing/power_limit.h`).
-- No figure that we know shows rows and banks of the DRAM apart from `dram_efficiency` and `dram_access_bytes`; ECC, where published, is in
-  `dram_efficiency`.
+- A launch takes as long as the slowest of three: its slowest PE; what crosses between PEs and SRAM, at
+  `sram_bytes_per_second` x `network_efficiency` (reads alone or writes alone at `sram_one_way_fraction` of it); what
+  misses the SRAM, at `dram_bytes_per_second` x `dram_efficiency`. Where two of them are about as long, they delay each
+  other by the machine repairman's law: n PEs that ask a memory at odd moments leave it idle for sqrt(1 / (pi n)) of the
+  time (`csrc/emulator/timing/launch_totals.cpp`). `replace_ns` comes on top, or `launch_ns` where the grid was idle.
+- Idle, a chip draws `leakage_watts` + `dram_idle_watts` + `links_watts`; while something runs `clock_watts` too; and
+  each operation and byte its energy.
+- Where that exceeds `power_limit_watts`, what the chip drew less than the limit before, at most the limit over
+  `power_window_ms`, is spent first; then the clock falls, not below `clock_floor`, until the launch draws the limit.
+  At a fraction r of the clock, PEs and SRAM are as much slower, the DRAM is not; operations take r^`voltage_exponent`
+  of their energy, the clock r^(1 + `voltage_exponent`) of its power (`csrc/emulator/timing/power_limit.h`).
+- No figure that we know shows rows and banks of the DRAM apart from `dram_efficiency` and `dram_access_bytes`. ECC,
+  where published, is in `dram_efficiency`.
 """
 
 CHIP_COLUMNS: dict[str, tuple[str, Callable[[chips.Chip], float], tuple[str, ...]]] = {

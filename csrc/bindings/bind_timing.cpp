@@ -119,6 +119,9 @@ void bind_timing(py::module_& module) {
   module.def("set_stand_ins", &set_stand_ins, py::arg("index"), py::arg("exponent"), py::arg("quantiles"),
              py::arg("mask"), py::arg("seed"), py::call_guard<py::gil_scoped_release>(),
              "exponent: of Zipf's law; 0: uniform indices. quantiles: of another law, at equal steps from 0 to 1.");
+  module.def(
+      "spend_saved_power", [](int index) { device_of(static_cast<c10::DeviceIndex>(index)).spend_saved_power(); },
+      py::arg("index"), "The next work finds the chip as after a long time at its power limit.");
   module.def("set_purpose", &runtime::set_purpose, py::arg("purpose"),
              "What this thread submits from now on is for; KernelTotals keeps purposes apart.");
   py::class_<KernelTotals>(module, "KernelTotals")

@@ -38,8 +38,12 @@ struct ChipSpec {
     while (longer < 64 && static_cast<double>(longer) * 48 * 1024 < in_flight) longer *= 2;
     return longer;
   }
-  // Elements of a result of m x n with the edges that the dot product engine works on for nothing, in the better of both
-  // directions.
+  // Of the DRAM, of which `written` of the bytes are writes: 0 to 1.
+  double dram_bytes_per_second_at(double written) const {
+    return dram_bytes_per_second * dram_efficiency * (1 - 2 * std::min(written, 1 - written) * dram_turnaround_loss);
+  }
+  // Elements of a result of m x n with the edges that the dot product engine works on for nothing, in the better of
+  // both directions.
   uint64_t dot_padded(uint64_t m, uint64_t n) const {
     const auto padded = [](uint64_t size, uint64_t unit) { return (size + unit - 1) / unit * unit; };
     return std::min(padded(m, dot_tile_rows) * padded(n, dot_tile_columns),

@@ -41,7 +41,11 @@ std::atomic<LockFreeWait> lock_free_wait{nullptr};
 void set_lock_free_wait(LockFreeWait function) { lock_free_wait = function; }
 
 Device::Device(int index, const ChipSpec& chip, emulator::WorkerPool& pool, Mode mode)
-    : index_(index), loop_limit_(loop_limit_from_environment()), emulator_(chip, pool), queue_(queue_capacity), power_limit_(emulator_.chip()) {
+    : index_(index),
+      loop_limit_(loop_limit_from_environment()),
+      emulator_(chip, pool),
+      queue_(queue_capacity),
+      power_limit_(emulator_.chip()) {
   if (mode == Mode::timing) {
     if (is_checking()) {
       throw InvalidArgument(concat("mtia_sim:", index, " is to be in timing mode and in checked mode"), "",

@@ -88,6 +88,8 @@ class Device {
   void synchronize_event(const EventRecord& event);
   Counters counters();
   void reset_counters();
+  // The next work finds the chip as after a long time at its power limit. Any thread.
+  void spend_saved_power() { spends_saved_power_ = true; }
 
   // As the last executed command left them, without waiting: what the device did since it was made, the chip time that
   // it had reached, and the host's time that its dispatcher took for it, both in seconds.
@@ -184,6 +186,7 @@ class Device {
   // Dispatcher only.
   Timeline timeline_;
   emulator::PowerLimit power_limit_;
+  std::atomic<bool> spends_saved_power_{false};
   emulator::LaunchTrace* trace_ = nullptr;  // of the launch that runs
   Execution* execution_ = nullptr;          // of the command at work, while somebody observes
   std::shared_ptr<LaunchMonitor> monitor_;  // dispatcher only

@@ -337,11 +337,13 @@ void Device::charge_launch(int stream, emulator::LaunchAccount account) {
   const bool finds_idle_grid = timeline_.idle_before(stream, Engine::grid) > 0;
   if (finds_idle_grid) emulator::start_from_idle(account, chip());
   if (execution_ != nullptr)
-    execution_->start_seconds = (finds_idle_grid ? std::max(chip().launch_ns, chip().replace_ns) : chip().replace_ns) * 1e-9;
+    execution_->start_seconds =
+        (finds_idle_grid ? std::max(chip().launch_ns, chip().replace_ns) : chip().replace_ns) * 1e-9;
   charge_memory(stream, account);
 }
 
 void Device::charge_memory(int stream, emulator::LaunchAccount account) {
+  if (spends_saved_power_.exchange(false)) power_limit_.spend();
   power_limit_.rest(timeline_.idle_before(stream, Engine::grid));
   power_limit_.apply(account);
   occupy(stream, Engine::grid, account.seconds, account);

@@ -137,9 +137,8 @@ void load_operand(ProcessingElement& pe, CircularBuffer& pages, const GemmMatrix
     page.columns = rows;
     page.row_stride = rows;
     window.set(
-        pe.dma_view(
-              page,
-              DmaDescriptor{.base = base, .dtype = dtype, .row_stride = matrix.column_stride, .readers = readers})
+        pe.dma_view(page,
+                    DmaDescriptor{.base = base, .dtype = dtype, .row_stride = matrix.column_stride, .readers = readers})
             .transposed());
     return;
   }

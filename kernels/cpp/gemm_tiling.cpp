@@ -12,9 +12,9 @@ namespace mtia::kernels {
 
 namespace {
 
-constexpr std::array<int64_t, 16> all_extents{16,  32,  48,  64,  80,  96,  112, 128,
-                                              160, 192, 224, 240, 256, 320, 384, 512};
-// The last three only where local memory holds such a tile beside its operands: else they would lengthen the search for nothing.
+constexpr std::array<int64_t, 16> all_extents{16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 240, 256, 320, 384, 512};
+// The last three only where local memory holds such a tile beside its operands: else they would lengthen the search for
+// nothing.
 constexpr size_t usual_extents = 13;
 constexpr uint64_t bytes_for_all_extents = 448 << 10;
 
@@ -95,14 +95,14 @@ class Estimate {
     const double steps = divide_up(shape_.k, tiling.depth);
     const auto padded = static_cast<double>(
         chip_.dot_padded(static_cast<uint64_t>(tiling.rows), static_cast<uint64_t>(tiling.columns)));
-    const double product =
-        padded * divide_up(tiling.depth, unit_depth_) * static_cast<double>(unit_depth_) / rate_;
+    const double product = padded * divide_up(tiling.depth, unit_depth_) * static_cast<double>(unit_depth_) / rate_;
     // Rows of a and b are contiguous pieces.
     const double load =
         std::max((rows + columns) / chip_.fabric_bytes_per_cycle, (rows + columns / sharers(tiling)) / share_) * depth *
-            size_ + 2 * chip_.fabric_issue_cycles +
-                        (rows + depth) * chip_.fabric_row_cycles;
-    const double store = rows * columns * result_bytes_ / std::min(chip_.fabric_bytes_per_cycle, share_) + rows * chip_.fabric_row_cycles;
+            size_ +
+        2 * chip_.fabric_issue_cycles + (rows + depth) * chip_.fabric_row_cycles;
+    const double store = rows * columns * result_bytes_ / std::min(chip_.fabric_bytes_per_cycle, share_) +
+                         rows * chip_.fabric_row_cycles;
     const double epilogue = rows * columns / chip_.vector_32bit_elements_per_cycle + chip_.dot_fill_cycles;
     const double issue = 6 * chip_.command_issue_cycles;
     // A page is loaded again when its product is done, so the pages share the time of load, latency and product.

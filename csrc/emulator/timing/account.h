@@ -25,10 +25,10 @@ struct LaunchAccount {
   double seconds = 0;             // cycles / clock_hz, or more where the power limit lowers the clock
   double full_clock_seconds = 0;  // cycles / clock_hz
   double full_clock_dynamic_joules = 0;
-  double core_seconds = 0;        // at clock_hz, of what a lower clock makes slower: the slowest PE, the SRAM
-  double memory_seconds = 0;      // that the DRAM's bandwidth takes, beside them
-  double joules = 0;              // idle and clock power over the time, plus dynamic_joules
-  double dynamic_joules = 0;      // of operations and bytes
+  double core_seconds = 0;    // at clock_hz, of what a lower clock makes slower: the slowest PE, the SRAM
+  double memory_seconds = 0;  // that the DRAM's bandwidth takes, beside them
+  double joules = 0;          // idle and clock power over the time, plus dynamic_joules
+  double dynamic_joules = 0;  // of operations and bytes
   uint64_t flops = 0;  // floating-point operations: 2 m n k of each dot, one an element of each other float instruction
   uint64_t dot_flops = 0;  // the part done by the dot product engine
   LevelBytes bytes;

@@ -40,13 +40,14 @@ void finish(LaunchAccount& account, SubCycles longest, double overhead_seconds, 
   const auto dram = static_cast<double>(account.bytes.dram_read + account.bytes.dram_written);
   const double sram = read + written;
   const auto pe = static_cast<double>((longest + cycle - 1) / cycle);
-  const double memory = chip.cycles(dram / (chip.dram_bytes_per_second * chip.dram_efficiency));
+  const double dram_written = dram > 0 ? static_cast<double>(account.bytes.dram_written) / dram : 0;
+  const double memory = chip.cycles(dram / chip.dram_bytes_per_second_at(dram_written));
   // Reads and writes share the SRAM's bandwidth, and each has no more than its own ports.
   const double shared = chip.cycles(
       std::max(sram / chip.shared_bytes_per_second(), std::max(read, written) / chip.one_way_bytes_per_second()));
   const double core = contended(pe, shared, chip.pe_count());
-  account.cycles =
-      static_cast<uint64_t>(contended(core, memory, chip.pe_count())) + static_cast<uint64_t>(chip.cycles(overhead_seconds));
+  account.cycles = static_cast<uint64_t>(contended(core, memory, chip.pe_count())) +
+                   static_cast<uint64_t>(chip.cycles(overhead_seconds));
   account.seconds = account.full_clock_seconds = chip.seconds(static_cast<double>(account.cycles));
   account.core_seconds = chip.seconds(core);
   account.memory_seconds = chip.seconds(memory);

@@ -28,8 +28,8 @@ LaunchAccount at_clock(const LaunchAccount& account, double clock, const ChipSpe
   const double memory = account.memory_seconds;
   const double rest = account.full_clock_seconds - std::max(account.core_seconds, memory);
   slower.seconds = std::max(account.core_seconds / clock, memory) + rest;
-  const double dram = static_cast<double>(account.bytes.dram_read + account.bytes.dram_written) *
-                      chip.dram_picojoules_per_byte * 1e-12;
+  const double dram =
+      static_cast<double>(account.bytes.dram_read + account.bytes.dram_written) * chip.dram_picojoules_per_byte * 1e-12;
   const double energy = std::pow(clock, chip.voltage_exponent);
   slower.dynamic_joules = (account.dynamic_joules - dram) * energy + dram;
   slower.joules = slower.dynamic_joules + (chip.idle_watts() + chip.clock_watts * clock * energy) * slower.seconds;

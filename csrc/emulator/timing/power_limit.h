@@ -25,6 +25,9 @@ class PowerLimit {
   // Nothing works for so long.
   void rest(double seconds);
 
+  // As after a long time at the limit: nothing is saved.
+  void spend() { saved_ = 0; }
+
   // A launch's account at full clock becomes what it is under the limit.
   void apply(LaunchAccount& account);
 
@@ -34,7 +37,7 @@ class PowerLimit {
 
   const ChipSpec& chip_;
   const double most_;  // joules that can be saved up
-  double saved_ = 0;  // nothing at first: as if the chip had been at its limit before
+  double saved_ = 0;   // nothing at first: as if the chip had been at its limit before
 };
 
 }  // namespace mtia::emulator

@@ -10,12 +10,14 @@ from typing import Any
 
 from mtia_core import chips
 from mtia_core.errors import InvalidArgument, MtiaError
+from mtia_sim.study import own_workloads
 from mtia_sim.study import prices as price_files
 from mtia_sim.study.comparison import GIB, Row, row_of_measurement, verdict
 from mtia_sim.study.runs import Run, measured_all
 from mtia_sim.study.uncertainty import Interval
 from mtia_sim.study.workloads import DTYPES, WORKLOADS, Options
 
+_INTERRUPTED = 130
 _HEADER = ("chip", "ms", "{unit}s/s", "MFU", "J/{unit}", "W", "GiB", "$/M", "kg CO2/M", "bound by")
 
 
@@ -40,10 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints the table; returns the exit status."""
     try:
+        make_folders(arguments)
         rows, measurements = compare(arguments)
     except (MtiaError, RuntimeError) as error:
         print(f"compare: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\ncompare: interrupted; what was measured is remembered: ask the same to go on", file=sys.stderr)
+        return _INTERRUPTED
     print(rows[0].described + f", {arguments.dtype}\n")
     print(text(rows), end="")
     if arguments.json is not None:
@@ -51,13 +57,28 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out is not None:
         from mtia_sim.study.pictures import draw_comparison
 
-        arguments.out.mkdir(parents=True, exist_ok=True)
         draw_comparison(rows, measurements, arguments.out / "compare.png")
         print(f"picture: {arguments.out / 'compare.png'}")
     return 0
 
 
-def _shape(given: str | None) -> tuple[int, ...] | None:
+def make_folders(arguments: argparse.Namespace) -> None:
+    """Of what is to be written, before anything takes time."""
+    try:
+        if arguments.json is not None:
+            arguments.json.parent.mkdir(parents=True, exist_ok=True)
+            if arguments.json.is_dir():
+                raise IsADirectoryError(f"{arguments.json} is a folder")
+        if arguments.out is not None:
+            arguments.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidArgument(
+            f"nothing can be written there: {error}", remedy="--json takes a file, --out a folder"
+        ) from None
+
+
+def parse_shape(given: str | None) -> tuple[int, ...] | None:
+    """Three numbers of --shape."""
     if given is None:
         return None
     try:
@@ -72,7 +93,9 @@ def _shape(given: str | None) -> tuple[int, ...] | None:
 def _change(given: str) -> tuple[str, float]:
     name, _, value = given.partition("=")
     try:
-        return name, float(value)
+        if name:
+            return name, float(value)
+        raise ValueError
     except ValueError:
         raise InvalidArgument(f"--set {given!r} sets nothing", remedy="write FIELD=NUMBER") from None
 
@@ -88,17 +111,27 @@ def compare(arguments: argparse.Namespace) -> tuple[list[Row], list[dict[str, An
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise InvalidArgument(f"--{name} {value} is not positive", remedy="give a number of 1 or more")
     prices = price_files.load(arguments.price)
-    options = Options(arguments.batch, arguments.seq, arguments.dtype, _shape(arguments.shape), arguments.layers)
+    options = Options(arguments.batch, arguments.seq, arguments.dtype, parse_shape(arguments.shape), arguments.layers)
     changes = tuple(_change(each) for each in arguments.set)
     names = [name for name in arguments.chips.split(",") if name]
     if not names:
         raise InvalidArgument("--chips names none", remedy=f"give some of {', '.join(chips.names())}")
+    if arguments.workload not in WORKLOADS:
+        own_workloads.locate(arguments.workload, WORKLOADS)
     runs = [Run(arguments.workload, name, options, changes) for name in names]
     loaded = [run.load() for run in runs]
     first = measured_all(runs, show_progress)
     fits = [bool(first[run]["fits"]) for run in runs]
     roomy = [run if fitting else run.with_room() for run, fitting in zip(runs, fits, strict=True)]
-    measurements = [measured_all(roomy, show_progress)[run] for run in roomy]
+    second = measured_all(roomy, show_progress)
+    measurements = [second[run] for run in roomy]
+    for run, measurement in zip(runs, measurements, strict=True):
+        if not measurement["fits"]:
+            raise InvalidArgument(
+                f"{arguments.workload} fits no memory: {measurement['problem']}",
+                run.chip,
+                "ask for fewer layers, or a smaller batch or sequence",
+            )
     rows = [
         row_of_measurement(measurement, chip, prices, fitting, arguments.seed)
         for measurement, chip, fitting in zip(measurements, loaded, fits, strict=True)

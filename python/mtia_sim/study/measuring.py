@@ -7,6 +7,7 @@ A process of its own, since chip and mode are chosen before the device's first u
 
 import gc
 import json
+import os
 import sys
 import time
 from dataclasses import asdict
@@ -15,8 +16,10 @@ from typing import Any
 import torch
 
 from mtia_core import chips
-from mtia_core.errors import MtiaError
+from mtia_core.errors import InvalidArgument, MtiaError
+from mtia_sim import _C
 from mtia_sim.study.workloads import Options, prepare
+
 
 def measure(workload: str, options: Options) -> dict[str, Any]:
     """Chip time and energy of a step of a workload that goes on: the first one compiles its kernels.
@@ -36,11 +39,14 @@ def measure(workload: str, options: Options) -> dict[str, Any]:
         result["model_flops"] = prepared.model_flops
         prepared.step()
         device.synchronize()
+        _C.spend_saved_power(0)  # what goes on and on has nothing saved
         device.reset_perf_counters()
         with device.kernel_totals() as totals:
             prepared.step()
             device.synchronize()
         counters = device.perf_counters()
+        if not counters["elapsed_seconds"]:
+            raise InvalidArgument(f"{workload} does nothing on the device", remedy='make its tensors on "mtia_sim"')
     except torch.OutOfMemoryError as error:
         first = str(error).splitlines()[0]
         return {**result, "fits": False, "problem": first, "host_seconds": time.perf_counter() - began}
@@ -56,7 +62,9 @@ def measure(workload: str, options: Options) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Answers requests; an error of mtia_sim's is answered as such."""
+    """Answers requests; an error of mtia_sim's is answered as such. What workloads print goes with the errors."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     torch.mtia_sim.set_mode("timing")  # type: ignore[attr-defined]
     for line in sys.stdin:
         request = json.loads(line)
@@ -64,8 +72,8 @@ def main() -> int:
         try:
             answer = measure(request["workload"], options)
         except MtiaError as error:
-            answer = {"error": str(error)}
-        print(json.dumps(answer), flush=True)
+            answer = {"error": [error.problem, error.where, error.remedy]}
+        print(json.dumps(answer), file=answers, flush=True)
         gc.collect()
         torch.mtia_sim.empty_cache()  # type: ignore[attr-defined]
     return 0

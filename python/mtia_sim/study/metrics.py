@@ -10,8 +10,6 @@ from mtia_sim.study.llama import SIZES
 Measurements = Sequence[Mapping[str, Any]]
 Metric = Callable[[Chip, Measurements], float]
 
-_IDLE_FIELDS = ("static_watts", "leakage_watts", "dram_idle_watts", "links_watts")
-
 
 def share_of(peak: float) -> Metric:
     """Mean of the runs' model FLOPs a second over a published peak, per cent. peak: 1e12 a second."""
@@ -60,7 +58,7 @@ def watts(chip: Chip, measurements: Measurements) -> float:
 
 def idle_watts(chip: Chip, measurements: Measurements) -> float:
     """What the chip draws while nothing runs, W."""
-    return float(sum(chip.values.get(name, 0.0) for name in _IDLE_FIELDS))
+    return chip.idle_watts
 
 
 def speedup(chip: Chip, measurements: Measurements) -> float:

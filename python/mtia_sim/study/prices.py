@@ -2,7 +2,7 @@
 
 import random
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,12 +52,23 @@ def _entry(place: str, given: Any, path: Path) -> Price:
     value = entry.get("value")
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
         raise InvalidArgument(f"{place} = {value!r} is no price", str(path), "give a number of 0 or more")
-    low, high = entry.get("range", (value, value))
+    bounds = entry.get("range", [value, value])
+    if not isinstance(bounds, list) or len(bounds) != 2 or not all(isinstance(bound, int | float) for bound in bounds):
+        raise InvalidArgument(f"{place} has the range {bounds!r}", str(path), "write range = [low, high]")
+    low, high = bounds
     if not low <= value <= high:
         raise InvalidArgument(
             f"{place} = {value} is outside of its range {low} to {high}", str(path), "widen the range"
         )
     return Price(float(value), float(low), float(high))
+
+
+def _tables(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Everything that has to be a table."""
+    yield "site", document.get("site", {})
+    chips = document.get("chips", {})
+    yield "chips", chips
+    yield from ((f"chips.{name}", entries) for name, entries in chips.items())
 
 
 def load(path: Path | None = None) -> Prices:
@@ -80,6 +91,9 @@ def load(path: Path | None = None) -> Prices:
         unknown = set(document) - {"site", "chips"}
         if unknown:
             raise InvalidArgument(f"no table [{min(unknown)}]", str(source), "the tables are [site] and [chips.NAME]")
+        for place, table in _tables(document):
+            if not isinstance(table, dict):
+                raise InvalidArgument(f"{place} = {table!r} is no table", str(source), f"write [{place}]")
         for name, entry in document.get("site", {}).items():
             if name not in _SITE:
                 raise InvalidArgument(f"a site has no {name}", str(source), f"it has {', '.join(_SITE)}")

@@ -41,7 +41,11 @@ class Run:
         if not self.changes:
             return chips.load(self.chip)
         with tempfile.TemporaryDirectory() as folder:
-            return chips.load(self.write(Path(folder)))
+            path = self.write(Path(folder))
+            try:
+                return chips.load(path)
+            except InvalidChip as error:
+                raise InvalidChip(error.problem, f"{self.chip}, as changed", error.remedy) from None
 
     def write(self, folder: Path) -> str:
         """A name or a file that MTIA_SIM_CHIP takes."""
@@ -68,7 +72,7 @@ class Run:
 
 
 @functools.cache
-def _code() -> str:
+def code() -> str:
     """A digest of everything that a measurement depends on beside workload and chip."""
     digest = hashlib.sha256()
     packages = Path(mtia_core.__file__).parents[1]
@@ -89,7 +93,7 @@ def _key(run: Run) -> str:
     # An own workload is as its file is now.
     path = Path(run.workload.rpartition(":")[0])
     contents = path.read_text() if path.suffix == ".py" and path.is_file() else ""
-    parts = (_code(), run.workload, contents, json.dumps(asdict(run.options)), run.load().serialise())
+    parts = (code(), run.workload, contents, json.dumps(asdict(run.options)), run.load().serialise())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -105,8 +109,23 @@ def _remembered(run: Run) -> dict[str, Any] | None:
         return None
 
 
-def _measure(runs: list[Run], found: Callable[[Run, dict[str, Any]], None]) -> None:
-    """Measures runs on one chip in one process and keeps each answer as it comes."""
+def _keep(run: Run, answer: dict[str, Any]) -> None:
+    kept = _kept(run)
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = kept.with_suffix(f".{os.getpid()}")
+        unfinished.write_text(json.dumps(answer))
+        unfinished.replace(kept)
+    except OSError as error:
+        raise InvalidArgument(
+            f"no measurement can be kept: {error}", remedy=f"name a folder for them in {CACHE_VARIABLE}"
+        ) from None
+
+
+def _measure(
+    runs: list[Run], found: Callable[[Run, dict[str, Any]], None], running: list[subprocess.Popen[str]]
+) -> None:
+    """Measures runs on one chip in one process, which joins those running, and keeps each answer as it comes."""
     requests = [json.dumps({"workload": run.workload, "options": asdict(run.options)}) for run in runs]
     with tempfile.TemporaryDirectory() as folder:
         errors = Path(folder) / "errors.txt"
@@ -122,6 +141,7 @@ def _measure(runs: list[Run], found: Callable[[Run, dict[str, Any]], None]) -> N
             ) as process,
         ):
             assert process.stdin is not None and process.stdout is not None
+            running.append(process)
             try:
                 process.stdin.write("\n".join(requests))
                 process.stdin.close()
@@ -129,15 +149,13 @@ def _measure(runs: list[Run], found: Callable[[Run, dict[str, Any]], None]) -> N
                     line = process.stdout.readline()
                     if not line:
                         process.wait()
-                        raise RuntimeError(f"{run.workload} on {run.chip} failed:\n{errors.read_text()[-2000:]}")
+                        said = errors.read_text()[-2000:] or f"it ended with status {process.returncode}"
+                        raise RuntimeError(f"{run.workload} on {run.chip} failed: {said}")
                     answer: dict[str, Any] = json.loads(line)
                     if "error" in answer:
-                        raise InvalidArgument(f"{run.workload} on {run.chip}: {answer['error']}")
-                    kept = _kept(run)
-                    kept.parent.mkdir(parents=True, exist_ok=True)
-                    unfinished = kept.with_suffix(f".{os.getpid()}")
-                    unfinished.write_text(json.dumps(answer))
-                    unfinished.replace(kept)
+                        problem, where, remedy = answer["error"]
+                        raise InvalidArgument(problem, where or f"{run.workload} on {run.chip}", remedy)
+                    _keep(run, answer)
                     found(run, answer)
             except BaseException:
                 process.kill()
@@ -152,6 +170,13 @@ def measured(run: Run) -> dict[str, Any]:
         RuntimeError: The process failed; its last words.
     """
     return measured_all([run])[run]
+
+
+def measured_anew(run: Run) -> dict[str, Any]:
+    """`measured`, but of a run that is made now whatever is remembered."""
+    answers: list[dict[str, Any]] = []
+    _measure([run], lambda _, answer: answers.append(answer), [])
+    return answers[0]
 
 
 def measured_all(runs: Iterable[Run], tell: Callable[[int, int], None] | None = None) -> dict[Run, dict[str, Any]]:
@@ -177,11 +202,14 @@ def measured_all(runs: Iterable[Run], tell: Callable[[int, int], None] | None = 
             tell(len(results), len(wanted))
 
     with ThreadPoolExecutor(max(1, min(len(by_chip), os.cpu_count() or 1))) as pool:
-        futures = [pool.submit(_measure, group, found) for group in by_chip.values()]
+        running: list[subprocess.Popen[str]] = []
+        futures = [pool.submit(_measure, group, found, running) for group in by_chip.values()]
         try:
             for future in as_completed(futures):
                 future.result()
         except BaseException:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in running:
+                process.kill()
             raise
     return results

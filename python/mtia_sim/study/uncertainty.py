@@ -2,9 +2,10 @@
 
 A kernel takes as long as what works longest in it (a unit, the SRAM, the DRAM), and then waits: for latency, and for
 its own results. Its energy is operations and bytes at each level, and idle and clock power over the time; where the
-mean of a step would exceed the power limit, the kernels above it run at a lower clock (csrc/emulator/timing/power_limit.h).
-So a chip with another rate or energy is costed from the sums of a run, without running it again: exact where the same
-part of the chip stays the slowest and overlaps as before. `tests/mtia_sim/study` holds that estimate against reruns.
+mean of a step would exceed the power limit, the kernels above it run at a lower clock
+(csrc/emulator/timing/power_limit.h). So a chip with another rate or energy is costed from the sums of a run, without
+running it again: exact where the same part of the chip stays the slowest and overlaps as before. `tests/mtia_sim/study`
+holds that estimate against reruns.
 """
 
 import random
@@ -72,7 +73,7 @@ def assumed_ranges(chip: Chip, dtype: str) -> dict[str, tuple[float, float]]:
 
 @dataclass(frozen=True)
 class _Kernel:
-    """All launches of a kernel at full clock: seconds, of the slower of PEs and SRAM, of the DRAM; joules but idle ones."""
+    """All launches of a kernel at full clock: seconds, those of PEs or SRAM, of the DRAM; joules but idle ones."""
 
     seconds: float
     core: float

@@ -1,10 +1,7 @@
 """What a study runs on a chip: a step, what it makes, and what it has to compute."""
 
-import importlib.util
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mtia_core.errors import InvalidArgument
+from mtia_sim.study import own_workloads
 from mtia_sim.study.llama import SIZES, Llama, Size
 
 DEVICE = "mtia_sim"
@@ -197,6 +195,12 @@ def _triad(options: Options) -> Prepared:
     return Prepared(step, moved, "byte", 2.0 * out.numel(), f"triad of {out.numel()} elements")
 
 
+def _sum(options: Options) -> Prepared:
+    """The sum of a tensor, which is read only; items are its bytes."""
+    (source,), moved = _streams(options, 1)
+    return Prepared(lambda: source.sum(), moved, "byte", float(source.numel()), f"sum of {source.numel()} elements")
+
+
 WORKLOADS: Mapping[str, Callable[[Options], Prepared]] = {
     **{f"{name}-{kind}": (lambda options, n=name, m=make: m(n, options))  # type: ignore[misc]
        for name in SIZES for kind, make in (("train", _train), ("prefill", _prefill), ("decode", _decode))},
@@ -205,6 +209,7 @@ WORKLOADS: Mapping[str, Callable[[Options], Prepared]] = {
     "add": _add,
     "copy": _copy,
     "triad": _triad,
+    "sum": _sum,
     "attention": _attention,
     "attention-forward": lambda options: _attention(options, backward=False),
     "attention-forward-full": lambda options: _attention(options, backward=False, causal=False),
@@ -221,18 +226,5 @@ def prepare(workload: str, options: Options) -> Prepared:
         raise InvalidArgument(f"there is no dtype {options.dtype!r}", remedy=f"give one of {', '.join(DTYPES)}")
     if workload in WORKLOADS:
         return WORKLOADS[workload](options)
-    path, _, name = workload.rpartition(":")
-    if not path.endswith(".py") or not re.fullmatch(r"\w+", name):
-        raise InvalidArgument(
-            f"there is no workload {workload!r}", remedy=f"give one of {', '.join(WORKLOADS)}, or FILE.py:function"
-        )
-    if not Path(path).is_file():
-        raise InvalidArgument(f"there is no file {path}", remedy="give the path of a Python file and a function of it")
-    specification = importlib.util.spec_from_file_location("studied", path)
-    assert specification is not None and specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    function = getattr(module, name, None)
-    if not callable(function):
-        raise InvalidArgument(f"{path} has no function {name}", remedy="name a function that takes no arguments")
-    return Prepared(function, 1, "call", 0.0, f"{name} of {path}")
+    path, name = own_workloads.locate(workload, WORKLOADS)
+    return Prepared(own_workloads.load(path, name), 1, "call", 0.0, f"{name} of {path}")

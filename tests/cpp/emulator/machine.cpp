@@ -29,6 +29,7 @@ ChipSpec small_chip() {
   chip.dram_bytes = 64 << 20;
   chip.dram_bytes_per_second = 256e9;
   chip.dram_efficiency = 0.9;
+  chip.dram_turnaround_loss = 0;
   chip.dram_access_bytes = 32;
   chip.dram_latency_ns = 300;
   chip.host_link_bytes_per_second = 16e9;

@@ -163,6 +163,11 @@ def test_an_own_function(tmp_path: Path) -> None:
         (["--workload", "gemm", "--chips", "mtia300", "--set", "clock=3"], "no chip has a field clock"),
         (["--workload", "gemm", "--chips", "mtia300", "--set", "clock_hz"], "--set 'clock_hz' sets nothing"),
         (["--workload", "gemm", "--chips", "mtia300", "--set", "pe_rows=99"], "grid.pe_rows = 99"),
+        (["--workload", "gemm", "--chips", "mtia300", "--set", "=3"], "--set '=3' sets nothing"),
+        (
+            ["--workload", "gemm", "--chips", "mtia300", "--set", "clock_hz=nan"],
+            "mtia300, as changed: grid.clock_hz = nan",
+        ),
         (["--workload", "gemm", "--chips", "mtia300", "--batch", "0"], "--batch 0 is not positive"),
         (["--workload", "gemm", "--chips", "mtia300", "--price", "none.toml"], "no price file"),
     ],
@@ -183,6 +188,9 @@ def test_wrong_questions_are_refused_in_a_sentence(
         ("[towns]\n", r"no table \[towns\]"),
         ("[chips.h100]\nrent_dollars_per_hour = { value = 9, range = [1, 2] }\n", "outside of its range"),
         ("[site\n", "not a TOML file"),
+        ("site = 3\n", r"site = 3 is no table; write \[site\]"),
+        ("[chips]\nh100 = 3\n", r"chips.h100 = 3 is no table; write \[chips.h100\]"),
+        ("[site]\npue = { value = 1.2, range = 3 }\n", "site.pue has the range 3; write range"),
     ],
 )
 def test_wrong_prices_are_refused(text: str, expected: str, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ CHIP = "h100"
 RUNS = {
     "copy": Run("copy", CHIP, Options(shape=(1 << 22,))),
     "triad": Run("triad", CHIP, Options(shape=(1 << 22,), dtype="float32")),
+    "sum": Run("sum", CHIP, Options(shape=(1 << 22,), dtype="float32")),
     "causal": Run("attention-forward", CHIP, Options(sequence=1024, shape=(4, 2, 64))),
     "full": Run("attention-forward-full", CHIP, Options(sequence=1024, shape=(4, 2, 64))),
     "both": Run("attention", CHIP, Options(sequence=1024, shape=(4, 2, 64))),
@@ -36,6 +37,7 @@ def test_streams_count_the_bytes_that_they_ask_for(found: Any) -> None:
     assert found["copy"]["items"] == 2 * 2 * (1 << 22)
     assert found["triad"]["items"] == 3 * 4 * (1 << 22)
     assert found["triad"]["launches"] == 1
+    assert found["sum"]["items"] == 4 * (1 << 22) > 100 * found["sum"]["bytes"]["dram_written"]
 
 
 def test_attention_forward_takes_half_with_a_causal_mask_and_a_third_of_both_directions(found: Any) -> None:
