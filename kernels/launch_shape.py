@@ -50,7 +50,9 @@ class ChipLimits:
 
     def stages(self, block_bytes: int, blocks: int) -> int:
         """Buffers of a loop over `blocks` that may not grow, for sums of one order: those that cover the latency."""
-        return int(__import__("os").environ["KS"]) if "KS" in __import__("os").environ else max(2, min(16, blocks, math.ceil(self.bytes_in_flight / block_bytes) + 1))
+        # Beyond 4, buffers that a small local memory has to share cost more than they hide.
+        room = max(4, self.local_memory_bytes // (64 * block_bytes))
+        return max(2, min(16, blocks, room, math.ceil(self.bytes_in_flight / block_bytes) + 1))
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,8 @@ def floor_power_of_2(value: int) -> int:
 def block_limit(chip: ChipLimits, bytes_per_element: int, most: int = 16384) -> int:
     """The largest power of two of elements that fits local memory with a margin of an eighth: at most `most`, or more
     where the chip needs longer blocks."""
-    return max(16, min(most * chip.longer_blocks, floor_power_of_2(chip.local_memory_bytes * 7 // 8 // bytes_per_element)))
+    fits = floor_power_of_2(chip.local_memory_bytes * 7 // 8 // bytes_per_element)
+    return max(16, min(most * chip.longer_blocks, fits))
 
 
 def tile_extent(size: int, limit: int) -> int:

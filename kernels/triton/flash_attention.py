@@ -199,12 +199,16 @@ def forward_blocks(
     element = DTYPE_BYTES[dtype]
     blocks = {"BLOCK_N": block_n, "BLOCK_D": block_d, "BLOCK_V": block_v}
     for block_m in row_blocks(chip, dtype, block_n, block_d + block_v):
-        # Keys are transposed; scores of this block and the next are there, and weights as the product takes them.
-        keys = block_n * (2 * (block_d + block_v) + block_d) * element
-        rows = block_m * (block_d * element + block_v * 4 + 4 * 8)
-        squares = block_m * block_n * (8 + element if plain else 4 * 5)
-        if keys + rows + squares <= chip.local_memory_bytes and (block_m == 16 or block_m < 2 * q_length):
-            return blocks | {"BLOCK_M": block_m, "STAGES": 2}
+        for stages in (2,) if plain else (2, 1):
+            keys = stages * block_n * (block_d + block_v) * element
+            rows = block_m * (block_d * element + block_v * 4 + 4 * 8)
+            if plain:
+                # Keys transposed; scores of this block and the next, and weights as the product takes them.
+                needed = keys + block_n * block_d * element + rows + block_m * block_n * (8 + element)
+            else:
+                needed = keys + rows + block_m * (block_v * 4 + block_n * 4 * 5)
+            if needed <= chip.local_memory_bytes and (block_m == 16 or block_m < 2 * q_length):
+                return blocks | {"BLOCK_M": block_m, "STAGES": stages}
     return blocks | {"BLOCK_M": 16, "STAGES": 1}
 
 

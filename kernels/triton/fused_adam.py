@@ -73,8 +73,8 @@ def fused_adam_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: Chip
     1 - beta2, weight decay, eps).
 
     A row of the table: elements, the addresses of the chunk in the first five (four without a maximum), the address of
-    step, which is already incremented. `sizes` = (chunks, elements of a chunk, 1 for AdamW or 0 for Adam, maximize). A found_inf that is not
-    0 leaves all as it is.
+    step, which is already incremented. `sizes` = (chunks, elements of a chunk, 1 for AdamW or 0 for Adam, maximize). A
+    found_inf that is not 0 leaves all as it is.
     """
     chunks, chunk, decoupled, maximize = sizes
     tensors = ("grad_scale", "found_inf", "rate_tensor")

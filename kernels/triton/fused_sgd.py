@@ -54,8 +54,8 @@ def fused_sgd_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipL
     """tensors (chunk table, grad_scale or none, found_inf or none, learning rate or none), then the dtypes of
     (parameter, gradient, momentum buffer or none); scalars (learning rate, weight decay, momentum, dampening).
 
-    A row of the table: elements, the addresses of the chunk in those that there are. `sizes` = (chunks, elements of a chunk, nesterov,
-    maximize, whether this is the first step). A found_inf that is not 0 leaves all as it is.
+    A row of the table: elements, the addresses of the chunk in those that there are. `sizes` = (chunks, elements of
+    a chunk, nesterov, maximize, whether this is the first step). A found_inf that is not 0 leaves all as it is.
     """
     chunks, chunk, nesterov, maximize, first = sizes
     tensors = ("grad_scale", "found_inf", "rate_tensor")

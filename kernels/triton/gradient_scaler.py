@@ -63,11 +63,11 @@ def amp_update_scale(scale, growth_tracker, found_inf, growth_factor, backoff_fa
 def amp_unscale_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Launch:
     """tensors (chunk table, found_inf, inverse scale), then the dtype of the gradients; no scalars.
 
-    A row of the table: elements, the chunk's address. `sizes` = (chunks,).
+    A row of the table: elements, the chunk's address. `sizes` = (chunks, elements of a chunk).
     """
-    (chunks,) = sizes
+    chunks, chunk = sizes
     gradient = dtypes[3]
-    block, pieces = chunk_pieces(chip, 2 * DTYPE_BYTES[gradient] + 16)
+    block, pieces = chunk_pieces(chip, 2 * DTYPE_BYTES[gradient] + 16, chunk)
     programs, _ = programs_for(chip, chunks)
     arguments: dict[str, Argument] = {"table": Tensor(0), "found_inf": Tensor(1), "inverse_scale": Tensor(2)}
     arguments |= {"chunks": chunks, "programs": programs}

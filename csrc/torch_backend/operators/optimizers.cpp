@@ -177,17 +177,17 @@ void adagrad_(at::TensorList parameters, at::TensorList gradients, at::TensorLis
 
 void non_finite_check_and_unscale_(at::TensorList gradients, at::Tensor& found_inf, const at::Tensor& inverse_scale) {
   static const KernelId kernel("amp_unscale");
-  ChunkTable table;
+  ChunkTable table(ChunkTable::streamed_chunk());
   std::vector<at::Tensor> reached;
   const auto launch = [&] {
     if (table.rows() == 0) return;
     const c10::DeviceIndex device = reached.front().device().index();
     KernelCall call(kernel, device);
     call.tensor(table.on_device(device)).tensor(found_inf).tensor(inverse_scale);
-    call.dtype(reached.front().scalar_type()).size(table.rows());
+    call.dtype(reached.front().scalar_type()).size(table.rows()).size(table.chunk_elements());
     for (const at::Tensor& tensor : reached) call.reachable(tensor);
     call.launch();
-    table = ChunkTable();
+    table = ChunkTable(ChunkTable::streamed_chunk());
     reached.clear();
   };
   std::vector<std::pair<at::Tensor, at::Tensor>> copies;  // where a gradient is not dense
