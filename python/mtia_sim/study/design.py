@@ -174,7 +174,8 @@ class Design:
             for axis in self._question.axes
         }
         smallest = derive(self._base, least)
-        idle = sum(smallest.chip.values.get(part, 0.0) for part in _IDLE)
+        slowest = derive(self._base, {axis.field: axis.nearest(axis.low) for axis in self._question.axes})
+        idle = sum(slowest.chip.values.get(part, 0.0) for part in _IDLE)
         for what, unit, has, allowed in (
             ("area", "mm2", smallest.area, area),
             ("cost", "dollars", smallest.dollars, dollars),

@@ -138,9 +138,9 @@ def test_wrong_questions_are_refused_in_a_sentence(
 def test_budgets_that_no_candidate_keeps_are_named(
     small: tuple[Path, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    least = min(point["watts"] for point in small[1]["candidates"])
-    words = ["--power", f"{0.9 * least}", "--candidates", "1", "--processes", "1", "--out", str(tmp_path)]
-    assert main(["design", *WORDS, *words]) == 2
+    watts = 0.995 * small[1]["base"]["watts"]
+    words = ["--vary", "clock_hz=1.9e9:2e9", "--power", str(watts), "--candidates", "1", "--processes", "1"]
+    assert main(["design", *WORDS[:4], *words, "--out", str(tmp_path)]) == 2
     assert "none of 1 candidates keeps within the budgets (exceeded: power 1 times" in capsys.readouterr().err
 
 
