@@ -5,6 +5,7 @@ A command is a bash block of one line whose output, a text block, stands right b
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -29,6 +30,10 @@ def with_outputs(text: str, run: Callable[[list[str]], str]) -> str:
 def output(words: list[str]) -> str:
     """What a command prints; its errors go where those of this process go."""
     print(shlex.join(words), file=sys.stderr)
+    if "--out" in words:  # a search would go on from what it finds there, or refuse what other code measured
+        folder = (ROOT / words[words.index("--out") + 1]).resolve()
+        if folder.is_relative_to(ROOT / "runs"):
+            shutil.rmtree(folder, ignore_errors=True)
     program = [sys.executable, *words[1:]] if words[0] == "python" else words
     return subprocess.run(program, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
 
