@@ -86,7 +86,8 @@ CHIP_NOTES = """\
   `sram_bytes_per_second` x `network_efficiency` (reads alone or writes alone at `sram_one_way_fraction` of it); what
   misses the SRAM, at `dram_bytes_per_second` x `dram_efficiency`. Where two of them are about as long, they delay each
   other by the machine repairman's law: n PEs that ask a memory at odd moments leave it idle for sqrt(1 / (pi n)) of the
-  time (`csrc/emulator/timing/launch_totals.cpp`). `replace_ns` comes on top, or `launch_ns` where the grid was idle.
+  time (`csrc/emulator/timing/launch_totals.cpp`). `replace_ns` comes on top; a launch that finds the grid idle starts
+  `launch_ns` - `replace_ns` later.
 - Idle, a chip draws `leakage_watts` + `dram_idle_watts` + `links_watts`; while something runs `clock_watts` too; and
   each operation and byte its energy.
 - Where that exceeds `power_limit_watts`, what the chip drew less than the limit before, at most the limit over

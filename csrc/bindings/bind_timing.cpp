@@ -94,6 +94,8 @@ class KernelTotals {
       row["dot_flops"] = account.dot_flops;
       row["local_memory_bytes"] = account.bytes.local_memory;
       row["sram_bytes"] = account.bytes.sram_read + account.bytes.sram_written;
+      row["sram_written_bytes"] = account.bytes.sram_written;
+      row["dram_written_bytes"] = account.bytes.dram_written;
       row["dram_bytes"] = account.bytes.dram_read + account.bytes.dram_written;
       row["busy_seconds"] = busy;
       result.append(row);

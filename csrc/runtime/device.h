@@ -168,7 +168,7 @@ class Device {
   // Time and energy of a transfer over a link off the chip, and of the memory behind it.
   void charge_link(Command& command, Engine engine, double bytes_per_second, bool writes_device);
   void occupy(int stream, Engine engine, double seconds, const emulator::LaunchAccount& account);
-  void charge_launch(int stream, emulator::LaunchAccount account);
+  void charge_launch(int stream, const emulator::LaunchAccount& account);
   void charge_memory(int stream, emulator::LaunchAccount account);
 
   const int index_;

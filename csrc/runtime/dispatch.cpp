@@ -257,6 +257,7 @@ void Device::execute_transfer(Command& command) {
     case CommandKind::copy_on_device: {
       emulator::LaunchAccount account = emulator_.account_transfer(command.source_address, bytes, false);
       account += emulator_.account_transfer(address, bytes, true);
+      emulator::finish(account, 0, 0, 0, chip());  // reads and writes take turns at the DRAM
       return charge_memory(command.stream, account);
     }
     case CommandKind::stage_peer:
@@ -333,12 +334,10 @@ void Device::occupy(int stream, Engine engine, double seconds, const emulator::L
   execution_->account = account;
 }
 
-void Device::charge_launch(int stream, emulator::LaunchAccount account) {
-  const bool finds_idle_grid = timeline_.idle_before(stream, Engine::grid) > 0;
-  if (finds_idle_grid) emulator::start_from_idle(account, chip());
-  if (execution_ != nullptr)
-    execution_->start_seconds =
-        (finds_idle_grid ? std::max(chip().launch_ns, chip().replace_ns) : chip().replace_ns) * 1e-9;
+void Device::charge_launch(int stream, const emulator::LaunchAccount& account) {
+  // What reaches the PEs while they work is dispatched beside it; replace_ns is in the account.
+  if (timeline_.idle_before(stream, Engine::grid) > 0)
+    timeline_.rest(stream, std::max(0.0, chip().launch_ns - chip().replace_ns) * 1e-9);
   charge_memory(stream, account);
 }
 

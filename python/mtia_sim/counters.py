@@ -50,8 +50,8 @@ class kernel_totals:
     def by_name(self) -> dict[str, dict[str, Any]]:
         """By kernel, most seconds first: count, seconds (chip time on the grid or the host link), joules,
         dynamic_joules, full_clock_seconds and full_clock_dynamic_joules (without a power limit), flops, dot_flops,
-        local_memory_bytes, sram_bytes, dram_bytes, and busy_seconds: by unit, averaged over the processing elements.
-        Waits for the device.
+        local_memory_bytes, sram_bytes and sram_written_bytes of them, dram_bytes and dram_written_bytes, and
+        busy_seconds: by unit, averaged over the processing elements. Waits for the device.
         """
         result: dict[str, dict[str, Any]] = {}
         for row in self.rows():

@@ -61,14 +61,4 @@ void finish(LaunchAccount& account, SubCycles longest, double overhead_seconds, 
   account.joules = account.dynamic_joules + (chip.idle_watts() + chip.clock_watts) * account.seconds;
 }
 
-void start_from_idle(LaunchAccount& account, const ChipSpec& chip) {
-  const auto cycles = static_cast<uint64_t>(chip.cycles(std::max(0.0, chip.launch_ns - chip.replace_ns) * 1e-9));
-  const double seconds = chip.seconds(static_cast<double>(cycles));
-  account.cycles += cycles;
-  account.pe_cycles += cycles * chip.pe_count();
-  account.seconds += seconds;
-  account.full_clock_seconds += seconds;
-  account.joules += (chip.idle_watts() + chip.clock_watts) * seconds;
-}
-
 }  // namespace mtia::emulator

@@ -29,7 +29,4 @@ LaunchAccount charged(const LaunchTotals& totals, SramCache& cache, const ChipSp
 void finish(LaunchAccount& account, SubCycles longest, double overhead_seconds, uint64_t femtojoules,
             const ChipSpec& chip);
 
-// Of a launch that finds the grid idle: it takes launch_ns to start instead of replace_ns.
-void start_from_idle(LaunchAccount& account, const ChipSpec& chip);
-
 }  // namespace mtia::emulator

@@ -42,7 +42,6 @@ struct Execution {
   std::string_view name;
   double start = 0;              // seconds of chip time
   double end = 0;                // equal to start for failures
-  double start_seconds = 0;      // of it, until the PEs of a launch work
   int64_t host_nanoseconds = 0;  // that the host took to execute it
   emulator::LaunchAccount account;
   emulator::LaunchTrace* trace = nullptr;  // what trace_of() asked for

@@ -50,7 +50,7 @@ void TraceRecorder::executed(const Execution& execution) {
   const ChipSpec& spec = chip();
   traced.grid = command.launch.grid;
   if (traced.grid[0] == 0) traced.grid[0] = spec.pe_count();  // a C++ kernel on all PEs
-  traced.work_start += execution.start_seconds;
+  traced.work_start += spec.replace_ns * 1e-9;
   if (execution.trace == nullptr) return;
   traced.program = command.launch.program;
   for (emulator::PeTrace& pe : execution.trace->take()) {

@@ -22,6 +22,7 @@ def _others(leader: str, begin: str, end: str) -> tuple[str, ...]:
 # Fields that keep their proportion to the one that is chosen.
 PROPORTIONAL = {
     "sram_bytes": ("sram_cache_bytes",),
+    "local_memory_bytes": tuple(name for name in ("dot_accumulator_bytes",) if name in _NAMES),
     "dot_f16_macs_per_cycle": _others("dot_f16_macs_per_cycle", "dot_", "_macs_per_cycle"),
     "vector_32bit_elements_per_cycle": _others("vector_32bit_elements_per_cycle", "vector_", "_elements_per_cycle"),
 }
@@ -30,7 +31,8 @@ _OPERATIONS = tuple(name for name in _NAMES if "picojoules" in name and not name
 LEAST_VOLTAGE = 0.7
 # Share of an SRAM's latency that is wire and hops, the rest cycles: assumed.
 _WIRE = 0.5
-_ANALOG = ("dram_stacks", "link_gigabytes", "ddr_gigabytes")
+_CLOCKED = ("macs", "lanes_32", "lanes_64", "cores", "network_bytes_per_cycle")
+_LEAKING = (*_CLOCKED, "shared_mebibytes", "local_mebibytes")
 
 
 @dataclass(frozen=True)
@@ -128,13 +130,13 @@ def _watts(base: Base, chip: Chip, silicon: Silicon, area: float, clock: float, 
     """Power by part: leakage with what leaks, the clock tree with what it drives, DRAM and links by their number."""
     origin = base.chip
     squared, speed = voltage_squared(origin, clock), clock / origin.clock_hz
-    digital = _digital(chip, silicon) / _digital(origin, base.silicon)
+    leaking, clocked = (_ratio(base, chip, silicon, terms) for terms in (_LEAKING, _CLOCKED))
     links = parts_of(chip, silicon).link_gigabytes / parts_of(origin, base.silicon).link_gigabytes
     full = full_watts(chip, silicon, area) / full_watts(origin, base.silicon, base.area)
     factors = {
-        "leakage_watts": digital * squared,
-        "static_watts": digital * squared,
-        "clock_watts": digital * speed * squared,
+        "leakage_watts": leaking * squared,
+        "static_watts": leaking * squared,
+        "clock_watts": clocked * speed * squared,
         "dram_idle_watts": silicon.units / base.silicon.units,
         "links_watts": links,
         "tdp_watts": full,
@@ -147,8 +149,10 @@ def _watts(base: Base, chip: Chip, silicon: Silicon, area: float, clock: float, 
     }
 
 
-def _digital(chip: Chip, silicon: Silicon) -> float:
-    return sum(size for term, size in area_by_term(parts_of(chip, silicon)).items() if term not in _ANALOG)
+def _ratio(base: Base, chip: Chip, silicon: Silicon, terms: tuple[str, ...]) -> float:
+    """Area of some terms over the base's."""
+    ours, theirs = (area_by_term(parts_of(*each)) for each in ((chip, silicon), (base.chip, base.silicon)))
+    return sum(ours[term] for term in terms) / sum(theirs[term] for term in terms)
 
 
 def _energies(base: Base, chip: Chip, area: float, clock: float, given: set[str]) -> dict[str, float]:
@@ -180,7 +184,7 @@ _LAWS = {
     "dram_latency_ns": "what lies on the die goes with sram_latency_ns",
     "leakage_watts": "with the area of logic and SRAM and the voltage squared",
     "static_watts": "with the area of logic and SRAM and the voltage squared",
-    "clock_watts": "with the area of logic and SRAM, the clock and the voltage squared",
+    "clock_watts": "with the area of logic, the clock and the voltage squared",
     "dram_idle_watts": "with the stacks or channels",
     "links_watts": "with the bandwidth of the links",
     "tdp_watts": "with the power model of dies.toml, everything at its full rate",

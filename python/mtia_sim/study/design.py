@@ -21,6 +21,7 @@ from mtia_sim.study.workloads import DTYPES, Options
 GIB = 2**30
 STUDY_FILE = "study.jsonl"
 _TENTH = 1.1
+_IDLE = ("leakage_watts", "dram_idle_watts", "links_watts", "static_watts")
 
 
 @dataclass(frozen=True)
@@ -115,13 +116,11 @@ class Design:
 
     def _run(self, tell: Callable[[int, int], None] | None) -> Result:
         question, base = self._question, self._base
+        area = question.area if question.area is not None else base.area
+        dollars = question.dollars if question.dollars is not None else base.dollars
+        self._check(area, dollars)
         origin = self._measured_base()
-        budgets = Budgets(
-            question.area if question.area is not None else base.area,
-            question.watts if question.watts is not None else origin.watts,
-            question.dollars if question.dollars is not None else base.dollars,
-        )
-        self._check(budgets)
+        budgets = Budgets(area, question.watts if question.watts is not None else origin.watts, dollars)
         search = self._search(budgets, origin.rate)
         points = search.run(question.candidates, lambda done: tell(done, question.candidates) if tell else None)
         if not points:
@@ -167,7 +166,7 @@ class Design:
             )
         return point
 
-    def _check(self, budgets: Budgets) -> None:
+    def _check(self, area: float, dollars: float) -> None:
         """Refuses budgets that the smallest chip of the ranges exceeds."""
         # The network is as wide as its bandwidth over the clock: the fastest clock makes the smallest chip.
         least = {
@@ -175,17 +174,18 @@ class Design:
             for axis in self._question.axes
         }
         smallest = derive(self._base, least)
+        slowest = derive(self._base, {axis.field: axis.nearest(axis.low) for axis in self._question.axes})
+        idle = sum(slowest.chip.values.get(part, 0.0) for part in _IDLE)
         for what, unit, has, allowed in (
-            ("area", "mm2", smallest.area, budgets.area),
-            ("cost", "dollars", smallest.dollars, budgets.dollars),
+            ("area", "mm2", smallest.area, area),
+            ("cost", "dollars", smallest.dollars, dollars),
+            ("power", "W idle", idle, self._question.watts),
         ):
-            if has > allowed:
+            if allowed is not None and has > allowed:
                 raise InvalidArgument(
                     f"--{what} {allowed:g} is impossible: the smallest chip of these ranges takes {has:.0f} {unit}",
                     remedy=f"give --{what} of more than that, or lower ends of --vary",
                 )
-        if budgets.watts <= 0:
-            raise InvalidArgument(f"--power {budgets.watts:g} is impossible", remedy="give watts")
 
     def _changes(self, search: Search, best: Point) -> list[Change]:
         """The best point with each field about a tenth up and down."""

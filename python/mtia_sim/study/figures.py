@@ -10,11 +10,13 @@ from typing import Any, Literal
 from mtia_sim.study.metrics import (
     Metric,
     best_share_of,
+    busy_watts,
     idle_watts,
     joules,
     microseconds,
     milliseconds,
     of_whole,
+    peak_teraflops,
     rate,
     share_of,
     speedup,
@@ -64,7 +66,8 @@ class Figure:
         """What of a chip the figure is about."""
         if self.unit in _KINDS_BY_UNIT:
             return _KINDS_BY_UNIT[self.unit]
-        return next(kind for part, kind in _KINDS_BY_WORKLOAD.items() if part in self.runs[0].workload)
+        workload = self.runs[0].workload if self.runs else "gemm"  # without a run: a peak
+        return next(kind for part, kind in _KINDS_BY_WORKLOAD.items() if part in workload)
 
     def error(self, model: float) -> float:
         """The model's error as a fraction of what was published; 0 where that holds of the model."""
@@ -96,7 +99,7 @@ def _stream(workload: str, chip: str) -> tuple[Run, ...]:
 
 
 _ISCA25, _ISCA26 = "ISCA 2025, doi 10.1145/3695053.3731409", "ISCA 2026, MTIA 300"
-_TITAN = "torchtitan, benchmarks/llama3_h100_202412 (arXiv 2410.06511): 8 GPUs, eager, selective recomputation"
+_TITAN = "torchtitan, benchmarks/llama3_h100_202412 (arXiv 2410.06511): 8 GPUs, selective recomputation"
 _TITAN_A100 = "torchtitan, docs/performance.md, 2024-10: 64 GPUs"
 _DGXC = "NVIDIA DGX Cloud Benchmarking, Llama 3.1 recipe, README of 2025-04"
 _MAXTEXT = "MaxText, docs/reference/models/tiering.md, 2025"
@@ -115,18 +118,22 @@ _SHARDED = "One chip of a sharded run: no communication is in the model."
 _EAGER = "Eager PyTorch and FSDP leave the GPU waiting, which no chip account sees."
 _FEW_PES = "Kernels are tiled for many PEs: on two, short DMAs do not hide latency, and heads of 128 half fill an MXU."
 _IN_TURN = "FlashAttention-2 computes products and softmax in turn; the kernel here overlaps them."
+_SHORT = "A library's kernel takes some microseconds to begin and to end, which launches here do not."
 _SECRET = "Shapes of recommendation models, which are not public, stand against those of public lists."
 _EARLY = "The library of that month: in 2025-07 it reached 1,223 at 8192^3."
-_AWAKE = "Clocks were up, which count here only while something runs."
 _NARROW = "The attention kernel takes few queries at a time: keys and values come from L2 twice as often as they need."
 
+_TITAN_RATES = (("eager", 5762, _EAGER), ("compiled", 6667, _SHARDED))
 _H100S_ADD = (("h100_500w", 2.26), ("h200", 4.40))
 _INTENSE_MEANS = (("mtia300", 560, 59), ("h100_500w", 780, 63), ("h200", 989, 54))  # chip, its peak there, mean share
-_STREAMS = (  # its dot reads two tensors and the sum here one: neither writes
-    ("a100", _AZURE, (("copy", 1.61), ("triad", 1.70), ("sum", 1.75))),
-    ("h100", _AZURE, (("copy", 2.90), ("triad", 2.97), ("sum", 3.18))),
-    ("h200", _AZURE, (("copy", 4.01), ("triad", 4.15), ("sum", 4.48))),
-    ("mi300x", _AZURE_25, (("copy", 4.15), ("triad", 4.10), ("sum", 4.00))),
+_MTIA_POWER = (("mtia1", f"{_ISCA25}, table 2", 25, 35), ("mtia2i", _ISCA25, 65, 85), ("mtia300", _ISCA26, 667, 912))
+# BabelStream's dot reads two tensors and the sum here one: neither writes.
+_Streams = tuple[str, str, Literal["calibrates", "checks"], tuple[tuple[str, float], ...]]
+_STREAMS: tuple[_Streams, ...] = (
+    ("a100", _AZURE, "checks", (("copy", 1.61), ("triad", 1.70), ("sum", 1.75))),
+    ("h100", _AZURE, "calibrates", (("copy", 2.90), ("triad", 2.97), ("sum", 3.18))),
+    ("h200", _AZURE, "checks", (("copy", 4.01), ("triad", 4.15), ("sum", 4.48))),
+    ("mi300x", _AZURE_25, "checks", (("copy", 4.15), ("triad", 4.10), ("sum", 4.00))),
 )
 # ML.ENERGY: chip, model, sequences, ms a step, W, J a token. The first power calibrates h100's clock_watts, and so its
 # energy a token is no check either.
@@ -174,15 +181,18 @@ FIGURES: tuple[Figure, ...] = (
       for chip, peak, published in _INTENSE_MEANS),
     Figure("mtia300", "favourable products, % of peak", 90, "%", f"{_ISCA26}: GEMM", "checks",
            gemm("mtia300", *INTENSE), best_share_of(560), sense="at least"),
-    Figure("h100_500w", "sustained products in bf16 (8192^3)", 780, "TFLOP/s", f"{_ISCA26}: peak", "calibrates",
-           gemm("h100_500w", (8192, 8192, 8192)), teraflops),
+    Figure("h100_500w", "peak of products in bf16", 780, "TFLOP/s", f"{_ISCA26}: the clock", "calibrates", (),
+           peak_teraflops),
     # ---- streams
-    *(Figure(chip, f"{workload} of tensors of 268 MB", published, "TB/s", f"{source}: BabelStream", "checks",
+    *(Figure(chip, f"{workload} of tensors of 268 MB", published, "TB/s", f"{source}: BabelStream",
+             role,
              _stream(workload, chip), terabytes)
-      for chip, source, streams in _STREAMS for workload, published in streams),
+      for chip, source, role, streams in _STREAMS for workload, published in streams),
     # ---- products
-    Figure("a100", "product of 8192^3, bf16, at 330 W", 257, "TFLOP/s", "H. He, thonking.ai, 2024-04", "calibrates",
+    Figure("a100", "product of 8192^3, bf16, at 330 W", 257, "TFLOP/s", "H. He, thonking.ai, 2024-04", "checks",
            held(gemm("a100", (8192, 8192, 8192)), 330), teraflops),
+    Figure("a100", "product of 8192^3, fp16", 253.7, "TFLOP/s", f"{_AZURE}: cuBLASLt", "calibrates",
+           gemm("a100", (8192, 8192, 8192), dtype="float16"), teraflops),
     *(Figure("a100", f"product of {name}, fp16", published, "TFLOP/s", f"{_AZURE}: cuBLASLt", "checks",
              gemm("a100", shape, dtype="float16"), teraflops)
       for name, shape, published in (("2048^3", (2048, 2048, 2048), 221.8), ("4096^3", (4096, 4096, 4096), 228.0),
@@ -202,10 +212,10 @@ FIGURES: tuple[Figure, ...] = (
     Figure("h100", f"{len(XLA_INTENSE)} products of powers of two above intensity 400, bf16, mean", 609.4, "TFLOP/s",
            _XLA, "checks", gemm("h100", *XLA_INTENSE), teraflops),
     Figure("h100", "product of 1024^3, bf16", 9.09, "us", _XLA, "checks",
-           gemm("h100", (1024, 1024, 1024)), microseconds),
+           gemm("h100", (1024, 1024, 1024)), microseconds, _SHORT),
     Figure("h100", "product of 2048 x 2048 x 13312, bf16", 794.5, "TFLOP/s", _BEKMAN, "checks",
            gemm("h100", (2048, 2048, 13312)), teraflops),
-    Figure("b200", "product of 1792 x 16128 x 3072, bf16", 1745, "TFLOP/s", _BEKMAN, "checks",
+    Figure("b200", "product of 1792 x 16128 x 3072, bf16", 1745, "TFLOP/s", _BEKMAN, "calibrates",
            gemm("b200", (1792, 16128, 3072)), teraflops),
     Figure("b200", "product of 15360 x 4096 x 3072, fp8", 3432.5, "TFLOP/s", _BEKMAN, "checks",
            gemm("b200", (15360, 4096, 3072), dtype="float8_e4m3fn"), teraflops),
@@ -226,10 +236,13 @@ FIGURES: tuple[Figure, ...] = (
            _run("attention-forward-full", "h100", dtype="float16", batch=4, sequence=8448, shape=(16, 16, 128)),
            teraflops, _NARROW),
     # ---- training of Llamas, one chip
-    Figure("h100_500w", "Llama 3 8B training, tokens a second", 5762, "tok/s", _TITAN, "checks",
-           _training("h100_500w", "llama3-8b", batch=2, recompute=2), of_whole("llama3-8b", rate), _EAGER),
-    Figure("h100_500w", "Llama 3 8B training, energy a token", 500 / 5762, "J", f"{_TITAN}; the limit over the rate",
-           "checks", _training("h100_500w", "llama3-8b", batch=2, recompute=2), of_whole("llama3-8b", joules), _EAGER),
+    *(Figure("h100_500w", f"Llama 3 8B training, {how}, tokens a second", published, "tok/s", _TITAN, "checks",
+             _training("h100_500w", "llama3-8b", batch=2, recompute=2), of_whole("llama3-8b", rate), cause)
+      for how, published, cause in _TITAN_RATES),
+    *(Figure("h100_500w", f"Llama 3 8B training, {how}, energy a token", 500 / published, "J",
+             f"{_TITAN}; the limit over the rate", "checks",
+             _training("h100_500w", "llama3-8b", batch=2, recompute=2), of_whole("llama3-8b", joules), cause)
+      for how, published, cause in _TITAN_RATES),
     Figure("a100", "Llama 3 8B training, tokens a second", 2904, "tok/s",
            f"{_TITAN_A100}, every second layer recomputed", "checks",
            _training("a100", "llama3-8b", recompute=2), of_whole("llama3-8b", rate), _SHARDED),
@@ -270,10 +283,12 @@ FIGURES: tuple[Figure, ...] = (
     Figure("h200", "Phi-3 mini, 128 sequences, power", 517, "W", "Serial Alice, 2026: vLLM", "checks",
            _run("phi3-mini-decode", "h200", batch=128, sequence=512), watts),
     # ---- power
-    Figure("mtia300", "power of a large product", 667, "W", f"{_ISCA26}, table I: typical", "calibrates",
-           gemm("mtia300", (8192, 8192, 8192)), watts),
-    Figure("mtia2i", "power of a large product", 65, "W", f"{_ISCA25}: typical", "calibrates",
-           gemm("mtia2i", (4096, 4096, 4096), dtype="float16"), watts),
+    *(Figure(chip, "power with all parts at half of their rates", typical, "W", f"{source}: typical", "calibrates", (),
+             busy_watts(0.5))
+      for chip, source, typical, _ in _MTIA_POWER),
+    *(Figure(chip, "power with all parts at their rates", limit, "W", f"{source}: thermal design power", "checks", (),
+             busy_watts(1.0))
+      for chip, source, _, limit in _MTIA_POWER),
     Figure("h100", "power of a large product", 700, "W", "H100 SXM data sheet: the limit, which products reach",
            "checks", gemm("h100", (8192, 8192, 8192)), watts),
     Figure("a100", "idle power", 88, "W", "H. He, thonking.ai, 2024-04", "calibrates", (), idle_watts),
@@ -281,6 +296,4 @@ FIGURES: tuple[Figure, ...] = (
            (), idle_watts, published_to=80.3),
     Figure("b200", "idle power", 137, "W", "github.com/ROCm/ROCm issue 5219, 2025-08-21: air cooled", "checks",
            (), idle_watts),
-    Figure("mi300x", "idle power, a model loaded, clocks up", 191, "W", "github.com/ROCm/ROCm issue 5231, 2025-08-27",
-           "checks", (), idle_watts, _AWAKE),
 )  # fmt: skip

@@ -35,6 +35,7 @@ _NEEDED = (
     "stand_in_fraction",
     "host_seconds",
 )
+_MEMORY = "/dev/shm"
 _numbers = itertools.count()
 
 
@@ -68,9 +69,10 @@ class _Server:
 
     def end(self) -> None:
         """Ends it and what it forked."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
             with contextlib.suppress(OSError):
@@ -91,7 +93,8 @@ class Forked:
         cores = len(os.sched_getaffinity(0))
         self._count = processes or cores
         self._threads = str(max(1, cores // self._count))
-        self._folder = tempfile.TemporaryDirectory()
+        # Thousands of small files come and go there.
+        self._folder = tempfile.TemporaryDirectory(dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None)
         self._servers: list[_Server] = []
         self._idle: queue.SimpleQueue[_Server] = queue.SimpleQueue()
 
@@ -106,8 +109,7 @@ class Forked:
     def _start(self, needed: int) -> None:
         folder = Path(self._folder.name)
         while len(self._servers) < min(needed, self._count):
-            environment = {"TRITON_CACHE_DIR": str(folder), "MTIA_SIM_THREADS": self._threads}
-            server = _Server(folder, environment)
+            server = _Server(folder, {"TMPDIR": str(folder), "MTIA_SIM_THREADS": self._threads})
             self._servers.append(server)
             self._idle.put(server)
 
@@ -166,18 +168,20 @@ def _measured(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _forked(line: str) -> str:
-    """The answer of a forked process to a request."""
-    reads, writes = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reads)
-        os.dup2(2, 1)  # what a workload prints is no answer
-        os.write(writes, json.dumps(_measured(json.loads(line))).encode())
-        os._exit(0)
-    os.close(writes)
-    with os.fdopen(reads) as answer:
-        text = answer.read()
-    _, status = os.waitpid(child, 0)
+    """The answer of a forked process to a request; the programs that it compiles are of no use to others."""
+    with tempfile.TemporaryDirectory() as programs:
+        reads, writes = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reads)
+            os.dup2(2, 1)  # what a workload prints is no answer
+            os.environ["TRITON_CACHE_DIR"] = programs
+            os.write(writes, json.dumps(_measured(json.loads(line))).encode())
+            os._exit(0)
+        os.close(writes)
+        with os.fdopen(reads) as answer:
+            text = answer.read()
+        _, status = os.waitpid(child, 0)
     return text or json.dumps({"failed": f"its process ended with status {os.waitstatus_to_exitcode(status)}"})
 
 

@@ -5,6 +5,7 @@ from statistics import fmean
 from typing import Any
 
 from mtia_core.chips import Chip
+from mtia_sim.study.comparison import peak_flops
 from mtia_sim.study.llama import SIZES
 
 Measurements = Sequence[Mapping[str, Any]]
@@ -59,6 +60,28 @@ def watts(chip: Chip, measurements: Measurements) -> float:
 def idle_watts(chip: Chip, measurements: Measurements) -> float:
     """What the chip draws while nothing runs, W."""
     return chip.idle_watts
+
+
+def peak_teraflops(chip: Chip, measurements: Measurements) -> float:
+    """Of products in half precision, 1e12 a second."""
+    return peak_flops(chip, "bfloat16") / 1e12
+
+
+def busy_watts(part: float) -> Metric:
+    """Idle and clock power, and a part of what products, operands, SRAM, DRAM and network draw at their full rates.
+
+    An engine moves 3/32 byte of local memory for each multiply-accumulate: tiles of 32 x 32 bytes, sums that stay.
+    """
+
+    def drawn(chip: Chip, measurements: Measurements) -> float:
+        macs = chip.processing_elements * chip.clock_hz * chip.dot_f16_macs_per_cycle
+        sram, dram = chip.sram_bytes_per_second, chip.dram_bytes_per_second
+        picojoules = macs * (chip.dot_f16_picojoules_per_mac + 3 / 32 * chip.local_memory_picojoules_per_byte)
+        picojoules += sram * chip.sram_picojoules_per_byte + dram * chip.dram_picojoules_per_byte
+        picojoules += (sram + dram) * chip.network_picojoules_per_byte
+        return float(chip.idle_watts + chip.clock_watts + part * picojoules * 1e-12)
+
+    return drawn
 
 
 def speedup(chip: Chip, measurements: Measurements) -> float:

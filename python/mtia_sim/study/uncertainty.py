@@ -27,6 +27,7 @@ _RATES = {
     "fabric_bytes_per_cycle": "fabric_interface",
     "scalar_instructions_per_cycle": "scalar_core",
     "sram_bytes_per_second": "sram",
+    "network_efficiency": "sram",
     "dram_bytes_per_second": "dram",
     "dram_efficiency": "dram",
 }
@@ -171,8 +172,12 @@ class Costing:
         chip, full = self._chip, float(row["full_clock_seconds"])
         slowed = full / row["seconds"] if row["seconds"] else 1.0
         parts = {unit: float(busy) * slowed for unit, busy in row["busy_seconds"].items()}
-        parts["sram"] = row["sram_bytes"] / chip.sram_bytes_per_second
-        parts["dram"] = row["dram_bytes"] / (chip.dram_bytes_per_second * chip.dram_efficiency)
+        read = row["sram_bytes"] - row["sram_written_bytes"]
+        through = max(row["sram_bytes"], max(read, row["sram_written_bytes"]) / chip.sram_one_way_fraction)
+        parts["sram"] = through / (chip.sram_bytes_per_second * chip.network_efficiency)
+        written = row["dram_written_bytes"] / row["dram_bytes"] if row["dram_bytes"] else 0.0
+        lost = 2 * min(written, 1 - written) * chip.dram_turnaround_loss
+        parts["dram"] = row["dram_bytes"] / (chip.dram_bytes_per_second * chip.dram_efficiency * (1 - lost))
         launching = min(row["count"] * chip.replace_ns * 1e-9, full)
         rest = max(0.0, full - launching - max(parts.values()))
         taken = {name: time * part.get(name, 1.0) for name, time in parts.items()}

@@ -116,7 +116,7 @@ def test_another_question_in_the_same_folder_is_refused(
     [
         (["--area", "50"], "--area 50 is impossible: the smallest chip of these ranges takes"),
         (["--cost", "5"], "--cost 5 is impossible"),
-        (["--power", "0"], "--power 0 is impossible"),
+        (["--power", "9"], "--power 9 is impossible: the smallest chip of these ranges takes"),
         (["--candidates", "0"], "--candidates 0 is not positive"),
         (["--base", "mtia9"], "no chip and no file 'mtia9'"),
         (["--base", "tpu_v5e"], "add --process"),
@@ -133,6 +133,15 @@ def test_wrong_questions_are_refused_in_a_sentence(
     assert main(["design", *given, *words, "--out", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert expected in error and "Traceback" not in error
+
+
+def test_budgets_that_no_candidate_keeps_are_named(
+    small: tuple[Path, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watts = 0.995 * small[1]["base"]["watts"]
+    words = ["--vary", "clock_hz=1.9e9:2e9", "--power", str(watts), "--candidates", "1", "--processes", "1"]
+    assert main(["design", *WORDS[:4], *words, "--out", str(tmp_path)]) == 2
+    assert "none of 1 candidates keeps within the budgets (exceeded: power 1 times" in capsys.readouterr().err
 
 
 def test_a_workload_without_room_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

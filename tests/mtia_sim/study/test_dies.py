@@ -4,7 +4,7 @@ import pytest
 
 from mtia_sim.__main__ import main
 from mtia_sim.study import dies
-from mtia_sim.study.design_command import dies_text
+from mtia_sim.study.design_report import dies_text
 from tests.source_tree import ROOT
 
 
