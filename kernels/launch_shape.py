@@ -45,8 +45,10 @@ class ChipLimits:
     @property
     def longer_blocks(self) -> int:
         """By how much longer than 32 KiB a tensor's blocks have to be, as a power of two, where a PE has so large a
-        share of the DRAM's bandwidth that two such blocks do not cover the latency (ChipSpec::longer_blocks)."""
-        return min(64, next_power_of_2(math.ceil(self.bytes_in_flight / (48 * 1024))))
+        share of the DRAM's bandwidth that two such blocks do not cover the latency, and the local memory to hold them:
+        2 MiB for four programs side by side, of half a MiB each (ChipSpec::longer_blocks)."""
+        wanted = next_power_of_2(math.ceil(self.bytes_in_flight / (48 * 1024)))
+        return min(64, wanted, floor_power_of_2(self.local_memory_bytes >> 21))
 
     def stages(self, block_bytes: int, blocks: int) -> int:
         """Buffers of a loop over `blocks` that may not grow, for sums of one order: those that cover the latency."""
@@ -218,11 +220,14 @@ def floor_power_of_2(value: int) -> int:
     return 1 << (max(value, 1).bit_length() - 1)
 
 
-def block_limit(chip: ChipLimits, bytes_per_element: int, most: int = 16384) -> int:
+def block_limit(chip: ChipLimits, bytes_per_element: int, most: int = 16384, elements: int = 0) -> int:
     """The largest power of two of elements that fits local memory with a margin of an eighth: at most `most`, or more
-    where the chip needs longer blocks."""
+    where the chip needs longer blocks and so many `elements` come as a stream that each PE gets four of them."""
+    longer = chip.longer_blocks
+    while longer > 1 and elements < 4 * most * longer * chip.processing_elements:
+        longer //= 2
     fits = floor_power_of_2(chip.local_memory_bytes * 7 // 8 // bytes_per_element)
-    return max(16, min(most * chip.longer_blocks, fits))
+    return max(16, min(most * longer, fits))
 
 
 def tile_extent(size: int, limit: int) -> int:
@@ -261,7 +266,7 @@ def row_tile(chip: ChipLimits, rows: int, columns: int, element_bytes: int, wide
     The column block depends on `columns` and `widest` alone; the row block fills local memory and leaves all PEs work.
     """
     block_columns = max(16, min(next_power_of_2(columns), REDUCED_BLOCK * 4 // max(widest, 4)))
-    most = block_limit(chip, element_bytes) // block_columns
+    most = block_limit(chip, element_bytes, elements=rows * columns) // block_columns
     wanted = next_power_of_2(ceil_div(rows, chip.processing_elements))
     return max(1, min(most, wanted)), block_columns
 

@@ -1,5 +1,6 @@
 """The element-wise kernel: any row of the element-wise table over contiguous, strided or broadcast operands."""
 
+import math
 from collections.abc import Callable
 
 import triton
@@ -30,6 +31,8 @@ MOST_OPERANDS = 5
 MOST_OUTER = 4
 # Elements of a tile below which it costs more to describe it than to compute it.
 SMALL_TILE = 2048
+# Most elements of a block of contiguous tensors, where no chip needs longer ones.
+LONGEST_BLOCK = 16384
 
 
 @triton.jit
@@ -267,10 +270,11 @@ def elementwise(row: Elementwise, dtypes: tuple[str, ...], sizes: tuple[int, ...
     # Double-buffered loads, the values in the compute dtype, the store and four temporaries.
     element_bytes = DTYPE_BYTES[output] + (len(tensors) + 4) * DTYPE_BYTES[compute]
     element_bytes += sum(2 * DTYPE_BYTES[operands[i]] for i in tensors)
-    limit = block_limit(chip, element_bytes)
+    limit = block_limit(chip, element_bytes, elements=math.prod(shape))
 
     if dimensions <= 1 and all(stride in ([], [1]) for stride in strides):
         elements = shape[0] if shape else 1
+        limit = block_limit(chip, element_bytes, LONGEST_BLOCK * chip.longer_blocks)
         # Small tensors share a few block sizes, so that few programs are compiled.
         whole = 128 if elements <= 128 else 1024 if elements <= 65536 else even_block(elements, limit, chip)
         block = min(limit, whole)

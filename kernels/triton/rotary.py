@@ -75,7 +75,8 @@ def rotary_launch(inverse: bool, dtypes: tuple[str, ...], sizes: tuple[int, ...]
     compute = compute_dtype(dtypes[1])
     columns = next_power_of_2(half)
     element_bytes = 2 * (2 * DTYPE_BYTES[dtypes[1]] + 4 * DTYPE_BYTES[dtypes[2]]) + 8 * DTYPE_BYTES[compute]
-    rows = min(next_power_of_2(length), max(1, block_limit(chip, element_bytes, 4096) // columns))
+    limit = block_limit(chip, element_bytes, 4096, batch * heads * length * columns)
+    rows = min(next_power_of_2(length), max(1, limit // columns))
     row_tiles = ceil_div(length, rows)
     tiles = row_tiles * heads * batch
     programs, _ = programs_for(chip, tiles)

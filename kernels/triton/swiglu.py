@@ -79,7 +79,8 @@ def swiglu_launch(
 ) -> Launch:
     rows, columns = shape
     compute = compute_dtype(dtypes[-1])
-    limit = block_limit(chip, sum(2 * DTYPE_BYTES[dtype] for dtype in dtypes) + 6 * DTYPE_BYTES[compute], 8192)
+    element_bytes = sum(2 * DTYPE_BYTES[dtype] for dtype in dtypes) + 6 * DTYPE_BYTES[compute]
+    limit = block_limit(chip, element_bytes, 8192, rows * columns)
     block_columns = tile_extent(columns, limit)
     block_rows = tile_extent(rows, max(1, limit // block_columns))
     column_tiles = ceil_div(columns, block_columns)
