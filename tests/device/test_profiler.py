@@ -60,7 +60,7 @@ def test_device_time_is_the_chip_time_of_the_counters() -> None:
         expected = chip_seconds_of(work)
     events = device_events(profiler)
     assert [event.name for event in events] == ["gemm", "elementwise_contiguous", "reduce", "copy_from_device"]
-    # One stream, whose first launch finds the grid idle: the durations, each rounded to nanoseconds, add up to the rest.
+    # One stream, whose first launch finds the grid idle: the durations, rounded to nanoseconds, add up to the rest.
     chip = chips.load()
     started = (chip.launch_ns - chip.replace_ns) * 1e-3
     assert sum(event.time_range.elapsed_us() for event in events) + started == pytest.approx(expected * 1e6, abs=0.01)
