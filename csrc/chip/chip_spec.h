@@ -30,8 +30,8 @@ struct ChipSpec {
   double shared_bytes_per_second() const { return sram_bytes_per_second * network_efficiency; }
   double one_way_bytes_per_second() const { return shared_bytes_per_second() * sram_one_way_fraction; }
   // By how much longer than 32 KiB a tensor's blocks have to be, as a power of two, where a PE has so large a share of
-  // the DRAM's bandwidth that two such blocks do not cover the latency, and the local memory to hold them: 2 MiB for four
-  // programs side by side, of half a MiB each. ChipLimits.longer_blocks of kernels/launch_shape.py is the same.
+  // the DRAM's bandwidth that two such blocks do not cover the latency, and the local memory to hold them: 2 MiB for
+  // four programs side by side, of half a MiB each. ChipLimits.longer_blocks of kernels/launch_shape.py is the same.
   int64_t longer_blocks() const {
     const double in_flight = dram_bytes_per_second * dram_efficiency * dram_latency_ns * 1e-9 / pe_count();
     int64_t longer = 1;
