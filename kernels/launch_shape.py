@@ -52,8 +52,8 @@ class ChipLimits:
 
     def stages(self, block_bytes: int, blocks: int) -> int:
         """Buffers of a loop over `blocks` that may not grow, for sums of one order: those that cover the latency."""
-        # Beyond 4, buffers that a small local memory has to share cost more than they hide.
-        room = max(4, self.local_memory_bytes // (64 * block_bytes))
+        # Where they leave no room for the loops' other tiles side by side, more buffers cost more than they hide.
+        room = self.local_memory_bytes // (64 * block_bytes)
         return max(2, min(16, blocks, room, math.ceil(self.bytes_in_flight / block_bytes) + 1))
 
 
