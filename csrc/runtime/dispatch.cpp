@@ -179,7 +179,10 @@ void Device::execute(Command& command) {
       return;
     case CommandKind::flush_cache:
       charge_memory(command.stream, emulator_.flush_cache());
-      return timeline_.rest(command.stream, command.rest_seconds);
+      // The grid is not taken to be idle in it: a launch that follows finds it as one that follows work does.
+      power_limit_.rest(command.rest_seconds);
+      timeline_.occupy(command.stream, Engine::grid, command.rest_seconds);
+      return;
     case CommandKind::note_allocated:
     case CommandKind::note_freed:
     case CommandKind::host_waited:

@@ -14,6 +14,7 @@ import torch
 import triton
 import triton.language as tl
 
+from mtia_core import chips
 from mtia_core.errors import InvalidArgument, MtiaError
 from tests.mtia_sim.trace_checkers import import_into_chrome, query
 
@@ -169,7 +170,9 @@ def test_units_were_busy_for_as_long_as_the_counters_say(tmp_path: Path) -> None
     ]
     assert sum(event["args"]["flops"] for event in launches if event["cat"] == "launch") == counters["flops"]
     seconds = sum(event["args"]["chip_us"] for event in launches) * 1e-6
-    assert seconds == pytest.approx(counters["elapsed_seconds"], rel=1e-9)
+    chip = chips.load()
+    started = (chip.launch_ns - chip.replace_ns) * 1e-9  # the first launch finds the grid idle
+    assert seconds + started == pytest.approx(counters["elapsed_seconds"], rel=1e-9)
 
 
 def test_bandwidth_counters_add_up_to_the_bytes(tmp_path: Path) -> None:

@@ -135,12 +135,12 @@ def _watts(base: Base, chip: Chip, silicon: Silicon, area: float, clock: float, 
     full = full_watts(chip, silicon, area) / full_watts(origin, base.silicon, base.area)
     factors = {
         "leakage_watts": leaking * squared,
-        "static_watts": leaking * squared,
         "clock_watts": clocked * speed * squared,
         "dram_idle_watts": silicon.units / base.silicon.units,
         "links_watts": links,
         "tdp_watts": full,
         "typical_watts": full,
+        "power_limit_watts": full,
     }
     return {
         name: origin.values[name] * factor
@@ -183,12 +183,12 @@ _LAWS = {
     "sram_latency_ns": "half with the edge of the die, half with the clock",
     "dram_latency_ns": "what lies on the die goes with sram_latency_ns",
     "leakage_watts": "with the area of logic and SRAM and the voltage squared",
-    "static_watts": "with the area of logic and SRAM and the voltage squared",
     "clock_watts": "with the area of logic, the clock and the voltage squared",
     "dram_idle_watts": "with the stacks or channels",
     "links_watts": "with the bandwidth of the links",
     "tdp_watts": "with the power model of dies.toml, everything at its full rate",
     "typical_watts": "with the power model of dies.toml, everything at its full rate",
+    "power_limit_watts": "with tdp_watts",
     "dram_bytes": "stacks or channels of the same kind",
     "fabric_bytes_per_cycle": "same headroom over a PE's share of the SRAM",
     "local_memory_bytes_per_cycle": "with the edge of the dot product engine",

@@ -21,7 +21,7 @@ from mtia_sim.study.workloads import DTYPES, Options
 GIB = 2**30
 STUDY_FILE = "study.jsonl"
 _TENTH = 1.1
-_IDLE = ("leakage_watts", "dram_idle_watts", "links_watts", "static_watts")
+_IDLE = ("leakage_watts", "dram_idle_watts", "links_watts")
 
 
 @dataclass(frozen=True)
