@@ -116,12 +116,11 @@ _FLASH3 = "FlashAttention-3, arXiv 2407.08608"
 _GPU_TRAVEL = "github.com/liangan1/GPU_travel, performance/flash-attn: FlashAttention-2"
 _SHARDED = "One chip of a sharded run: no communication is in the model."
 _EAGER = "Eager PyTorch and FSDP leave the GPU waiting, which no chip account sees."
-_FEW_PES = "Kernels are tiled for many PEs: on two, short DMAs do not hide latency, and heads of 128 half fill an MXU."
+_FEW_PES = "Heads of 128 half fill an array of 256, and attention's reductions take as long as its products."
 _IN_TURN = "FlashAttention-2 computes products and softmax in turn; the kernel here overlaps them."
 _SHORT = "A library's kernel takes some microseconds to begin and to end, which launches here do not."
 _SECRET = "Shapes of recommendation models, which are not public, stand against those of public lists."
 _EARLY = "The library of that month: in 2025-07 it reached 1,223 at 8192^3."
-_NARROW = "The attention kernel takes few queries at a time: keys and values come from L2 twice as often as they need."
 
 _TITAN_RATES = (("eager", 5762, _EAGER), ("compiled", 6667, _SHARDED))
 _H100S_ADD = (("h100_500w", 2.26), ("h200", 4.40))
@@ -234,7 +233,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure("h100", "attention, 4 x 16 heads of 128, 8,448 tokens, fp16", 661, "TFLOP/s",
            f"{_FLASH3}, table 2: at 1.83 GHz", "checks",
            _run("attention-forward-full", "h100", dtype="float16", batch=4, sequence=8448, shape=(16, 16, 128)),
-           teraflops, _NARROW),
+           teraflops),
     # ---- training of Llamas, one chip
     *(Figure("h100_500w", f"Llama 3 8B training, {how}, tokens a second", published, "tok/s", _TITAN, "checks",
              _training("h100_500w", "llama3-8b", batch=2, recompute=2), of_whole("llama3-8b", rate), cause)
