@@ -182,11 +182,8 @@ def counted(call: Callable[[], Any]) -> dict[str, float]:
     counters = module.perf_counters()
     chip = chips.load()
     seconds = counters["seconds"]
-    moved = counters["bytes"]
     shares = {name: counters["busy"][unit] for unit, name in UNITS.items()}
-    dram = (moved["dram_read"] + moved["dram_written"]) / (chip.dram_bytes_per_second * chip.dram_efficiency)
-    sram = (moved["sram_read"] + moved["sram_written"]) / chip.sram_bytes_per_second
-    shares |= {"DRAM": dram / seconds, "SRAM": sram / seconds}
+    shares |= {"DRAM": counters["dram_seconds"] / seconds, "SRAM": counters["sram_seconds"] / seconds}
     shares["launches"] = counters["launches"] * chip.replace_ns * 1e-9 / seconds
     return {"seconds": seconds, **shares}
 

@@ -58,6 +58,8 @@ py::dict counters_dict(int device) {
   result["cycles"] = total.cycles;
   result["seconds"] = total.seconds;
   result["elapsed_seconds"] = counters.elapsed_seconds;
+  result["sram_seconds"] = total.sram_seconds;
+  result["dram_seconds"] = total.dram_seconds;
   result["joules"] = total.joules;
   result["dynamic_joules"] = total.dynamic_joules;
   result["flops"] = total.flops;

@@ -9,6 +9,8 @@
 
 #include "base/error.h"
 #include "bindings/bind_runtime.h"
+#include "chip/chip_spec.h"
+#include "emulator/timing/launch_totals.h"
 #include "emulator/timing_mode/stand_ins.h"
 #include "isa/unit.h"
 #include "runtime/observers/kernel_totals.h"
@@ -86,7 +88,11 @@ class KernelTotals {
       row["name"] = key.second;
       row["count"] = total.count;
       row["seconds"] = total.seconds;
-      row["full_clock_seconds"] = account.full_clock_seconds;
+      const double full_clock = runtime::chip().seconds(static_cast<double>(account.cycles));
+      row["full_clock_seconds"] = full_clock;
+      // As the clock was, like the busy time of units.
+      row["sram_seconds"] = full_clock > 0 ? account.sram_seconds * account.seconds / full_clock : account.sram_seconds;
+      row["dram_seconds"] = account.dram_seconds;
       row["full_clock_dynamic_joules"] = account.full_clock_dynamic_joules;
       row["joules"] = account.joules;
       row["dynamic_joules"] = account.dynamic_joules;
@@ -94,8 +100,6 @@ class KernelTotals {
       row["dot_flops"] = account.dot_flops;
       row["local_memory_bytes"] = account.bytes.local_memory;
       row["sram_bytes"] = account.bytes.sram_read + account.bytes.sram_written;
-      row["sram_written_bytes"] = account.bytes.sram_written;
-      row["dram_written_bytes"] = account.bytes.dram_written;
       row["dram_bytes"] = account.bytes.dram_read + account.bytes.dram_written;
       row["busy_seconds"] = busy;
       result.append(row);
@@ -124,6 +128,13 @@ void bind_timing(py::module_& module) {
   module.def(
       "spend_saved_power", [](int index) { device_of(static_cast<c10::DeviceIndex>(index)).spend_saved_power(); },
       py::arg("index"), "The next work finds the chip as after a long time at its power limit.");
+  module.def(
+      "time_together", [](double a, double b, uint32_t pes) { return emulator::Queueing(pes).together(a, b); },
+      py::arg("a"), py::arg("b"), py::arg("pes"),
+      "Of two parts of a chip that take these times alone and wait for each other.");
+  module.def(
+      "longer_blocks", [](const std::string& chip) { return ChipSpec::parse(chip, "longer_blocks").longer_blocks(); },
+      py::arg("chip"), "ChipSpec::longer_blocks of a serialised chip.");
   module.def("set_purpose", &runtime::set_purpose, py::arg("purpose"),
              "What this thread submits from now on is for; KernelTotals keeps purposes apart.");
   py::class_<KernelTotals>(module, "KernelTotals")

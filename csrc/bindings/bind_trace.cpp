@@ -67,6 +67,8 @@ py::dict dict_of(const runtime::TracedCommand& command, const py::object& progra
   result["joules"] = account.joules;
   result["dram_bytes"] = account.bytes.dram_read + account.bytes.dram_written;
   result["sram_bytes"] = account.bytes.sram_read + account.bytes.sram_written;
+  result["sram_seconds"] = account.sram_seconds;
+  result["dram_seconds"] = account.dram_seconds;
   result["program"] = program;
   py::list pes;
   for (const emulator::PeTrace& pe : command.pes) {

@@ -127,6 +127,10 @@ void ChipSpec::validate(std::string_view where) const {
     reject(field_named("sram_cache_bytes"), concat(sram_cache_bytes), concat("exceeds sram_bytes = ", sram_bytes),
            where);
   }
+  if (idle_watts() > typical_watts) {
+    reject(field_named("leakage_watts"), text_of(leakage_watts),
+           concat("with dram_idle_watts and links_watts exceeds typical_watts = ", text_of(typical_watts)), where);
+  }
   if (power_limit_watts > 0 && power_limit_watts <= idle_watts()) {
     reject(field_named("power_limit_watts"), text_of(power_limit_watts),
            concat("does not exceed what the chip draws idle, ", text_of(idle_watts()), " W"), where);

@@ -364,7 +364,7 @@ void Device::charge_link(Command& command, Engine engine, double bytes_per_secon
   // accounts.
   account.dynamic_joules += static_cast<double>(command.bytes) * chip().host_link_picojoules_per_byte * 1e-12;
   account.joules = account.dynamic_joules;
-  account.seconds = account.full_clock_seconds = account.core_seconds = account.memory_seconds = 0;
+  account.seconds = account.core_seconds = account.sram_seconds = account.dram_seconds = 0;
   account.cycles = 0;
   account.pe_cycles = 0;
   const std::lock_guard lock(counters_mutex_);

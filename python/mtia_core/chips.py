@@ -309,6 +309,13 @@ def _check_together(values: Mapping[str, int | float], path: Path) -> None:
                 field.remedy,
             )
     idle = values["leakage_watts"] + values["dram_idle_watts"] + values["links_watts"]
+    if idle > values["typical_watts"]:
+        raise InvalidChip(
+            f"power.leakage_watts = {values['leakage_watts']!r} with dram_idle_watts and links_watts exceeds "
+            f"typical_watts = {values['typical_watts']!r}",
+            str(path),
+            by_name["leakage_watts"].remedy,
+        )
     if 0 < values["power_limit_watts"] <= idle:
         field = by_name["power_limit_watts"]
         raise InvalidChip(

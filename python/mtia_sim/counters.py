@@ -13,8 +13,9 @@ def perf_counters(device: Any = None) -> dict[str, Any]:
     Returns:
         launches, copies, instructions, cycles; seconds (chip time of all launches, one after the other),
         elapsed_seconds (chip time with streams and the host link side by side), joules, dynamic_joules, flops,
-        dot_flops; bytes by level; busy: for each unit the fraction of `seconds`, averaged over the processing
-        elements, and for the host link.
+        dot_flops; sram_seconds and dram_seconds, which the bytes of these levels take alone at full clock; bytes by
+        level; busy: for each unit the fraction of `seconds`, averaged over the processing elements, and for the host
+        link.
     """
     _lazy_init()
     counters: dict[str, Any] = _C.perf_counters(_get_device_index(device, optional=True))
@@ -50,7 +51,7 @@ class kernel_totals:
     def by_name(self) -> dict[str, dict[str, Any]]:
         """By kernel, most seconds first: count, seconds (chip time on the grid or the host link), joules,
         dynamic_joules, full_clock_seconds and full_clock_dynamic_joules (without a power limit), flops, dot_flops,
-        local_memory_bytes, sram_bytes and sram_written_bytes of them, dram_bytes and dram_written_bytes, and
+        local_memory_bytes, sram_bytes and dram_bytes, sram_seconds and dram_seconds that they take alone, and
         busy_seconds: by unit, averaged over the processing elements. Waits for the device.
         """
         result: dict[str, dict[str, Any]] = {}

@@ -182,7 +182,7 @@ def test_clock_power_is_calibrated_with_typical_power(name: str) -> None:
     chip = chips.load(name)
     watts = busy_watts(chip)
     always = watts["idle"] + watts["clock"]
-    assert always + (sum(watts.values()) - always) / 2 == pytest.approx(chip.typical_watts, rel=0.02)
+    assert always + (sum(watts.values()) - always) / 2 == pytest.approx(chip.typical_watts, rel=0.005)
 
 
 @pytest.mark.parametrize("name", MTIA)
@@ -201,6 +201,12 @@ def test_power_is_plausible_idle_and_with_products(name: str) -> None:
     assert chip.idle_watts < 0.35 * chip.tdp_watts
     assert 0.5 * chip.tdp_watts < watts["idle"] + watts["clock"] + watts["dot"] + watts["local memory"]
     assert chip.power_limit_watts == chip.tdp_watts
+    # At its lowest clock the chip stays below its limit whatever it does.
+    at_floor = chip.clock_floor ** (1 + chip.voltage_exponent)
+    assert (
+        watts["idle"] + at_floor * (sum(watts.values()) - watts["idle"] - watts["dram"]) + watts["dram"]
+        < chip.tdp_watts
+    )
 
 
 def test_a_users_file_may_change_some_fields_of_a_base(make_chip: MakeChip) -> None:
@@ -295,6 +301,10 @@ BAD_FILES: list[tuple[str, list[Any]]] = [
     ),
     ("[grid]\nclock_hz = { value = 1e9, range = ['a', 2e9] }", ["range of grid.clock_hz = 'a' is not a number"]),
     ("[shared_sram]\nsram_cache_bytes = 1e12", ["sram_cache_bytes = 1000000000000 exceeds sram_bytes"]),
+    (
+        "[power]\nleakage_watts = 600",
+        ["leakage_watts = 600.0 with dram_idle_watts and links_watts exceeds typical_watts"],
+    ),
     ("[power]\ntypical_watts = 950", ["typical_watts = 950.0 exceeds tdp_watts"]),
     ("[power]\npower_limit_watts = 90", ["power_limit_watts = 90.0 does not exceed what the chip draws idle, 180 W"]),
     ("grid = 3", ["no chip has a table [grid]"]),

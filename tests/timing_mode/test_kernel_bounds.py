@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from mtia_core import chips
+from mtia_sim import _C
 from mtia_sim_kernels.launch_shape import ChipLimits
 
 PREPARE = """
@@ -82,3 +83,9 @@ def test_blocks_grow_with_what_a_pe_has_to_have_on_its_way() -> None:
     longer = {name: ChipLimits.of(chips.load(name)).longer_blocks for name in chips.names()}
     assert longer["mtia300"] == longer["mtia2i"] == longer["h100"] == 1
     assert longer["tpu_v6e"] > longer["tpu_v5e"] > 1
+
+
+@pytest.mark.parametrize("name", chips.names())
+def test_operators_in_cpp_take_the_same_blocks(name: str) -> None:
+    chip = chips.load(name)
+    assert _C.longer_blocks(chip.serialise()) == ChipLimits.of(chip).longer_blocks

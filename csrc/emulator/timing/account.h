@@ -21,12 +21,12 @@ struct LevelBytes {
 struct LaunchAccount {
   uint64_t launches = 0;
   uint64_t instructions = 0;
-  uint64_t cycles = 0;            // of the chip's clock, launch overhead included
-  double seconds = 0;             // cycles / clock_hz, or more where the power limit lowers the clock
-  double full_clock_seconds = 0;  // cycles / clock_hz
+  uint64_t cycles = 0;  // of the chip's clock, launch overhead included
+  double seconds = 0;   // cycles / clock_hz, or more where the power limit lowers the clock
   double full_clock_dynamic_joules = 0;
-  double core_seconds = 0;    // at clock_hz, of what a lower clock makes slower: the slowest PE, the SRAM
-  double memory_seconds = 0;  // that the DRAM's bandwidth takes, beside them
+  double core_seconds = 0;    // at clock_hz, of what a lower clock makes slower: the slowest PE and the SRAM
+  double sram_seconds = 0;    // at clock_hz, that the bytes take which cross between PEs and SRAM
+  double dram_seconds = 0;    // that the bytes take which miss the SRAM
   double joules = 0;          // idle and clock power over the time, plus dynamic_joules
   double dynamic_joules = 0;  // of operations and bytes
   uint64_t flops = 0;  // floating-point operations: 2 m n k of each dot, one an element of each other float instruction
@@ -47,10 +47,10 @@ struct LaunchAccount {
     instructions += other.instructions;
     cycles += other.cycles;
     seconds += other.seconds;
-    full_clock_seconds += other.full_clock_seconds;
     full_clock_dynamic_joules += other.full_clock_dynamic_joules;
     core_seconds += other.core_seconds;
-    memory_seconds += other.memory_seconds;
+    sram_seconds += other.sram_seconds;
+    dram_seconds += other.dram_seconds;
     joules += other.joules;
     dynamic_joules += other.dynamic_joules;
     flops += other.flops;

@@ -9,22 +9,18 @@
 
 namespace mtia::emulator {
 
-namespace {
-
-// Time of PEs that work for `pe` and ask a memory for `shared` of work. Each alone could hide the other; where both
-// take about as long, requests that come at odd moments queue. Of n customers with random pauses and a server of
-// constant time, by the machine repairman's law, the server is idle for about sqrt(1 / (pi n)) of the time where both
-// are equal; a p-norm goes through that point and both ends. (L. Kleinrock, Queueing Systems I, 3.8, and half of its
-// variance for constant service.)
-double contended(double pe, double shared, double n) {
-  const double longer = std::max(pe, shared);
-  if (longer <= 0 || n <= 1) return longer;
+Queueing::Queueing(uint32_t pes) {
+  if (pes < 2) return;
+  const double n = pes;
   const double slowdown = 1 + std::sqrt(std::numbers::inv_pi / n) * (1 - 1 / n);
-  const double p = std::numbers::ln2 / std::log(slowdown);
-  return longer * std::pow(1 + std::pow(std::min(pe, shared) / longer, p), 1 / p);
+  exponent_ = std::numbers::ln2 / std::log(slowdown);
 }
 
-}  // namespace
+double Queueing::together(double a, double b) const {
+  const double longer = std::max(a, b);
+  if (longer <= 0 || exponent_ == 0) return longer;
+  return longer * std::pow(1 + std::pow(std::min(a, b) / longer, exponent_), 1 / exponent_);
+}
 
 LaunchAccount charged(const LaunchTotals& totals, SramCache& cache, const ChipSpec& chip) {
   LaunchAccount account = totals.counts;
@@ -41,16 +37,16 @@ void finish(LaunchAccount& account, SubCycles longest, double overhead_seconds, 
   const double sram = read + written;
   const auto pe = static_cast<double>((longest + cycle - 1) / cycle);
   const double dram_written = dram > 0 ? static_cast<double>(account.bytes.dram_written) / dram : 0;
-  const double memory = chip.cycles(dram / chip.dram_bytes_per_second_at(dram_written));
+  account.dram_seconds = dram / chip.dram_bytes_per_second_at(dram_written);
   // Reads and writes share the SRAM's bandwidth, and each has no more than its own ports.
-  const double shared = chip.cycles(
-      std::max(sram / chip.shared_bytes_per_second(), std::max(read, written) / chip.one_way_bytes_per_second()));
-  const double core = contended(pe, shared, chip.pe_count());
-  account.cycles = static_cast<uint64_t>(contended(core, memory, chip.pe_count())) +
-                   static_cast<uint64_t>(chip.cycles(overhead_seconds));
-  account.seconds = account.full_clock_seconds = chip.seconds(static_cast<double>(account.cycles));
+  account.sram_seconds =
+      std::max(sram / chip.shared_bytes_per_second(), std::max(read, written) / chip.one_way_bytes_per_second());
+  const Queueing queueing(chip.pe_count());
+  const double core = queueing.together(pe, chip.cycles(account.sram_seconds));
   account.core_seconds = chip.seconds(core);
-  account.memory_seconds = chip.seconds(memory);
+  account.cycles = static_cast<uint64_t>(queueing.together(core, chip.cycles(account.dram_seconds))) +
+                   static_cast<uint64_t>(chip.cycles(overhead_seconds));
+  account.seconds = chip.seconds(static_cast<double>(account.cycles));
   account.pe_cycles = account.cycles * chip.pe_count();
   account.dynamic_joules = static_cast<double>(femtojoules) * 1e-15 +
                            (static_cast<double>(account.bytes.local_memory) * chip.local_memory_picojoules_per_byte +

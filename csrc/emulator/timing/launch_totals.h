@@ -21,6 +21,21 @@ struct LaunchTotals {
   uint64_t femtojoules = 0;
 };
 
+// Of PEs and a memory, or of two memories, each with work of its own: each alone could hide the other, but where both
+// take about as long, requests that come at odd moments wait for each other. Of n customers with random pauses and a
+// server of constant time, by the machine repairman's law, the server is idle for about sqrt(1 / (pi n)) of the time
+// where both are equal; a p-norm goes through that point and both ends. (L. Kleinrock, Queueing Systems I, 3.8, and
+// half of its variance for constant service.)
+class Queueing {
+ public:
+  explicit Queueing(uint32_t pes);
+  // Time of both together.
+  double together(double a, double b) const;
+
+ private:
+  double exponent_ = 0;  // 0: one customer, who waits for nobody
+};
+
 // The account of a launch that did this: its windows go through the cache, and bandwidths that all PEs share bound its
 // time from below.
 LaunchAccount charged(const LaunchTotals& totals, SramCache& cache, const ChipSpec& chip);

@@ -25,8 +25,9 @@ void add_part(LaunchAccount& sum, const LaunchAccount& whole, double part) {
 LaunchAccount at_clock(const LaunchAccount& account, double clock, const ChipSpec& chip) {
   LaunchAccount slower = account;
   // What does not follow the clock: DRAM, where it takes longer than the PEs, and starting the launch.
-  const double memory = account.memory_seconds;
-  const double rest = account.full_clock_seconds - std::max(account.core_seconds, memory);
+  const double memory = account.dram_seconds;
+  const double full = chip.seconds(static_cast<double>(account.cycles));
+  const double rest = full - std::max(account.core_seconds, memory);
   slower.seconds = std::max(account.core_seconds / clock, memory) + rest;
   const double dram =
       static_cast<double>(account.bytes.dram_read + account.bytes.dram_written) * chip.dram_picojoules_per_byte * 1e-12;

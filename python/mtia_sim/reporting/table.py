@@ -22,7 +22,8 @@ _LIMITS = {
 
 @dataclass
 class Row:
-    """Sums under one name: seconds and joules of chip time, floating-point operations, bytes at each level."""
+    """Sums under one name: seconds and joules of chip time, floating-point operations, bytes at each level, and the
+    seconds that these bytes take where nothing else bounds a launch."""
 
     name: str
     count: int = 0
@@ -32,20 +33,22 @@ class Row:
     dot_flops: int = 0
     sram_bytes: int = 0
     dram_bytes: int = 0
+    sram_seconds: float = 0.0
+    dram_seconds: float = 0.0
     busy_seconds: dict[str, float] = field(default_factory=dict)
 
-    def limits(self, chip: Chip) -> dict[str, float]:
+    def limits(self) -> dict[str, float]:
         """Fraction of the time for which each unit worked, or that the bytes of a level of memory need at its rate."""
         if self.seconds == 0:
             return {}
         found = {_LIMITS[unit]: busy / self.seconds for unit, busy in self.busy_seconds.items() if unit in _LIMITS}
-        found["DRAM"] = self.dram_bytes / (chip.dram_bytes_per_second * chip.dram_efficiency) / self.seconds
-        found["SRAM"] = self.sram_bytes / chip.sram_bytes_per_second / self.seconds
+        found["DRAM"] = self.dram_seconds / self.seconds
+        found["SRAM"] = self.sram_seconds / self.seconds
         return found
 
-    def bound(self, chip: Chip) -> tuple[str, float]:
+    def bound(self) -> tuple[str, float]:
         """What bounds it, and the share of the time that this needs at its full rate: the distance to the roofline."""
-        name, share = max(self.limits(chip).items(), key=lambda item: item[1], default=("-", 0.0))
+        name, share = max(self.limits().items(), key=lambda item: item[1], default=("-", 0.0))
         return (name if share >= _IDLE else f"latency, then {name}" if share else "-", share)
 
 
@@ -66,7 +69,7 @@ class Breakdown:
         header = (title, "count", "chip ms", "share", "joules", "bound by", "of its limit")
         lines = [header]
         for row in shown:
-            limit, share = row.bound(self.chip)
+            limit, share = row.bound()
             lines.append(
                 (
                     row.name,
@@ -100,6 +103,8 @@ def merged(name: str, rows: Iterable[Row]) -> Row:
         sums.dot_flops += row.dot_flops
         sums.sram_bytes += row.sram_bytes
         sums.dram_bytes += row.dram_bytes
+        sums.sram_seconds += row.sram_seconds
+        sums.dram_seconds += row.dram_seconds
         add_row(sums.busy_seconds, row.busy_seconds)
     return sums
 

@@ -8,16 +8,15 @@ from typing import Any
 from mtia_core.chips import Chip
 from mtia_sim.reporting.table import breakdown, merged, row_of
 from mtia_sim.study.prices import Prices, dollars, kilowatt_hours
-from mtia_sim.study.uncertainty import Costing, Interval, assumed_ranges, draws, interval
+from mtia_sim.study.uncertainty import DOT_FIELDS, Costing, Interval, assumed_ranges, draws, interval
 
 SAMPLES = 200
 GIB = 2**30
-_ENGINES = {"bfloat16": "f16", "float16": "f16", "float32": "f32", "float8_e4m3fn": "f8"}
 
 
 def peak_flops(chip: Chip, dtype: str) -> float:
     """FLOPs a second of all dot product engines for operands of a dtype; of 16 bits where the chip lacks 8."""
-    macs = float(chip.values[f"dot_{_ENGINES[dtype]}_macs_per_cycle"] or chip.values["dot_f16_macs_per_cycle"])
+    macs = float(chip.values[DOT_FIELDS[dtype][0]] or chip.values["dot_f16_macs_per_cycle"])
     return float(2 * macs * chip.clock_hz * chip.processing_elements)
 
 
@@ -94,7 +93,7 @@ def _bound(measurement: Mapping[str, Any], chip: Chip) -> str:
     weights: dict[str, float] = {}
     rows = [{"name": name, **totals} for name, totals in measurement["by_kernel"].items()]
     for kernel in breakdown(rows, lambda row: str(row["name"])).rows:
-        limit, _ = kernel.bound(chip)
+        limit, _ = kernel.bound()
         weights[limit] = weights.get(limit, 0.0) + kernel.seconds
     return max(weights, key=lambda name: weights[name], default="-")
 

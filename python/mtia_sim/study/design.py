@@ -21,7 +21,6 @@ from mtia_sim.study.workloads import DTYPES, Options
 GIB = 2**30
 STUDY_FILE = "study.jsonl"
 _TENTH = 1.1
-_IDLE = ("leakage_watts", "dram_idle_watts", "links_watts")
 
 
 @dataclass(frozen=True)
@@ -175,11 +174,10 @@ class Design:
         }
         smallest = derive(self._base, least)
         slowest = derive(self._base, {axis.field: axis.nearest(axis.low) for axis in self._question.axes})
-        idle = sum(slowest.chip.values.get(part, 0.0) for part in _IDLE)
         for what, unit, has, allowed in (
             ("area", "mm2", smallest.area, area),
             ("cost", "dollars", smallest.dollars, dollars),
-            ("power", "W idle", idle, self._question.watts),
+            ("power", "W idle", slowest.chip.idle_watts, self._question.watts),
         ):
             if allowed is not None and has > allowed:
                 raise InvalidArgument(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mtia_core.chips import Chip
+from mtia_sim import _C
 
 # Fields by what of a kernel they scale: {field: part}, the part's time going as 1 / field or as field.
 _RATES = {
@@ -31,7 +32,8 @@ _RATES = {
     "dram_bytes_per_second": "dram",
     "dram_efficiency": "dram",
 }
-_DOTS = {
+# Rate and energy of products of a dtype.
+DOT_FIELDS = {
     "bfloat16": ("dot_f16_macs_per_cycle", "dot_f16_picojoules_per_mac"),
     "float16": ("dot_f16_macs_per_cycle", "dot_f16_picojoules_per_mac"),
     "float32": ("dot_f32_macs_per_cycle", "dot_f32_picojoules_per_mac"),
@@ -63,7 +65,7 @@ class Interval:
 
 def assumed_ranges(chip: Chip, dtype: str) -> dict[str, tuple[float, float]]:
     """The range of each assumed number that a costing can vary."""
-    fields = (*_RATES, *_DOTS[dtype], *_COSTS, *_POWERS, *_ENERGIES)
+    fields = (*_RATES, *DOT_FIELDS[dtype], *_COSTS, *_POWERS, *_ENERGIES)
     ranges = {}
     for name in fields:
         source = chip.sources[name]
@@ -158,7 +160,7 @@ class Costing:
         for name, factor in scale.items():
             if name in _RATES:
                 part[_RATES[name]] /= factor
-        dot_rate, dot_energy = _DOTS[self._dtype]
+        dot_rate, dot_energy = DOT_FIELDS[self._dtype]
         part["dot_product_engine"] /= scale.get(dot_rate, 1.0)
         waiting = (scale.get("dram_latency_ns", 1.0) + scale.get("sram_latency_ns", 1.0)) / 2
         power = _Power(chip, changes)
@@ -172,21 +174,23 @@ class Costing:
         chip, full = self._chip, float(row["full_clock_seconds"])
         slowed = full / row["seconds"] if row["seconds"] else 1.0
         parts = {unit: float(busy) * slowed for unit, busy in row["busy_seconds"].items()}
-        read = row["sram_bytes"] - row["sram_written_bytes"]
-        through = max(row["sram_bytes"], max(read, row["sram_written_bytes"]) / chip.sram_one_way_fraction)
-        parts["sram"] = through / (chip.sram_bytes_per_second * chip.network_efficiency)
-        written = row["dram_written_bytes"] / row["dram_bytes"] if row["dram_bytes"] else 0.0
-        lost = 2 * min(written, 1 - written) * chip.dram_turnaround_loss
-        parts["dram"] = row["dram_bytes"] / (chip.dram_bytes_per_second * chip.dram_efficiency * (1 - lost))
+        parts["sram"], parts["dram"] = row["sram_seconds"] * slowed, row["dram_seconds"]
         launching = min(row["count"] * chip.replace_ns * 1e-9, full)
-        rest = max(0.0, full - launching - max(parts.values()))
+        rest = max(0.0, full - launching - self._together(parts)[1])
         taken = {name: time * part.get(name, 1.0) for name, time in parts.items()}
-        memory = taken.pop("dram")
-        core = max(taken.values(), default=0.0)
+        core, together = self._together(taken)
+        memory = taken["dram"]
         dynamic, dram = self._dynamic(row, scale, dot)
-        seconds = max(core, memory) + rest * waiting + launching * scale.get("replace_ns", 1.0)
+        seconds = together + rest * waiting + launching * scale.get("replace_ns", 1.0)
         # Waiting for latency and for own results follows the clock.
         return _Kernel(seconds, core + rest * waiting if core >= memory else core, memory, dynamic, dram)
+
+    def _together(self, parts: Mapping[str, float]) -> tuple[float, float]:
+        """Seconds of PEs and SRAM, and of these and the DRAM, which wait for each other."""
+        pes = self._chip.processing_elements
+        units = max((time for name, time in parts.items() if name not in ("sram", "dram")), default=0.0)
+        core = _C.time_together(units, parts["sram"], pes)
+        return core, _C.time_together(core, parts["dram"], pes)
 
     def _dynamic(self, row: Mapping[str, Any], scale: Mapping[str, float], dot_energy: str) -> tuple[float, float]:
         """Joules at full clock, all and those of the DRAM."""

@@ -71,7 +71,7 @@ def _arguments(command: Recorded) -> dict[str, Any]:
         }
     elif command["bytes"]:
         arguments["bytes"] = command["bytes"]
-    arguments |= {key: command[key] for key in ("dram_bytes", "sram_bytes", "joules")}
+    arguments |= {key: command[key] for key in ("dram_bytes", "sram_bytes", "dram_seconds", "sram_seconds", "joules")}
     if command["failed"]:
         arguments["failed"] = True
     return arguments

@@ -76,6 +76,8 @@ TEST(every_field_is_needed_once_and_no_other_is_allowed) {
 
 TEST(fields_that_contradict_each_other_are_refused) {
   CHECK_CONTAINS(error_of(text_with("sram_cache_bytes", "2097152")), "exceeds sram_bytes = 1048576");
+  CHECK_CONTAINS(error_of(text_with("leakage_watts", "60")),
+                 "leakage_watts = 60 with dram_idle_watts and links_watts exceeds typical_watts = 50");
   std::string leaking = text_with("power_limit_watts", "5");
   leaking.replace(leaking.find("leakage_watts=0"), 15, "leakage_watts=9");
   CHECK_CONTAINS(error_of(leaking), "power_limit_watts = 5 does not exceed what the chip draws idle, 9 W");

@@ -30,8 +30,9 @@ ChipSpec chip_with_limit(double watts, double window_ms) {
 // A second of the PEs beside half a second of the DRAM: 70 J of operations, 10 J of 1e12 bytes.
 LaunchAccount second_of_work(const ChipSpec& chip) {
   LaunchAccount account;
-  account.seconds = account.full_clock_seconds = account.core_seconds = 1;
-  account.memory_seconds = 0.5;
+  account.cycles = static_cast<uint64_t>(chip.clock_hz);
+  account.seconds = account.core_seconds = 1;
+  account.dram_seconds = 0.5;
   account.bytes.dram_read = 1'000'000'000'000;
   account.dynamic_joules = 80;
   account.joules = 80 + chip.idle_watts() + chip.clock_watts;
@@ -52,7 +53,7 @@ TEST("what the DRAM takes longer for than the PEs does not slow down with them")
   const ChipSpec chip = chip_with_limit(0, 0);
   LaunchAccount account = second_of_work(chip);
   account.core_seconds = 0.3;
-  account.memory_seconds = 0.9;  // and 0.1 of starting
+  account.dram_seconds = 0.9;  // and 0.1 of starting
   CHECK_NEAR(at_clock(account, 0.5, chip).seconds, 1, 1e-12);
   CHECK_NEAR(at_clock(account, 0.25, chip).seconds, 1.3, 1e-12);
 }

@@ -72,8 +72,8 @@ def test_a_measurement_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("change", "workload"),
     [
-        ({"dot_f16_macs_per_cycle": 1300}, Run("gemm", "mtia2i", Options(shape=(4096, 4096, 4096)))),
-        ({"dram_efficiency": 0.8}, Run("llama3-8b-decode", "mtia300", Options(sequence=512, layers=1))),
+        ({"dot_f32_macs_per_cycle": 500}, Run("gemm", "mtia300", Options(dtype="float32", shape=(2048, 2048, 2048)))),
+        ({"dram_efficiency": 0.7}, Run("llama3-8b-decode", "mtia300", Options(sequence=512, layers=1))),
         ({"replace_ns": 3000}, Run("llama3-8b-decode", "mtia300", Options(sequence=512, layers=1))),
         ({"dram_picojoules_per_byte": 50}, Run("llama3-8b-decode", "mtia300", Options(sequence=512, layers=1))),
         ({"clock_watts": 400}, Run("gemm", "mtia300", Options(shape=(2048, 2048, 2048)))),

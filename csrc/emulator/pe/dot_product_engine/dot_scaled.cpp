@@ -5,8 +5,8 @@
 
 #include "base/bit_patterns.h"
 #include "emulator/pe/command_processor/decoder.h"
+#include "emulator/pe/dot_product_engine/dot_sums.h"
 #include "host_math/dot.h"
-#include "host_math/elementwise.h"
 
 namespace mtia::emulator {
 namespace {
@@ -47,14 +47,7 @@ struct ScaledDotDetail {
   };
   Operand a;
   Operand b;
-  Place d;
-  bool accumulate = false;
-  bool copy_c = false;  // c lies elsewhere
-  bool fill_c = false;  // c is a scalar
-  Place c;
-  int64_t batch = 1;
-  int64_t m = 1;
-  int64_t n = 1;
+  DotSums sums;
   int64_t k = 1;
   size_t factors = 0;  // scratch for a row of scales of b
 };
@@ -102,19 +95,16 @@ void scale_columns(const ScaledDotDetail::Operand& operand, uint16_t* to, const 
 
 const Op* run_dot_scaled(const Op* op, Frame& frame) {
   const auto& detail = *static_cast<const ScaledDotDetail*>(op->detail);
-  std::byte* d = frame.at(detail.d);
-  const size_t elements = static_cast<size_t>(detail.batch * detail.m * detail.n);
-  if (detail.copy_c) std::memcpy(d, frame.at(detail.c), elements * sizeof(float));
-  if (detail.fill_c) host_math::fill(d, frame.at(detail.c), sizeof(float), elements);
+  std::byte* d = detail.sums.begin(frame);
   const auto at = [&](Place place, int64_t bytes) { return reinterpret_cast<const uint8_t*>(frame.at(place)) + bytes; };
   const auto in_scratch = [&](size_t offset) { return reinterpret_cast<uint16_t*>(frame.scratch + offset); };
   auto* factors = reinterpret_cast<float*>(frame.scratch + detail.factors);
   uint16_t* a = in_scratch(detail.a.scratch);
   uint16_t* b = in_scratch(detail.b.scratch);
-  const int64_t m = detail.m;
-  const int64_t n = detail.n;
+  const int64_t m = detail.sums.m;
+  const int64_t n = detail.sums.n;
   const int64_t k = detail.k;
-  for (int64_t batch = 0; batch < detail.batch; ++batch) {
+  for (int64_t batch = 0; batch < detail.sums.batch; ++batch) {
     const auto operand = [&](const ScaledDotDetail::Operand& of, int64_t rows) {
       return at(of.place, batch * rows * k / (of.dtype == DType::I8 ? 2 : 1));
     };
@@ -125,7 +115,7 @@ const Op* run_dot_scaled(const Op* op, Frame& frame) {
     scale_columns(detail.b, b, operand(detail.b, n), scales(detail.b, n), factors, k, n);
     const host_math::Matrix sums{d + batch * m * n * static_cast<int64_t>(sizeof(float)), n, 1};
     host_math::dot(DType::BF16, sums, {a, k, 1}, {b, n, 1}, static_cast<size_t>(m), static_cast<size_t>(n),
-                   static_cast<size_t>(k), detail.accumulate);
+                   static_cast<size_t>(k), detail.sums.accumulate);
   }
   frame.pe->board.issue(*op->tick);
   return op + 1;
@@ -135,21 +125,11 @@ const Op* run_dot_scaled(const Op* op, Frame& frame) {
 
 void decode_dot_scaled(Decoder& decoder, uint32_t index) {
   const Instruction& instruction = decoder.program.instructions[index];
-  const Value& d = decoder.value(instruction.results[0]);
-  const size_t first = d.rank - 2U;
   auto* detail = decoder.loaded.details.make<ScaledDotDetail>();
-  detail->d = decoder.place(instruction.results[0]);
-  detail->batch = first != 0 ? d.dims[0] : 1;
-  detail->m = d.dims[first];
-  detail->n = d.dims[first + 1];
+  detail->sums = decode_sums(decoder, instruction);
   const Value& left = decoder.value(instruction.operands[0]);
-  detail->k = static_cast<int64_t>(left.dims[first + 1]) * (left.dtype == DType::I8 ? 2 : 1);
-  if (const uint32_t c = Decoder::operand(instruction, 2); c != absent) {
-    detail->accumulate = true;
-    detail->c = decoder.place(c);
-    detail->fill_c = !decoder.is_tile(c);
-    detail->copy_c = decoder.is_tile(c) && detail->c.offset != detail->d.offset;
-  }
+  const size_t columns = left.rank - 1U;
+  detail->k = static_cast<int64_t>(left.dims[columns]) * (left.dtype == DType::I8 ? 2 : 1);
   size_t scratch = 0;
   const auto set_aside = [&](int64_t bytes) {
     const size_t at = scratch;
@@ -161,22 +141,21 @@ void decode_dot_scaled(Decoder& decoder, uint32_t index) {
     ScaledDotDetail::Operand& operand = o == 0 ? detail->a : detail->b;
     operand.place = decoder.place(instruction.operands[o]);
     operand.dtype = decoder.value(instruction.operands[o]).dtype;
-    operand.scratch = set_aside(2 * detail->k * (o == 0 ? detail->m : detail->n));
+    operand.scratch = set_aside(2 * detail->k * (o == 0 ? detail->sums.m : detail->sums.n));
     const uint32_t scale = Decoder::operand(instruction, 3 + o);
     if (scale == absent) continue;
     operand.scale = decoder.place(scale);
     operand.scale_dtype = decoder.value(scale).dtype;
-    operand.groups = decoder.value(scale).dims[first + 1];
+    operand.groups = decoder.value(scale).dims[columns];
     scales[o] = {operand.scale_dtype, static_cast<uint64_t>(detail->k / operand.groups)};
   }
-  detail->factors = set_aside(detail->n * static_cast<int64_t>(sizeof(float)));
+  detail->factors = set_aside(detail->sums.n * static_cast<int64_t>(sizeof(float)));
   decoder.need_scratch(scratch);
   Tick& tick = decoder.make_tick(index);
-  decoder.costs.dot_scaled(tick, detail->a.dtype, detail->b.dtype, scales, static_cast<uint64_t>(detail->batch),
-                           static_cast<uint64_t>(detail->m), static_cast<uint64_t>(detail->n),
+  decoder.costs.dot_scaled(tick, detail->a.dtype, detail->b.dtype, scales, static_cast<uint64_t>(detail->sums.batch),
+                           static_cast<uint64_t>(detail->sums.m), static_cast<uint64_t>(detail->sums.n),
                            static_cast<uint64_t>(detail->k), decoder.local_bytes(instruction));
-  // Sums that stay in the engine's accumulators need not leave its pipeline between products.
-  if (detail->accumulate && !detail->copy_c && !detail->fill_c) tick.latency = 0;
+  if (detail->sums.stay()) tick.latency = 0;
   Op& op = decoder.emit(run_dot_scaled, index);
   op.detail = detail;
   op.tick = &tick;
