@@ -16,6 +16,7 @@ from tests.conformance import report
 from tests.conformance.reasons import Result
 from tests.conformance.runner import Run
 from tests.conformance.suites import SUITES, Suite
+from tests.source_tree import ROOT
 
 
 def _arguments() -> argparse.Namespace:
@@ -64,7 +65,7 @@ def _facts(suite: Suite, source: Path, options: argparse.Namespace) -> dict[str,
     ]
     changes += [f'device "{name}" in torch calls -> mtia_sim' for name in suite.redirect]
     changes += [f"{name} -> {other}" for name, other in suite.replace]
-    words = [suite.name, "--src", f"sources/{source.name}"]  # no folder of one machine
+    words = [suite.name, *(() if suite.own else ("--src", f"sources/{source.name}"))]  # no folder of one machine
     for name, chosen in (
         ("select", options.select),
         ("timeout", options.timeout),
@@ -91,7 +92,7 @@ def main() -> int:
     options = _arguments()
     suite = SUITES[options.suite]
     old = _load(options.report or options.failed or options.json)
-    source = options.src or (Path(old["source"]) if "source" in old else None)
+    source = ROOT if suite.own else options.src or (Path(old["source"]) if "source" in old else None)
     if source is None:
         raise SystemExit(f"suite {suite.name}: --src is to name the folder of its source tree")
     run = Run(

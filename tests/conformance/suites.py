@@ -1,5 +1,6 @@
 """The suites and how the device of each is changed: one row a suite."""
 
+import os
 from dataclasses import dataclass
 
 from mtia_core import chips
@@ -37,6 +38,7 @@ class Suite:
     not_run: tuple[tuple[str, str], ...] = ()  # expressions of case ids that this host cannot run, and why
     timeout_s: int = 600  # of a case
     chunk: int = 800  # cases a process
+    own: bool = False  # the files are this repository's, about somebody else's tables of tests: no --src
 
 
 SUITES = {
@@ -124,6 +126,17 @@ SUITES = {
             ),
             python_path=("src", "."),
             chunk=100,
+        ),
+        Suite(
+            name="opinfo",
+            title="torch's OpInfo database",
+            folder="tests/conformance/opinfo",
+            files=("cases.py",),
+            python_path=(".",),
+            arguments=("--noconftest", "--import-mode=importlib", "-c", os.devnull),
+            timeout_s=120,
+            chunk=250,
+            own=True,
         ),
         Suite(
             name="files",

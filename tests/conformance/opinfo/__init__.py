@@ -1,0 +1,1 @@
+"""torch's OpInfo database against the device."""

@@ -1,0 +1,255 @@
+"""torch's OpInfo database as pytest cases: one an operator, dtype and direction, held against CPU torch.
+
+The conformance runner collects this file (suite `opinfo`); it is no part of `make test`. Every sample of a case runs;
+the error of a case names the first sample that failed, and counts how many did.
+"""
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch.testing._internal.opinfo.core import OpInfo, SampleInput
+from torch.utils import _pytree as pytree
+
+from tests.conformance.opinfo import catalogue
+from tests.conformance.opinfo.comparison import DEVICE, Mover, compare, to_higher
+
+DTYPES = (*catalogue.JUDGED, *catalogue.OTHERS)
+SEED = 20261130
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _cases(direction: str) -> list[Any]:
+    found = []
+    for entry in catalogue.entries():
+        info = entry.info
+        for dtype in DTYPES:
+            if dtype in _dtypes(info, direction):
+                found.append(pytest.param(entry, dtype, id=f"{_name(dtype)}-{entry.name}"))
+    return found
+
+
+def _dtypes(info: OpInfo, direction: str) -> set[torch.dtype]:
+    """The dtypes in which an operator has this direction on the CPU."""
+    if direction == "backward":
+        differentiable = info.backward_dtypes if info.supports_autograd else ()
+        return {dtype for dtype in differentiable if dtype.is_floating_point or dtype.is_complex}
+    has = {"forward": True, "out": info.supports_out, "inplace": info.inplace_variant is not None}
+    return set(info.dtypes) if has[direction] else set()
+
+
+class Failures:
+    """Counts the samples that failed; at the end the first of them is the case's error."""
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self._failed: list[tuple[str, Exception]] = []
+
+    @contextlib.contextmanager
+    def sample(self, sample: SampleInput) -> Iterator[None]:
+        self.samples += 1
+        try:
+            yield
+        except Exception as error:  # any error is the sample's result
+            self._failed.append((_describe(sample), error))
+
+    def conclude(self) -> None:
+        if not self.samples:
+            pytest.skip("no sample in this dtype")
+        if self._failed:
+            description, first = self._failed[0]
+            first.add_note(f"{len(self._failed)} of {self.samples} samples failed; the first: {description}")
+            raise AssertionError(
+                f"{type(first).__name__}: {first}\n{len(self._failed)} of {self.samples} samples failed; "
+                f"the first: {description}"
+            ) from first
+
+
+def _describe(sample: SampleInput) -> str:
+    def brief(value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return f"{_name(value.dtype)}{list(value.shape)}"
+        if isinstance(value, list | tuple):
+            return type(value)(map(brief, value)) if type(value) in (list, tuple) else str(value)
+        return value
+
+    keywords = {name: brief(value) for name, value in sample.kwargs.items()}
+    return f"{brief(sample.input)}, {brief(list(sample.args))}, {keywords}"[:400]
+
+
+def _samples(entry: catalogue.Entry, dtype: torch.dtype, requires_grad: bool = False) -> Iterator[SampleInput]:
+    torch.manual_seed(SEED)
+    yield from entry.info.sample_inputs("cpu", dtype, requires_grad=requires_grad)
+
+
+def _exact(entry: catalogue.Entry, sample: SampleInput, call: Callable[..., Any]) -> Any:
+    """The sample's result in higher precision, or None where CPU torch does not compute it."""
+    with contextlib.suppress(Exception):
+        return call(sample.transform(to_higher))
+    return None
+
+
+def _higher_leaf(value: Any) -> Any:
+    higher = to_higher(value)
+    return higher.requires_grad_(value.requires_grad) if isinstance(value, torch.Tensor) else higher
+
+
+def _on_device(sample: SampleInput) -> contextlib.AbstractContextManager[Any]:
+    """Where a factory makes its tensor: on the device, where no operand says so."""
+    given = pytree.tree_leaves((sample.input, sample.args, sample.kwargs))
+    return contextlib.nullcontext() if any(isinstance(value, torch.Tensor) for value in given) else DEVICE
+
+
+def _call(operation: Callable[..., Any]) -> Callable[[SampleInput], Any]:
+    return lambda sample: operation(sample.input, *sample.args, **sample.kwargs)
+
+
+def _moved(sample: SampleInput) -> SampleInput:
+    mover = Mover()
+    return SampleInput(
+        mover(sample.input),
+        args=mover(tuple(sample.args)),
+        kwargs=mover(dict(sample.kwargs)),
+        output_process_fn_grad=sample.output_process_fn_grad,
+        broadcasts_input=sample.broadcasts_input,
+        name=sample.name,
+    )
+
+
+def _copy(sample: SampleInput) -> SampleInput:
+    """A sample whose input may be written to."""
+    return SampleInput(sample.input.clone(), args=sample.args, kwargs=sample.kwargs)
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@pytest.mark.parametrize(("entry", "dtype"), _cases("forward"))
+def test_forward(entry: catalogue.Entry, dtype: torch.dtype) -> None:
+    call = _call(entry.info.op)
+    failures = Failures()
+    for sample in _samples(entry, dtype):
+        moved = _moved(sample)
+        with failures.sample(sample):
+            torch.manual_seed(SEED)
+            theirs = call(sample)
+            torch.manual_seed(SEED)
+            with _on_device(moved):
+                ours = call(moved)
+            compare(ours, theirs, None if catalogue.family(entry.operator) == "random" else _exact(entry, sample, call))
+    failures.conclude()
+
+
+def _gradients(call: Callable[[SampleInput], Any], sample: SampleInput, seed: list[torch.Tensor] | None) -> Any:
+    """Gradients of what requires them, and the random vectors that they were pulled back along."""
+    inputs = [
+        value
+        for value in pytree.tree_leaves((sample.input, sample.args, sample.kwargs))
+        if isinstance(value, torch.Tensor) and value.requires_grad
+    ]
+    result = sample.output_process_fn_grad(call(sample))
+    outputs = [value for value in pytree.tree_leaves(result) if isinstance(value, torch.Tensor) and value.requires_grad]
+    if not outputs or not inputs:
+        return [], seed or []
+    if seed is None:
+        seed = [torch.randn_like(value, device="cpu") for value in outputs]
+    vectors = [one.to(device=value.device, dtype=value.dtype) for one, value in zip(seed, outputs, strict=True)]
+    return torch.autograd.grad(outputs, inputs, vectors, allow_unused=True), seed
+
+
+@pytest.mark.parametrize(("entry", "dtype"), _cases("backward"))
+def test_backward(entry: catalogue.Entry, dtype: torch.dtype) -> None:
+    operation = entry.info.gradcheck_wrapper
+
+    def call(sample: SampleInput) -> Any:
+        return operation(entry.info.op, sample.input, *sample.args, **sample.kwargs)
+
+    failures = Failures()
+    for sample in _samples(entry, dtype, requires_grad=True):
+        moved = _moved(sample)
+        with failures.sample(sample):
+            torch.manual_seed(SEED)
+            try:
+                theirs, seed = _gradients(call, sample, None)
+            except Exception:  # what CPU torch cannot differentiate is no sample
+                failures.samples -= 1
+                continue
+            torch.manual_seed(SEED)
+            ours, _ = _gradients(call, moved, seed)
+            exact = None
+            with contextlib.suppress(Exception):
+                exact, _ = _gradients(call, sample.transform(_higher_leaf), seed)
+            compare(ours, theirs, exact, "gradient")
+    failures.conclude()
+
+
+@pytest.mark.parametrize(("entry", "dtype"), _cases("out"))
+def test_out(entry: catalogue.Entry, dtype: torch.dtype) -> None:
+    """`out=` of the right size, and of size 0, which is resized."""
+    call = _call(entry.info.op)
+    failures = Failures()
+    for sample in _samples(entry, dtype):
+        moved = _moved(sample)
+        with failures.sample(sample):
+            theirs = call(sample)
+            flat = [theirs] if isinstance(theirs, torch.Tensor) else list(theirs)
+            for size in ("same", "empty"):
+                outs = [
+                    torch.empty_like(one, device=DEVICE) if size == "same" else one.new_empty(0, device=DEVICE)
+                    for one in flat
+                ]
+                for one in outs:
+                    if one.numel():
+                        one.fill_(7)
+                out = outs[0] if isinstance(theirs, torch.Tensor) else tuple(outs)
+                with _on_device(moved):
+                    entry.info.op(moved.input, *moved.args, **moved.kwargs, out=out)
+                compare(outs, flat, None, f"out of {size} size")
+    failures.conclude()
+
+
+@pytest.mark.parametrize(("entry", "dtype"), _cases("inplace"))
+def test_inplace(entry: catalogue.Entry, dtype: torch.dtype) -> None:
+    operation = entry.info.inplace_variant
+    failures = Failures()
+    for sample in _samples(entry, dtype):
+        if sample.broadcasts_input:
+            continue
+        theirs_in, ours_in = _copy(sample), _copy(_moved(sample))
+        with failures.sample(sample):
+            try:
+                theirs: Any = operation(theirs_in.input, *theirs_in.args, **theirs_in.kwargs)
+            except Exception as refused:  # where CPU torch refuses, so do we
+                with pytest.raises(type(refused)):
+                    operation(ours_in.input, *ours_in.args, **ours_in.kwargs)
+                continue
+            ours = operation(ours_in.input, *ours_in.args, **ours_in.kwargs)
+            assert ours is ours_in.input
+            compare(ours, theirs)
+    failures.conclude()
+
+
+@pytest.mark.parametrize("entry", [pytest.param(e, id=e.name) for e in catalogue.entries() if e.info.error_inputs_func])
+def test_errors(entry: catalogue.Entry) -> None:
+    """What CPU torch refuses is refused with the same class of error."""
+    failures = Failures()
+    for wrong in entry.info.error_inputs("cpu"):
+        sample = wrong.sample_input
+        moved = _moved(sample)
+        with failures.sample(sample):
+            with pytest.raises(wrong.error_type):
+                _call(entry.info.op)(sample)
+            with pytest.raises(wrong.error_type), _on_device(moved):
+                _call(entry.info.op)(moved)
+                torch.accelerator.synchronize()
+    failures.conclude()
