@@ -18,9 +18,9 @@ _CASE = re.compile(r"test_(\w+)\[(?:(\w+)-)?(.*)\]$")
 _JUDGED = tuple(str(dtype).removeprefix("torch.") for dtype in catalogue.JUDGED)
 _REASON = 110  # characters
 _INTRODUCTION = (
-    "What of torch's OpInfo database passes on mtia_sim, held against CPU torch, without any fallback to the CPU. Made by",
-    "`python -m tests.conformance opinfo --json FILE --operators docs/operators.md`, which runs every sample of every",
-    "operator in each direction and dtype.",
+    "What of torch's OpInfo database passes on mtia_sim, held against CPU torch, without any fallback to the CPU.",
+    "Made by `python -m tests.conformance opinfo --json FILE --operators docs/operators.md`, which runs every sample",
+    "of every operator in each direction and dtype.",
 )
 
 
