@@ -37,8 +37,8 @@ void check_input(const char* name, const at::Tensor& self, const OptionalTensor&
 std::vector<at::Tensor> equal_bins(const char* name, const at::Tensor& self, c10::IntArrayRef counts,
                                    const Range& range) {
   const int64_t dims = self.size(-1);
-  TORCH_CHECK(static_cast<int64_t>(counts.size()) == dims, "torch.", name, ": expected ", dims,
-              " sequences of bin edges for a ", dims, "-dimensional histogram but got ", counts.size());
+  TORCH_CHECK(static_cast<int64_t>(counts.size()) == dims, name,
+              ": The size of bins must be equal to the innermost dimension of the input.");
   TORCH_CHECK(!range || static_cast<int64_t>(range->size()) == 2 * dims, "torch.", name, ": for a ", dims,
               "-dimensional histogram range should have ", 2 * dims, " elements, but got ", range ? range->size() : 0);
   const at::Tensor rows = self.reshape({-1, dims});
