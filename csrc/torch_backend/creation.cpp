@@ -57,9 +57,19 @@ at::Tensor empty_strided(at::IntArrayRef sizes, at::IntArrayRef strides, std::op
   return tensor;
 }
 
+// Zeros without memory, which forward-mode derivatives are made of: the key ZeroTensor answers for their values.
+at::Tensor efficient_zero_tensor(at::IntArrayRef sizes, std::optional<at::ScalarType> dtype, std::optional<at::Layout>,
+                                 std::optional<at::Device> device, std::optional<bool>) {
+  const c10::OptionalDeviceGuard guard(device);
+  at::native::ZeroTensorAllocator allocator(c10::Device(device_type, current_device()));
+  return at::detail::empty_generic(sizes, &allocator, device_key | c10::DispatchKeySet(c10::DispatchKey::ZeroTensor),
+                                   c10::dtype_or_default(dtype), std::nullopt);
+}
+
 }  // namespace
 
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
+  library.impl("_efficientzerotensor", TORCH_FN(efficient_zero_tensor));
   library.impl("empty.memory_format", TORCH_FN(empty));
   library.impl("empty_strided", TORCH_FN(empty_strided));
 }
