@@ -139,6 +139,25 @@ SUITES = {
             own=True,
         ),
         Suite(
+            name="device",
+            title="torch's generic device tests, from Intel's tree of operators (copies that torch's wheel leaves out)",
+            folder="test/xpu",
+            files=(
+                *(f"test_{name}_xpu.py" for name in ("torch", "nn", "indexing", "distributions", "sort_and_select")),
+                *(f"nn/test_{name}_xpu.py" for name in ("convolution", "dropout", "multihead_attention", "pooling")),
+            ),
+            replace=(
+                (
+                    "torch.testing._internal.common_device_type.instantiate_device_type_tests",
+                    "mtia_sim_device_tests.instantiate",
+                ),
+            ),
+            arguments=("--noconftest", "-c", os.devnull, "-k", "PRIVATEUSE1 or MTIA_SIM"),
+            python_path=("test/xpu",),
+            timeout_s=120,
+            chunk=300,
+        ),
+        Suite(
             name="files",
             title="a folder of kernels",
             folder="",
