@@ -6,6 +6,7 @@
 
 #include <optional>
 
+#include "torch_backend/operators/output_checks.h"
 #include "torch_backend/operators/structured.h"
 #include "torch_backend/same_device.h"
 
@@ -24,6 +25,7 @@ at::Tensor& cat_out(const at::ITensorListRef& tensors, int64_t dim, at::Tensor& 
   if (out.defined() && device) check_same_device("cat", *device, out);
   WithOutputs<at::meta::structured_cat> call(out);
   const auto precomputed = call.meta(tensors, dim);
+  for (const at::Tensor& tensor : tensors) check_apart(out, {tensor});
   const at::Tensor& result = call.output();
   int64_t begin = 0;
   for (const at::Tensor& tensor : tensors) {
@@ -34,6 +36,12 @@ at::Tensor& cat_out(const at::ITensorListRef& tensors, int64_t dim, at::Tensor& 
   }
   call.finish();
   return out;
+}
+
+at::Tensor& narrow_copy_out(const at::Tensor& self, int64_t dim, int64_t start, int64_t length, at::Tensor& out) {
+  TORCH_CHECK(self.dim() > 0, "narrow() cannot be applied to a 0-dim tensor.");
+  check_output("narrow_copy", out, self.scalar_type(), self.device());
+  return write_output(out, self.narrow(dim, start, length));
 }
 
 at::Tensor roll(const at::Tensor& self, c10::IntArrayRef shifts, c10::IntArrayRef dims) {
@@ -60,5 +68,6 @@ at::Tensor roll(const at::Tensor& self, c10::IntArrayRef shifts, c10::IntArrayRe
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   using namespace mtia::torch_backend;
   library.impl("cat.out", cat_out);
+  library.impl("narrow_copy.out", narrow_copy_out);
   library.impl("roll", roll);
 }
