@@ -1,4 +1,4 @@
-"""Models that people train, small, random and unmodified: a training step each agrees with CPU torch, on kernels alone."""
+"""Models that people train, small and random: a training step of each agrees with CPU torch, on kernels alone."""
 
 import copy
 from collections.abc import Callable
