@@ -1,4 +1,4 @@
-"""torch's generic device tests, as trees of other backends hold them, instantiated for this device instead of theirs."""
+"""torch's generic device tests, as trees of other backends hold them, instantiated for this device."""
 
 from typing import Any
 
