@@ -1,10 +1,12 @@
 // Operators made of other operators of the device: no kernels of their own.
 #include <ATen/WrapDimUtils.h>
 #include <ATen/ops/add.h>
+#include <ATen/ops/addmm.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/cos.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/gelu.h>
 #include <ATen/ops/glu_meta.h>
 #include <ATen/ops/sin.h>
 #include <ATen/ops/stack.h>
@@ -85,6 +87,12 @@ at::Tensor& add_relu_(at::Tensor& self, const at::Tensor& other, const at::Scala
 
 at::Tensor& add_relu_out(const at::Tensor& self, const at::Tensor& other, const at::Scalar& alpha, at::Tensor& out) {
   return at::add_out(out, self, other, alpha).relu_();
+}
+
+at::Tensor& addmm_activation_out(const at::Tensor& self, const at::Tensor& a, const at::Tensor& b,
+                                 const at::Scalar& beta, const at::Scalar& alpha, bool use_gelu, at::Tensor& out) {
+  at::addmm_out(out, self, a, b, beta, alpha);
+  return use_gelu ? at::gelu_(out) : out.relu_();
 }
 
 // Shifts in place; the element-wise table has the others.
@@ -184,6 +192,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("_add_relu.Tensor", add_relu);
   library.impl("_add_relu_.Tensor", add_relu_);
   library.impl("_add_relu.out", add_relu_out);
+  library.impl("_addmm_activation.out", addmm_activation_out);
   library.impl("__ilshift__.Tensor", shift_left_);
   library.impl("__ilshift__.Scalar", shift_left_by_);
   library.impl("__irshift__.Tensor", shift_right_);
