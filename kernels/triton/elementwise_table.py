@@ -66,7 +66,7 @@ _ARITHMETIC = (
     _row("sub_scaled", arithmetic.sub, "self other alpha", "sub.Tensor sub.Scalar"),
     _row("rsub", arithmetic.rsub, "self other alpha", "rsub.Tensor rsub.Scalar"),
     _row("mul", arithmetic.mul, "self other", "mul.Tensor mul.Scalar"),
-    _row("div", arithmetic.div, "self other", "div.Tensor div.Scalar", promotion="float"),
+    _row("div", arithmetic.div, "self other", "div.Tensor div.Scalar div.Tensor_mode", promotion="float"),
     _row("div_trunc", arithmetic.div_trunc, "self other", "div.Tensor_mode[rounding_mode=trunc]", outside=1),
     _row(
         "div_floor", arithmetic.div_floor, "self other", "div.Tensor_mode[rounding_mode=floor] floor_divide", outside=1
