@@ -118,9 +118,10 @@ at::Tensor bincount(const at::Tensor& self, const std::optional<at::Tensor>& wei
   return at::zeros({bins}, self.options().dtype(dtype)).index_add_(0, self.to(c10::kLong), amounts);
 }
 
-// Elements outside of [low, high], NaN among them, are in no bin; `high` itself is in the last one.
+// Elements outside of [low, high], NaN among them, are in no bin; `high` itself is in the last one. Integers are taken
+// as on CUDA: mixtures of experts count their tokens so.
 at::Tensor histc(const at::Tensor& self, int64_t bins, const at::Scalar& min, const at::Scalar& max) {
-  check_floating("histc", self.scalar_type());
+  check_numeric("histc", self.scalar_type());
   TORCH_CHECK(bins > 0, "histc: bins must be > 0, got ", bins);
   const at::TensorOptions options = self.options();
   if (self.numel() == 0) return at::zeros({bins}, options);
