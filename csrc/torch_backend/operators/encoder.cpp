@@ -1,12 +1,9 @@
 // What nn.MultiheadAttention and nn.TransformerEncoderLayer call in evaluation mode instead of their own lines.
 #include <ATen/Tensor.h>
 #include <ATen/ops/_transformer_encoder_layer_fwd_native.h>
-#include <ATen/ops/addmm.h>
-#include <ATen/ops/gelu.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/logical_not.h>
 #include <ATen/ops/matmul.h>
-#include <ATen/ops/relu.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/softmax.h>
 #include <torch/library.h>
@@ -92,18 +89,6 @@ std::tuple<at::Tensor, at::Tensor> native_multi_head_attention(
   return {at::linear(attended.transpose(1, 2).flatten(-2), proj_weight, proj_bias), weights};
 }
 
-at::Tensor& addmm_activation_out(const at::Tensor& self, const at::Tensor& mat1, const at::Tensor& mat2,
-                                 const at::Scalar& beta, const at::Scalar& alpha, bool use_gelu, at::Tensor& out) {
-  at::addmm_out(out, self, mat1, mat2, beta, alpha);
-  return use_gelu ? at::gelu_(out) : at::relu_(out);
-}
-
-at::Tensor addmm_activation(const at::Tensor& self, const at::Tensor& mat1, const at::Tensor& mat2,
-                            const at::Scalar& beta, const at::Scalar& alpha, bool use_gelu) {
-  at::Tensor out = at::addmm(self, mat1, mat2, beta, alpha);
-  return use_gelu ? at::gelu_(out) : at::relu_(out);
-}
-
 // The device has no nested tensors of strided layout, which torch's encoder would leave padding out with: it keeps
 // padded ones and their mask.
 bool nested_tensor_from_mask_left_aligned(const at::Tensor&, const at::Tensor&) { return false; }
@@ -113,8 +98,6 @@ bool nested_tensor_from_mask_left_aligned(const at::Tensor&, const at::Tensor&) 
 
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   using namespace mtia::torch_backend;
-  library.impl("_addmm_activation", addmm_activation);
-  library.impl("_addmm_activation.out", addmm_activation_out);
   library.impl("_native_multi_head_attention", native_multi_head_attention);
   library.impl("_transformer_encoder_layer_fwd", TORCH_FN(at::native::transformer_encoder_layer_forward));
   library.impl("_nested_tensor_from_mask_left_aligned", nested_tensor_from_mask_left_aligned);
