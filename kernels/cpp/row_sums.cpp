@@ -30,7 +30,10 @@ class RowAdder {
   void add_all() {
     const auto [first, end] = share_of(pe_, arguments_.rows);
     if (first == end) return;
-    indices_ = pe_.allocate(arguments_.index_dtype, 1, std::min(index_block, arguments_.count));
+    const int64_t block = std::min(index_block, arguments_.count);
+    indices_ = pe_.allocate(arguments_.index_dtype, 1, block);
+    if (arguments_.source_rows != 0) source_rows_ = pe_.allocate(arguments_.index_dtype, 1, block);
+    if (arguments_.factors != 0) factors_ = pe_.allocate(sum_dtype_, 1, block);
     positions_ = pe_.allocate(DType::I64, 1, rows_a_gather);
     const auto sum_bytes = static_cast<int64_t>(size_of(sum_dtype_));
     const auto bytes = static_cast<int64_t>(size_of(arguments_.dtype));
@@ -59,30 +62,38 @@ class RowAdder {
     pe_.fill(zeros, 0.0);
     std::vector<bool> is_summed(static_cast<size_t>(rows));  // the others are zero
     std::array<int64_t, rows_a_gather> targets;
+    std::array<double, rows_a_gather> factors;
     int64_t waiting = 0;
     const auto flush = [&] {
       if (waiting == 0) return;
       const Tile positions = positions_.slice(0, 1, 0, waiting);
       const Tile rows_added = added.slice(0, waiting, 0, columns);
       pe_.gather(rows_added, arguments_.source + static_cast<uint64_t>(column) * size_of(arguments_.dtype),
-                 arguments_.source_row, positions, arguments_.count);
+                 arguments_.source_row, positions,
+                 arguments_.source_rows != 0 ? arguments_.source_count : arguments_.count);
       if (is_narrow) pe_.convert(widened.slice(0, waiting, 0, columns), rows_added);
       for (int64_t i = 0; i < waiting; ++i) {
         const int64_t target = targets[static_cast<size_t>(i)];
         const Tile sum = sums.slice(target, 1, 0, columns);
         if (!is_summed[static_cast<size_t>(target)]) pe_.fill(sum, 0.0);
         is_summed[static_cast<size_t>(target)] = true;
-        pe_.vector(Opcode::add_f, sum, sum, widened.slice(i, 1, 0, columns));
+        const Tile row_added = widened.slice(i, 1, 0, columns);
+        if (arguments_.factors != 0) pe_.vector(Opcode::mul_f, row_added, row_added, factors[static_cast<size_t>(i)]);
+        pe_.vector(Opcode::add_f, sum, sum, row_added);
       }
       waiting = 0;
     };
     for (int64_t first = 0; first < arguments_.count; first += index_block) {
-      const Tile indices = load_indices(first, std::min(index_block, arguments_.count - first));
+      const int64_t count = std::min(index_block, arguments_.count - first);
+      const Tile indices = load_indices(first, count);
+      if (arguments_.source_rows != 0) load(source_rows_.slice(0, 1, 0, count), arguments_.source_rows, first);
+      if (arguments_.factors != 0) load(factors_.slice(0, 1, 0, count), arguments_.factors, first);
       for (int64_t i = 0; i < indices.columns; ++i) {
         const int64_t index = index_at(indices, i);
         if (index < row || index >= row + rows || index == arguments_.skipped) continue;
         targets[static_cast<size_t>(waiting)] = index - row;
-        positions_.as<int64_t>()[waiting] = first + i;
+        positions_.as<int64_t>()[waiting] = arguments_.source_rows != 0 ? index_at(source_rows_, i) : first + i;
+        if (arguments_.factors != 0) factors[static_cast<size_t>(waiting)] = pe_.read(factors_, 0, i);
         if (++waiting == rows_a_gather) flush();
       }
     }
@@ -108,11 +119,14 @@ class RowAdder {
                   results);
   }
 
+  void load(const Tile& tile, uint64_t base, int64_t first) {
+    pe_.dma_load(tile, {.base = base + static_cast<uint64_t>(first) * size_of(tile.dtype), .dtype = tile.dtype});
+  }
+
   // Two comparisons of each with the rows' bounds find those that belong here.
   Tile load_indices(int64_t first, int64_t count) {
     const Tile tile = indices_.slice(0, 1, 0, count);
-    pe_.dma_load(
-        tile, {.base = arguments_.indices + static_cast<uint64_t>(first) * size_of(tile.dtype), .dtype = tile.dtype});
+    load(tile, arguments_.indices, first);
     Tick tick;
     const auto elements = static_cast<uint64_t>(2 * count);
     pe_.state().costs->elementwise(tick, Opcode::compare_i, tile.dtype, elements, elements * size_of(tile.dtype));
@@ -128,6 +142,8 @@ class RowAdder {
   const RowSumsArguments& arguments_;
   DType sum_dtype_;
   Tile indices_;
+  Tile source_rows_;
+  Tile factors_;
   Tile positions_;
 };
 

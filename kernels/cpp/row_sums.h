@@ -1,5 +1,5 @@
 // Arguments of the C++ kernel "row_sums": a table each of whose rows is the sum of the source's rows that an index
-// sends to it: the gradient of an embedding.
+// sends to it: the gradient of an embedding, and of bags of them.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +21,9 @@ struct RowSumsArguments {
   int64_t length = 0;
   int64_t source_row = 0;  // elements; those of a row are adjacent
   int64_t skipped = -1;
+  uint64_t source_rows = 0;  // not 0: [count], of the indices' dtype; row source_rows[i] stands for source[i]
+  int64_t source_count = 0;  // of rows, where source_rows names them
+  uint64_t factors = 0;      // not 0: [count] of the sums' dtype, by which the rows are multiplied
   DType dtype = DType::F32;
   DType index_dtype = DType::I64;
 };

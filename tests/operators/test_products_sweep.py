@@ -177,14 +177,21 @@ def test_sums_of_many_extreme_products_wrap(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("name", list(WITH_ADDEND))
-def test_fractional_factors_of_integers_are_refused(name: str) -> None:
+def test_fractional_factors_of_integers_go_as_on_the_cpu(name: str) -> None:
+    """Their fraction is dropped, but addr refuses them."""
     shapes = {"addmm": [(2, 2)] * 3, "addmv": [(2,), (2, 2), (2,)], "addr": [(2, 2), (2,), (2,)]}
     shapes |= {"addbmm": [(2, 2), (1, 2, 2), (1, 2, 2)], "baddbmm": [(1, 2, 2)] * 3}
     for dtype in INTEGERS:
-        operands = [torch.ones(shape, dtype=dtype, device=DEVICE) for shape in shapes[name]]
-        for options in ({"alpha": 1.5}, {"beta": 0.5}):
-            with pytest.raises(RuntimeError, match="must not be a floating point number"):
-                getattr(torch, name)(*operands, **options)
+        operands = [torch.randint(1, 5, shape, dtype=dtype) for shape in shapes[name]]
+        there = [operand.to(DEVICE) for operand in operands]
+        for options in ({"alpha": 1.5}, {"beta": 0.5}, {"alpha": 2.9, "beta": 3.1}):
+            if name == "addr":
+                for given in (operands, there):
+                    with pytest.raises(RuntimeError, match="must not be a floating point number"):
+                        torch.addr(*given, **options)
+            else:
+                want = getattr(torch, name)(*operands, **options)
+                assert torch.equal(getattr(torch, name)(*there, **options).cpu(), want)
 
 
 def test_factors_beyond_the_dtype_are_refused_as_on_the_cpu() -> None:

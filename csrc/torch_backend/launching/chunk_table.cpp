@@ -38,6 +38,17 @@ SentTables& sent_tables() {
 
 }  // namespace
 
+at::Tensor send_words(const std::shared_ptr<const std::vector<uint64_t>>& words, c10::DeviceIndex device) {
+  const at::Tensor tensor =
+      empty_device({static_cast<int64_t>(words->size())}, c10::kLong, c10::Device(c10::kPrivateUse1, device));
+  surfacing_errors([&] {
+    device_of(device).copy_to_device_owned(current_stream_id(device),
+                                           reinterpret_cast<uint64_t>(tensor.const_data_ptr()),
+                                           std::shared_ptr<const void>(words, words->data()), words->size() * 8, true);
+  });
+  return tensor;
+}
+
 int64_t ChunkTable::streamed_chunk() { return shortest_chunk * runtime::chip().longer_blocks(); }
 
 void ChunkTable::add(c10::ArrayRef<at::Tensor> tensors, c10::ArrayRef<uint64_t> words) {
@@ -68,13 +79,7 @@ at::Tensor ChunkTable::on_device(c10::DeviceIndex device) const {
     return sent.tables.front().tensor;
   }
   const auto words = std::make_shared<const std::vector<uint64_t>>(words_);
-  const at::Tensor tensor =
-      empty_device({static_cast<int64_t>(words->size())}, c10::kLong, c10::Device(c10::kPrivateUse1, device));
-  surfacing_errors([&] {
-    device_of(device).copy_to_device_owned(current_stream_id(device),
-                                           reinterpret_cast<uint64_t>(tensor.const_data_ptr()),
-                                           std::shared_ptr<const void>(words, words->data()), words->size() * 8, true);
-  });
+  const at::Tensor tensor = send_words(words, device);
   sent.tables.push_front({device, words, tensor});
   if (sent.tables.size() > most_tables) sent.tables.pop_back();
   return tensor;

@@ -7,11 +7,15 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <vector>
 
 #include "torch_backend/launching/launch.h"
 
 namespace mtia::torch_backend {
+
+// Words in device memory, valid for what is submitted after this call.
+at::Tensor send_words(const std::shared_ptr<const std::vector<uint64_t>>& words, c10::DeviceIndex device);
 
 // Rows of 64-bit words: elements of the chunk, the addresses where the chunk begins in each tensor, and the tuple's own
 // words (addresses of single elements, bits of numbers). Kernels read it with kernels/triton/chunks.py.

@@ -1,11 +1,10 @@
 // Rows of an embedding table, and the table's gradient.
 #include <torch/library.h>
 
-#include "kernels/cpp/row_sums.h"
-#include "torch_backend/dtypes.h"
 #include "torch_backend/launching/launch.h"
 #include "torch_backend/launching/operator_scope.h"
 #include "torch_backend/operators/allocate.h"
+#include "torch_backend/operators/row_sums.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -26,36 +25,20 @@ at::Tensor embedding(const at::Tensor& weight, const at::Tensor& indices, int64_
 at::Tensor embedding_dense_backward(const at::Tensor& grad_output, const at::Tensor& indices, int64_t rows,
                                     int64_t padding_index, bool scale_grad_by_freq) {
   static const KernelId check("check_embedding_rows");
-  static const emulator::CppKernel& kernel = emulator::cpp_kernel("row_sums");
   const OperatorScope scope("embedding_dense_backward");
   TORCH_CHECK(indices.scalar_type() == c10::kLong || indices.scalar_type() == c10::kInt,
               "embedding: indices must be int32 or int64, got ", indices.scalar_type());
   const int64_t length = grad_output.size(-1);
-  const at::Tensor grad_weight = empty_device({rows, length}, grad_output.scalar_type(), grad_output.device());
-  if (grad_weight.numel() == 0) return grad_weight;
-  if (indices.numel() == 0) return grad_weight.fill_(0);
+  if (rows * length == 0 || indices.numel() == 0)
+    return empty_device({rows, length}, grad_output.scalar_type(), grad_output.device()).zero_();
   const at::Tensor flat = indices.contiguous().view({-1});
   at::Tensor grad = grad_output.reshape({flat.numel(), length});
   if (scale_grad_by_freq) {
     const at::Tensor counts = grad.new_zeros({rows}).index_add_(0, flat, grad.new_ones({flat.numel()}));
     grad = grad.div(counts.index_select(0, flat).unsqueeze(1));
   }
-  if (length != 1 && grad.stride(1) != 1) grad = grad.contiguous();
   launch_kernel(check, {flat}, {flat.numel(), rows}, {padding_index});
-  const auto address = [](const at::Tensor& tensor) { return reinterpret_cast<uint64_t>(tensor.const_data_ptr()); };
-  kernels::RowSumsArguments arguments;
-  arguments.table = address(grad_weight);
-  arguments.source = address(grad);
-  arguments.indices = address(flat);
-  arguments.rows = rows;
-  arguments.count = flat.numel();
-  arguments.length = length;
-  arguments.source_row = grad.stride(0);
-  arguments.skipped = padding_index;
-  arguments.dtype = chip_dtype(grad.scalar_type()).dtype;
-  arguments.index_dtype = chip_dtype(flat.scalar_type()).dtype;
-  launch_cpp_kernel(kernel, grad.device().index(), arguments, {grad_weight, grad, flat});
-  return grad_weight;
+  return row_sums(grad, flat, {.rows = rows, .skipped = padding_index});
 }
 
 }  // namespace

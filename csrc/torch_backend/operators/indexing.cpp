@@ -12,13 +12,10 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/gather_native.h>
 #include <ATen/ops/index.h>
-#include <ATen/ops/index_add_meta.h>
 #include <ATen/ops/index_copy_native.h>
 #include <ATen/ops/index_fill_native.h>
 #include <ATen/ops/index_native.h>
-#include <ATen/ops/scatter_add_native.h>
 #include <ATen/ops/scatter_native.h>
-#include <ATen/ops/scatter_reduce_native.h>
 #include <torch/library.h>
 
 #include <string_view>
@@ -26,6 +23,7 @@
 
 #include "torch_backend/launching/launch.h"
 #include "torch_backend/launching/operator_scope.h"
+#include "torch_backend/operators/along_dim.h"
 #include "torch_backend/operators/index_launch.h"
 #include "torch_backend/operators/output_checks.h"
 #include "torch_backend/operators/structured.h"
@@ -93,24 +91,6 @@ IndexBox index_box(at::Tensor self, const c10::List<std::optional<at::Tensor>>& 
   return box;
 }
 
-// The dtype in which elements are joined: the chip has no atomics of narrower integers, and of half precision sums
-// only. Integers of 32 bits that wrap around are those of 8 and 16 bits in their low bits; a sum of bool is true unless
-// 0.
-c10::ScalarType accumulated_in(std::string_view kernel, c10::ScalarType dtype) {
-  switch (dtype) {
-    case c10::kBool:
-    case c10::kByte:
-    case c10::kChar:
-    case c10::kShort:
-      return c10::kInt;
-    case c10::kHalf:
-    case c10::kBFloat16:
-      return kernel == "index_add" ? dtype : c10::kFloat;
-    default:
-      return dtype;
-  }
-}
-
 // What torch calls for an accumulating index_put, whose sums must not depend on an order of threads: the kernel adds in
 // order.
 void index_put_accumulate_kernel(at::Tensor& self, const c10::List<std::optional<at::Tensor>>& indices,
@@ -152,51 +132,6 @@ void index_fill_kernel(at::TensorIterator& iterator, int64_t dim, int64_t size, 
   launch_index("index_put", iterator, -1, 0, {1}, {size, bytes, /*wraps=*/true, dim}, source);
 }
 
-// `tensor` seen through the index's box, its dimension `dim` left to the index.
-at::Tensor without_dim(const at::Tensor& tensor, c10::IntArrayRef box, int64_t dim) {
-  c10::SmallVector<int64_t, 8> strides(tensor.strides().begin(), tensor.strides().end());
-  strides[static_cast<size_t>(dim)] = 0;
-  return tensor.as_strided(box, strides);
-}
-
-at::Tensor at_least_1d(const at::Tensor& tensor) { return tensor.dim() == 0 ? tensor.unsqueeze(0) : tensor; }
-
-// One index tensor along `dim` of `indexed`, of the same rank: torch.gather and torch.scatter. `fixed` undefined:
-// `value` is written.
-void launch_along_dim(const char* kernel, const at::Tensor& fixed, const at::Tensor& indexed, int64_t dim,
-                      const at::Tensor& index, const at::Tensor& value = {}) {
-  if (index.numel() == 0) return;
-  const at::Tensor side = at_least_1d(indexed);
-  const at::Tensor positions = at_least_1d(index);
-  const int64_t axis = at::maybe_wrap_dim(dim, side.dim());
-  TORCH_CHECK_INDEX(side.size(axis) > 0, "index is out of bounds for dimension ", axis, " with size 0");
-  const at::Tensor box = without_dim(side, positions.sizes(), axis);
-  at::TensorIteratorConfig config;
-  config.set_check_mem_overlap(false).check_all_same_dtype(false).resize_outputs(false).declare_static_shape(
-      positions.sizes());
-  config.add_output(box).add_const_input(positions);
-  at::Tensor fixed_box;
-  if (fixed.defined()) {
-    const at::Tensor shaped = at_least_1d(fixed);
-    fixed_box = shaped.as_strided(positions.sizes(), shaped.strides());
-    config.add_const_input(fixed_box);
-  }
-  const at::TensorIterator iterator = config.build();
-  const int64_t size = side.size(axis);
-  const int64_t bytes = side.stride(axis) * iterator.element_size(0);
-  launch_index(kernel, iterator, fixed.defined() ? 2 : -1, 0, {1}, {size, bytes, /*wraps=*/false, axis}, value);
-}
-
-// The same where elements of one index are joined with each other.
-void accumulate_along_dim(const char* kernel, const at::Tensor& source, const at::Tensor& self, int64_t dim,
-                          const at::Tensor& index) {
-  const c10::ScalarType wide = accumulated_in(kernel, self.scalar_type());
-  if (wide == self.scalar_type()) return launch_along_dim(kernel, source, self, dim, index);
-  const at::Tensor joined = self.to(wide);
-  launch_along_dim(kernel, source.to(wide), joined, dim, index);
-  self.copy_(joined);
-}
-
 void gather_kernel(const at::Tensor& result, const at::Tensor& self, int64_t dim, const at::Tensor& index) {
   const OperatorScope scope("gather");
   launch_along_dim("index_take", result, self, dim, index);
@@ -210,34 +145,6 @@ void scatter_kernel(const at::Tensor& self, int64_t dim, const at::Tensor& index
 void scatter_fill_kernel(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Scalar& value) {
   const OperatorScope scope("scatter");
   launch_along_dim("index_put", {}, self, dim, index, at::full({1}, value, self.options()));
-}
-
-void scatter_add_kernel(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source) {
-  const OperatorScope scope("scatter_add");
-  accumulate_along_dim("index_add", source, self, dim, index);
-}
-
-const char* kernel_of(at::native::ReductionType reduction) {
-  using at::native::ReductionType;
-  switch (reduction) {
-    case ReductionType::SUM:
-    case ReductionType::MEAN:
-      return "index_add";
-    case ReductionType::MAX:
-      return "index_amax";
-    case ReductionType::MIN:
-      return "index_amin";
-    default:
-      TORCH_CHECK_NOT_IMPLEMENTED(false,
-                                  "mtia_sim scatters with the reductions sum, mean, amax and amin, not with prod; "
-                                  "compute it on the CPU: tensor.cpu()");
-  }
-}
-
-void scatter_reduce_kernel(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source,
-                           const at::native::ReductionType& reduction) {
-  const OperatorScope scope("scatter_reduce");
-  accumulate_along_dim(kernel_of(reduction), source, self, dim, index);
 }
 
 // ---- operators
@@ -278,51 +185,11 @@ at::Tensor& scatter_value_out(const at::Tensor& self, int64_t dim, const at::Ten
   return out;
 }
 
-at::Tensor& scatter_add_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source,
-                            at::Tensor& out) {
-  WithOutputs<at::native::structured_scatter_add> call(out);
-  call.meta(self, dim, index, source);
-  call.impl(self, dim, index, source, call.output());
-  call.finish();
-  return out;
-}
-
-at::Tensor& scatter_reduce_two_out(const at::Tensor& self, int64_t dim, const at::Tensor& index,
-                                   const at::Tensor& source, c10::string_view reduce, bool include_self,
-                                   at::Tensor& out) {
-  WithOutputs<at::native::structured_scatter_reduce_two> call(out);
-  call.meta(self, dim, index, source, reduce, include_self);
-  call.impl(self, dim, index, source, reduce, include_self, call.output());
-  call.finish();
-  return out;
-}
-
 at::Tensor& index_copy_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source,
                            at::Tensor& out) {
   WithOutputs<at::native::structured_index_copy_out> call(out);
   const auto precomputed = call.meta(self, dim, index, source);
   call.impl(self, precomputed.dim, index, source, call.output());
-  call.finish();
-  return out;
-}
-
-// An index vector along `dim` of `like`, seen through the box of `like` with the vector's length in that dimension.
-at::Tensor along(const at::Tensor& index, c10::IntArrayRef box, int64_t dim) {
-  std::vector<int64_t> strides(box.size(), 0);
-  strides[static_cast<size_t>(dim)] = index.dim() == 0 ? 1 : index.stride(0);
-  return index.as_strided(box, strides);
-}
-
-at::Tensor& index_add_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source,
-                          const at::Scalar& alpha, at::Tensor& out) {
-  const OperatorScope scope("index_add");
-  WithOutputs<at::meta::structured_index_add> call(out);
-  const auto precomputed = call.meta(self, dim, index, source, alpha);
-  const at::Tensor& result = call.output();
-  if (!result.is_same(self)) result.copy_(self);
-  const at::Tensor scaled = at_least_1d(alpha.equal(1) ? source : source.mul(alpha));
-  if (scaled.numel() != 0)
-    accumulate_along_dim("index_add", scaled, result, precomputed.dim, along(index, scaled.sizes(), precomputed.dim));
   call.finish();
   return out;
 }
@@ -422,8 +289,6 @@ REGISTER_PRIVATEUSE1_DISPATCH(index_fill_stub, &mtia::torch_backend::index_fill_
 REGISTER_PRIVATEUSE1_DISPATCH(gather_stub, &mtia::torch_backend::gather_kernel)
 REGISTER_PRIVATEUSE1_DISPATCH(scatter_stub, &mtia::torch_backend::scatter_kernel)
 REGISTER_PRIVATEUSE1_DISPATCH(scatter_fill_stub, &mtia::torch_backend::scatter_fill_kernel)
-REGISTER_PRIVATEUSE1_DISPATCH(scatter_add_stub, &mtia::torch_backend::scatter_add_kernel)
-REGISTER_PRIVATEUSE1_DISPATCH(scatter_reduce_two_stub, &mtia::torch_backend::scatter_reduce_kernel)
 }  // namespace at::native
 
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
@@ -433,10 +298,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("gather.out", gather_out);
   library.impl("scatter.src_out", scatter_src_out);
   library.impl("scatter.value_out", scatter_value_out);
-  library.impl("scatter_add.out", scatter_add_out);
-  library.impl("scatter_reduce.two_out", scatter_reduce_two_out);
   library.impl("index_copy.out", index_copy_out);
-  library.impl("index_add.out", index_add_out);
   library.impl("index_fill_.int_Scalar",
                static_cast<at::Tensor& (*)(at::Tensor&, int64_t, const at::Tensor&, const at::Scalar&)>(
                    at::native::index_fill_));

@@ -59,13 +59,9 @@ void float_product(const at::Tensor& out, const at::Tensor& a, const at::Tensor&
   if (!direct) out.copy_(target);
 }
 
-// A factor of integer products: raises for fractions, and for numbers beyond the dtype as torch does.
-int64_t whole_factor(const char* name, const char* factor, const at::Scalar& value, c10::ScalarType dtype) {
-  if (value.isFloatingPoint()) {
-    const double number = value.toDouble();
-    TORCH_CHECK(number == std::trunc(number), name, ": for integral input tensors, argument ", factor,
-                " must not be a floating point number, got ", number, "; multiply in a floating dtype instead");
-  }
+// A factor of integer products, whose fraction is dropped as CPU torch drops it where it does not refuse it before;
+// raises for numbers beyond the dtype as torch does.
+int64_t whole_factor(const at::Scalar& value, c10::ScalarType dtype) {
   switch (dtype) {
     case c10::kByte:
       return value.toByte();
@@ -80,8 +76,8 @@ int64_t whole_factor(const char* name, const char* factor, const at::Scalar& val
   }
 }
 
-void integer_product(const char* name, const at::Tensor& out, const at::Tensor& a, const at::Tensor& b,
-                     const at::Tensor& addend, const at::Scalar& beta, const at::Scalar& alpha) {
+void integer_product(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, const at::Tensor& addend,
+                     const at::Scalar& beta, const at::Scalar& alpha) {
   static const emulator::CppKernel& kernel = emulator::cpp_kernel("integer_gemm");
   const c10::ScalarType dtype = out.scalar_type();
   const bool direct = has_dense_line(out);
@@ -94,8 +90,8 @@ void integer_product(const char* name, const at::Tensor& out, const at::Tensor& 
   arguments.a = matrix_of(a);
   arguments.b = matrix_of(b);
   arguments.c = matrix_of(target);
-  arguments.alpha = whole_factor(name, "alpha", alpha, dtype);
-  arguments.beta = whole_factor(name, "beta", beta, dtype);
+  arguments.alpha = whole_factor(alpha, dtype);
+  arguments.beta = whole_factor(beta, dtype);
   if (addend.defined()) arguments.addend = matrix_of(addend);
   arguments.dtype = chip_dtype(dtype).dtype;
   launch_cpp_kernel(kernel, out.device().index(), arguments, {target, a, b, addend});
@@ -175,8 +171,8 @@ void matrix_product(const char* name, const at::Tensor& out, const at::Tensor& g
   for (const at::Tensor* tensor : {&a, &b}) check_operand(name, *tensor, out);
   if (has_addend) check_operand(name, addend, out);
   if (is_integer) {
-    (void)whole_factor(name, "alpha", alpha, dtype);
-    (void)whole_factor(name, "beta", beta, dtype);
+    (void)whole_factor(alpha, dtype);
+    (void)whole_factor(beta, dtype);
   }
   at::assert_no_internal_overlap(out);
   if (out.numel() == 0) return;
@@ -187,7 +183,7 @@ void matrix_product(const char* name, const at::Tensor& out, const at::Tensor& g
     return;
   }
   if (is_integer) {
-    integer_product(name, out, a, b, addend, beta, alpha);
+    integer_product(out, a, b, addend, beta, alpha);
   } else if (is_complex) {
     complex_product(out, a, b, addend, beta, alpha);
   } else {

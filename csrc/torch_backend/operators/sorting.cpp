@@ -208,6 +208,7 @@ std::tuple<at::Tensor, at::Tensor> kthvalue(const at::Tensor& self, int64_t k, i
 std::tuple<at::Tensor&, at::Tensor&> kthvalue_out(const at::Tensor& self, int64_t k, int64_t dim, bool keepdim,
                                                   at::Tensor& values, at::Tensor& indices) {
   check_selection("kthvalue", self, values, indices);
+  check_apart(values, {self});
   return write_selection(torch_backend::kthvalue(self, k, dim, keepdim), values, indices);
 }
 

@@ -63,13 +63,19 @@ class WithOutputs final : public Meta {
     if (!output.defined()) {
       output = strides.empty() ? empty_device(sizes, dtype, options.device())
                                : empty_device_strided(sizes, strides, dtype, options.device());
+      if (strides.empty()) restride(output, options);
       return;
     }
     TORCH_CHECK(dtype == output.scalar_type(), "Expected out tensor to have dtype ", dtype, ", but got ",
                 output.scalar_type(), " instead");
     TORCH_CHECK(options.device() == output.device(), "Expected out tensor to have device ", options.device(),
                 ", but got ", output.device(), " instead");
-    if (at::native::resize_output(output, sizes) && !strides.empty()) output.as_strided_(sizes, strides);
+    if (!at::native::resize_output(output, sizes)) return;
+    strides.empty() ? restride(output, options) : static_cast<void>(output.as_strided_(sizes, strides));
+  }
+
+  static void restride(const at::Tensor& output, const at::TensorOptions& options) {
+    if (const auto format = options.memory_format_opt()) output.unsafeGetTensorImpl()->empty_tensor_restride(*format);
   }
 
   void tell_iterator(int64_t index, c10::IntArrayRef sizes, c10::IntArrayRef strides,

@@ -36,6 +36,8 @@ class Mover:
 
     def tensor(self, tensor: torch.Tensor) -> torch.Tensor:
         """``tensor`` on the device, with its strides and its requires_grad."""
+        if tensor.device.type != "cpu":
+            return tensor
         if tensor.layout is not torch.strided:
             return tensor.to(DEVICE)
         source = tensor.detach()

@@ -1,0 +1,75 @@
+// Scans with a memory along one dimension: running extremes with their indices, running log-sum-exp.
+#include <ATen/WrapDimUtils.h>
+#include <torch/library.h>
+
+#include "torch_backend/launching/launch.h"
+#include "torch_backend/operators/dtype_checks.h"
+#include "torch_backend/operators/geometry.h"
+#include "torch_backend/operators/output_checks.h"
+#include "torch_backend/operators/structured.h"
+
+namespace mtia::torch_backend {
+namespace {
+
+std::vector<int64_t> scan_sizes(const AxisView& from, const AxisView& to) {
+  return {from.outer,        from.axis,       from.inner,     from.outer_stride, from.axis_stride,
+          from.inner_stride, to.outer_stride, to.axis_stride, to.inner_stride};
+}
+
+at::Tensor dense_like(const at::Tensor& tensor) {
+  return tensor.is_contiguous() ? tensor : empty_device(tensor.sizes(), tensor.scalar_type(), tensor.device());
+}
+
+// torch's cummax and cummin call it with outputs of self's sizes, of self's dtype and of int64.
+void running_extreme(const char* name, const KernelId& kernel, const at::Tensor& self, const at::Tensor& values,
+                     const at::Tensor& indices, int64_t dim) {
+  check_implemented(!self.is_complex(), name, self.scalar_type());
+  if (self.numel() == 0) return;
+  const at::Tensor dense = dense_like(values);
+  const at::Tensor places = dense_like(indices);
+  const AxisView view = axis_view(self, dim);
+  launch_kernel(kernel, {dense, places, view.storage}, scan_sizes(view, axis_view(dense, dim)));
+  if (!dense.is_same(values)) values.copy_(dense);
+  if (!places.is_same(indices)) indices.copy_(places);
+}
+
+void cummax_helper(const at::Tensor& self, at::Tensor& values, at::Tensor& indices, int64_t dim) {
+  static const KernelId kernel("running_maximum");
+  running_extreme("cummax_cpu", kernel, self, values, indices, dim);
+}
+
+void cummin_helper(const at::Tensor& self, at::Tensor& values, at::Tensor& indices, int64_t dim) {
+  static const KernelId kernel("running_minimum");
+  running_extreme("cummin_cpu", kernel, self, values, indices, dim);
+}
+
+at::Tensor& logcumsumexp_out(const at::Tensor& self, int64_t dim, at::Tensor& out) {
+  static const KernelId kernel("running_logsumexp");
+  check_implemented(c10::isFloatingType(self.scalar_type()), "logcumsumexp_out_cpu", self.scalar_type());
+  check_output("logcumsumexp", out, self.scalar_type(), self.device());
+  at::maybe_wrap_dim(dim, self.dim());
+  at::native::resize_output(out, self.sizes());
+  if (self.numel() == 0) return out;
+  check_separate(out, {self});
+  const at::Tensor dense = dense_like(out);
+  const AxisView view = axis_view(self, dim);
+  launch_kernel(kernel, {dense, view.storage}, scan_sizes(view, axis_view(dense, dim)));
+  if (!dense.is_same(out)) out.copy_(dense);
+  return out;
+}
+
+at::Tensor logcumsumexp(const at::Tensor& self, int64_t dim) {
+  at::Tensor out = empty_device({0}, self.scalar_type(), self.device());
+  return logcumsumexp_out(self, dim, out);
+}
+
+}  // namespace
+}  // namespace mtia::torch_backend
+
+TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
+  using namespace mtia::torch_backend;
+  library.impl("_cummax_helper", cummax_helper);
+  library.impl("_cummin_helper", cummin_helper);
+  library.impl("_logcumsumexp.out", logcumsumexp_out);
+  library.impl("_logcumsumexp", logcumsumexp);
+}
