@@ -35,10 +35,8 @@ int64_t range_length(const at::Scalar& start, const at::Scalar& end, const at::S
   return static_cast<int64_t>(std::ceil((end.toDouble() - start.toDouble()) / step.toDouble()));
 }
 
-at::Tensor& arange_out(const at::Scalar& start, const at::Scalar& end, const at::Scalar& step, at::Tensor& out) {
+at::Tensor& write_range(const at::Scalar& start, const at::Scalar& step, int64_t length, at::Tensor& out) {
   static const KernelId kernel("arange");
-  check_numeric("arange", out.scalar_type());
-  const int64_t length = range_length(start, end, step, out.scalar_type());
   if (out.numel() != length) at::native::resize_output(out, {length});
   if (length == 0) return out;
   const at::Tensor dense = out.is_contiguous() ? out : empty_device(out.sizes(), out.scalar_type(), out.device());
@@ -49,6 +47,25 @@ at::Tensor& arange_out(const at::Scalar& start, const at::Scalar& end, const at:
   }
   if (!dense.is_same(out)) out.copy_(dense);
   return out;
+}
+
+at::Tensor& arange_out(const at::Scalar& start, const at::Scalar& end, const at::Scalar& step, at::Tensor& out) {
+  check_numeric("arange", out.scalar_type());
+  return write_range(start, step, range_length(start, end, step, out.scalar_type()), out);
+}
+
+// torch.range, arange's older form: the end belongs to it.
+at::Tensor& range_out(const at::Scalar& start, const at::Scalar& end, const at::Scalar& step, at::Tensor& out) {
+  check_numeric("range", out.scalar_type());
+  const bool whole = at::isIntegralType(out.scalar_type(), false);
+  const double first = whole ? static_cast<double>(start.toLong()) : start.toDouble();
+  const double last = whole ? static_cast<double>(end.toLong()) : end.toDouble();
+  const double stride = whole ? static_cast<double>(step.toLong()) : step.toDouble();
+  TORCH_CHECK(stride != 0, "step must be nonzero");
+  TORCH_CHECK(std::isfinite(first) && std::isfinite(last), "unsupported range: ", first, " -> ", last);
+  TORCH_CHECK((stride > 0) == (last >= first) || last == first,
+              "upper bound and lower bound inconsistent with step sign");
+  return write_range(start, step, static_cast<int64_t>((last - first) / stride + 1), out);
 }
 
 // What torch makes of the ends of a range of integers: numbers of the dtype, cut towards zero; raises where they do not
@@ -221,6 +238,7 @@ at::Tensor& zero_(at::Tensor& self) { return self.fill_(0); }
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   using namespace mtia::torch_backend;
   library.impl("arange.start_out", arange_out);
+  library.impl("range.out", range_out);
   library.impl("linspace.out", linspace_out);
   library.impl("logspace.out", logspace_out);
   library.impl("repeat_interleave.Tensor", mtia::torch_backend::repeat_interleave);

@@ -210,7 +210,7 @@ at::Tensor& index_select_out(const at::Tensor& self, int64_t dim, const at::Tens
   at::native::resize_output(out, self.dim() == 0 ? c10::IntArrayRef() : c10::IntArrayRef(sizes));
   if (out.numel() == 0) return out;
   TORCH_CHECK_INDEX(source.size(axis) > 0, "index out of range in self");
-  if (axis == 0 && out.is_contiguous() && source.select(0, 0).is_contiguous()) {
+  if (axis == 0 && out.is_contiguous() && source.select(0, 0).is_contiguous() && !source.is_complex()) {
     // Whole rows: one DMA each instead of one address an element.
     static const KernelId rows("embedding_forward");
     const at::Tensor wanted = index.contiguous();

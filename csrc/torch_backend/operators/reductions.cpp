@@ -163,6 +163,16 @@ at::Tensor min(const at::Tensor& self) {
   return at::amin(self);
 }
 
+at::Tensor& max_all_out(const at::Tensor& self, at::Tensor& out) {
+  check_output("max", out, self.scalar_type(), self.device());
+  return write_output(out, torch_backend::max(self));
+}
+
+at::Tensor& min_all_out(const at::Tensor& self, at::Tensor& out) {
+  check_output("min", out, self.scalar_type(), self.device());
+  return write_output(out, torch_backend::min(self));
+}
+
 std::tuple<at::Tensor&, at::Tensor&> aminmax_out(const at::Tensor& self, std::optional<int64_t> dim, bool keepdim,
                                                  at::Tensor& low, at::Tensor& high) {
   WithOutputs<at::meta::structured_aminmax> call(low, high);
@@ -390,6 +400,20 @@ at::Tensor nansum(const at::Tensor& self, Dims dim, bool keepdim, std::optional<
   return self.masked_fill(self.isnan(), 0).sum(dim, keepdim, dtype);
 }
 
+at::Tensor& nansum_out(const at::Tensor& self, Dims dim, bool keepdim, std::optional<at::ScalarType> dtype,
+                       at::Tensor& out) {
+  const c10::ScalarType result =
+      dtype.value_or(at::isIntegralType(self.scalar_type(), true) ? c10::kLong : self.scalar_type());
+  check_output("nansum", out, result, self.device());
+  return write_output(out, nansum(self, dim, keepdim, dtype));
+}
+
+std::tuple<at::Tensor, at::Tensor> aminmax_of_all(const at::Tensor& self) { return {self.amin(), self.amax()}; }
+
+std::tuple<at::Tensor, at::Tensor> aminmax_along(const at::Tensor& self, int64_t dim, bool keepdim) {
+  return {self.amin(dim, keepdim), self.amax(dim, keepdim)};
+}
+
 template <typename Meta>
 at::Tensor& scan_out(const char* name, const KernelId& kernel, const at::Tensor& given, int64_t dim,
                      std::optional<at::ScalarType> dtype, at::Tensor& out) {
@@ -463,6 +487,11 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("std_mean.correction", deviation_and_mean);
   library.impl("count_nonzero.dim_IntList", count_nonzero);
   library.impl("nansum", nansum);
+  library.impl("nansum.out", nansum_out);
+  library.impl("_aminmax", aminmax_of_all);
+  library.impl("_aminmax.dim", aminmax_along);
+  library.impl("max.unary_out", max_all_out);
+  library.impl("min.unary_out", min_all_out);
   library.impl("cumsum.out", cumsum_out);
   library.impl("cumprod.out", cumprod_out);
 }
