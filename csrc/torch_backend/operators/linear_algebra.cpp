@@ -1,5 +1,5 @@
-// Triangular systems, Cholesky, LU and LDL factorisations. What fits local memory is one launch, one matrix a PE; larger
-// matrices go by blocks, whose remainder is updated by products of the dot product engine.
+// Triangular systems, Cholesky, LU and LDL factorisations. What fits local memory is one launch, one matrix a PE;
+// larger matrices go by blocks, whose remainder is updated by products of the dot product engine.
 #include "torch_backend/operators/linear_algebra.h"
 
 #include <ATen/native/BatchLinearAlgebra.h>
@@ -110,7 +110,9 @@ int64_t numbers_in_room(const at::Tensor& tensor) {
   return room_for_matrices() / static_cast<int64_t>(tensor.element_size());
 }
 
-at::Tensor rows_of(const at::Tensor& matrices, int64_t first, int64_t count) { return matrices.narrow(1, first, count); }
+at::Tensor rows_of(const at::Tensor& matrices, int64_t first, int64_t count) {
+  return matrices.narrow(1, first, count);
+}
 
 at::Tensor part_of(const at::Tensor& matrices, int64_t row, int64_t rows, int64_t column, int64_t columns) {
   return matrices.narrow(1, row, rows).narrow(2, column, columns);
@@ -153,7 +155,8 @@ void solve_triangular(const at::Tensor& a, const at::Tensor& b, bool left, bool 
   // Halves: solve for one, take its product with the block between them from the other, solve for that.
   const int64_t half = (n / 2 + widest_block - 1) / widest_block * widest_block;
   const bool is_lower = upper != (transpose == kernels::Transpose::none);
-  const at::Tensor between = transposed(upper ? part_of(a, 0, half, half, n - half) : part_of(a, half, n - half, 0, half), transpose);
+  const at::Tensor between =
+      transposed(upper ? part_of(a, 0, half, half, n - half) : part_of(a, half, n - half, 0, half), transpose);
   const auto lines = [&](int64_t first, int64_t count) { return b.narrow(left ? 1 : 2, first, count); };
   const at::Tensor first = lines(0, half), second = lines(half, n - half);
   const auto solve = [&](int64_t begin, int64_t count) {
@@ -338,6 +341,7 @@ void unpack_pivots_kernel(at::TensorIterator& iterator, const int64_t, const int
   static const emulator::CppKernel& kernel = emulator::cpp_kernel("unpack_pivots");
   const at::Tensor& permutation = iterator.tensor(0);
   const at::Tensor& pivots = iterator.tensor(1);
+  if (pivots.numel() == 0) return;
   kernels::UnpackPivotsArguments arguments;
   arguments.permutation = vectors_of(permutation);
   arguments.pivots = vectors_of(pivots);
@@ -393,8 +397,8 @@ Two linalg_cholesky_ex_out(const Tensor& self, bool upper, bool check_errors, Te
   return {l, info};
 }
 
-Two triangular_solve_out(const Tensor& self, const Tensor& a, bool upper, bool transpose, bool unitriangular,
-                         Tensor& x, Tensor& clone) {
+Two triangular_solve_out(const Tensor& self, const Tensor& a, bool upper, bool transpose, bool unitriangular, Tensor& x,
+                         Tensor& clone) {
   run_structured<at::native::structured_triangular_solve_out>(std::tie(x, clone), self, a, upper, transpose,
                                                               unitriangular);
   return {x, clone};

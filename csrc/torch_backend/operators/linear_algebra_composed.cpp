@@ -1,17 +1,20 @@
-// Operators of linear algebra made of others: least squares, the matrix exponential's sums, cross products.
+// Operators of linear algebra made of others: least squares, the matrix exponential, cross products.
 #include <ATen/native/Cross.h>
 #include <ATen/native/LinearAlgebraUtils.h>
 #include <ATen/ops/_linalg_check_errors.h>
 #include <ATen/ops/_linalg_svd.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/exp2.h>
 #include <ATen/ops/geqrf.h>
 #include <ATen/ops/linalg_cross_native.h>
-#include <ATen/ops/linalg_matrix_exp_native.h>
+#include <ATen/ops/linalg_solve.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/ormqr.h>
 #include <ATen/ops/sub.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <torch/library.h>
 
 #include <algorithm>
@@ -138,8 +141,7 @@ Outputs linalg_lstsq_out(const Tensor& input, const Tensor& other, std::optional
     solve_by_qr(a, b, result);
   } else {
     const double epsilon = at::native::_get_epsilon(real);
-    const double tolerance =
-        rcond.value_or(epsilon * static_cast<double>(std::max(input.size(-2), input.size(-1))));
+    const double tolerance = rcond.value_or(epsilon * static_cast<double>(std::max(input.size(-2), input.size(-1))));
     solve_by_svd(a, b, tolerance, name != "gelsy", result);
     if (name == "gelsy") result.singular_values = Tensor();
   }
@@ -158,15 +160,52 @@ Outputs linalg_lstsq_out(const Tensor& input, const Tensor& other, std::optional
   return {solution, residuals, rank, singular_values};
 }
 
-// result[i] = the sum over j of coefficients[i, j] input[j]
-Tensor linear_combination(const Tensor& input, const Tensor& coefficients) {
-  c10::SmallVector<int64_t, 5> sizes(input.sizes().begin(), input.sizes().end());
-  sizes[0] = coefficients.size(0);
-  return at::matmul(coefficients.to(input.scalar_type()), input.reshape({input.size(0), -1})).view(sizes);
+// A diagonal Pade approximant of the exponential: its numerator's coefficients, and the norm up to which it is as
+// accurate as the dtype (Higham, The Scaling and Squaring Method for the Matrix Exponential Revisited, 2005).
+struct Pade {
+  std::array<double, 14> coefficients;
+  size_t degree;
+  double largest_norm;
+};
+
+constexpr Pade pade_single{{17297280, 8648640, 1995840, 277200, 25200, 1512, 56, 1}, 7, 3.925724783138660};
+constexpr Pade pade_double{{64764752532480000, 32382376266240000, 7771770303897600, 1187353796428800, 129060195264000,
+                            10559470521600, 670442572800, 33522128640, 1323241920, 40840800, 960960, 16380, 182, 1},
+                           13,
+                           5.371920351148152};
+
+// Of matrices [batch, n, n] with norms up to the approximant's: odd and even powers apart, then one solution.
+Tensor pade_exponential(const Tensor& a, const Pade& pade) {
+  const Tensor square = at::matmul(a, a);
+  const Tensor unit = at::zeros_like(a);
+  unit.diagonal(0, -2, -1).fill_(1);
+  Tensor odd = unit.mul(pade.coefficients[1]), even = unit.mul(pade.coefficients[0]), power = square;
+  for (size_t i = 2; i <= pade.degree; i += 2) {
+    even.add_(power, pade.coefficients[i]);
+    if (i + 1 <= pade.degree) odd.add_(power, pade.coefficients[i + 1]);
+    if (i + 2 <= pade.degree) power = at::matmul(power, square);
+  }
+  odd = at::matmul(a, odd);
+  return at::linalg_solve(even.sub(odd), even.add(odd));
 }
 
-Tensor& linear_combination_out(const Tensor& input, const Tensor& coefficients, Tensor& out) {
-  return write_output(out, linear_combination(input, coefficients));
+Tensor linalg_matrix_exp(const Tensor& self) {
+  at::native::squareCheckInputs(self, "linalg.matrix_exp");
+  at::native::checkFloatingOrComplex(self, "linalg.matrix_exp");
+  if (self.numel() == 0) return at::empty_like(self, at::MemoryFormat::Contiguous);
+  const c10::ScalarType dtype = self.scalar_type(), real = c10::toRealValueType(dtype);
+  const bool is_half = dtype == c10::kHalf || dtype == c10::kBFloat16;
+  const Pade& pade = real == c10::kDouble ? pade_double : pade_single;
+  const Tensor a = self.to(is_half ? c10::kFloat : dtype).reshape({-1, self.size(-2), self.size(-1)});
+  // Each matrix is halved until its norm is small, and its exponential squared as often.
+  const Tensor norms = a.abs().sum(-2).amax(-1);
+  const Tensor halvings = norms.div(pade.largest_norm).log2().ceil().clamp_min(0).nan_to_num(0, 0, 0);
+  const Tensor scales = at::exp2(halvings.neg()).view({-1, 1, 1});
+  Tensor result = pade_exponential(a.mul(scales), pade);
+  const auto most = halvings.max().item().toDouble();
+  for (double i = 0; i < most; ++i)
+    result = at::where(halvings.gt(i).view({-1, 1, 1}), at::matmul(result, result), result);
+  return result.to(dtype).view(self.sizes()).contiguous();
 }
 
 void cross_kernel(const Tensor& result, const Tensor& a, const Tensor& b, const int64_t dim) {
@@ -192,8 +231,6 @@ REGISTER_PRIVATEUSE1_DISPATCH(cross_stub, &mtia::torch_backend::cross_kernel)
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   using namespace mtia::torch_backend;
   library.impl("linalg_lstsq.out", linalg_lstsq_out);
-  library.impl("linalg_matrix_exp", at::native::linalg_matrix_exp);
-  library.impl("_compute_linear_combination", linear_combination);
-  library.impl("_compute_linear_combination.out", linear_combination_out);
+  library.impl("linalg_matrix_exp", mtia::torch_backend::linalg_matrix_exp);
   library.impl("linalg_cross.out", linalg_cross_out);
 }

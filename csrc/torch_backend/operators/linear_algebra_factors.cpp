@@ -50,8 +50,8 @@ Tensor& householder_product_kernel(Tensor& result, const Tensor& tau) {
   arguments.number = number_of("orgqr_cpu", result.scalar_type());
   if (result.numel() == 0) return result;
   const Tensor a = as_columns(result), factors = tau.reshape({a.size(0), tau.size(-1)});
-  check_fits("linalg.householder_product", 4 * a.size(1) + factors.size(1), a.scalar_type(),
-             "four columns of a matrix", shorter_columns);
+  check_fits("linalg.householder_product", 4 * a.size(1) + factors.size(1), a.scalar_type(), "four columns of a matrix",
+             shorter_columns);
   arguments.a = matrices_of(a);
   arguments.tau = vectors_of(factors);
   arguments.batch = a.size(0);
@@ -186,7 +186,8 @@ void svd_kernel(const Tensor& a, const bool full_matrices, const bool compute_uv
   // Of a wide matrix the conjugate transpose is taken, whose factors are the same with their sides swapped.
   const bool is_tall = m >= n;
   const int64_t longer = std::max(m, n);
-  const Tensor left = compute_uv && is_tall ? u : empty_columns(a, longer, full_matrices && compute_uv ? longer : values);
+  const Tensor left =
+      compute_uv && is_tall ? u : empty_columns(a, longer, full_matrices && compute_uv ? longer : values);
   left.narrow(-1, 0, values).copy_(is_tall ? a : a.mH());
   if (!compute_uv) return launch_svd(left, s, {}, info);
   const Tensor right = is_tall ? empty_columns(a, values, values) : u;

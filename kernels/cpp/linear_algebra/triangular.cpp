@@ -119,8 +119,7 @@ class Substitution {
 };
 
 void solve_triangular(ProcessingElement& pe, const SolveTriangularArguments& arguments) {
-  with_number(arguments.number,
-              [&](auto number) { Substitution<decltype(number)>(pe, arguments).solve_all(); });
+  with_number(arguments.number, [&](auto number) { Substitution<decltype(number)>(pe, arguments).solve_all(); });
 }
 
 MTIA_CPP_KERNEL("solve_triangular", solve_triangular, SolveTriangularArguments);
