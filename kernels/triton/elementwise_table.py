@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mtia_sim_kernels.triton.expressions import (
     activation,
     arithmetic,
     bessel,
+    complex_numbers,
     gamma,
     normal,
     polynomials,
@@ -30,6 +31,8 @@ class Elementwise:
     `boolean` is what a bool computation is done in: "i8" (so that add is or, mul is and) or "bool".
 
     `widens`: half precision is computed in float32.
+    `complex`: the expression of complex numbers, whose operands are tuples of two parts (complex_numbers.py in
+    expressions); its result has two parts for `complex_result` "common", one for "real" and where `result` is "bool".
     `scratch`: bytes of an element's further intermediate values.
 
     `outside`: of an expression that refuses values, one that it takes, for the lanes outside of the tensor.
@@ -50,6 +53,8 @@ class Elementwise:
     boolean: str = "i8"
     widens: bool = True
     scratch: int = 0
+    complex: Any = None
+    complex_result: str = "common"
     outside: int | None = None
 
 
@@ -360,6 +365,28 @@ _ACTIVATION = (
 )
 
 
+# Rows that complex numbers have too: the expression's name where it is not the row's.
+_COMPLEX = (
+    "fill=identity add=add_unscaled add_scaled=add sub=sub_unscaled sub_scaled=sub rsub mul div square cube pow=power "
+    "neg=negate abs=absolute angle sign=sgn where masked_fill addcmul addcdiv lerp nan_to_num eq=equal ne=not_equal "
+    "logical_and logical_or logical_xor logical_not isnan=is_nan isinf=is_infinite "
+    "isfinite=is_finite exp exp2 expm1 log log2 log10 log1p sqrt rsqrt "
+    "reciprocal sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh sigmoid silu sigmoid_backward "
+    "tanh_backward sinc logaddexp"
+)
+_COMPLEX_EXPRESSIONS: dict[str, Any] = {
+    row: getattr(complex_numbers, expression or row)
+    for row, _, expression in (entry.partition("=") for entry in _COMPLEX.split())
+}
+
+
+def _with_complex(row: Elementwise) -> Elementwise:
+    if row.name not in _COMPLEX_EXPRESSIONS:
+        return row
+    result = "real" if row.name in ("abs", "angle") else "common"
+    return replace(row, complex=_COMPLEX_EXPRESSIONS[row.name], complex_result=result)
+
+
 def elementwise_table() -> tuple[Elementwise, ...]:
     """All rows; names are unique."""
-    return _ARITHMETIC + _TRANSCENDENTAL + _SPECIAL + _ACTIVATION
+    return tuple(map(_with_complex, _ARITHMETIC + _TRANSCENDENTAL + _SPECIAL + _ACTIVATION))

@@ -95,6 +95,27 @@ at::Tensor& addmm_activation_out(const at::Tensor& self, const at::Tensor& a, co
   return use_gelu ? at::gelu_(out) : out.relu_();
 }
 
+// Shifts in place; the element-wise table has the others.
+at::Tensor& shift_left_(at::Tensor& self, const at::Tensor& other) {
+  check_separate(self, {other});
+  return self.copy_(self.__lshift__(other));
+}
+
+at::Tensor& shift_left_by_(at::Tensor& self, const at::Scalar& other) {
+  at::assert_no_internal_overlap(self);
+  return self.copy_(self.__lshift__(other));
+}
+
+at::Tensor& shift_right_(at::Tensor& self, const at::Tensor& other) {
+  check_separate(self, {other});
+  return self.copy_(self.__rshift__(other));
+}
+
+at::Tensor& shift_right_by_(at::Tensor& self, const at::Scalar& other) {
+  at::assert_no_internal_overlap(self);
+  return self.copy_(self.__rshift__(other));
+}
+
 at::Tensor trace(const at::Tensor& self) {
   check_numeric("trace", self.scalar_type());
   TORCH_CHECK(self.dim() == 2, "trace: expected a matrix, but got tensor with dim ", self.dim());
@@ -172,6 +193,10 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("_add_relu_.Tensor", add_relu_);
   library.impl("_add_relu.out", add_relu_out);
   library.impl("_addmm_activation.out", addmm_activation_out);
+  library.impl("__ilshift__.Tensor", shift_left_);
+  library.impl("__ilshift__.Scalar", shift_left_by_);
+  library.impl("__irshift__.Tensor", shift_right_);
+  library.impl("__irshift__.Scalar", shift_right_by_);
   library.impl("trace", mtia::torch_backend::trace);
   library.impl("bincount", mtia::torch_backend::bincount);
   library.impl("histc", mtia::torch_backend::histc);
