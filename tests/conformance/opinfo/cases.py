@@ -30,12 +30,12 @@ def _cases(direction: str) -> list[Any]:
     for entry in catalogue.entries():
         info = entry.info
         for dtype in DTYPES:
-            if dtype in _dtypes(info, direction):
+            if dtype in dtypes_of(info, direction):
                 found.append(pytest.param(entry, dtype, id=f"{_name(dtype)}-{entry.name}"))
     return found
 
 
-def _dtypes(info: OpInfo, direction: str) -> set[torch.dtype]:
+def dtypes_of(info: OpInfo, direction: str) -> set[torch.dtype]:
     """The dtypes in which an operator has this direction on the CPU."""
     if direction == "backward":
         differentiable = info.backward_dtypes if info.supports_autograd else ()
