@@ -85,9 +85,14 @@ template <typename Word, typename Index>
 void gather_words(const GatherDetail& detail, const Index* index, Frame& frame) {
   auto* to = reinterpret_cast<Word*>(frame.at(detail.to));
   const auto* from = reinterpret_cast<const Word*>(frame.at(detail.from));
-  for (int64_t o = 0; o < detail.outer; ++o, from += detail.axis_from * detail.inner) {
-    for (int64_t a = 0; a < detail.axis_to; ++a)
-      for (int64_t i = 0; i < detail.inner; ++i) *to++ = from[static_cast<int64_t>(*index++) * detail.inner + i];
+  const int64_t count = detail.axis_to * detail.inner;
+  for (int64_t o = 0; o < detail.outer; ++o, from += detail.axis_from * detail.inner, to += count, index += count) {
+    if (detail.inner == 1) {
+      for (int64_t a = 0; a < count; ++a) to[a] = from[index[a]];
+      continue;
+    }
+    for (int64_t a = 0; a < count; a += detail.inner)
+      for (int64_t i = 0; i < detail.inner; ++i) to[a + i] = from[index[a + i] * detail.inner + i];
   }
 }
 
