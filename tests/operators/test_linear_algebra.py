@@ -284,3 +284,37 @@ def test_cross_products() -> None:
     assert torch.equal(
         torch.linalg.cross(whole.to(DEVICE), whole.flip(0).to(DEVICE)).cpu(), torch.cross(whole, whole.flip(0), 1)
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+def test_complex(dtype: torch.dtype) -> None:
+    bound = BOUNDS[dtype.to_real()] * 10
+
+    def agree(got: Tensor, expected: Tensor) -> None:
+        error = (got.cpu().to(torch.complex128) - expected.to(torch.complex128)).norm() / expected.norm()
+        assert error < bound
+
+    a = torch.randn(2, 12, 12, dtype=dtype)
+    positive, hermitian = a @ a.mH + 2 * torch.eye(12), a + a.mH
+    right = torch.randn(2, 12, 3, dtype=dtype)
+    given = a.to(DEVICE)
+    for upper in (False, True):
+        agree(torch.linalg.cholesky(positive.to(DEVICE), upper=upper), torch.linalg.cholesky(positive, upper=upper))
+    agree(torch.linalg.solve(given, right.to(DEVICE)), torch.linalg.solve(a, right))
+    agree(torch.linalg.solve(given.mH, right.to(DEVICE)), torch.linalg.solve(a.mH, right))
+    for got, expected in zip(torch.linalg.qr(given), torch.linalg.qr(a), strict=True):
+        agree(got, expected)
+    for symmetric in (False, True):
+        matrix = a + a.mT if symmetric else hermitian
+        factors = torch.linalg.ldl_factor(matrix.to(DEVICE), hermitian=not symmetric)
+        agree(factors[0], torch.linalg.ldl_factor(matrix, hermitian=not symmetric)[0])
+        agree(
+            torch.linalg.ldl_solve(*factors, right.to(DEVICE), hermitian=not symmetric),
+            torch.linalg.solve(matrix, right),
+        )
+    values, vectors = (each.cpu() for each in torch.linalg.eigh(hermitian.to(DEVICE)))
+    agree((vectors * values.unsqueeze(-2)) @ vectors.mH, hermitian)
+    u, s, vh = (each.cpu() for each in torch.linalg.svd(given))
+    agree((u * s.unsqueeze(-2)) @ vh, a)
+    values, vectors = (each.cpu() for each in torch.linalg.eig(given))
+    agree(a @ vectors, vectors * values.unsqueeze(-2))

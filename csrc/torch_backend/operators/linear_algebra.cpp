@@ -105,9 +105,17 @@ constexpr const char* factorise = "linear algebra";
 
 // Sizes of blocks of large matrices: whole rows of the dot product engine, and a panel's work small beside the rest's.
 constexpr int64_t widest_block = 128;
+constexpr int64_t block_unit = 16;
 
 int64_t numbers_in_room(const at::Tensor& tensor) {
   return room_for_matrices() / static_cast<int64_t>(tensor.element_size());
+}
+
+// Of square blocks, which fit local memory beside a column.
+int64_t block_width(const at::Tensor& tensor) {
+  int64_t width = widest_block;
+  while (width > block_unit && width * (width + 1) > numbers_in_room(tensor)) width -= block_unit;
+  return width;
 }
 
 at::Tensor rows_of(const at::Tensor& matrices, int64_t first, int64_t count) {
@@ -153,7 +161,7 @@ void solve_triangular(const at::Tensor& a, const at::Tensor& b, bool left, bool 
   if (n * (n + 1) <= numbers_in_room(a))
     return launch_solve_triangular(a, b, left, upper, transpose, has_unit_diagonal);
   // Halves: solve for one, take its product with the block between them from the other, solve for that.
-  const int64_t half = (n / 2 + widest_block - 1) / widest_block * widest_block;
+  const int64_t half = (n / 2 + block_unit - 1) / block_unit * block_unit;
   const bool is_lower = upper != (transpose == kernels::Transpose::none);
   const at::Tensor between =
       transposed(upper ? part_of(a, 0, half, half, n - half) : part_of(a, half, n - half, 0, half), transpose);
@@ -227,7 +235,7 @@ void cholesky_kernel(const at::Tensor& input, const at::Tensor& info, bool upper
   }
   const at::Tensor a = as_columns(input);
   const int64_t n = a.size(1);
-  const int64_t width = n * n <= numbers_in_room(a) ? n : widest_block;
+  const int64_t width = n * n <= numbers_in_room(a) ? n : block_width(a);
   for (int64_t k = 0; k < n; k += width) {
     const int64_t count = std::min(width, n - k), begin = k + count, rest = n - begin;
     const at::Tensor block = part_of(a, k, count, k, count);

@@ -139,7 +139,9 @@ std::tuple<Tensor&, Tensor&> linalg_eig_out(const Tensor& input, Tensor& values,
   check_eigen_output("torch.linalg.eig", values, input, "eigenvalues");
   check_eigen_output("torch.linalg.eig", vectors, input, "eigenvectors");
   write_output(values, std::get<0>(results));
-  write_output(vectors, std::get<1>(results));
+  const Tensor& columns = std::get<1>(results);
+  if (at::native::resize_output(vectors, columns.sizes())) vectors.as_strided_(columns.sizes(), columns.strides());
+  vectors.copy_(columns);
   return {values, vectors};
 }
 
