@@ -318,3 +318,16 @@ def test_complex(dtype: torch.dtype) -> None:
     agree((u * s.unsqueeze(-2)) @ vh, a)
     values, vectors = (each.cpu() for each in torch.linalg.eig(given))
     agree(a @ vectors, vectors * values.unsqueeze(-2))
+
+
+@pytest.mark.parametrize("shape", [(300, 300), (500, 150), (150, 500), (2, 200, 170)])
+def test_panels_that_all_elements_share(shape: tuple[int, ...]) -> None:
+    a = torch.randn(shape)
+    q, r = torch.linalg.qr(a.to(DEVICE), "complete")
+    expected = torch.linalg.qr(a.double(), "complete")
+    near(r, expected.R, torch.float32, 10)
+    near(q @ r, a, torch.float32)
+    orthonormal(q.cpu(), torch.float32)
+    p, lower, upper = torch.linalg.lu(a.to(DEVICE))
+    near(p @ lower @ upper, a, torch.float32)
+    assert torch.equal(p.cpu(), torch.linalg.lu(a).P)
