@@ -43,6 +43,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--report", type=Path, metavar="FILE", help="run nothing: tables of these results")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables into this document")
+    parser.add_argument("--operators", type=Path, metavar="FILE", help="opinfo: write this document, by operator")
     return parser.parse_args()
 
 
@@ -148,6 +149,10 @@ def main() -> int:
     print("\n".join([*report.file_table(tables), "", *report.reason_table(tables)]))
     if options.markdown:
         report.write_section(options.markdown, suite.name, report.section(results, tables))
+    if options.operators:
+        from tests.conformance.opinfo import summary  # it needs torch's tables of tests
+
+        options.operators.write_text(summary.document(results))
     return 0
 
 

@@ -95,7 +95,7 @@ _FILE_HEAD = ["file", "passed", "failed", "skipped", "vendor-tied", "void", "pas
 _REASON_HEAD = ["reason class", "counts as", "failed", "skipped", "where", "for example"]
 
 
-def _lines(head: list[str], rows: list[list[str]]) -> list[str]:
+def table_lines(head: list[str], rows: list[list[str]]) -> list[str]:
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
     padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in [head, *rows]]
     rule = ["-" * width for width in widths]
@@ -110,7 +110,7 @@ def file_table(tables: Tables) -> list[str]:
     """One line a file."""
     folder = os.path.commonpath([str(Path(name).parent) for name in tables.rows]) if tables.rows else ""
     rows = [[os.path.relpath(name, folder or "."), *row.cells()] for name, row in tables.rows.items()]
-    return _lines(_FILE_HEAD, [*rows, ["all", *tables.total.cells()]])
+    return table_lines(_FILE_HEAD, [*rows, ["all", *tables.total.cells()]])
 
 
 def reason_table(tables: Tables) -> list[str]:
@@ -120,11 +120,11 @@ def reason_table(tables: Tables) -> list[str]:
         where = ", ".join(f"{_short(file).removesuffix('.py')} {count}" for file, count in reason.files.most_common(3))
         example = ".".join(reason.cases[0].split("::")[1:]) or reason.cases[0]
         outcomes = [str(reason.outcomes[outcome]) for outcome in ("failed", "skipped")]
-        rows.append([_cell(name), reason.counts.value, *outcomes, where, f"`{_cell(example[:70])}`"])
-    return _lines(_REASON_HEAD, rows)
+        rows.append([cell_text(name), reason.counts.value, *outcomes, where, f"`{cell_text(example[:70])}`"])
+    return table_lines(_REASON_HEAD, rows)
 
 
-def _cell(text: str) -> str:
+def cell_text(text: str) -> str:
     return re.sub(r"\s+", " ", text).replace("|", "/")
 
 

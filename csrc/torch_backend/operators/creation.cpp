@@ -35,10 +35,8 @@ int64_t range_length(const at::Scalar& start, const at::Scalar& end, const at::S
   return static_cast<int64_t>(std::ceil((end.toDouble() - start.toDouble()) / step.toDouble()));
 }
 
-at::Tensor& arange_out(const at::Scalar& start, const at::Scalar& end, const at::Scalar& step, at::Tensor& out) {
+at::Tensor& write_range(const at::Scalar& start, const at::Scalar& step, int64_t length, at::Tensor& out) {
   static const KernelId kernel("arange");
-  check_numeric("arange", out.scalar_type());
-  const int64_t length = range_length(start, end, step, out.scalar_type());
   if (out.numel() != length) at::native::resize_output(out, {length});
   if (length == 0) return out;
   const at::Tensor dense = out.is_contiguous() ? out : empty_device(out.sizes(), out.scalar_type(), out.device());
@@ -49,6 +47,25 @@ at::Tensor& arange_out(const at::Scalar& start, const at::Scalar& end, const at:
   }
   if (!dense.is_same(out)) out.copy_(dense);
   return out;
+}
+
+at::Tensor& arange_out(const at::Scalar& start, const at::Scalar& end, const at::Scalar& step, at::Tensor& out) {
+  check_numeric("arange", out.scalar_type());
+  return write_range(start, step, range_length(start, end, step, out.scalar_type()), out);
+}
+
+// torch.range, arange's older form: the end belongs to it.
+at::Tensor& range_out(const at::Scalar& start, const at::Scalar& end, const at::Scalar& step, at::Tensor& out) {
+  check_numeric("range", out.scalar_type());
+  const bool whole = at::isIntegralType(out.scalar_type(), false);
+  const double first = whole ? static_cast<double>(start.toLong()) : start.toDouble();
+  const double last = whole ? static_cast<double>(end.toLong()) : end.toDouble();
+  const double stride = whole ? static_cast<double>(step.toLong()) : step.toDouble();
+  TORCH_CHECK(stride != 0, "step must be nonzero");
+  TORCH_CHECK(std::isfinite(first) && std::isfinite(last), "unsupported range: ", first, " -> ", last);
+  TORCH_CHECK((stride > 0) == (last >= first) || last == first,
+              "upper bound and lower bound inconsistent with step sign");
+  return write_range(start, step, static_cast<int64_t>((last - first) / stride + 1), out);
 }
 
 // What torch makes of the ends of a range of integers: numbers of the dtype, cut towards zero; raises where they do not
@@ -104,13 +121,13 @@ at::Tensor& linspace_out(const at::Scalar& start, const at::Scalar& end, int64_t
 // Powers of the numbers that linspace gives, in float64.
 at::Tensor& logspace_out(const at::Scalar& start, const at::Scalar& end, int64_t steps, double base, at::Tensor& out) {
   TORCH_CHECK(steps >= 0, "number of steps must be non-negative");
-  TORCH_CHECK_NOT_IMPLEMENTED(!out.is_complex(), "logspace of ", out.scalar_type(),
-                              " has no kernel on mtia_sim; make it on the CPU: .to('mtia_sim')");
   if (out.numel() != steps) at::native::resize_output(out, {steps});
   if (steps == 0) return out;
-  at::Tensor exponents = empty_device({steps}, c10::kDouble, out.device());
+  at::Tensor exponents = empty_device({steps}, out.is_complex() ? c10::kComplexDouble : c10::kDouble, out.device());
   if (steps == 1) {
     exponents.fill_(start);
+  } else if (out.is_complex()) {
+    linspace_out(start, end, steps, exponents);
   } else {
     linspace_out(end_of(start, out.scalar_type()), end_of(end, out.scalar_type()), steps, exponents);
   }
@@ -129,6 +146,13 @@ at::Tensor& eye_out(int64_t rows, at::Tensor& out) { return eye_out_m(rows, rows
 
 void triangle(const KernelId& kernel, int64_t diagonal, const at::Tensor& self, const at::Tensor& out) {
   if (out.numel() == 0) return;
+  if (self.is_complex()) {
+    const at::Tensor from = at::view_as_real(self.resolve_conj());
+    const at::Tensor to = at::view_as_real(out);
+    for (int64_t part = 0; part < 2; ++part)
+      triangle(kernel, diagonal, from.select(-1, part).contiguous(), to.select(-1, part));
+    return;
+  }
   const int64_t rows = self.size(-2);
   const int64_t columns = self.size(-1);
   const int64_t batch = self.numel() / (rows * columns);
@@ -221,6 +245,7 @@ at::Tensor& zero_(at::Tensor& self) { return self.fill_(0); }
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   using namespace mtia::torch_backend;
   library.impl("arange.start_out", arange_out);
+  library.impl("range.out", range_out);
   library.impl("linspace.out", linspace_out);
   library.impl("logspace.out", logspace_out);
   library.impl("repeat_interleave.Tensor", mtia::torch_backend::repeat_interleave);

@@ -38,6 +38,12 @@ at::Tensor& cat_out(const at::ITensorListRef& tensors, int64_t dim, at::Tensor& 
   return out;
 }
 
+at::Tensor& narrow_copy_out(const at::Tensor& self, int64_t dim, int64_t start, int64_t length, at::Tensor& out) {
+  TORCH_CHECK(self.dim() > 0, "narrow() cannot be applied to a 0-dim tensor.");
+  check_output("narrow_copy", out, self.scalar_type(), self.device());
+  return write_output(out, self.narrow(dim, start, length));
+}
+
 at::Tensor roll(const at::Tensor& self, c10::IntArrayRef shifts, c10::IntArrayRef dims) {
   if (self.numel() == 0) return self.clone();
   if (dims.empty() && shifts.size() == 1) {
@@ -62,5 +68,6 @@ at::Tensor roll(const at::Tensor& self, c10::IntArrayRef shifts, c10::IntArrayRe
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   using namespace mtia::torch_backend;
   library.impl("cat.out", cat_out);
+  library.impl("narrow_copy.out", narrow_copy_out);
   library.impl("roll", roll);
 }

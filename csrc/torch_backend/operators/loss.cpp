@@ -11,6 +11,7 @@
 #include "torch_backend/launching/launch.h"
 #include "torch_backend/launching/operator_scope.h"
 #include "torch_backend/operators/dtype_checks.h"
+#include "torch_backend/operators/output_checks.h"
 #include "torch_backend/operators/structured.h"
 
 namespace mtia::torch_backend {
@@ -115,6 +116,24 @@ at::Tensor nll_loss2d_backward(const at::Tensor& grad_output, const at::Tensor& 
   return grad_rows.view({self.size(0), self.size(2), self.size(3), self.size(1)}).movedim(-1, 1).contiguous();
 }
 
+std::tuple<at::Tensor&, at::Tensor&> nll_loss2d_forward_out(const at::Tensor& self, const at::Tensor& target,
+                                                            const std::optional<at::Tensor>& weight, int64_t reduction,
+                                                            int64_t ignore_index, at::Tensor& output,
+                                                            at::Tensor& total_weight) {
+  for (const at::Tensor* out : {&output, &total_weight})
+    check_output("nll_loss2d", *out, self.scalar_type(), self.device());
+  const auto [losses, total] = torch_backend::nll_loss2d_forward(self, target, weight, reduction, ignore_index);
+  return {write_output(output, losses), write_output(total_weight, total)};
+}
+
+at::Tensor& nll_loss2d_backward_out(const at::Tensor& grad_output, const at::Tensor& self, const at::Tensor& target,
+                                    const std::optional<at::Tensor>& weight, int64_t reduction, int64_t ignore_index,
+                                    const at::Tensor& total_weight, at::Tensor& grad_input) {
+  check_output("nll_loss2d_backward", grad_input, self.scalar_type(), self.device());
+  return write_output(grad_input, torch_backend::nll_loss2d_backward(grad_output, self, target, weight, reduction,
+                                                                     ignore_index, total_weight));
+}
+
 }  // namespace
 }  // namespace mtia::torch_backend
 
@@ -123,5 +142,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("nll_loss_forward.output", nll_loss_forward_out);
   library.impl("nll_loss_backward.grad_input", nll_loss_backward_out);
   library.impl("nll_loss2d_forward", nll_loss2d_forward);
+  library.impl("nll_loss2d_forward.output", nll_loss2d_forward_out);
   library.impl("nll_loss2d_backward", nll_loss2d_backward);
+  library.impl("nll_loss2d_backward.grad_input", nll_loss2d_backward_out);
 }

@@ -136,6 +136,11 @@ at::Tensor& normal_(at::Tensor& self, double mean, double deviation, OptionalGen
 
 at::Tensor& uniform_(at::Tensor& self, double from, double to, OptionalGenerator generator) {
   check_floating("uniform_", self);
+  if (self.is_complex()) {
+    at::Tensor parts = at::view_as_real(self);
+    uniform_(parts, from, to, std::move(generator));
+    return self;
+  }
   const Format format = format_of(self.scalar_type());
   for (const auto& [name, end] : {std::pair("from", from), std::pair("to", to)}) {
     TORCH_CHECK(std::abs(end) <= format.largest, name, " is out of bounds for ", self.scalar_type(), ", found ", end);
@@ -155,6 +160,7 @@ at::Tensor& uniform_(at::Tensor& self, double from, double to, OptionalGenerator
 at::Tensor& exponential_(at::Tensor& self, double rate, OptionalGenerator generator) {
   TORCH_CHECK(rate > 0.0, "exponential_ expects lambda > 0.0, but found lambda=", rate);
   check_continuous("Exponential", self);
+  if (std::isinf(rate)) return self.zero_();
   // Half of the smallest draw stands for the draw of 0, which the distribution does not have.
   const Format format = format_of(self.scalar_type());
   const double least = (self.scalar_type() == c10::kDouble ? 0x1p-54 : 0x1p-25) / rate;
@@ -295,6 +301,31 @@ at::Tensor normal_tensor_tensor(const at::Tensor& mean, const at::Tensor& deviat
   return normal_(out, 0, 1, generator).mul_(deviation).add_(mean);
 }
 
+// Drawn in the output's dtype, as on the CPU.
+at::Tensor& write_normal(const char* name, at::Tensor& out, c10::IntArrayRef sizes, double deviation,
+                         const OptionalGenerator& generator, std::initializer_list<at::Tensor> operands) {
+  for (const at::Tensor& operand : operands) check_same_device(name, out.device(), operand);
+  check_apart(out, operands);
+  at::native::resize_output(out, sizes);
+  return normal_(out, 0, deviation, generator);
+}
+
+at::Tensor& normal_tensor_float_out(const at::Tensor& mean, double deviation, OptionalGenerator generator,
+                                    at::Tensor& out) {
+  return write_normal("normal", out, mean.sizes(), deviation, generator, {mean}).add_(mean);
+}
+
+at::Tensor& normal_float_tensor_out(double mean, const at::Tensor& deviation, OptionalGenerator generator,
+                                    at::Tensor& out) {
+  return write_normal("normal", out, deviation.sizes(), 1, generator, {deviation}).mul_(deviation).add_(mean);
+}
+
+at::Tensor& normal_tensor_tensor_out(const at::Tensor& mean, const at::Tensor& deviation, OptionalGenerator generator,
+                                     at::Tensor& out) {
+  const std::vector<int64_t> sizes = at::infer_size(mean.sizes(), deviation.sizes());
+  return write_normal("normal", out, sizes, 1, generator, {mean, deviation}).mul_(deviation).add_(mean);
+}
+
 at::Tensor& randperm_out(int64_t n, OptionalGenerator generator, at::Tensor& out) {
   TORCH_CHECK(n >= 0, "n must be non-negative, got", n);
   check_numeric("randperm", out.scalar_type());
@@ -361,6 +392,9 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("normal.Tensor_float", WithCheckedGenerator<normal_tensor_float>::call);
   library.impl("normal.float_Tensor", WithCheckedGenerator<normal_float_tensor>::call);
   library.impl("normal.Tensor_Tensor", WithCheckedGenerator<normal_tensor_tensor>::call);
+  library.impl("normal.Tensor_float_out", WithCheckedGenerator<normal_tensor_float_out>::call);
+  library.impl("normal.float_Tensor_out", WithCheckedGenerator<normal_float_tensor_out>::call);
+  library.impl("normal.Tensor_Tensor_out", WithCheckedGenerator<normal_tensor_tensor_out>::call);
   library.impl("randperm.generator_out", WithCheckedGenerator<randperm_out>::call);
   library.impl("multinomial", WithCheckedGenerator<mtia::torch_backend::multinomial>::call);
   library.impl("multinomial.out", WithCheckedGenerator<multinomial_out>::call);
