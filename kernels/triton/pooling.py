@@ -1,9 +1,9 @@
 """Maximum and average over windows of two or three dimensions, with strides, padding and dilation, or adaptive.
 
-A tile is [A, B, X] results of one depth. Of channels-first tensors A counts planes, B rows, and X columns, each of which
-may take several lanes: a lane has every so many'th element of a window's row, so that neighbouring windows' elements,
-which lie side by side, come as one piece; the lanes of a column are joined at the end. Of channels-last tensors A counts
-rows, B columns and X channels. Windows of adaptive pooling have sizes of their own: there a tile has one window of many
+A tile is [A, B, X] results of one depth. Of channels-first tensors A counts planes, B rows, and X columns, each of
+which may take several lanes: a lane has every so many'th element of a window's row, so that neighbouring windows'
+elements, which lie side by side, come as one piece; the lanes of a column are joined at the end. Of channels-last
+tensors A counts rows, B columns and X channels. Windows of adaptive pooling have sizes of their own: there a tile has one window of many
 planes.
 """
 
@@ -81,8 +81,8 @@ def pool(
     out, indices, x, tiles, programs, x_tiles, b_tiles, a_tiles, outers, a_size, x_size,
     in_d, in_h, in_w, out_d, out_h, out_w, kernel_d, kernel_h, kernel_w, stride_d, stride_h, stride_w,
     pad_d, pad_h, pad_w, dilation_d, dilation_h, dilation_w,
-    MAXIMUM: tl.constexpr, DIVISOR: tl.constexpr, WITH_PADDING: tl.constexpr, ADAPTIVE: tl.constexpr, LAST: tl.constexpr,
-    PADDING: tl.constexpr, COMPUTE: tl.constexpr, INDEX: tl.constexpr,
+    MAXIMUM: tl.constexpr, DIVISOR: tl.constexpr, WITH_PADDING: tl.constexpr, ADAPTIVE: tl.constexpr,
+    LAST: tl.constexpr, PADDING: tl.constexpr, COMPUTE: tl.constexpr, INDEX: tl.constexpr,
     A: tl.constexpr, B: tl.constexpr, C: tl.constexpr, S: tl.constexpr, LANES: tl.constexpr, STEP: tl.constexpr,
     EVEN: tl.constexpr, CLIPPED: tl.constexpr,
 ):  # fmt: skip

@@ -1,8 +1,8 @@
-"""Gradients of average pooling, and the sum of columns that overlap (col2im): each position takes what its windows have.
+"""Gradients of average pooling, and the sum of columns that overlap (col2im): a position takes what its windows have.
 
 With h + padding = q * stride + r, the windows that hold h begin at multiples of the stride below: of window q - i it is
-element r + i * stride. So a tile has one r of the rows for all its q, and along a row of positions q takes as many lanes
-as there are r, which lie side by side in memory. Of channels-last tensors a tile has one r along both.
+element r + i * stride. So a tile has one r of the rows for all its q, and along a row of positions q takes as many
+lanes as there are r, which lie side by side in memory. Of channels-last tensors a tile has one r along both.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def sum_of_windows(
     out, x, tiles, programs, x_tiles, b_tiles, a_tiles, rows_r, columns_r, a_size, channels_size,
     in_d, in_h, in_w, out_d, out_h, out_w, kernel_d, kernel_h, kernel_w, stride_d, stride_h, stride_w,
     pad_d, pad_h, pad_w, dilation_d, dilation_h, dilation_w,
-    COLUMNS: tl.constexpr, DIVISOR: tl.constexpr, WITH_PADDING: tl.constexpr, LAST: tl.constexpr, COMPUTE: tl.constexpr, INDEX: tl.constexpr,
+    COLUMNS: tl.constexpr, DIVISOR: tl.constexpr, WITH_PADDING: tl.constexpr, LAST: tl.constexpr,
+    COMPUTE: tl.constexpr, INDEX: tl.constexpr,
     A: tl.constexpr, B: tl.constexpr, C: tl.constexpr, S: tl.constexpr, FLAT: tl.constexpr, EVEN: tl.constexpr,
 ):  # fmt: skip
     """`in` is what is written, `out` the windows that are read. COLUMNS: x is [planes, window, windows], the columns of
