@@ -3,8 +3,8 @@
 A tile is [A, B, X] results of one depth. Of channels-first tensors A counts planes, B rows, and X columns, each of
 which may take several lanes: a lane has every so many'th element of a window's row, so that neighbouring windows'
 elements, which lie side by side, come as one piece; the lanes of a column are joined at the end. Of channels-last
-tensors A counts rows, B columns and X channels. Windows of adaptive pooling have sizes of their own: there a tile has one window of many
-planes.
+tensors A counts rows, B columns and X channels. Windows of adaptive pooling have sizes of their own: there a tile has
+one window of many planes.
 """
 
 from __future__ import annotations
