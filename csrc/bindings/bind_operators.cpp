@@ -57,14 +57,14 @@ class PythonPlanCompiler {
   py::function* function_;
 };
 
-// (name, operands, operators, promote_to_float, result_is_bool, unpromoted)
-using EncodedRow =
-    std::tuple<std::string, std::vector<std::string>, std::vector<std::string>, bool, bool, std::vector<std::string>>;
+// (name, operands, operators, promote_to_float, result_is_bool, unpromoted, has_complex, complex_result_is_real)
+using EncodedRow = std::tuple<std::string, std::vector<std::string>, std::vector<std::string>, bool, bool,
+                              std::vector<std::string>, bool, bool>;
 
 std::vector<std::string> register_elementwise(const std::vector<EncodedRow>& rows) {
   std::vector<torch_backend::ElementwiseRow> decoded;
-  for (const auto& [name, operands, operators, promote_to_float, result_is_bool, unpromoted] : rows) {
-    decoded.push_back({name, operands, operators, promote_to_float, result_is_bool, unpromoted});
+  for (const auto& [name, operands, operators, to_float, to_bool, unpromoted, has_complex, to_real] : rows) {
+    decoded.push_back({name, operands, operators, to_float, to_bool, unpromoted, has_complex, to_real});
   }
   return torch_backend::register_elementwise(std::move(decoded));
 }

@@ -38,7 +38,9 @@ std::string describe_tensors(c10::ArrayRef<c10::IValue> arguments) {
   for (const c10::IValue& argument : arguments) {
     if (argument.isTensor() && argument.toTensor().defined()) {
       const at::Tensor& tensor = argument.toTensor();
-      text << separator << tensor.scalar_type() << tensor.sizes() << " on " << tensor.device();
+      text << separator << tensor.scalar_type();
+      if (!tensor.is_nested()) text << tensor.sizes();
+      text << " on " << tensor.device();
       separator = ", ";
     } else if (argument.isTensorList()) {
       text << separator << "a list of " << argument.toTensorVector().size() << " tensors";
@@ -68,7 +70,11 @@ std::string remedy_for(const c10::OperatorHandle& operation, c10::ArrayRef<c10::
   const std::string& name = operation.operator_name().name;
   const auto speaks_of = [&](std::string_view word) { return name.find(word) != std::string::npos; };
   if (speaks_of("sparse") || has([](const at::Tensor& tensor) { return tensor.layout() != c10::kStrided; }))
-    return "mtia_sim holds dense tensors only: convert with tensor.to_dense(), or compute on the CPU with tensor.cpu()";
+    return "of sparse tensors mtia_sim has what docs/compatibility.md lists: convert with tensor.to_dense(), or "
+           "compute on "
+           "the CPU with tensor.cpu()";
+  if (has([](const at::Tensor& tensor) { return tensor.is_nested(); }))
+    return "mtia_sim has nested tensors of jagged layout: make them with layout=torch.jagged";
   if (speaks_of("::quantize") || speaks_of("quantized") ||
       has([](const at::Tensor& tensor) { return tensor.is_quantized(); }))
     return "mtia_sim has no quantised tensors: convert with tensor.dequantize(), or keep the quantised part on the CPU";
@@ -100,7 +106,7 @@ void refuse_unless(bool allowed, const c10::OperatorHandle& operation, c10::Arra
                               remedy_for(operation, arguments));
 }
 
-// Of sparse and quantised tensors, which the device does not hold.
+// Of sparse, nested and quantised tensors.
 void refuse(const c10::OperatorHandle& operation, c10::DispatchKeySet, torch::jit::Stack* stack) {
   refuse_unless(false, operation, torch::jit::last(*stack, operation.schema().arguments().size()));
 }
@@ -142,6 +148,14 @@ void reset_fallback_counts() {
 }  // namespace mtia::torch_backend
 
 TORCH_LIBRARY_IMPL(_, SparsePrivateUse1, library) {
+  library.fallback(torch::CppFunction::makeFromBoxedFunction<&mtia::torch_backend::refuse>());
+}
+
+TORCH_LIBRARY_IMPL(_, SparseCsrPrivateUse1, library) {
+  library.fallback(torch::CppFunction::makeFromBoxedFunction<&mtia::torch_backend::refuse>());
+}
+
+TORCH_LIBRARY_IMPL(_, NestedTensorPrivateUse1, library) {
   library.fallback(torch::CppFunction::makeFromBoxedFunction<&mtia::torch_backend::refuse>());
 }
 

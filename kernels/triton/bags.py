@@ -108,7 +108,7 @@ def bag_weight_gradient(
         item = tile * ROWS + tl.arange(0, ROWS)
         inside = item < count
         row = tl.load(indices + item, mask=inside, other=0).to(tl.int64)
-        check_row(row, rows)
+        check_row(tl.where(row != padding, row, 0), rows)
         bag = tl.load(bag_of + item, mask=inside, other=0).to(tl.int64)
         here = (inside & (row != padding))[:, None]
         total = tl.zeros([ROWS], COMPUTE)

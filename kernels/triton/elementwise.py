@@ -245,7 +245,7 @@ def elementwise(row: Elementwise, dtypes: tuple[str, ...], sizes: tuple[int, ...
         )
     dimensions = sizes[0]
     shape = list(sizes[1 : 1 + dimensions])
-    compute = compute_dtype(common) if common != "bool" else row.boolean
+    compute = row.boolean if common == "bool" else compute_dtype(common) if row.widens else common
     arguments, tensors = operand_arguments(row, tuple(operands), compute)
     strides = [list(sizes[1 + dimensions * (i + 1) : 1 + dimensions * (i + 2)]) for i in range(1 + len(tensors))]
     if len(sizes) != 1 + dimensions * (2 + len(tensors)):
@@ -269,7 +269,7 @@ def elementwise(row: Elementwise, dtypes: tuple[str, ...], sizes: tuple[int, ...
     }
     # Double-buffered loads, the values in the compute dtype, the store and four temporaries.
     element_bytes = DTYPE_BYTES[output] + (len(tensors) + 4) * DTYPE_BYTES[compute]
-    element_bytes += sum(2 * DTYPE_BYTES[operands[i]] for i in tensors)
+    element_bytes += sum(2 * DTYPE_BYTES[operands[i]] for i in tensors) + row.scratch
     limit = block_limit(chip, element_bytes, elements=math.prod(shape))
 
     if dimensions <= 1 and all(stride in ([], [1]) for stride in strides):

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from mtia_sim_kernels.triton.expressions import activation, arithmetic, transcendental
+from mtia_sim_kernels.triton.expressions import (
+    activation,
+    arithmetic,
+    bessel,
+    beta,
+    complex_numbers,
+    gamma,
+    normal,
+    polynomials,
+    transcendental,
+)
 
 
 @dataclass(frozen=True)
@@ -20,6 +30,11 @@ class Elementwise:
     `result`: "common" gives the promoted dtype, "bool" gives bool.
     `unpromoted` operands keep their own dtype (conditions and masks: bool) and take no part in promotion.
     `boolean` is what a bool computation is done in: "i8" (so that add is or, mul is and) or "bool".
+
+    `widens`: half precision is computed in float32.
+    `complex`: the expression of complex numbers, whose operands are tuples of two parts (complex_numbers.py in
+    expressions); its result has two parts for `complex_result` "common", one for "real" and where `result` is "bool".
+    `scratch`: bytes of an element's further intermediate values.
 
     `outside`: of an expression that refuses values, one that it takes, for the lanes outside of the tensor.
 
@@ -37,6 +52,10 @@ class Elementwise:
     result: str = "common"
     unpromoted: tuple[str, ...] = ()
     boolean: str = "i8"
+    widens: bool = True
+    scratch: int = 0
+    complex: Any = None
+    complex_result: str = "common"
     outside: int | None = None
 
 
@@ -66,7 +85,7 @@ _ARITHMETIC = (
     _row("sub_scaled", arithmetic.sub, "self other alpha", "sub.Tensor sub.Scalar"),
     _row("rsub", arithmetic.rsub, "self other alpha", "rsub.Tensor rsub.Scalar"),
     _row("mul", arithmetic.mul, "self other", "mul.Tensor mul.Scalar"),
-    _row("div", arithmetic.div, "self other", "div.Tensor div.Scalar", promotion="float"),
+    _row("div", arithmetic.div, "self other", "div.Tensor div.Scalar div.Tensor_mode", promotion="float"),
     _row("div_trunc", arithmetic.div_trunc, "self other", "div.Tensor_mode[rounding_mode=trunc]", outside=1),
     _row(
         "div_floor", arithmetic.div_floor, "self other", "div.Tensor_mode[rounding_mode=floor] floor_divide", outside=1
@@ -202,6 +221,66 @@ _TRANSCENDENTAL = (
     _unary_float(transcendental.sinc, "sinc"),
 )
 
+
+def _polynomial(name: str, expression: Any) -> Elementwise:
+    operator = f"special_{name}_polynomial_{expression.fn.__name__[-1]}"
+    return _row(operator, expression, "x n", operator, promotion="float", scratch=128)
+
+
+_SPECIAL = (
+    _unary_float(gamma.digamma, "digamma"),
+    _row("polygamma_0", gamma.digamma, "self", "polygamma[n=0]", promotion="float"),
+    _row("polygamma_1", gamma.trigamma, "self", "polygamma[n=1]", promotion="float"),
+    _row("polygamma", gamma.polygamma, "n self", "polygamma", promotion="float", scratch=128),
+    _row("special_zeta", gamma.zeta, "self other", "special_zeta", promotion="float", scratch=128),
+    _row("dirichlet_grad", beta.dirichlet_grad, "x alpha total", "_dirichlet_grad", scratch=192),
+    _row("igamma", gamma.igamma, "self other", "igamma", scratch=192),
+    _row("igammac", gamma.igammac, "self other", "igammac", scratch=192),
+    _unary_float(bessel.i0e, "special_i0e"),
+    _unary_float(bessel.i1e, "special_i1e"),
+    _unary_float(bessel.bessel_k0, "special_modified_bessel_k0"),
+    _unary_float(bessel.bessel_k1, "special_modified_bessel_k1"),
+    *(
+        _row(operator, expression, "x", operator, promotion="float")
+        for operator, expression in (
+            ("special_scaled_modified_bessel_k0", bessel.scaled_bessel_k0),
+            ("special_scaled_modified_bessel_k1", bessel.scaled_bessel_k1),
+            ("special_airy_ai", bessel.airy_ai),
+            ("special_spherical_bessel_j0", normal.spherical_bessel_j0),
+        )
+    ),
+    _unary_float(normal.entr, "special_entr"),
+    _row("special_xlog1py", normal.xlog1py, "self other", "special_xlog1py", promotion="float"),
+    _unary_float(normal.erfcx, "special_erfcx"),
+    _unary_float(normal.log_ndtr, "special_log_ndtr"),
+    _unary_float(normal.ndtri, "special_ndtri"),
+    _unary_float(normal.angle, "angle"),
+    _row("nextafter", normal.nextafter, "self other", "nextafter", widens=False),
+    _row("frexp_mantissa", normal.frexp_mantissa, "self"),
+    _row("frexp_exponent", normal.frexp_exponent, "self"),
+    _row("gcd", arithmetic.gcd, "self other", "gcd"),
+    _row("lcm", arithmetic.lcm, "self other", "lcm"),
+    _polynomial("chebyshev", polynomials.chebyshev_t),
+    _polynomial("chebyshev", polynomials.chebyshev_u),
+    _polynomial("chebyshev", polynomials.chebyshev_v),
+    _polynomial("chebyshev", polynomials.chebyshev_w),
+    _polynomial("shifted_chebyshev", polynomials.shifted_chebyshev_t),
+    _polynomial("shifted_chebyshev", polynomials.shifted_chebyshev_u),
+    _polynomial("shifted_chebyshev", polynomials.shifted_chebyshev_v),
+    _polynomial("shifted_chebyshev", polynomials.shifted_chebyshev_w),
+    _polynomial("hermite", polynomials.hermite_h),
+    _row(
+        "special_hermite_polynomial_he",
+        polynomials.hermite_he,
+        "x n",
+        "special_hermite_polynomial_he",
+        promotion="float",
+        scratch=128,
+    ),
+    _polynomial("laguerre", polynomials.laguerre_l),
+    _polynomial("legendre", polynomials.legendre_p),
+)
+
 _ACTIVATION = (
     _row("relu", activation.relu, "self", "relu"),
     _row("leaky_relu", activation.leaky_relu, "self negative_slope", "leaky_relu"),
@@ -288,6 +367,28 @@ _ACTIVATION = (
 )
 
 
+# Rows that complex numbers have too: the expression's name where it is not the row's.
+_COMPLEX = (
+    "fill=identity add=add_unscaled add_scaled=add sub=sub_unscaled sub_scaled=sub rsub mul div square cube pow=power "
+    "neg=negate abs=absolute angle sign=sgn where masked_fill addcmul addcdiv lerp nan_to_num eq=equal ne=not_equal "
+    "logical_and logical_or logical_xor logical_not isnan=is_nan isinf=is_infinite "
+    "isfinite=is_finite exp exp2 expm1 log log2 log10 log1p sqrt rsqrt "
+    "reciprocal sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh sigmoid silu sigmoid_backward "
+    "tanh_backward sinc logaddexp"
+)
+_COMPLEX_EXPRESSIONS: dict[str, Any] = {
+    row: getattr(complex_numbers, expression or row)
+    for row, _, expression in (entry.partition("=") for entry in _COMPLEX.split())
+}
+
+
+def _with_complex(row: Elementwise) -> Elementwise:
+    if row.name not in _COMPLEX_EXPRESSIONS:
+        return row
+    result = "real" if row.name in ("abs", "angle") else "common"
+    return replace(row, complex=_COMPLEX_EXPRESSIONS[row.name], complex_result=result)
+
+
 def elementwise_table() -> tuple[Elementwise, ...]:
     """All rows; names are unique."""
-    return _ARITHMETIC + _TRANSCENDENTAL + _ACTIVATION
+    return tuple(map(_with_complex, _ARITHMETIC + _TRANSCENDENTAL + _SPECIAL + _ACTIVATION))

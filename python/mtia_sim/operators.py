@@ -17,7 +17,16 @@ def initialise(extension: Any) -> None:
     extension.set_plan_compiler(_bridge.plan)
     extension.register_elementwise(
         [
-            (row.name, row.operands, row.operators, row.promotion == "float", row.result == "bool", row.unpromoted)
+            (
+                row.name,
+                row.operands,
+                row.operators,
+                row.promotion == "float",
+                row.result == "bool",
+                row.unpromoted,
+                row.complex is not None,
+                row.complex_result == "real",
+            )
             for row in elementwise_table()
         ]
     )

@@ -10,7 +10,8 @@ _FLOATS = ("fp16", "bf16", "fp32", "fp64")
 _INTEGERS = ("int32", "int64")
 
 UNARY_FLOAT = """
-abs acos acosh asin asinh atan atanh cbrt ceil cos cosh cospi erf erfc erfinv exp exp10 exp2 expm1
+abs acos acosh airy_ai asin asinh atan atanh cbrt ceil cos cosh cospi cyl_bessel_i0e cyl_bessel_i1e cyl_bessel_k0
+cyl_bessel_k0e cyl_bessel_k1 cyl_bessel_k1e erf erfc erfinv exp exp10 exp2 expm1
 fast_cosf fast_exp10f fast_expf fast_log10f fast_log2f fast_logf fast_sinf fast_tanf floor gelu
 lgamma log log10 log1p log2 nearbyint normcdf rcp_rn rint round rsqrt rsqrt_rn saturatef sigmoid sin sinh
 sinpi sqrt sqrt_rn tan tanh trunc

@@ -139,6 +139,31 @@ SUITES = {
             own=True,
         ),
         Suite(
+            name="device",
+            title="torch's generic device tests, from Intel's tree of operators (copies that torch's wheel leaves out)",
+            folder="test/xpu",
+            # The others of its files only patch files of torch's own tree, which no wheel has.
+            files=(
+                "test_torch_xpu.py",
+                "test_nn_xpu.py",  # needs the package hypothesis
+                "test_transformers_xpu.py",
+                "nn/test_convolution_xpu.py",
+                "nn/test_dropout_xpu.py",
+                "nn/test_pooling_xpu.py",
+            ),
+            redirect=("xpu",),
+            replace=(
+                (
+                    "torch.testing._internal.common_device_type.instantiate_device_type_tests",
+                    "mtia_sim_device_tests.instantiate",
+                ),
+            ),
+            arguments=("--noconftest", "-c", os.devnull, "-k", "PRIVATEUSE1 or MTIA_SIM"),
+            python_path=("test/xpu",),
+            timeout_s=120,
+            chunk=300,
+        ),
+        Suite(
             name="files",
             title="a folder of kernels",
             folder="",

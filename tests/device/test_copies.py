@@ -207,8 +207,3 @@ def test_tensor_constructors_reach_the_device() -> None:
         assert torch.empty(2).device.type == "mtia_sim"
     assert torch.empty_strided((2, 3), (1, 4), device="mtia_sim").stride() == (1, 4)
     assert torch.empty(2, 3, 4, 5, device="mtia_sim", memory_format=torch.channels_last).stride() == (60, 1, 15, 3)
-
-
-def test_sparse_layouts_are_refused() -> None:
-    with pytest.raises((NotImplementedError, RuntimeError)):
-        torch.empty(2, 2, device="mtia_sim", layout=torch.sparse_coo)

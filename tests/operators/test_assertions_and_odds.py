@@ -79,3 +79,26 @@ def test_normal_numbers_into_an_output() -> None:
         out = torch.normal(*arguments, out=torch.empty(0, device=DEVICE))
         assert abs(out.mean().item() - 3) < 0.02 and abs(out.std().item() - 0.5) < 0.02
     assert torch.narrow_copy(mean, 0, 3, 5).shape == (5,) and mean.is_set_to(mean)
+
+
+def test_shifts_in_place() -> None:
+    for dtype in (torch.int64, torch.int8):
+        x = torch.randint(1, 50, (4, 5), dtype=dtype)
+        y = torch.randint(0, 6, (4, 5), dtype=dtype)
+        device = x.to(DEVICE)
+        device <<= y.to(DEVICE)
+        assert torch.equal(device.cpu(), x << y)
+        device >>= 2
+        assert torch.equal(device.cpu(), (x << y) >> 2)
+    overlapping = torch.ones(4, dtype=torch.int32, device=DEVICE)
+    with pytest.raises(RuntimeError, match="unsupported operation"):
+        overlapping[1:] <<= overlapping[:-1]
+
+
+def test_draws_at_the_edge() -> None:
+    assert (torch.empty(5, device=DEVICE).exponential_(float("inf")) == 0).all()
+    numbers = torch.rand(20_000, dtype=torch.complex64, device=DEVICE)
+    for part in (numbers.real, numbers.imag):
+        assert part.min().item() >= 0 and part.max().item() < 1 and abs(part.mean().item() - 0.5) < 0.02
+    with pytest.raises(RuntimeError, match="Empty tensor not supported"):
+        torch.ops.aten._local_scalar_dense(torch.empty(0, device=DEVICE))

@@ -1,4 +1,4 @@
-"""Arithmetic of complex numbers with its gradients, and rotary embeddings written with it."""
+"""Complex numbers: arithmetic, functions, reductions and scans with gradients, and rotary embeddings."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from tests.operators.comparison import DEVICE
 
 
 def complex_tensor(*shape: int, dtype: torch.dtype = torch.complex64, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
 
 
 def check(function: Callable[..., Tensor], *arguments: Any) -> None:
@@ -83,3 +83,104 @@ def test_rotary_embedding_in_complex_numbers() -> None:
         return torch.view_as_real(pairs * turns[:, None]).flatten(3)
 
     check(rotate, torch.randn(2, 6, 3, 8, generator=torch.Generator().manual_seed(4)))
+
+
+UNARY = (
+    *("abs", "angle", "sgn", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "reciprocal"),
+    *(
+        "sin",
+        "cos",
+        "tan",
+        "asin",
+        "acos",
+        "atan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "asinh",
+        "acosh",
+        "atanh",
+        "sigmoid",
+        "sinc",
+    ),
+    *("square", "neg", "conj_physical", "isnan", "isinf", "isfinite", "logical_not"),
+)
+NUMBERS = [0.0, -0.0, 1.0, -1.0, 0.5, -2.0, 30.0, -300.0]
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_functions(name: str) -> None:
+    function = getattr(torch, name)
+    for dtype, tolerance in ((torch.complex64, 2e-6), (torch.complex128, 1e-12)):
+        a = complex_tensor(7, 33, dtype=dtype) * 2
+        wanted = function(a.to(torch.complex128))
+        for given in (a, a.t(), a[:, ::2]):
+            got = function(given.to(DEVICE))
+            assert got.dtype == function(given).dtype
+            exact = function(given.to(torch.complex128)).to(got.dtype)
+            torch.testing.assert_close(got.cpu(), exact, rtol=tolerance, atol=tolerance)
+        assert function(a[:0].to(DEVICE)).shape == wanted[:0].shape
+    if name == "sigmoid":  # CPU torch's own overflows
+        return
+    pairs = torch.cartesian_prod(*[torch.tensor(NUMBERS, dtype=torch.float64)] * 2)
+    edges = torch.complex(pairs[:, 0].contiguous(), pairs[:, 1].contiguous())
+    got = function(edges.to(DEVICE)).cpu()
+    torch.testing.assert_close(got, function(edges), rtol=1e-9, atol=1e-12, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", ["exp", "log", "sqrt", "sin", "tanh", "asin", "atan", "abs", "reciprocal", "sigmoid"])
+def test_gradients_of_functions(name: str) -> None:
+    check(getattr(torch, name), complex_tensor(3, 5))
+
+
+def test_functions_of_several() -> None:
+    a, b = complex_tensor(5, 1, 7) + 2, complex_tensor(3, 7, seed=1) * 0.5
+    check(torch.pow, a, b)
+    check(torch.logaddexp, a, b)
+    check(lambda x: x**2.5, a)
+    check(lambda x: x**3, a)
+    check(lambda x: 2**x, b)
+    check(lambda x, y: torch.addcmul(x, x, y, value=0.5 + 1j), a, b)
+    check(lambda x, y: torch.addcdiv(x, y, x, value=0.5), a, b)
+    check(lambda x, y: torch.lerp(x, y.expand_as(x + y), 0.3), a, b)
+    check(lambda x, y: torch.where(y.real > 0, x, y), a, b)
+    check(lambda x: x.masked_fill(x.real > 2, 1j), a)
+    for function in (torch.eq, torch.ne, torch.logical_and, torch.logical_or, torch.logical_xor):
+        assert torch.equal(function(a.to(DEVICE), b.to(DEVICE)).cpu(), function(a, b))
+    with pytest.raises(RuntimeError, match="complex"):
+        torch.maximum(a.to(DEVICE), b.to(DEVICE))
+    out = torch.empty(0, dtype=torch.complex128, device=DEVICE)
+    torch.mul(a.to(DEVICE), b.to(DEVICE), out=out)
+    torch.testing.assert_close(out.cpu(), (a * b).to(torch.complex128))
+    with pytest.raises(RuntimeError, match="shape"):
+        b[:1].to(DEVICE).mul_(a.to(DEVICE))
+
+
+def test_reductions_and_scans() -> None:
+    a = complex_tensor(3, 5, 7)
+    for dim in (0, 1, -1, None):
+        keywords = {} if dim is None else {"dim": dim}
+        for function in (torch.sum, torch.mean, torch.prod, torch.linalg.vector_norm):
+            check(lambda x, f=function, k=keywords: f(x, **k), a)
+        for order in (0, 1, 3, float("inf"), -float("inf")):
+            got = torch.linalg.vector_norm(a.to(DEVICE), order, dim)
+            torch.testing.assert_close(got.cpu(), torch.linalg.vector_norm(a, order, dim))
+        for moment in (torch.var, torch.std, torch.var_mean, torch.std_mean):
+            torch.testing.assert_close(
+                torch.utils._pytree.tree_map(lambda t: t.cpu(), moment(a.to(DEVICE), dim)), moment(a, dim)
+            )
+        for truth in (torch.any, torch.all):
+            assert torch.equal(truth(a.to(DEVICE), **keywords).cpu(), truth(a, **keywords))
+    for scan in (torch.cumsum, torch.cumprod, torch.logcumsumexp):
+        check(lambda x, f=scan: f(x, 1), a)
+    assert torch.equal(torch.prod(a[:0].to(DEVICE), 0).cpu(), torch.prod(a[:0], 0))
+    assert torch.equal(torch.triu(a.to(DEVICE), 1).cpu(), torch.triu(a, 1))
+
+
+def test_made_of_parts() -> None:
+    real, imaginary = complex_tensor(3, 1).real, complex_tensor(4, seed=1).real
+    assert torch.equal(torch.complex(real.to(DEVICE), imaginary.to(DEVICE)).cpu(), torch.complex(real, imaginary))
+    with pytest.raises(RuntimeError):
+        torch.complex(real.to(DEVICE), imaginary.double().to(DEVICE))
+    got = torch.logspace(1 + 1j, 2 - 1j, 5, dtype=torch.complex64, device=DEVICE)
+    torch.testing.assert_close(got.cpu(), torch.logspace(1 + 1j, 2 - 1j, 5, dtype=torch.complex64))

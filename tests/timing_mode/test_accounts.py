@@ -79,6 +79,7 @@ DECIDED |= {"count_flags", "take_flagged"}
         ("kernels", "mtia1"),
         ("ladders", "mtia300"),
         ("ladders", "mtia2i"),
+        ("quantised", "mtia300"),
     ],
 )
 @pytest.mark.slow

@@ -150,3 +150,18 @@ def decisions(device: str) -> None:
     torch.where(numbers > 0)
     torch.multinomial(numbers.softmax(1), 1)
     numbers.flatten().cumsum(0)
+
+
+def quantised(device: str) -> None:
+    """Products of int8, of weights of 8 and 4 bits and of float8, at a layer's sizes and at a token's."""
+    generator = torch.Generator().manual_seed(5)
+    numbers = torch.randint(-128, 128, (512, 512), generator=generator).to(device)
+    narrow, float8 = numbers.to(torch.int8), (numbers / 64).to(torch.float8_e4m3fn)
+    packed = torch._convert_weight_to_int4pack(narrow.view(torch.uint8)[:, :256].contiguous(), 8)
+    facts, scale = torch.ones(4, 512, 2, device=device, dtype=torch.bfloat16), torch.ones((), device=device)
+    for rows in (1, 200):
+        x = (numbers[:rows] / 64).bfloat16()
+        torch._int_mm(narrow[:rows], narrow.t())
+        torch._weight_int8pack_mm(x, narrow, facts[0, :, 0])
+        torch._weight_int4pack_mm(x, packed, 128, facts)
+        torch._scaled_mm(float8[:rows], float8.t(), scale_a=scale, scale_b=scale, out_dtype=torch.bfloat16)

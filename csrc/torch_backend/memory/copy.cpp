@@ -203,6 +203,7 @@ at::Tensor copy_from_and_resize(const at::Tensor& self, const at::Tensor& destin
 }
 
 at::Scalar local_scalar_dense(const at::Tensor& self) {
+  TORCH_CHECK(self.numel() > 0, "_local_scalar_dense: Empty tensor not supported");
   const at::Tensor source = resolved(self);
   const at::Tensor host = at::empty({}, source.options().device(c10::kCPU));
   receive(host, source, false, "item");

@@ -24,6 +24,9 @@ bool is_flash_dtype(c10::ScalarType dtype) {
 // broadcast (one key head is not), and a mask that wants a gradient.
 int64_t choose_backend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                        const std::optional<at::Tensor>& mask, double, bool, std::optional<double>, bool enable_gqa) {
+  TORCH_CHECK_NOT_IMPLEMENTED(!query.is_nested(),
+                              "scaled_dot_product_attention of nested tensors has no mtia_sim kernel; convert with ",
+                              "torch.nested.to_padded_tensor(tensor, 0.0) and give a mask");
   // Sizes may be symbols: torch.compile with dynamic shapes asks too.
   const bool shapes = query.dim() == 4 && key.dim() == 4 && value.dim() == 4 && query.sym_numel() != 0 &&
                       key.sym_numel() != 0 && value.sym_numel() != 0;
@@ -117,15 +120,20 @@ Forward attention_forward(const at::Tensor& query, const at::Tensor& key, const 
   for (const at::Tensor& tensor : {signed_query, key, value, out, mask}) add_strides(call, tensor);
   call.scalar(std::max(std::abs(factor), 1e-30)).scalar(dropout_p).scalar(philox.seed).scalar(philox.offset);
   call.launch();
-  // Seed and offset stay on the host: only the launch of the backward reads them.
+  // Seed and offset stay on the host: only the launch of the backward reads them. Without dropout nothing does, and
+  // they lie where torch's meta function says.
+  const auto number = [&](uint64_t value) {
+    return dropout_p > 0 ? at::scalar_tensor(static_cast<int64_t>(value), c10::kLong)
+                         : empty_device({}, c10::kLong, query.device());
+  };
   return {out,
           logsumexp,
           at::Tensor(),
           at::Tensor(),
           shape.q_length,
           shape.kv_length,
-          at::scalar_tensor(static_cast<int64_t>(philox.seed), c10::kLong),
-          at::scalar_tensor(static_cast<int64_t>(philox.offset), c10::kLong),
+          number(philox.seed),
+          number(philox.offset),
           at::Tensor()};
 }
 
@@ -149,7 +157,8 @@ Gradients attention_backward(const at::Tensor& grad_out, const at::Tensor& query
   for (const at::Tensor& tensor : {grad_query, grad_key, grad_value, grad_out, out, query, key, value, mask})
     add_strides(call, tensor);
   call.scalar(scale_of(scale, shape)).scalar(dropout_p);
-  call.scalar(philox_seed.item().toLong()).scalar(philox_offset.item().toLong());
+  for (const at::Tensor* number : {&philox_seed, &philox_offset})
+    call.scalar(dropout_p > 0 ? number->item().toLong() : int64_t{0});
   call.launch();
   return {grad_query, grad_key, grad_value, at::Tensor()};
 }

@@ -1,81 +1,82 @@
-// Complex add, sub, mul, div, neg, conj and fill of real and imaginary parts: what rotary embeddings and their
-// gradients need.
+// Operands of complex element-wise calls as pairs of real numbers; conj_physical and complex.
 #include "torch_backend/operators/complex.h"
 
 #include <ATen/ExpandUtils.h>
 #include <ATen/native/Resize.h>
-#include <ATen/ops/add.h>
-#include <ATen/ops/maximum.h>
-#include <ATen/ops/mul.h>
+#include <ATen/ops/complex.h>
 #include <ATen/ops/neg.h>
-#include <ATen/ops/scalar_tensor.h>
-#include <ATen/ops/stack.h>
-#include <ATen/ops/view_as_complex.h>
 #include <ATen/ops/view_as_real.h>
-#include <ATen/ops/zeros_like.h>
 #include <torch/library.h>
 
+#include <vector>
+
+#include "torch_backend/operators/allocate.h"
 #include "torch_backend/operators/output_checks.h"
 
 namespace mtia::torch_backend {
 namespace {
 
-// Numbers are tensors of no dimension on the CPU, which count as numbers in every operator.
-struct Parts {
-  at::Tensor real;
-  at::Tensor imaginary;  // undefined: zero
+using OperandList = c10::ArrayRef<ElementwiseOperand>;
+
+// How an operand comes to the kernel (kernels/triton/complex_elementwise.py).
+enum class Kind : int64_t { pair, real, raw, number };
+
+bool is_number(const ElementwiseOperand& operand) {
+  return operand.tensor == nullptr || (operand.tensor->dim() == 0 && operand.tensor->is_cpu());
+}
+
+// The tensors of the operands, dense in one order of elements, and the shape and strides of the result.
+struct Operands {
+  std::vector<at::Tensor> tensors;
+  c10::SmallVector<int64_t, 6> sizes;
+  c10::SmallVector<int64_t, 6> strides;
+
+  explicit Operands(OperandList operands) {
+    for (const ElementwiseOperand& operand : operands) {
+      if (is_number(operand)) continue;
+      tensors.push_back(*operand.tensor);
+      const std::vector<int64_t> joined = at::infer_size(sizes, operand.tensor->sizes());
+      sizes.assign(joined.begin(), joined.end());
+    }
+    const bool alike = std::all_of(tensors.begin(), tensors.end(), [&](const at::Tensor& tensor) {
+      return tensor.is_non_overlapping_and_dense() && tensor.sizes().equals(tensors.front().sizes()) &&
+             tensor.strides().equals(tensors.front().strides());
+    });
+    if (alike && !tensors.empty()) {
+      strides.assign(tensors.front().strides().begin(), tensors.front().strides().end());
+      return;
+    }
+    for (at::Tensor& tensor : tensors) tensor = tensor.expand(sizes).contiguous();
+    strides.resize(sizes.size());
+    int64_t stride = 1;
+    for (size_t dim = sizes.size(); dim-- > 0; stride *= std::max<int64_t>(sizes[dim], 1)) strides[dim] = stride;
+  }
 };
 
-Parts parts_of(const ElementwiseOperand& operand, c10::ScalarType dtype) {
-  const bool is_number = operand.tensor == nullptr || operand.tensor->is_cpu();
-  if (is_number) {
-    const c10::Scalar number = operand.tensor != nullptr ? operand.tensor->item() : operand.number;
-    const auto value = number.toComplexDouble();
-    const auto options = at::TensorOptions().dtype(dtype);
-    if (value.imag() == 0) return {at::scalar_tensor(value.real(), options), {}};
-    return {at::scalar_tensor(value.real(), options), at::scalar_tensor(value.imag(), options)};
+void launch(const KernelId& kernel, const at::Tensor& out, OperandList operands, c10::ArrayRef<at::Tensor> tensors,
+            c10::ScalarType compute) {
+  if (out.numel() == 0) return;
+  KernelCall call(kernel, out.device().index());
+  call.operand(out);
+  call.dtype(c10::toRealValueType(out.scalar_type()));
+  call.size(out.numel()).size(out.is_complex());
+  size_t next = 0;
+  for (const ElementwiseOperand& operand : operands) {
+    if (is_number(operand)) {
+      const c10::complex<double> number =
+          (operand.tensor != nullptr ? operand.tensor->item() : operand.number).toComplexDouble();
+      call.dtype_code(scalar_dtype);
+      call.size(static_cast<int64_t>(Kind::number));
+      call.scalar(number.real()).scalar(number.imag());
+      continue;
+    }
+    const at::Tensor& tensor = tensors[next++];
+    call.operand(tensor);
+    call.dtype(c10::toRealValueType(tensor.scalar_type()));
+    call.size(static_cast<int64_t>(operand.keeps_dtype ? Kind::raw : tensor.is_complex() ? Kind::pair : Kind::real));
   }
-  if (!operand.tensor->is_complex()) return {operand.tensor->to(dtype), {}};
-  const at::Tensor parts = at::view_as_real(*operand.tensor);
-  return {parts.select(-1, 0).to(dtype), parts.select(-1, 1).to(dtype)};
-}
-
-at::Tensor product(const at::Tensor& a, const at::Tensor& b) {
-  return a.defined() && b.defined() ? at::mul(a, b) : at::Tensor();
-}
-
-at::Tensor sum(const at::Tensor& a, const at::Tensor& b) {
-  if (!a.defined()) return b;
-  return b.defined() ? at::add(a, b) : a;
-}
-
-at::Tensor negated(const at::Tensor& a) { return a.defined() ? at::neg(a) : a; }
-
-Parts multiply(const Parts& a, const Parts& b) {
-  return {sum(product(a.real, b.real), negated(product(a.imaginary, b.imaginary))),
-          sum(product(a.real, b.imaginary), product(a.imaginary, b.real))};
-}
-
-at::Tensor quotient(const at::Tensor& a, const at::Tensor& b) { return a.defined() ? a.div(b) : a; }
-
-// By the conjugate of b over its square, with b scaled to its larger part first, so that the square does not overflow.
-Parts divide(const Parts& a, const Parts& b) {
-  if (!b.imaginary.defined()) return {quotient(a.real, b.real), quotient(a.imaginary, b.real)};
-  const at::Tensor scale = at::maximum(b.real.abs(), b.imaginary.abs());
-  const Parts scaled{b.real.div(scale), b.imaginary.div(scale)};
-  const at::Tensor square = sum(product(scaled.real, scaled.real), product(scaled.imaginary, scaled.imaginary));
-  const Parts numerator = multiply(a, {scaled.real, negated(scaled.imaginary)});
-  return {quotient(numerator.real, square).div(scale), quotient(numerator.imaginary, square).div(scale)};
-}
-
-at::Tensor or_zero(const Parts& parts) {
-  return parts.imaginary.defined() ? parts.imaginary : at::zeros_like(parts.real);
-}
-
-std::string base_of(const std::string& name) {
-  std::string base = name.substr(name.find("::") == std::string::npos ? 0 : name.find("::") + 2);
-  base = base.substr(0, base.find('.'));
-  return base.ends_with('_') ? base.substr(0, base.size() - 1) : base;
+  call.dtype(c10::toRealValueType(compute));
+  call.launch();
 }
 
 at::Tensor& conj_physical_out(const at::Tensor& self, at::Tensor& out) {
@@ -90,45 +91,54 @@ at::Tensor& conj_physical_out(const at::Tensor& self, at::Tensor& out) {
   return out;
 }
 
+at::Tensor& conj_physical_(at::Tensor& self) { return conj_physical_out(self, self); }
+
+at::Tensor& complex_out(const at::Tensor& real, const at::Tensor& imaginary, at::Tensor& out) {
+  const c10::ScalarType dtype = real.scalar_type();
+  TORCH_CHECK(dtype == c10::kFloat || dtype == c10::kDouble || dtype == c10::kHalf,
+              "Expected both inputs to be Half, Float or Double tensors but got ", dtype, " and ",
+              imaginary.scalar_type());
+  TORCH_CHECK(dtype == imaginary.scalar_type(), "Expected object of scalar type ", dtype, " but got scalar type ",
+              imaginary.scalar_type(), " for second argument");
+  const c10::ScalarType result = c10::toComplexType(dtype);
+  TORCH_CHECK(out.scalar_type() == result, "Expected object of scalar type ", result, " but got scalar type ",
+              out.scalar_type(), " for argument 'out'");
+  check_same_device("complex", real.device(), imaginary);
+  check_same_device("complex", real.device(), out);
+  const std::vector<int64_t> sizes = at::infer_size(real.sizes(), imaginary.sizes());
+  at::native::resize_output(out, sizes);
+  const at::Tensor parts = at::view_as_real(out);
+  parts.select(-1, 0).copy_(real.expand(sizes));
+  parts.select(-1, 1).copy_(imaginary.expand(sizes));
+  return out;
+}
+
 }  // namespace
 
-at::Tensor complex_elementwise(const std::string& name, c10::ArrayRef<ElementwiseOperand> operands,
-                               c10::ScalarType compute) {
-  const std::string base = base_of(name);
-  const c10::ScalarType dtype = c10::toRealValueType(compute);
-  const bool is_sum = base == "add" || base == "sub";
-  const bool is_comparison = base == "eq" || base == "ne";
-  TORCH_CHECK_NOT_IMPLEMENTED(
-      (dtype == c10::kFloat || dtype == c10::kDouble) &&
-          (is_sum || is_comparison || base == "mul" || base == "div" || base == "neg" || base == "fill"),
-      name, " of ", compute,
-      " has no kernel on mtia_sim: complex numbers are added, subtracted, multiplied, divided, "
-      "compared, negated, conjugated and filled; compute with torch.view_as_real, or on the CPU: tensor.cpu()");
-  const Parts a = parts_of(operands[0], dtype);
-  if (is_comparison) {
-    const Parts b = parts_of(operands[1], dtype);
-    const at::Tensor real = a.real.eq(b.real);
-    const at::Tensor equal = real.logical_and(or_zero(a).eq(or_zero(b)));
-    return base == "eq" ? equal : equal.logical_not();
+at::Tensor complex_elementwise(const KernelId& kernel, const at::Tensor& out, bool resizes, OperandList operands,
+                               c10::ScalarType compute, c10::ScalarType result) {
+  const Operands dense(operands);
+  const bool given = out.defined();
+  const c10::Device device = dense.tensors.empty() ? out.device() : dense.tensors.front().device();
+  const c10::IntArrayRef sizes = dense.tensors.empty() ? out.sizes() : c10::IntArrayRef(dense.sizes);
+  if (given) {
+    check_same_device("the output", device, out);
+    for (const ElementwiseOperand& operand : operands) {
+      if (!is_number(operand)) at::assert_no_partial_overlap(out, *operand.tensor);
+    }
+    if (resizes) at::native::resize_output(out, sizes);
+    TORCH_CHECK(out.sizes().equals(sizes), "output with shape ", out.sizes(), " doesn't match the broadcast shape ",
+                sizes);
   }
-  Parts result;
-  if (base == "fill") {
-    result = a;
-  } else if (base == "neg") {
-    result = {negated(a.real), negated(a.imaginary)};
-  } else if (base == "mul") {
-    result = multiply(a, parts_of(operands[1], dtype));
-  } else if (base == "div") {
-    result = divide(a, parts_of(operands[1], dtype));
-  } else {
-    Parts b = parts_of(operands[1], dtype);
-    if (operands.size() > 2) b = multiply(b, parts_of(operands[2], dtype));
-    if (base == "sub") b = {negated(b.real), negated(b.imaginary)};
-    result = {sum(a.real, b.real), sum(a.imaginary, b.imaginary)};
-  }
-  if (!result.imaginary.defined()) result.imaginary = at::zeros_like(result.real);
-  const std::vector<at::Tensor> both = at::expand_outplace({result.real, result.imaginary});
-  return at::view_as_complex(at::stack(both, -1));
+  for (const at::Tensor& tensor : dense.tensors) check_same_device("an operand", device, tensor);
+  const bool direct = given && out.scalar_type() == result &&
+                      (dense.tensors.empty() ? out.is_contiguous() : out.strides().equals(dense.strides));
+  const at::Tensor computed = direct                  ? out
+                              : dense.tensors.empty() ? empty_device(sizes, result, device)
+                                                      : empty_device_strided(sizes, dense.strides, result, device);
+  launch(kernel, computed, operands, dense.tensors, compute);
+  if (given && !direct) (out.dim() == 0 ? without_repeats(out) : out).copy_(computed);
+  return given ? out : computed;
 }
 
 }  // namespace mtia::torch_backend
@@ -136,4 +146,6 @@ at::Tensor complex_elementwise(const std::string& name, c10::ArrayRef<Elementwis
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   using namespace mtia::torch_backend;
   library.impl("conj_physical.out", conj_physical_out);
+  library.impl("conj_physical_", conj_physical_);
+  library.impl("complex.out", complex_out);
 }

@@ -95,6 +95,27 @@ at::Tensor& addmm_activation_out(const at::Tensor& self, const at::Tensor& a, co
   return use_gelu ? at::gelu_(out) : out.relu_();
 }
 
+// Shifts in place; the element-wise table has the others.
+at::Tensor& shift_left_(at::Tensor& self, const at::Tensor& other) {
+  check_separate(self, {other});
+  return self.copy_(self.__lshift__(other));
+}
+
+at::Tensor& shift_left_by_(at::Tensor& self, const at::Scalar& other) {
+  at::assert_no_internal_overlap(self);
+  return self.copy_(self.__lshift__(other));
+}
+
+at::Tensor& shift_right_(at::Tensor& self, const at::Tensor& other) {
+  check_separate(self, {other});
+  return self.copy_(self.__rshift__(other));
+}
+
+at::Tensor& shift_right_by_(at::Tensor& self, const at::Scalar& other) {
+  at::assert_no_internal_overlap(self);
+  return self.copy_(self.__rshift__(other));
+}
+
 at::Tensor trace(const at::Tensor& self) {
   check_numeric("trace", self.scalar_type());
   TORCH_CHECK(self.dim() == 2, "trace: expected a matrix, but got tensor with dim ", self.dim());
@@ -118,9 +139,10 @@ at::Tensor bincount(const at::Tensor& self, const std::optional<at::Tensor>& wei
   return at::zeros({bins}, self.options().dtype(dtype)).index_add_(0, self.to(c10::kLong), amounts);
 }
 
-// Elements outside of [low, high], NaN among them, are in no bin; `high` itself is in the last one.
+// Elements outside of [low, high], NaN among them, are in no bin; `high` itself is in the last one. Integers are taken
+// as on CUDA: mixtures of experts count their tokens so.
 at::Tensor histc(const at::Tensor& self, int64_t bins, const at::Scalar& min, const at::Scalar& max) {
-  check_floating("histc", self.scalar_type());
+  check_numeric("histc", self.scalar_type());
   TORCH_CHECK(bins > 0, "histc: bins must be > 0, got ", bins);
   const at::TensorOptions options = self.options();
   if (self.numel() == 0) return at::zeros({bins}, options);
@@ -171,6 +193,10 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("_add_relu_.Tensor", add_relu_);
   library.impl("_add_relu.out", add_relu_out);
   library.impl("_addmm_activation.out", addmm_activation_out);
+  library.impl("__ilshift__.Tensor", shift_left_);
+  library.impl("__ilshift__.Scalar", shift_left_by_);
+  library.impl("__irshift__.Tensor", shift_right_);
+  library.impl("__irshift__.Scalar", shift_right_by_);
   library.impl("trace", mtia::torch_backend::trace);
   library.impl("bincount", mtia::torch_backend::bincount);
   library.impl("histc", mtia::torch_backend::histc);

@@ -121,13 +121,13 @@ at::Tensor& linspace_out(const at::Scalar& start, const at::Scalar& end, int64_t
 // Powers of the numbers that linspace gives, in float64.
 at::Tensor& logspace_out(const at::Scalar& start, const at::Scalar& end, int64_t steps, double base, at::Tensor& out) {
   TORCH_CHECK(steps >= 0, "number of steps must be non-negative");
-  TORCH_CHECK_NOT_IMPLEMENTED(!out.is_complex(), "logspace of ", out.scalar_type(),
-                              " has no kernel on mtia_sim; make it on the CPU: .to('mtia_sim')");
   if (out.numel() != steps) at::native::resize_output(out, {steps});
   if (steps == 0) return out;
-  at::Tensor exponents = empty_device({steps}, c10::kDouble, out.device());
+  at::Tensor exponents = empty_device({steps}, out.is_complex() ? c10::kComplexDouble : c10::kDouble, out.device());
   if (steps == 1) {
     exponents.fill_(start);
+  } else if (out.is_complex()) {
+    linspace_out(start, end, steps, exponents);
   } else {
     linspace_out(end_of(start, out.scalar_type()), end_of(end, out.scalar_type()), steps, exponents);
   }
@@ -146,6 +146,13 @@ at::Tensor& eye_out(int64_t rows, at::Tensor& out) { return eye_out_m(rows, rows
 
 void triangle(const KernelId& kernel, int64_t diagonal, const at::Tensor& self, const at::Tensor& out) {
   if (out.numel() == 0) return;
+  if (self.is_complex()) {
+    const at::Tensor from = at::view_as_real(self.resolve_conj());
+    const at::Tensor to = at::view_as_real(out);
+    for (int64_t part = 0; part < 2; ++part)
+      triangle(kernel, diagonal, from.select(-1, part).contiguous(), to.select(-1, part));
+    return;
+  }
   const int64_t rows = self.size(-2);
   const int64_t columns = self.size(-1);
   const int64_t batch = self.numel() / (rows * columns);

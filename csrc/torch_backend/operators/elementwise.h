@@ -19,6 +19,8 @@ struct ElementwiseRow {
   bool promote_to_float = false;       // integers and bool are computed in the default float
   bool result_is_bool = false;
   std::vector<std::string> unpromoted;  // operands that keep their dtype: conditions and masks
+  bool has_complex = false;             // launched as "complex.<name>" where the promoted dtype is complex
+  bool complex_result_is_real = false;
 };
 
 // Registers every overload that the rows name (functional, in-place and out= forms) for PrivateUse1, but those for
@@ -38,6 +40,7 @@ struct ElementwiseOperand {
   ElementwiseOperand(const c10::Scalar& operand) : number(operand) {}
   const at::Tensor* tensor = nullptr;
   c10::Scalar number;
+  bool keeps_dtype = false;  // a condition or mask, beside complex numbers
 };
 
 // A view with each element of a tensor once, where dimensions repeat elements (stride 0) or runs overlap (windows):

@@ -55,6 +55,7 @@ struct Operand {
   static constexpr int mean_norm = -1;  // the table's `norm`: 1 / numel for the mean of a loss, else 1
   int position = 0;                     // argument of the schema
   bool promotes = true;                 // counts in type promotion
+  bool keeps_dtype = false;             // a condition or mask
   enum class Absent : uint8_t {
     one,
     zero,
@@ -98,6 +99,8 @@ Operand::Absent absent_of(const std::string& operand) {
 
 struct Alternative {
   KernelId kernel;
+  std::optional<KernelId> complex_kernel;
+  bool complex_result_is_real;
   bool promote_to_float;
   bool result_is_bool;
   std::vector<Condition> conditions;
@@ -170,6 +173,7 @@ class ElementwiseOperator final : public c10::OperatorKernel {
       if (argument.isTensor() && argument.toTensor().defined()) {
         const at::Tensor& tensor = argument.toTensor();
         operands.emplace_back(tensor);
+        operands.back().keeps_dtype = operand.keeps_dtype;
         if (operand.promotes) promotion.add(tensor);
       } else if (argument.isNone() || argument.isTensor()) {
         operands.emplace_back(default_of(operand, promotion.result()));
@@ -196,11 +200,14 @@ class ElementwiseOperator final : public c10::OperatorKernel {
       if (c10::isFloatingType(ruled) && c10::isIntegralType(compute, /*includeBool=*/true)) compute = ruled;
     }
     if (c10::isComplexType(compute)) {
-      const at::Tensor parts = complex_elementwise(name_, operands, compute);
-      if (!out.defined()) return parts;
-      if (form_ == Form::out) at::native::resize_output(out, parts.sizes());
-      (parts.dim() == 0 ? without_repeats(out) : out).copy_(parts);
-      return out;
+      TORCH_CHECK_NOT_IMPLEMENTED(alternative.complex_kernel.has_value(), name_, " of ", compute,
+                                  " has no kernel on mtia_sim; compute with torch.view_as_real, or on the CPU: "
+                                  "tensor.cpu()");
+      const c10::ScalarType of_parts = c10::toRealValueType(compute);
+      return complex_elementwise(*alternative.complex_kernel, out, form_ == Form::out, operands, compute,
+                                 alternative.result_is_bool           ? c10::kBool
+                                 : alternative.complex_result_is_real ? of_parts
+                                                                      : compute);
     }
     at::Tensor computed = elementwise(alternative.kernel, out, operands, compute, result);
     if (!reduce_after) return computed;
@@ -247,8 +254,14 @@ Alternative bind(const ElementwiseRow& row, std::vector<Condition> conditions, c
                                   schema.operator_name(), " does not have"),
                            "elementwise_table.py", "use the schema's argument names");
   };
-  Alternative alternative{
-      KernelId("elementwise." + row.name), row.promote_to_float, row.result_is_bool, std::move(conditions), {}, {}};
+  Alternative alternative{KernelId("elementwise." + row.name),
+                          row.has_complex ? std::optional(KernelId("complex." + row.name)) : std::nullopt,
+                          row.complex_result_is_real,
+                          row.promote_to_float,
+                          row.result_is_bool,
+                          std::move(conditions),
+                          {},
+                          {}};
   for (Condition& condition : alternative.conditions) {
     const auto position = position_of(schema, condition.argument);
     if (!position) throw missing(condition.argument);
@@ -258,14 +271,14 @@ Alternative bind(const ElementwiseRow& row, std::vector<Condition> conditions, c
   for (const std::string& name : row.operands) {
     const auto position = position_of(schema, name);
     if (!position && name == "norm" && position_of(schema, "reduction")) {
-      alternative.operands.push_back({Operand::mean_norm, false});
+      alternative.operands.push_back({Operand::mean_norm, false, false});
       continue;
     }
     if (!position) throw missing(name);
     const bool is_number = !schema.arguments()[*position].type()->isSubtypeOf(*c10::OptionalType::ofTensor());
     const bool unpromoted = std::find(row.unpromoted.begin(), row.unpromoted.end(), name) != row.unpromoted.end();
     alternative.operands.push_back({static_cast<int>(*position),
-                                    !unpromoted && (!is_number || promoting_numbers().contains(name)),
+                                    !unpromoted && (!is_number || promoting_numbers().contains(name)), unpromoted,
                                     absent_of(name)});
   }
   return alternative;

@@ -125,22 +125,32 @@ void launch_index_flat(const char* kernel, const at::TensorIteratorBase& iterato
 void launch_index(const char* kernel, const at::TensorIteratorBase& iterator, int fixed, int indexed,
                   c10::IntArrayRef indices, const Indexed& along, const at::Tensor& value) {
   if (iterator.numel() == 0) return;
-  check_atomic(kernel, iterator.dtype(indexed));
-  const int dims = iterator.ndim();
+  // A complex number is two real ones behind each other: one more dimension, along which no index moves.
+  const bool is_complex = c10::isComplexType(iterator.dtype(indexed));
+  const int64_t parts = is_complex ? 2 : 1;
+  const auto real = [](c10::ScalarType dtype) {
+    return c10::isComplexType(dtype) ? c10::toRealValueType(dtype) : dtype;
+  };
+  check_atomic(kernel, real(iterator.dtype(indexed)));
+  const int dims = iterator.ndim() + (is_complex ? 1 : 0);
   if (dims > max_dims || indices.size() > max_indices)
     return launch_index_flat(kernel, iterator, fixed, indexed, indices, along, value);
   KernelCall call(kernel_of(kernel), iterator.device(indexed).index());
-  const auto add_strides = [&](int operand) {
-    const int64_t bytes = iterator.element_size(operand);
-    for (int i = 0; i < dims; ++i) call.size(iterator.strides(operand)[i] / bytes);
+  const auto add_strides = [&](int operand, int64_t of_parts) {
+    const int64_t bytes = iterator.element_size(operand) / (of_parts != 0 ? 2 : 1);
+    if (is_complex) call.size(of_parts);
+    for (int i = 0; i < iterator.ndim(); ++i) call.size(iterator.strides(operand)[i] / bytes);
   };
-  call.size(dims).size(static_cast<int64_t>(indices.size())).size(along.wraps).sizes(iterator.shape());
+  call.size(dims).size(static_cast<int64_t>(indices.size())).size(along.wraps);
+  if (is_complex) call.size(parts);
+  call.sizes(iterator.shape());
   if (fixed >= 0) {
-    call.operand(iterator.tensor_base(fixed), iterator.data_ptr(fixed)).dtype(iterator.dtype(fixed));
-    add_strides(fixed);
+    call.operand(iterator.tensor_base(fixed), iterator.data_ptr(fixed)).dtype(real(iterator.dtype(fixed)));
+    add_strides(fixed, is_complex ? 1 : 0);
   } else {
-    call.tensor(value);
-    for (int i = 0; i < dims; ++i) call.size(0);
+    call.operand(value).dtype(real(value.scalar_type()));
+    if (is_complex) call.size(1);
+    for (int i = 0; i < iterator.ndim(); ++i) call.size(0);
   }
   if (runtime::is_checking()) {
     call.operand(reached_by_indices(iterator.tensor_base(indexed), along.sizes, along.strides),
@@ -148,13 +158,13 @@ void launch_index(const char* kernel, const at::TensorIteratorBase& iterator, in
   } else {
     call.operand(iterator.tensor_base(indexed), iterator.data_ptr(indexed));
   }
-  call.dtype(iterator.dtype(indexed));
-  add_strides(indexed);
-  const int64_t bytes = iterator.element_size(indexed);
+  call.dtype(real(iterator.dtype(indexed)));
+  add_strides(indexed, is_complex ? 1 : 0);
+  const int64_t bytes = iterator.element_size(indexed) / parts;
   for (size_t k = 0; k < indices.size(); ++k) {
     const auto index = static_cast<int>(indices[k]);
     call.operand(iterator.tensor_base(index), iterator.data_ptr(index)).dtype(iterator.dtype(index));
-    add_strides(index);
+    add_strides(index, 0);
     call.size(along.sizes[k]).size(along.strides[k] / bytes);
     call.size(along.first_dimension + static_cast<int64_t>(k));
   }

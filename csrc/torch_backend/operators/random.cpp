@@ -136,6 +136,11 @@ at::Tensor& normal_(at::Tensor& self, double mean, double deviation, OptionalGen
 
 at::Tensor& uniform_(at::Tensor& self, double from, double to, OptionalGenerator generator) {
   check_floating("uniform_", self);
+  if (self.is_complex()) {
+    at::Tensor parts = at::view_as_real(self);
+    uniform_(parts, from, to, std::move(generator));
+    return self;
+  }
   const Format format = format_of(self.scalar_type());
   for (const auto& [name, end] : {std::pair("from", from), std::pair("to", to)}) {
     TORCH_CHECK(std::abs(end) <= format.largest, name, " is out of bounds for ", self.scalar_type(), ", found ", end);
@@ -155,6 +160,7 @@ at::Tensor& uniform_(at::Tensor& self, double from, double to, OptionalGenerator
 at::Tensor& exponential_(at::Tensor& self, double rate, OptionalGenerator generator) {
   TORCH_CHECK(rate > 0.0, "exponential_ expects lambda > 0.0, but found lambda=", rate);
   check_continuous("Exponential", self);
+  if (std::isinf(rate)) return self.zero_();
   // Half of the smallest draw stands for the draw of 0, which the distribution does not have.
   const Format format = format_of(self.scalar_type());
   const double least = (self.scalar_type() == c10::kDouble ? 0x1p-54 : 0x1p-25) / rate;

@@ -9,6 +9,7 @@
 #include <ATen/ops/any_meta.h>
 #include <ATen/ops/argmax_meta.h>
 #include <ATen/ops/argmin_meta.h>
+#include <ATen/ops/complex.h>
 #include <ATen/ops/cumprod_meta.h>
 #include <ATen/ops/cumsum_meta.h>
 #include <ATen/ops/linalg_vector_norm_meta.h>
@@ -23,6 +24,7 @@
 #include <cmath>
 
 #include "torch_backend/launching/launch.h"
+#include "torch_backend/operators/complex_reductions.h"
 #include "torch_backend/operators/dtype_checks.h"
 #include "torch_backend/operators/geometry.h"
 #include "torch_backend/operators/output_checks.h"
@@ -107,18 +109,19 @@ const KernelId& prod_kernel(const at::Tensor& out) {
   return at::isFloatingType(out.scalar_type()) ? floats : integers;
 }
 
-void check_not_complex(const char* name, const at::Tensor& self) {
-  TORCH_CHECK_NOT_IMPLEMENTED(!self.is_complex(), name, " of ", self.scalar_type(),
-                              " has no kernel on mtia_sim; multiply with torch.mul, or on the CPU: tensor.cpu()");
-}
-
 at::Tensor& prod_out(const at::Tensor& self, int64_t dim, bool keepdim, std::optional<at::ScalarType> dtype,
                      at::Tensor& out) {
   WithOutputs<at::meta::structured_prod_dim_int> call(out);
   call.meta(self, dim, keepdim, dtype);
-  check_not_complex("prod", call.output());
-  reduce(prod_kernel(call.output()), made_integers(self, call.output().scalar_type()), c10::IntArrayRef(dim),
-         call.output(), c10::Scalar(1));
+  const at::Tensor& result = call.output();
+  if (result.is_complex()) {
+    const at::Tensor product =
+        complex_product_of(self.to(result.scalar_type()), dimension_mask(c10::IntArrayRef(dim), self.dim()));
+    result.copy_(product.view(result.sizes()));
+  } else {
+    reduce(prod_kernel(result), made_integers(self, result.scalar_type()), c10::IntArrayRef(dim), result,
+           c10::Scalar(1));
+  }
   call.finish();
   return out;
 }
@@ -126,8 +129,8 @@ at::Tensor& prod_out(const at::Tensor& self, int64_t dim, bool keepdim, std::opt
 at::Tensor prod(const at::Tensor& self, std::optional<at::ScalarType> dtype) {
   const at::ScalarType result =
       dtype.value_or(at::isIntegralType(self.scalar_type(), true) ? at::kLong : self.scalar_type());
+  if (c10::isComplexType(result)) return complex_product_of(self.to(result), dimension_mask(std::nullopt, self.dim()));
   at::Tensor out = empty_device({}, result, self.device());
-  check_not_complex("prod", self.is_complex() ? self : out);
   reduce(prod_kernel(out), made_integers(self, result), std::nullopt, out, c10::Scalar(1));
   return out;
 }
@@ -245,6 +248,8 @@ std::tuple<at::Tensor&, at::Tensor&> min_dim_out(const at::Tensor& self, int64_t
   return extreme_dim_out<at::meta::structured_min_dim>(false, self, dim, keepdim, values, indices);
 }
 
+at::Tensor truth_of(const at::Tensor& self) { return self.is_complex() ? self.ne(0) : self; }
+
 const KernelId& any_kernel() {
   static const KernelId kernel("reduce.any");
   return kernel;
@@ -260,7 +265,7 @@ at::Tensor& logical_dim_out(const KernelId& kernel, bool identity, const at::Ten
                             at::Tensor& out) {
   WithOutputs<Meta> call(out);
   call.meta(self, dim, keepdim);
-  reduce(kernel, self, c10::IntArrayRef(dim), call.output(), c10::Scalar(identity));
+  reduce(kernel, truth_of(self), c10::IntArrayRef(dim), call.output(), c10::Scalar(identity));
   call.finish();
   return out;
 }
@@ -274,7 +279,7 @@ at::Tensor& logical_dims_out(const KernelId& kernel, bool identity, const at::Te
   const bool none = dim.has_value() && dim->empty();
   const auto mask =
       none ? c10::SmallVector<bool, 8>(static_cast<size_t>(self.dim()), false) : dimension_mask(dim, self.dim());
-  reduce(kernel, self, mask, call.output(), c10::Scalar(identity));
+  reduce(kernel, truth_of(self), mask, call.output(), c10::Scalar(identity));
   call.finish();
   return out;
 }
@@ -283,7 +288,7 @@ template <typename Meta>
 at::Tensor& logical_all_out(const KernelId& kernel, bool identity, const at::Tensor& self, at::Tensor& out) {
   WithOutputs<Meta> call(out);
   call.meta(self);
-  reduce(kernel, self, std::nullopt, call.output(), c10::Scalar(identity));
+  reduce(kernel, truth_of(self), std::nullopt, call.output(), c10::Scalar(identity));
   call.finish();
   return out;
 }
@@ -308,10 +313,11 @@ at::Tensor& all_all_out(const at::Tensor& self, at::Tensor& out) {
 }
 
 // The orders that need no power have kernels of their own.
-at::Tensor& linalg_vector_norm_out(const at::Tensor& self, const at::Scalar& order, Dims dim, bool keepdim,
+at::Tensor& linalg_vector_norm_out(const at::Tensor& given, const at::Scalar& order, Dims dim, bool keepdim,
                                    std::optional<at::ScalarType> dtype, at::Tensor& out) {
   WithOutputs<at::meta::structured_linalg_vector_norm> call(out);
-  call.meta(self, order, dim, keepdim, dtype);
+  call.meta(given, order, dim, keepdim, dtype);
+  const at::Tensor self = given.is_complex() ? given.abs() : given;
   const double p = order.toDouble();
   const auto mask = dimension_mask(dim, self.dim());
   const Identity identity = c10::Scalar(p < 0 ? INFINITY : 0.0);
@@ -349,6 +355,14 @@ std::tuple<at::Tensor, at::Tensor> moments(bool root, bool with_mean, const at::
                                            const std::optional<at::Scalar>& correction, bool keepdim) {
   static const KernelId variance_kernel("variance");
   static const KernelId deviation_kernel("standard_deviation");
+  if (self.is_complex()) {
+    // The squares of both parts' distances add up.
+    const at::Tensor parts = at::view_as_real(self.resolve_conj());
+    const auto [real, real_mean] = moments(false, with_mean, parts.select(-1, 0), dim, correction, keepdim);
+    const auto [imaginary, imaginary_mean] = moments(false, with_mean, parts.select(-1, 1), dim, correction, keepdim);
+    const at::Tensor variance = real.add(imaginary);
+    return {root ? variance.sqrt() : variance, with_mean ? at::complex(real_mean, imaginary_mean) : at::Tensor()};
+  }
   TORCH_CHECK(at::isFloatingType(self.scalar_type()), "std and var only support floating point dtypes, got ",
               self.scalar_type());
   const auto mask = dimension_mask(dim, self.dim());
@@ -376,12 +390,12 @@ at::Tensor standard_deviation(const at::Tensor& self, Dims dim, const std::optio
 }
 at::Tensor& variance_out(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction, bool keepdim,
                          at::Tensor& out) {
-  check_convertible("var", out, self.scalar_type(), self.device());
+  check_convertible("var", out, c10::toRealValueType(self.scalar_type()), self.device());
   return write_output(out, variance_of(self, dim, correction, keepdim));
 }
 at::Tensor& standard_deviation_out(const at::Tensor& self, Dims dim, const std::optional<at::Scalar>& correction,
                                    bool keepdim, at::Tensor& out) {
-  check_convertible("std", out, self.scalar_type(), self.device());
+  check_convertible("std", out, c10::toRealValueType(self.scalar_type()), self.device());
   return write_output(out, standard_deviation(self, dim, correction, keepdim));
 }
 std::tuple<at::Tensor, at::Tensor> variance_and_mean(const at::Tensor& self, Dims dim,
@@ -450,7 +464,15 @@ at::Tensor& cumprod_out(const at::Tensor& self, int64_t dim, std::optional<at::S
   static const KernelId integers("cumulative_product");
   static const KernelId floats("scaled_cumulative_product");
   const bool is_floating = at::isFloatingType(dtype.value_or(self.scalar_type()));
-  check_not_complex("cumprod", self);
+  const c10::ScalarType result = dtype.value_or(self.scalar_type());
+  if (c10::isComplexType(result)) {
+    WithOutputs<at::meta::structured_cumprod> call(out);
+    call.meta(self, dim, dtype);
+    check_separate(out, {self});
+    call.output().copy_(complex_running_product(self.to(result), dim));
+    call.finish();
+    return out;
+  }
   return scan_out<at::meta::structured_cumprod>("cumprod", is_floating ? floats : integers, self, dim, dtype, out);
 }
 

@@ -3,6 +3,7 @@
 #include <torch/library.h>
 
 #include "torch_backend/launching/launch.h"
+#include "torch_backend/operators/complex_reductions.h"
 #include "torch_backend/operators/dtype_checks.h"
 #include "torch_backend/operators/geometry.h"
 #include "torch_backend/operators/output_checks.h"
@@ -45,12 +46,13 @@ void cummin_helper(const at::Tensor& self, at::Tensor& values, at::Tensor& indic
 
 at::Tensor& logcumsumexp_out(const at::Tensor& self, int64_t dim, at::Tensor& out) {
   static const KernelId kernel("running_logsumexp");
-  check_implemented(c10::isFloatingType(self.scalar_type()), "logcumsumexp_out_cpu", self.scalar_type());
+  check_floating("logcumsumexp_out_cpu", self.scalar_type());
   check_output("logcumsumexp", out, self.scalar_type(), self.device());
   at::maybe_wrap_dim(dim, self.dim());
   at::native::resize_output(out, self.sizes());
   if (self.numel() == 0) return out;
   check_separate(out, {self});
+  if (self.is_complex()) return out.copy_(complex_running_logsumexp(self, dim));
   const at::Tensor dense = dense_like(out);
   const AxisView view = axis_view(self, dim);
   launch_kernel(kernel, {dense, view.storage}, scan_sizes(view, axis_view(dense, dim)));

@@ -89,6 +89,26 @@ at::Tensor nonzero(const at::Tensor& self) {
   return nonzero_out(self, out);
 }
 
+// The first `size` of them, filled up.
+at::Tensor nonzero_static(const at::Tensor& self, int64_t size, int64_t fill_value) {
+  const OperatorScope scope("nonzero_static");
+  TORCH_CHECK(size >= 0, "nonzero_static: 'size' must be an non-negative integer");
+  at::Tensor result = empty_device({size, self.dim()}, c10::kLong, self.device());
+  result.fill_(fill_value);
+  const at::Tensor found = torch_backend::nonzero(self);
+  const int64_t count = std::min(size, found.size(0));
+  result.narrow(0, 0, count).copy_(found.narrow(0, 0, count));
+  return result;
+}
+
+at::Tensor& nonzero_static_out(const at::Tensor& self, int64_t size, int64_t fill_value, at::Tensor& out) {
+  TORCH_CHECK(out.scalar_type() == c10::kLong, "nonzero_static: Expected out tensor to have scalar type ", c10::kLong,
+              " but got scalar type ", out.scalar_type());
+  check_same_device("nonzero_static", self.device(), out);
+  check_apart(out, {self});
+  return write_output(out, torch_backend::nonzero_static(self, size, fill_value));
+}
+
 at::Tensor masked_select(const at::Tensor& self, const at::Tensor& mask) {
   const OperatorScope scope("masked_select");
   TORCH_CHECK(mask.scalar_type() == c10::kBool, "masked_select: expected BoolTensor for mask");
@@ -145,6 +165,8 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   using namespace mtia::torch_backend;
   library.impl("nonzero", mtia::torch_backend::nonzero);
   library.impl("nonzero.out", nonzero_out);
+  library.impl("nonzero_static", mtia::torch_backend::nonzero_static);
+  library.impl("nonzero_static.out", mtia::torch_backend::nonzero_static_out);
   library.impl("masked_select", mtia::torch_backend::masked_select);
   library.impl("masked_select.out", masked_select_out);
   library.impl("masked_scatter_", masked_scatter_);

@@ -375,3 +375,26 @@ def is_negative_infinity(x):
 @triton.jit
 def is_positive_infinity(x):
     return x == float("inf")
+
+
+@triton.jit
+def gcd(x, y):
+    """Euclid's, on all numbers of a tile until the last has ended."""
+    first = tl.abs(x) + y * 0
+    second = tl.abs(y) + x * 0
+    while largest((first != 0).to(tl.int32)) > 0:
+        here = first != 0
+        rest = second % tl.where(here, first, first + 1)
+        second = tl.where(here, first, second)
+        first = tl.where(here, rest, first)
+    return second
+
+
+@triton.jit
+def lcm(x, y):
+    divisor = gcd(x, y)
+    if x.dtype.primitive_bitwidth < 32:
+        # As C does it: the product is no narrower than an int, and its size is cut off last.
+        x, y, divisor = x.to(tl.int32), y.to(tl.int32), divisor.to(tl.int32)
+    none = divisor == 0
+    return tl.where(none, divisor, tl.abs(x // tl.where(none, divisor + 1, divisor) * y))

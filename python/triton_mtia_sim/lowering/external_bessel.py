@@ -101,7 +101,7 @@ _I1_FAR = (
 )
 
 
-def _series(coefficients: tuple[float, ...], at: Formula) -> Formula:
+def series(coefficients: tuple[float, ...], at: Formula) -> Formula:
     """Clenshaw's sum of a Chebyshev series; `at` goes from -1 to 1."""
     later, last = at.number(0.0), at.number(0.0)
     for coefficient in reversed(coefficients[1:]):
@@ -113,7 +113,7 @@ def _far(x: Formula, order: int, is_second: bool) -> Formula:
     """sqrt(2 / (pi x)) (P cos(x - phase) - Q sin(x - phase)), or with P sin + Q cos for Y."""
     ratio = 8.0 / x
     at = (ratio * ratio).fused(2.0, -1.0)
-    p, q = _series((_P0, _P1)[order], at), _series((_Q0, _Q1)[order], at) * ratio
+    p, q = series((_P0, _P1)[order], at), series((_Q0, _Q1)[order], at) * ratio
     # cos(x - pi/4) and sin(x - pi/4) without the rounding of the difference; another quarter turn for order 1.
     sine, cosine = x.apply("sin"), x.apply("cos")
     shifted_cosine, shifted_sine = cosine + sine, sine - cosine
@@ -126,14 +126,14 @@ def _far(x: Formula, order: int, is_second: bool) -> Formula:
 
 def _first_kind(x: Formula, order: int) -> Formula:
     size = abs(x)
-    near = _series((_J0, _J1)[order], (size * size).fused(1 / 32, -1.0))
+    near = series((_J0, _J1)[order], (size * size).fused(1 / 32, -1.0))
     near = near * size if order == 1 else near
     result = size.compare("<=", 8.0).where(near, _far(size, order, False))
     return result * x.number(1.0).apply("copysign_f", x) if order == 1 else result
 
 
 def _second_kind(x: Formula, order: int) -> Formula:
-    rest = _series((_Y0, _Y1)[order], (x * x).fused(1 / 32, -1.0))
+    rest = series((_Y0, _Y1)[order], (x * x).fused(1 / 32, -1.0))
     logarithm = x.apply("log") * _first_kind(x, order)
     if order == 1:
         near = (logarithm - 1.0 / x) * (2 / math.pi) + rest * x
@@ -144,13 +144,20 @@ def _second_kind(x: Formula, order: int) -> Formula:
     return x.compare("<", 0.0).where(result.number(float("nan")), result)
 
 
+def modified_scaled(x: Formula, order: int) -> Formula:
+    """exp(-|x|) I_n(x)."""
+    size = abs(x)
+    near = series((_I0, _I1)[order], size.fused(0.25, -1.0))
+    near = near * size if order == 1 else near
+    far = series((_I0_FAR, _I1_FAR)[order], (8.0 / size).fused(2.0, -1.0)) / size.apply("sqrt")
+    result = size.compare("<=", 8.0).where(near, far)
+    return result * x.number(1.0).apply("copysign_f", x) if order == 1 else result
+
+
 def _modified(x: Formula, order: int) -> Formula:
     size = abs(x)
-    near = _series((_I0, _I1)[order], size.fused(0.25, -1.0))
-    near = near * size if order == 1 else near
-    far = _series((_I0_FAR, _I1_FAR)[order], (8.0 / size).fused(2.0, -1.0)) / size.apply("sqrt")
     growth = (size * 0.5).apply("exp")
-    result = size.compare("<=", 8.0).where(near, far) * growth * growth
+    result = modified_scaled(size, order) * growth * growth
     result = x.test("is_inf").where(size, result)
     return result * x.number(1.0).apply("copysign_f", x) if order == 1 else result
 

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 from mtia_core.dtypes import DType
 from triton_mtia_sim.ir.number_formats import FORMATS
-from triton_mtia_sim.lowering import external_bessel, external_functions, external_numbers
+from triton_mtia_sim.lowering import external_bessel, external_decaying, external_functions, external_numbers
 from triton_mtia_sim.lowering.external_table import COMPOSED, composed
 from triton_mtia_sim.lowering.registry import lowers
 from triton_mtia_sim.lowering.site import Site
 from triton_mtia_sim.lowering.software_floats import TOWARDS_ZERO, decoded, encoded
 from triton_mtia_sim.tiles.machine import Register
 
-assert external_bessel and external_functions and external_numbers  # imported for what they register
+# imported for what they register
+assert external_bessel and external_decaying and external_functions and external_numbers
 
 # libdevice name -> mnemonic, same operands, same type
 _DIRECT = {

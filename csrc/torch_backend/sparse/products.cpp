@@ -1,0 +1,26 @@
+#include "torch_backend/sparse/products.h"
+
+#include <ATen/ops/zeros.h>
+
+#include "torch_backend/operators/output_checks.h"
+
+namespace mtia::torch_backend {
+
+at::Tensor& sparse_product(const at::Tensor& self, const SparseMatrix& sparse, const at::Tensor& dense,
+                           const at::Scalar& beta, const at::Scalar& alpha, at::Tensor& out) {
+  TORCH_CHECK(dense.dim() == 2, "addmm: Argument #3 (dense): expected a matrix, but got ", dense.dim(), "D tensor");
+  TORCH_CHECK(sparse.sizes[1] == dense.size(0), "addmm: Argument #3 (dense): Expected dim 0 size ", sparse.sizes[1],
+              ", got ", dense.size(0));
+  TORCH_CHECK(sparse.values.scalar_type() == dense.scalar_type(), "addmm: expected both matrices to have one dtype, ",
+              "but got ", sparse.values.scalar_type(), " and ", dense.scalar_type());
+  check_output("addmm", out, dense.scalar_type(), dense.device());
+  const bool half = dense.scalar_type() == c10::kHalf || dense.scalar_type() == c10::kBFloat16;
+  const c10::ScalarType wide = half ? c10::kFloat : dense.scalar_type();
+  const at::Tensor terms = dense.index_select(0, sparse.columns).to(wide).mul(sparse.values.to(wide).unsqueeze(1));
+  at::Tensor sum = at::zeros({sparse.sizes[0], dense.size(1)}, terms.options()).index_add_(0, sparse.rows, terms);
+  if (!alpha.equal(1)) sum.mul_(alpha);
+  if (!beta.equal(0)) sum.add_(self.expand_as(sum).to(wide), beta);
+  return write_output(out, sum.to(dense.scalar_type()));
+}
+
+}  // namespace mtia::torch_backend

@@ -1,0 +1,109 @@
+"""Nested tensors of jagged layout, and the encoder that would make strided ones, against CPU torch."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+DEVICE = "mtia_sim"
+ROWS = [torch.randn(3, 4), torch.randn(0, 4), torch.randn(5, 4)]
+
+
+def jagged(device: str) -> Tensor:
+    return torch.nested.nested_tensor(ROWS, layout=torch.jagged, device=device)
+
+
+CALLS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sine": lambda x: x.sin(),
+    "product": lambda x: x * x,
+    "linear": lambda x: functional.linear(x, torch.ones(2, 4, device=x.device)),
+    "layer_norm": lambda x: functional.layer_norm(x, (4,)),
+    "softmax": lambda x: x.softmax(-1),
+    "sum of features": lambda x: x.sum(-1),
+    "padded": lambda x: x.to_padded_tensor(-1.0),
+    "sum of rows": lambda x: x.sum(1),
+    "mean of rows": lambda x: (x + 1).sum(1) / 2,
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_jagged(name: str) -> None:
+    expected, got = CALLS[name](jagged("cpu")), CALLS[name](jagged(DEVICE))
+    for one, other in zip(got.unbind(), expected.unbind(), strict=True):
+        assert one.device.type == DEVICE
+        torch.testing.assert_close(one.cpu(), other)
+
+
+def test_jagged_gradients() -> None:
+    gradients = []
+    for device in ("cpu", DEVICE):
+        values = torch.arange(32.0, device=device).view(8, 4).requires_grad_()
+        nested = torch.nested.nested_tensor_from_jagged(values, torch.tensor([0, 3, 8], device=device))
+        padded = nested.to_padded_tensor(0.0)
+        (padded * padded.detach().cumsum(1)).sin().sum().backward()
+        assert values.grad is not None
+        gradients.append(values.grad.cpu())
+    torch.testing.assert_close(gradients[1], gradients[0])
+
+
+def test_padded_to_jagged() -> None:
+    dense = torch.arange(24.0).view(2, 3, 4)
+    offsets = torch.tensor([0, 2, 6])  # the second has more rows than there are
+    got = torch.ops.aten._padded_dense_to_jagged_forward(dense.to(DEVICE), [offsets.to(DEVICE)], 6)
+    assert torch.equal(got[:5].cpu(), torch.cat([dense[0, :2], dense[1]])) and not got[5].any()
+    back = torch.ops.aten._jagged_to_padded_dense_forward(got, [offsets.to(DEVICE)], [2], 7.0)
+    assert torch.equal(back.cpu(), dense[:, :2])
+
+
+def test_what_is_missing_says_so() -> None:
+    heads = torch.nested.nested_tensor([torch.randn(3, 2, 8)], layout=torch.jagged, device=DEVICE).transpose(1, 2)
+    with pytest.raises(NotImplementedError, match="to_padded_tensor"):
+        functional.scaled_dot_product_attention(heads, heads, heads)
+    with pytest.raises(NotImplementedError, match=r"layout=torch.jagged"):
+        torch.nested.nested_tensor([torch.randn(3, 2)], device=DEVICE).to_padded_tensor(0.0)
+
+
+def encoder(norm_first: bool, activation: str) -> nn.Module:
+    layer = nn.TransformerEncoderLayer(
+        16, 2, 32, batch_first=True, norm_first=norm_first, activation=activation, dropout=0.0
+    )
+    return nn.TransformerEncoder(layer, 2, enable_nested_tensor=not norm_first).eval()
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_encoder_in_evaluation(norm_first: bool, activation: str) -> None:
+    model, x = encoder(norm_first, activation), torch.randn(2, 5, 16)
+    padding = torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
+    causal = nn.Transformer.generate_square_subsequent_mask(5)
+    with torch.no_grad():
+        expected = [model(x), model(x, src_key_padding_mask=padding), model(x, mask=causal)]
+        model.to(DEVICE)
+        got = [
+            model(x.to(DEVICE)),
+            model(x.to(DEVICE), src_key_padding_mask=padding.to(DEVICE)),
+            model(x.to(DEVICE), mask=causal.to(DEVICE)),
+        ]
+    for i, (one, other) in enumerate(zip(got, expected, strict=True)):
+        kept = ~padding if i == 1 else torch.ones_like(padding)  # what stands in padding is open
+        torch.testing.assert_close(one.cpu()[kept], other[kept], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("need_weights", [False, True])
+@pytest.mark.parametrize("average", [False, True])
+def test_attention_module_in_evaluation(need_weights: bool, average: bool) -> None:
+    model = nn.MultiheadAttention(16, 2, batch_first=True).eval()
+    x, padding = torch.randn(2, 5, 16), torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
+    options = {"need_weights": need_weights, "average_attn_weights": average}
+    results = []
+    with torch.no_grad():
+        for device in ("cpu", DEVICE):
+            y = x.to(device)
+            model.to(device)
+            results.append(model(y, y, y, key_padding_mask=padding.to(device), **options))
+    assert (results[1][1] is None) == (results[0][1] is None)
+    for one, other in zip(results[1], results[0], strict=True):
+        if other is not None:
+            torch.testing.assert_close(one.cpu(), other, atol=1e-5, rtol=1e-4)

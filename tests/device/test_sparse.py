@@ -1,0 +1,171 @@
+"""Sparse tensors, coordinates and compressed rows, against CPU torch."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+DEVICE = "mtia_sim"
+INDICES = torch.tensor([[0, 1, 1, 3, 1], [2, 0, 2, 4, 2]])
+VALUES = torch.tensor([3.0, 4.0, 5.0, -6.0, 7.0])
+
+Call = Callable[[Tensor], Tensor]
+
+
+def coordinates(device: str, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.sparse_coo_tensor(INDICES, VALUES.to(dtype), (4, 5)).to(device)
+
+
+def dense(tensor: Tensor) -> Tensor:
+    return (tensor if tensor.layout == torch.strided else tensor.to_dense()).cpu()
+
+
+def check(call: Call, make: Callable[[str], Tensor] = coordinates) -> None:
+    expected, got = call(make("cpu")), call(make(DEVICE))
+    assert got.device.type == DEVICE and got.layout == expected.layout
+    torch.testing.assert_close(dense(got), dense(expected))
+
+
+CALLS: dict[str, Call] = {
+    "coalesce": lambda s: s.coalesce(),
+    "indices": lambda s: s.coalesce().indices(),
+    "values": lambda s: s.coalesce().values(),
+    "to_dense": lambda s: s.to_dense(),
+    "transpose": lambda s: s.t(),
+    "clone": lambda s: s.clone(),
+    "add": lambda s: s + s,
+    "add coalesced": lambda s: torch.add(s.coalesce(), s.coalesce() * 2, alpha=0.5),
+    "subtract": lambda s: s - 2 * s,
+    "dense plus": lambda s: torch.ones(4, 5, device=s.device).add(s, alpha=3),
+    "times number": lambda s: s * 1.5,
+    "times dense": lambda s: s.coalesce() * torch.arange(20.0, device=s.device).view(4, 5),
+    "over number": lambda s: s / 4,
+    "negative": lambda s: -s,
+    "absolute": lambda s: s.coalesce().abs(),
+    "relu": lambda s: s.coalesce().relu(),
+    "square root": lambda s: s.coalesce().abs().sqrt(),
+    "sum": lambda s: s.sum(),
+    "sum of rows": lambda s: torch.sparse.sum(s, 1),
+    "norm": lambda s: s.coalesce().norm(),
+    "times matrix": lambda s: s @ torch.arange(10.0, device=s.device).view(5, 2),
+    "times vector": lambda s: s @ torch.arange(5.0, device=s.device),
+    "addmm": lambda s: torch.sparse.addmm(torch.ones(4, 2, device=s.device), s, torch.ones(5, 2, device=s.device)),
+    "cat": lambda s: torch.cat([s, s]),
+    "unsqueeze": lambda s: s.unsqueeze(0),
+    "to double": lambda s: s.to(torch.float64),
+    "to rows": lambda s: s.coalesce().to_sparse_csr(),
+    "mask": lambda s: torch.arange(20.0, device=s.device).view(4, 5).sparse_mask(s.coalesce()),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_coordinates(name: str) -> None:
+    check(CALLS[name])
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int32, torch.int64, torch.bfloat16, torch.float16])
+def test_coalescing_of_dtypes(dtype: torch.dtype) -> None:
+    check(lambda s: s.coalesce(), lambda device: coordinates(device, dtype))
+
+
+def test_hybrid_tensors() -> None:
+    values = torch.arange(15.0).view(5, 3)
+
+    def make(device: str) -> Tensor:
+        return torch.sparse_coo_tensor(INDICES, values, (4, 5, 3)).to(device)
+
+    for call in (lambda s: s.coalesce(), lambda s: s.to_dense(), lambda s: s + s):
+        check(call, make)
+
+
+def test_between_dense_and_sparse() -> None:
+    matrix = torch.tensor([[0.0, 2, 0], [1, 0, 3]])
+    for call in (
+        lambda x: x.to_sparse(),
+        lambda x: x.to_sparse(1),
+        lambda x: x.to_sparse_csr(),
+        lambda x: x.to_sparse_csc(),
+        lambda x: x.to_sparse_csr().to_sparse(),
+        lambda x: x.to_sparse_csr().to_sparse_csc(),
+    ):
+        check(call, matrix.to)
+
+
+def compressed(device: str) -> Tensor:
+    return coordinates("cpu").coalesce().to_sparse_csr().to(device)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda s: s.clone(),
+        lambda s: s.crow_indices(),
+        lambda s: s.col_indices(),
+        lambda s: s * 3,
+        lambda s: s.sin(),
+        lambda s: s.sum(),
+        lambda s: s @ torch.arange(10.0, device=s.device).view(5, 2),
+        lambda s: s @ torch.arange(5.0, device=s.device),
+        lambda s: torch.addmm(torch.ones(4, 2, device=s.device), s, torch.ones(5, 2, device=s.device), alpha=2, beta=3),
+    ],
+)
+def test_compressed_rows(call: Call) -> None:
+    check(call, compressed)
+
+
+def test_checked_invariants() -> None:
+    crow, columns, values = torch.tensor([0, 1, 2]), torch.tensor([0, 1]), torch.ones(2)
+    made = [each.to(DEVICE) for each in (crow, columns, values)]
+    torch.sparse_csr_tensor(*made, (2, 2), check_invariants=True)
+    with pytest.raises(RuntimeError, match="col_indices < ncols"):
+        torch.sparse_csr_tensor(made[0], made[1] + 1, made[2], (2, 2), check_invariants=True)
+    with pytest.raises(RuntimeError, match="crow_indices"):
+        torch.sparse_csr_tensor(made[0] + 1, made[1], made[2], (2, 2), check_invariants=True)
+
+
+def test_printing() -> None:
+    assert repr(coordinates(DEVICE)).replace("device='mtia_sim:0', ", "").split() == repr(coordinates("cpu")).split()
+    assert "layout=torch.sparse_csr" in repr(compressed(DEVICE))
+
+
+def test_gradients_of_a_sparse_product() -> None:
+    gradients = []
+    for device in ("cpu", DEVICE):
+        weight = coordinates(device).coalesce().requires_grad_()
+        x = torch.arange(10.0, device=device).view(5, 2).requires_grad_()
+        torch.sparse.mm(weight, x).square().sum().backward()
+        assert weight.grad is not None and x.grad is not None
+        gradients.append((dense(weight.grad), x.grad.cpu()))
+    torch.testing.assert_close(gradients[1], gradients[0])
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda parameters: torch.optim.SGD(parameters, 0.1),
+        lambda parameters: torch.optim.SGD(parameters, 0.1, momentum=0.9),
+        lambda parameters: torch.optim.SparseAdam(parameters, 0.1),
+        lambda parameters: torch.optim.Adagrad(parameters, 0.1),
+    ],
+)
+def test_training_of_a_sparse_embedding(optimizer: Callable[..., torch.optim.Optimizer]) -> None:
+    weights = []
+    start = torch.randn(10, 4)
+    for device in ("cpu", DEVICE):
+        model = nn.Embedding(10, 4, sparse=True)
+        model.weight.data = start.clone()
+        model.to(device)
+        steps = optimizer(model.parameters())
+        for tokens in ([1, 2, 2, 7], [2, 9, 0, 0]):
+            steps.zero_grad()
+            model(torch.tensor(tokens, device=device)).square().sum().backward()
+            assert model.weight.grad is not None and model.weight.grad.is_sparse
+            steps.step()
+        weights.append(model.weight.detach().cpu())
+    torch.testing.assert_close(weights[1], weights[0])
+
+
+def test_what_is_missing_says_so() -> None:
+    with pytest.raises(NotImplementedError, match="to_dense"):
+        torch.sparse.softmax(coordinates(DEVICE), 0)
