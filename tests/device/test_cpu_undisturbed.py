@@ -13,6 +13,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
 REGISTERED = {
     "torch._C._autograd.DeviceType",
     "torch._C._profiler.ProfilerActivity",
+    "torch._functorch._aot_autograd.utils._GRAPHSAFE_RNG_DEVICE_TYPES",
+    "torch._prims.rng_prims._registered_graphsafe_dispatch_keys",
     "torch.library._impls",
     "torch.serialization._package_registry",
     "triton.language.extra.modules",

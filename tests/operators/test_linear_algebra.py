@@ -284,3 +284,50 @@ def test_cross_products() -> None:
     assert torch.equal(
         torch.linalg.cross(whole.to(DEVICE), whole.flip(0).to(DEVICE)).cpu(), torch.cross(whole, whole.flip(0), 1)
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+def test_complex(dtype: torch.dtype) -> None:
+    bound = BOUNDS[dtype.to_real()] * 10
+
+    def agree(got: Tensor, expected: Tensor) -> None:
+        error = (got.cpu().to(torch.complex128) - expected.to(torch.complex128)).norm() / expected.norm()
+        assert error < bound
+
+    a = torch.randn(2, 12, 12, dtype=dtype)
+    positive, hermitian = a @ a.mH + 2 * torch.eye(12), a + a.mH
+    right = torch.randn(2, 12, 3, dtype=dtype)
+    given = a.to(DEVICE)
+    for upper in (False, True):
+        agree(torch.linalg.cholesky(positive.to(DEVICE), upper=upper), torch.linalg.cholesky(positive, upper=upper))
+    agree(torch.linalg.solve(given, right.to(DEVICE)), torch.linalg.solve(a, right))
+    agree(torch.linalg.solve(given.mH, right.to(DEVICE)), torch.linalg.solve(a.mH, right))
+    for got, expected in zip(torch.linalg.qr(given), torch.linalg.qr(a), strict=True):
+        agree(got, expected)
+    for symmetric in (False, True):
+        matrix = a + a.mT if symmetric else hermitian
+        factors = torch.linalg.ldl_factor(matrix.to(DEVICE), hermitian=not symmetric)
+        agree(factors[0], torch.linalg.ldl_factor(matrix, hermitian=not symmetric)[0])
+        agree(
+            torch.linalg.ldl_solve(*factors, right.to(DEVICE), hermitian=not symmetric),
+            torch.linalg.solve(matrix, right),
+        )
+    values, vectors = (each.cpu() for each in torch.linalg.eigh(hermitian.to(DEVICE)))
+    agree((vectors * values.unsqueeze(-2)) @ vectors.mH, hermitian)
+    u, s, vh = (each.cpu() for each in torch.linalg.svd(given))
+    agree((u * s.unsqueeze(-2)) @ vh, a)
+    values, vectors = (each.cpu() for each in torch.linalg.eig(given))
+    agree(a @ vectors, vectors * values.unsqueeze(-2))
+
+
+@pytest.mark.parametrize("shape", [(300, 300), (500, 150), (150, 500), (2, 200, 170)])
+def test_panels_that_all_elements_share(shape: tuple[int, ...]) -> None:
+    a = torch.randn(shape)
+    q, r = torch.linalg.qr(a.to(DEVICE), "complete")
+    expected = torch.linalg.qr(a.double(), "complete")
+    near(r, expected.R, torch.float32, 10)
+    near(q @ r, a, torch.float32)
+    orthonormal(q.cpu(), torch.float32)
+    p, lower, upper = torch.linalg.lu(a.to(DEVICE))
+    near(p @ lower @ upper, a, torch.float32)
+    assert torch.equal(p.cpu(), torch.linalg.lu(a).P)

@@ -92,6 +92,11 @@ int64_t room_for_matrices() {
   return static_cast<int64_t>(runtime::chip().local_memory_bytes) - rest;
 }
 
+bool pays_to_share(int64_t batch, int64_t steps) {
+  constexpr int64_t fewest_steps = 128;
+  return steps > fewest_steps && 4 * batch <= runtime::chip().pe_count();
+}
+
 void check_fits(const char* operation, int64_t numbers, c10::ScalarType dtype, const char* what, const char* remedy) {
   const auto size = static_cast<int64_t>(c10::elementSize(dtype));
   TORCH_CHECK_NOT_IMPLEMENTED(numbers <= room_for_matrices() / size, operation, ": ", what, " needs ", numbers * size,
@@ -105,9 +110,18 @@ constexpr const char* factorise = "linear algebra";
 
 // Sizes of blocks of large matrices: whole rows of the dot product engine, and a panel's work small beside the rest's.
 constexpr int64_t widest_block = 128;
+constexpr int64_t block_unit = 16;
+constexpr int64_t lu_panel_width = 32;
 
 int64_t numbers_in_room(const at::Tensor& tensor) {
   return room_for_matrices() / static_cast<int64_t>(tensor.element_size());
+}
+
+// Of square blocks, which fit local memory beside a column.
+int64_t block_width(const at::Tensor& tensor) {
+  int64_t width = widest_block;
+  while (width > block_unit && width * (width + 1) > numbers_in_room(tensor)) width -= block_unit;
+  return width;
 }
 
 at::Tensor rows_of(const at::Tensor& matrices, int64_t first, int64_t count) {
@@ -153,7 +167,7 @@ void solve_triangular(const at::Tensor& a, const at::Tensor& b, bool left, bool 
   if (n * (n + 1) <= numbers_in_room(a))
     return launch_solve_triangular(a, b, left, upper, transpose, has_unit_diagonal);
   // Halves: solve for one, take its product with the block between them from the other, solve for that.
-  const int64_t half = (n / 2 + widest_block - 1) / widest_block * widest_block;
+  const int64_t half = (n / 2 + block_unit - 1) / block_unit * block_unit;
   const bool is_lower = upper != (transpose == kernels::Transpose::none);
   const at::Tensor between =
       transposed(upper ? part_of(a, 0, half, half, n - half) : part_of(a, half, n - half, 0, half), transpose);
@@ -227,7 +241,8 @@ void cholesky_kernel(const at::Tensor& input, const at::Tensor& info, bool upper
   }
   const at::Tensor a = as_columns(input);
   const int64_t n = a.size(1);
-  const int64_t width = n * n <= numbers_in_room(a) ? n : widest_block;
+  const bool is_one = n * n <= numbers_in_room(a) && !pays_to_share(a.size(0), n / 2);
+  const int64_t width = is_one ? n : block_width(a);
   for (int64_t k = 0; k < n; k += width) {
     const int64_t count = std::min(width, n - k), begin = k + count, rest = n - begin;
     const at::Tensor block = part_of(a, k, count, k, count);
@@ -306,13 +321,13 @@ void lu_factor_kernel(const at::Tensor& input, const at::Tensor& pivots, const a
   const int64_t rows = a.size(1), columns = a.size(2), steps = std::min(rows, columns);
   const at::Tensor places = pivots.view({-1, steps});
   check_fits("linalg.lu_factor", rows, a.scalar_type(), "a column", "split the matrix");
-  const bool fits = rows * columns <= numbers_in_room(a);
-  const int64_t width = fits ? columns : std::min(widest_block / 2, numbers_in_room(a) / rows);
+  const bool is_one = rows * columns <= numbers_in_room(a) && !pays_to_share(a.size(0), steps);
+  const int64_t width = is_one ? columns : std::min(lu_panel_width, numbers_in_room(a) / rows);
   for (int64_t k = 0; k < steps; k += width) {
-    const int64_t count = std::min(width, (fits ? columns : steps) - k), end = k + count;
+    const int64_t count = std::min(width, (is_one ? columns : steps) - k), end = k + count;
     const at::Tensor panel_pivots = places.narrow(1, k, std::min(count, steps - k));
     launch_lu_panel(part_of(a, k, rows - k, k, count), panel_pivots, info, k);
-    if (fits) break;
+    if (is_one) break;
     swap_rows(part_of(a, k, rows - k, 0, k), panel_pivots, k, false);
     const at::Tensor rest = part_of(a, k, rows - k, end, columns - end);
     swap_rows(rest, panel_pivots, k, false);

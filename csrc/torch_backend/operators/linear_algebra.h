@@ -24,6 +24,10 @@ int64_t room_for_matrices();
 // Raises where `numbers` do not fit local memory: `what` says of which matrix.
 void check_fits(const char* operation, int64_t numbers, c10::ScalarType dtype, const char* what, const char* remedy);
 
+// Whether a batch leaves most PEs without a matrix, so that one of this many steps is better shared among them, block
+// by block.
+bool pays_to_share(int64_t batch, int64_t steps);
+
 // b = x of op(a) x = b, or of x op(a) = b: tensors of as_columns, of any size.
 void solve_triangular(const at::Tensor& a, const at::Tensor& b, bool left, bool upper, kernels::Transpose transpose,
                       bool has_unit_diagonal);

@@ -11,6 +11,8 @@
 #include <ATen/ops/ormqr_native.h>
 #include <torch/library.h>
 
+#include <algorithm>
+
 #include "kernels/cpp/linear_algebra/householder.h"
 #include "kernels/cpp/linear_algebra/jacobi.h"
 #include "kernels/cpp/linear_algebra/schur.h"
@@ -31,49 +33,95 @@ Tensor rows_of_vectors(const Tensor& vectors) { return vectors.view({-1, vectors
 
 // ---- QR
 
-void geqrf_kernel(const Tensor& input, const Tensor& tau) {
+void launch_geqrf(const Tensor& a, const Tensor& tau) {
   static const emulator::CppKernel& kernel = emulator::cpp_kernel("geqrf");
   kernels::GeqrfArguments arguments;
-  arguments.number = number_of("geqrf_cpu", input.scalar_type());
+  arguments.number = number_of("geqrf_cpu", a.scalar_type());
+  arguments.a = matrices_of(a);
+  arguments.tau = vectors_of(tau);
+  arguments.batch = a.size(0);
+  launch_cpp_kernel(kernel, a.device().index(), arguments, {a, tau});
+}
+
+// c = op(Q) c, or c op(Q)
+void launch_apply(const Tensor& reflectors, const Tensor& tau, const Tensor& c, bool left, bool adjoint) {
+  if (c.numel() == 0 || tau.numel() == 0) return;
+  static const emulator::CppKernel& kernel = emulator::cpp_kernel("apply_householder");
+  check_fits("ormqr", 8 * reflectors.size(1) + tau.size(1), c.scalar_type(), "eight columns of a matrix",
+             shorter_columns);
+  kernels::ApplyHouseholderArguments arguments;
+  arguments.number = number_of("ormqr_cpu", c.scalar_type());
+  arguments.reflectors = matrices_of(reflectors);
+  arguments.tau = vectors_of(tau);
+  arguments.c = matrices_of(c);
+  arguments.batch = c.size(0);
+  arguments.left = left;
+  arguments.adjoint = adjoint;
+  launch_cpp_kernel(kernel, c.device().index(), arguments, {reflectors, tau, c});
+}
+
+// Columns that are reduced by one PE before all others follow; all of them where the matrix fits it and PEs are few.
+int64_t panel_width(const Tensor& a, int64_t steps) {
+  constexpr int64_t widest = 32;
+  const int64_t room = room_for_matrices() / static_cast<int64_t>(a.element_size());
+  if (a.size(1) * a.size(2) <= room && !pays_to_share(a.size(0), steps)) return a.size(2);
+  return std::clamp<int64_t>(room / 2 / std::max<int64_t>(a.size(1), 1), 4, widest);
+}
+
+void geqrf_kernel(const Tensor& input, const Tensor& tau) {
+  number_of("geqrf_cpu", input.scalar_type());
   if (input.numel() == 0) return;
   const Tensor a = as_columns(input), factors = rows_of_vectors(tau);
-  check_fits("geqrf", 4 * a.size(1) + factors.size(1), a.scalar_type(), "four columns of a matrix", shorter_columns);
+  const int64_t rows = a.size(1), columns = a.size(2), steps = factors.size(1);
+  check_fits("geqrf", 4 * rows + steps, a.scalar_type(), "four columns of a matrix", shorter_columns);
+  const int64_t width = panel_width(a, steps);
+  if (width >= columns) return launch_geqrf(a, factors);
+  for (int64_t k = 0; k < steps; k += width) {
+    const int64_t count = std::min(width, steps - k), end = k + count;
+    const Tensor rest = a.narrow(1, k, rows - k), panel = rest.narrow(2, k, count);
+    const Tensor panel_factors = factors.narrow(1, k, count);
+    launch_geqrf(panel, panel_factors);
+    launch_apply(panel, panel_factors, rest.narrow(2, end, columns - end), /*left=*/true, /*adjoint=*/true);
+  }
+}
+
+void launch_householder_product(const Tensor& a, const Tensor& tau) {
+  static const emulator::CppKernel& kernel = emulator::cpp_kernel("householder_product");
+  kernels::HouseholderProductArguments arguments;
+  arguments.number = number_of("orgqr_cpu", a.scalar_type());
   arguments.a = matrices_of(a);
-  arguments.tau = vectors_of(factors);
+  arguments.tau = vectors_of(tau);
   arguments.batch = a.size(0);
-  launch_cpp_kernel(kernel, input.device().index(), arguments, {a, factors});
+  launch_cpp_kernel(kernel, a.device().index(), arguments, {a, tau});
 }
 
 Tensor& householder_product_kernel(Tensor& result, const Tensor& tau) {
-  static const emulator::CppKernel& kernel = emulator::cpp_kernel("householder_product");
-  kernels::HouseholderProductArguments arguments;
-  arguments.number = number_of("orgqr_cpu", result.scalar_type());
+  number_of("orgqr_cpu", result.scalar_type());
   if (result.numel() == 0) return result;
   const Tensor a = as_columns(result), factors = tau.reshape({a.size(0), tau.size(-1)});
-  check_fits("linalg.householder_product", 4 * a.size(1) + factors.size(1), a.scalar_type(), "four columns of a matrix",
+  const int64_t rows = a.size(1), columns = a.size(2), steps = factors.size(1);
+  check_fits("linalg.householder_product", 4 * rows + steps, a.scalar_type(), "four columns of a matrix",
              shorter_columns);
-  arguments.a = matrices_of(a);
-  arguments.tau = vectors_of(factors);
-  arguments.batch = a.size(0);
-  launch_cpp_kernel(kernel, result.device().index(), arguments, {a, factors});
+  const int64_t width = panel_width(a, steps);
+  if (width >= columns) {
+    launch_householder_product(a, factors);
+    return result;
+  }
+  const Tensor reflectors = as_columns(at::native::cloneBatchedColumnMajor(a));
+  result.zero_();
+  result.diagonal(0, -2, -1).fill_(1);
+  for (int64_t k = (steps - 1) / width * width; steps > 0 && k >= 0; k -= width) {
+    const int64_t count = std::min(width, steps - k);
+    launch_apply(reflectors.narrow(1, k, rows - k).narrow(2, k, count), factors.narrow(1, k, count),
+                 a.narrow(1, k, rows - k).narrow(2, k, columns - k), /*left=*/true, /*adjoint=*/false);
+  }
   return result;
 }
 
 void apply_householder_kernel(const Tensor& input, const Tensor& tau, const Tensor& other, bool left, bool transpose) {
-  static const emulator::CppKernel& kernel = emulator::cpp_kernel("apply_householder");
-  kernels::ApplyHouseholderArguments arguments;
-  arguments.number = number_of("ormqr_cpu", input.scalar_type());
+  number_of("ormqr_cpu", input.scalar_type());
   if (other.numel() == 0 || tau.numel() == 0) return;
-  const Tensor c = as_columns(other), reflectors = as_columns(input), factors = rows_of_vectors(tau);
-  check_fits("ormqr", 8 * reflectors.size(1) + factors.size(1), c.scalar_type(), "eight columns of a matrix",
-             shorter_columns);
-  arguments.reflectors = matrices_of(reflectors);
-  arguments.tau = vectors_of(factors);
-  arguments.c = matrices_of(c);
-  arguments.batch = c.size(0);
-  arguments.left = left;
-  arguments.adjoint = transpose;
-  launch_cpp_kernel(kernel, other.device().index(), arguments, {reflectors, factors, c});
+  launch_apply(as_columns(input), rows_of_vectors(tau), as_columns(other), left, transpose);
 }
 
 // ---- eigenvalues
@@ -139,7 +187,9 @@ std::tuple<Tensor&, Tensor&> linalg_eig_out(const Tensor& input, Tensor& values,
   check_eigen_output("torch.linalg.eig", values, input, "eigenvalues");
   check_eigen_output("torch.linalg.eig", vectors, input, "eigenvectors");
   write_output(values, std::get<0>(results));
-  write_output(vectors, std::get<1>(results));
+  const Tensor& columns = std::get<1>(results);
+  if (at::native::resize_output(vectors, columns.sizes())) vectors.as_strided_(columns.sizes(), columns.strides());
+  vectors.copy_(columns);
   return {values, vectors};
 }
 

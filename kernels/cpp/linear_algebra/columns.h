@@ -127,12 +127,12 @@ class Block {
 template <typename T>
 class Columns {
  public:
-  // Takes up to `budget` bytes of local memory. `is_loaded`: else the matrix is only written.
-  Columns(ColumnWork& work, const Matrices& matrices, int64_t batch, uint64_t budget, bool is_loaded = true)
+  // Takes up to `budget` bytes of local memory. The first `filled` columns hold something; others are only written.
+  Columns(ColumnWork& work, const Matrices& matrices, int64_t batch, uint64_t budget, int64_t filled)
       : work_(work),
         matrices_(matrices),
         batch_(batch),
-        is_loaded_(is_loaded),
+        filled_(filled),
         slots_(slots_within(matrices, budget)),
         tile_(allocate_columns<T>(work.pe(), matrices.rows, slots_)),
         holds_whole_(slots_ == matrices.columns) {
@@ -141,8 +141,8 @@ class Columns {
       column_in_.assign(static_cast<size_t>(slots_), -1);
       is_dirty_.assign(static_cast<size_t>(slots_), false);
       used_.assign(static_cast<size_t>(slots_), 0);
-    } else if (is_loaded && tile_.elements() != 0) {
-      work_.pe().dma_load(tile_, columns_at<T>(matrices_, batch_, 0, 0));
+    } else if (filled > 0 && tile_.elements() != 0) {
+      work_.pe().dma_load(tile_.slice(0, filled, 0, tile_.columns), columns_at<T>(matrices_, batch_, 0, 0));
       work_.joins(tile_);
     }
   }
@@ -191,7 +191,7 @@ class Columns {
     held = column;
     slot_of_[static_cast<size_t>(column)] = oldest;
     const emulator::Tile tile = tile_.slice(oldest, 1, 0, tile_.columns);
-    if (is_loaded_ || was_written(column)) {
+    if (column < filled_ || was_written(column)) {
       work_.pe().dma_load(tile, columns_at<T>(matrices_, batch_, 0, column));
       work_.joins(tile);
     }
@@ -204,7 +204,7 @@ class Columns {
     work_.leaves(tile_);
     work_.pe().dma_store(columns_at<T>(matrices_, batch_, 0, column), tile_.slice(slot, 1, 0, tile_.columns));
     is_dirty_[static_cast<size_t>(slot)] = false;
-    if (!is_loaded_) {
+    if (column >= filled_) {
       if (written_.empty()) written_.assign(static_cast<size_t>(matrices_.columns), false);
       written_[static_cast<size_t>(column)] = true;
     }
@@ -215,7 +215,7 @@ class Columns {
   ColumnWork& work_;
   Matrices matrices_;
   int64_t batch_;
-  bool is_loaded_;
+  int64_t filled_;
   int64_t slots_;
   emulator::Tile tile_;
   bool holds_whole_;

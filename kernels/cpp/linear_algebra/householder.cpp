@@ -23,7 +23,7 @@ void factor_matrix(ProcessingElement& pe, const GeqrfArguments& arguments, int64
   const int64_t rows = arguments.a.rows, columns = arguments.a.columns;
   constexpr int64_t parts = is_complex_number<T> ? 2 : 1;
   ResultVector<T> tau(work, arguments.tau, matrix, part_of(arguments.number), parts);
-  Columns<T> a(work, arguments.a, matrix, pe.local_bytes_free());
+  Columns<T> a(work, arguments.a, matrix, pe.local_bytes_free(), columns);
   for (int64_t k = 0; k < arguments.tau.length; ++k) {
     const int64_t n = rows - k;
     T* v = a.write(k) + k;
@@ -33,7 +33,8 @@ void factor_matrix(ProcessingElement& pe, const GeqrfArguments& arguments, int64
     work.vector(n, 1, Opcode::mul_f);
     for (int64_t j = k + 1; j < columns; ++j) {
       T* column = a.write(j) + k;
-      if (work.computes()) reflect(n, conjugate(tau[k]), const_cast<const T*>(a.read(k) + k), column);
+      const T* reflector = a.read(k) + k;
+      if (work.computes()) reflect(n, conjugate(tau[k]), reflector, column);
     }
     charge_reflection(work, n, columns - k - 1);
   }
@@ -58,7 +59,7 @@ void multiply_reflectors(ProcessingElement& pe, const HouseholderProductArgument
   constexpr int64_t parts = is_complex_number<T> ? 2 : 1;
   ResultVector<T> tau(work, arguments.tau, matrix, part_of(arguments.number), parts);
   tau.load();
-  Columns<T> a(work, arguments.a, matrix, pe.local_bytes_free());
+  Columns<T> a(work, arguments.a, matrix, pe.local_bytes_free(), reflectors);
   for (int64_t j = reflectors; j < columns; ++j) {
     T* column = a.write(j);
     if (work.computes()) std::fill(column, column + rows, T(0));
@@ -69,7 +70,8 @@ void multiply_reflectors(ProcessingElement& pe, const HouseholderProductArgument
     const int64_t n = rows - k;
     for (int64_t j = k + 1; j < columns; ++j) {
       T* column = a.write(j) + k;
-      if (work.computes()) reflect(n, tau[k], a.read(k) + k, column);
+      const T* reflector = a.read(k) + k;
+      if (work.computes()) reflect(n, tau[k], reflector, column);
     }
     charge_reflection(work, n, columns - k - 1);
     T* v = a.write(k);
@@ -128,7 +130,7 @@ class Application {
     Block<T> c(work, arguments_.c, matrix, left ? 0 : first, left ? length : count, left ? first : 0,
                left ? count : length);
     std::vector<T> sums(static_cast<size_t>(left ? 0 : count));
-    Columns<T> reflectors(work, arguments_.reflectors, matrix, pe_.local_bytes_free());
+    Columns<T> reflectors(work, arguments_.reflectors, matrix, pe_.local_bytes_free(), arguments_.reflectors.columns);
     const int64_t total = arguments_.tau.length;
     for (int64_t step = 0; step < total; ++step) {
       const int64_t k = left == arguments_.adjoint ? step : total - 1 - step;

@@ -29,8 +29,8 @@ class OneSidedJacobi {
         rows_(arguments.u.rows),
         n_(arguments.s.length),
         s_(work_, arguments.s, matrix, part_of(arguments.number)),
-        u_(work_, arguments.u, matrix, u_budget()) {
-    if (arguments.has_vectors) v_.emplace(work_, arguments.v, matrix, pe.local_bytes_free(), /*is_loaded=*/false);
+        u_(work_, arguments.u, matrix, u_budget(), n_) {
+    if (arguments.has_vectors) v_.emplace(work_, arguments.v, matrix, pe.local_bytes_free(), /*filled=*/0);
   }
 
   void run() {

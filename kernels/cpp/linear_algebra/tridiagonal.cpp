@@ -29,7 +29,7 @@ class SymmetricEigen {
         scalars_(pe.allocate(DType::F64, 2, n_)),
         diagonal_(scalars_.as<double>()),
         off_diagonal_(diagonal_ + n_),
-        a_(work_, arguments.a, matrix, pe.local_bytes_free() - 64) {}
+        a_(work_, arguments.a, matrix, pe.local_bytes_free() - 64, n_) {}
 
   void run() {
     make_tridiagonal();
