@@ -35,8 +35,8 @@ FIRST_OFFSET = tl.constexpr("mtia.check_value the first offset is {value}; let t
 
 @triton.jit
 def reduce_bags(
-    out, x, indices, weights, offsets, bag_sizes, places, bag_of, initial, padding, bag_tiles, lane_tiles, programs, bags,
-    segments, offset_row, count, rows, x_row, length,
+    out, x, indices, weights, offsets, bag_sizes, places, bag_of, initial, padding, bag_tiles, lane_tiles, programs,
+    bags, segments, offset_row, count, rows, x_row, length,
     MODE: tl.constexpr, COMPUTE: tl.constexpr, BAGS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Each program owns bags and takes their items one after the other, in their order."""
@@ -109,7 +109,7 @@ def bag_weight_gradient(
     out, grad, x, indices, bag_of, padding, tiles, programs, count, rows, grad_row, x_row, length,
     COMPUTE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """out[i] = the product of grad's row bag_of[i] and x's row indices[i]; 0 of the padding and where there is no bag."""
+    """out[i] = the product of grad's row bag_of[i] and x's row indices[i]; 0 of the padding and without a bag."""
     for tile in tl.range(tl.program_id(0), tiles, programs):
         item = tile * ROWS + tl.arange(0, ROWS)
         inside = item < count
