@@ -218,6 +218,8 @@ _TRANSCENDENTAL = (
     _row("xlogy", transcendental.xlogy, "self other", "xlogy.Tensor", promotion="float"),
     _row("logit", transcendental.logit, "self", "logit[eps=None]", promotion="float"),
     _row("logit_eps", transcendental.logit_eps, "self eps", "logit", promotion="float"),
+    _row("logit_backward", transcendental.logit_backward, "grad_output self", "logit_backward[eps=None]"),
+    _row("logit_backward_eps", transcendental.logit_backward_eps, "grad_output self eps", "logit_backward"),
     _unary_float(transcendental.sinc, "sinc"),
 )
 

@@ -341,8 +341,12 @@ class Registrar {
     }
     const std::vector<std::string> inputs = inputs_of(functional->schema());
     if (serves_a_tensor(uses, functional->schema())) add_form(*functional, Form::functional, uses, std::nullopt);
-    if (const auto in_place = c10::Dispatcher::singleton().findSchema({base + "_", suffix}))
-      add_form(*in_place, Form::in_place, uses, 0);
+    // By its operands, as for outputs: floor_divide's in-place form is an overload of another name.
+    for (const c10::OperatorName& name : overloads_[base + "_"]) {
+      const auto in_place = c10::Dispatcher::singleton().findSchema(name);
+      if (in_place && (name.overload_name == suffix || inputs_of(in_place->schema()) == inputs))
+        add_form(*in_place, Form::in_place, uses, 0);
+    }
     for (const c10::OperatorName& name : overloads_[base]) {
       const auto handle = c10::Dispatcher::singleton().findSchema(name);
       if (!handle) continue;

@@ -298,6 +298,24 @@ def logit_eps(x, eps):
 
 
 @triton.jit
+def logit_backward_within(grad, x, low, high, outside):
+    slope = grad / (x * (1 - x))
+    # The ends themselves have an infinite slope.
+    slope = tl.where((x == 0) | (x == 1), grad * float("inf"), slope)
+    return tl.where((x < low) | (x > high), outside, slope)
+
+
+@triton.jit
+def logit_backward(grad, x):
+    return logit_backward_within(grad, x, 0.0, 1.0, float("nan"))
+
+
+@triton.jit
+def logit_backward_eps(grad, x, eps):
+    return logit_backward_within(grad, x, eps, 1 - eps, 0.0)
+
+
+@triton.jit
 def sinc(x):
     scaled = x * 3.141592653589793
     return tl.where(x == 0, 1.0, tl.sin(scaled) / scaled)
