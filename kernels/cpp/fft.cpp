@@ -129,8 +129,8 @@ class Transformer {
   // So many neighbours are worth a transfer of their own.
   int64_t elements_a_transfer() const {
     const uint32_t rank = arguments_.batch_rank;
-    const bool has_columns = order_of(arguments_.source, rank) != Order::rows ||
-                             order_of(arguments_.result, rank) != Order::rows;
+    const bool has_columns =
+        order_of(arguments_.source, rank) != Order::rows || order_of(arguments_.result, rank) != Order::rows;
     return has_columns ? wanted_transfer_bytes / (2 * static_cast<int64_t>(size_of(arguments_.dtype))) : 1;
   }
 

@@ -19,9 +19,9 @@ struct FftSignal {
   bool is_complex = true;
 };
 
-// result[k] = scale * result_factor[k] * sum over j of root^(j k) * source_factor[j] * source[j] for each element of the
-// batch, with root = exp(-2 pi i / length). Of a source that is shorter the rest is zero; of a result that is shorter
-// the rest is left out, and of one that is real the imaginary parts.
+// result[k] = scale * result_factor[k] * sum over j of root^(j k) * source_factor[j] * source[j] for each element of
+// the batch, with root = exp(-2 pi i / length). Of a source that is shorter the rest is zero; of a result that is
+// shorter the rest is left out, and of one that is real the imaginary parts.
 struct FftArguments {
   FftSignal result;
   FftSignal source;

@@ -110,8 +110,8 @@ bool FftStages::run(const ComplexTile& signal, const ComplexTile& other, int64_t
   for (const int64_t radix : radices_) {
     const int64_t width = length_ / left * columns;
     left /= radix;
-    const Stage stage{in_other ? other : signal, in_other ? signal : other, radix, left, width, roots, scratch_,
-                      roots_};
+    const Stage stage{
+        in_other ? other : signal, in_other ? signal : other, radix, left, width, roots, scratch_, roots_};
     if (radix == 2) {
       two(stage);
     } else if (radix == 4) {

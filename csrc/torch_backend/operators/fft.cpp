@@ -108,18 +108,15 @@ at::Tensor c2r(const at::Tensor& self, c10::IntArrayRef given, int64_t normaliza
   const Dimensions dims = wrapped(self, given);
   const int64_t last = dims.back();
   TORCH_CHECK(length >= 1 && self.size(last) == length / 2 + 1, "_fft_c2r: a result of ", length,
-              " numbers is made of ", length / 2 + 1, " numbers along dimension ", last, ", but got ",
-              self.size(last));
+              " numbers is made of ", length / 2 + 1, " numbers along dimension ", last, ", but got ", self.size(last));
   Dimensions sizes(self.sizes().begin(), self.sizes().end());
   sizes[static_cast<size_t>(last)] = length;
   const at::Tensor source =
       dims.size() > 1 ? c2c(self, c10::IntArrayRef(dims).slice(0, dims.size() - 1), 0, /*forward=*/false) : self;
   at::Tensor result = empty_result(source, sizes, {last}, true, c10::toRealValueType(self.scalar_type()));
-  fft_transform(result.movedim(last, -1), source.movedim(last, -1),
-                {.length = length,
-                 .is_inverse = true,
-                 .scale = scale_of(normalization, sizes, dims),
-                 .is_symmetric = true});
+  fft_transform(
+      result.movedim(last, -1), source.movedim(last, -1),
+      {.length = length, .is_inverse = true, .scale = scale_of(normalization, sizes, dims), .is_symmetric = true});
   return result;
 }
 

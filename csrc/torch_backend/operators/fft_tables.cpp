@@ -55,8 +55,8 @@ at::Tensor sent(const FftTables& to, Kind kind, int64_t first, int64_t second,
   if (found != tables.tables.end()) return found->second;
   const std::vector<double> numbers = make();
   if (numbers.empty()) return {};
-  const at::Tensor words = send_words(
-      to.dtype == c10::kDouble ? words_of<double>(numbers) : words_of<float>(numbers), to.device.index());
+  const at::Tensor words =
+      send_words(to.dtype == c10::kDouble ? words_of<double>(numbers) : words_of<float>(numbers), to.device.index());
   const bool is_complex = kind != Kind::plan;
   const at::Tensor table = words.view(is_complex ? c10::toComplexType(to.dtype) : to.dtype)
                                .narrow(0, 0, static_cast<int64_t>(numbers.size()) / (is_complex ? 2 : 1));

@@ -59,9 +59,7 @@ std::vector<BatchDimension> batch_of(const std::array<at::Tensor, 4>& signals) {
 
 DType chip_dtype_of(const at::Tensor& signal) { return chip_dtype(c10::toRealValueType(signal.scalar_type())).dtype; }
 
-FftTables tables_for(const at::Tensor& signal) {
-  return {c10::toRealValueType(signal.scalar_type()), signal.device()};
-}
+FftTables tables_for(const at::Tensor& signal) { return {c10::toRealValueType(signal.scalar_type()), signal.device()}; }
 
 at::Tensor expanded(const at::Tensor& factor, const at::Tensor& signal) {
   return factor.defined() ? factor.expand(signal.sizes()) : factor;
@@ -203,8 +201,7 @@ void fft_transform(const at::Tensor& result, const at::Tensor& source, const Fft
   if (result.numel() == 0) return;
   const int64_t factors = (transform.source_factor.defined() ? 1 : 0) + (transform.result_factor.defined() ? 1 : 0);
   const bool has_radices = kernels::has_radices(transform.length);
-  if (has_radices &&
-      kernels::fits_local_memory(runtime::chip(), chip_dtype_of(result), transform.length, factors))
+  if (has_radices && kernels::fits_local_memory(runtime::chip(), chip_dtype_of(result), transform.length, factors))
     return launch(result, source, transform);
   if (transform.is_symmetric) {
     FftTransform all = transform;

@@ -9,9 +9,9 @@ namespace mtia::torch_backend {
 
 struct FftTransform {
   int64_t length = 1;
-  bool is_inverse = false;    // exp(+2 pi i ...), and the conjugates of the factors
+  bool is_inverse = false;  // exp(+2 pi i ...), and the conjugates of the factors
   double scale = 1.0;
-  bool is_symmetric = false;  // the source holds the first length / 2 + 1 of numbers that are conjugates of each other
+  bool is_symmetric = false;   // the source holds the first length / 2 + 1 of numbers that are conjugates of each other
   at::Tensor source_factor{};  // complex, of the last dimension or as the source; what the source is multiplied by
   at::Tensor result_factor{};
 };
