@@ -92,6 +92,12 @@ def test_kernels_take_the_same(workload, chip):
         assert functional[0] in DECIDED or same_work, (functional, timing)
 
 
+def test_transforms_take_the_same():
+    result = compared("transforms")
+    assert result["number_different"] == 0, result["different"]
+    assert result["summary"]["computed"] < result["summary"]["launches"]
+
+
 def test_what_rests_on_stand_ins_is_counted():
     result = compared("decisions")
     assert result["summary"]["stood_in"] > 0 and result["summary"]["stand_in_seconds"] > 0

@@ -165,3 +165,15 @@ def quantised(device: str) -> None:
         torch._weight_int8pack_mm(x, narrow, facts[0, :, 0])
         torch._weight_int4pack_mm(x, packed, 128, facts)
         torch._scaled_mm(float8[:rows], float8.t(), scale_a=scale, scale_b=scale, out_dtype=torch.bfloat16)
+
+
+def transforms(device: str) -> None:
+    """Fourier transforms of rows, columns and planes, in one launch, by four steps and by chirps; frames."""
+    generator = torch.Generator().manual_seed(6)
+    for shape in ((64, 1024), (300, 60), (1009,), (65_536,)):
+        numbers = torch.randn(shape, generator=generator, dtype=torch.complex64).to(device)
+        for dim in range(len(shape)):
+            torch.fft.fft(numbers, dim=dim)
+            torch.fft.irfft(numbers, dim=dim)
+    signal, window = torch.randn(2, 8000, generator=generator).to(device), torch.hann_window(400).to(device)
+    torch.stft(signal, 400, 160, window=window, center=False, return_complex=True)

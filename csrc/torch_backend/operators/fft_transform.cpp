@@ -3,7 +3,6 @@
 // convolution with a chirp (Bluestein), that is two transforms of a length with small factors.
 #include "torch_backend/operators/fft_transform.h"
 
-#include <ATen/ops/neg.h>
 #include <ATen/ops/view_as_real.h>
 
 #include <algorithm>
@@ -119,18 +118,13 @@ at::Tensor padded(const at::Tensor& signal, int64_t length) {
   return whole;
 }
 
-// All numbers of a symmetric signal.
-at::Tensor symmetric(const at::Tensor& source, int64_t length) {
-  const at::Tensor whole = complex_workspace(source, length);
-  const int64_t mirrored = (length - 1) / 2;
-  whole.narrow(-1, 0, length / 2 + 1).copy_(source);
-  const at::Tensor real = at::view_as_real(whole).select(-1, 0), imaginary = at::view_as_real(whole).select(-1, 1);
-  imaginary.select(-1, 0).zero_();
-  if (length % 2 == 0) imaginary.select(-1, length / 2).zero_();
-  if (mirrored == 0) return whole;
-  real.narrow(-1, length - mirrored, mirrored).copy_(real.narrow(-1, 1, mirrored).flip(-1));
-  imaginary.narrow(-1, length - mirrored, mirrored).copy_(at::neg(imaginary.narrow(-1, 1, mirrored).flip(-1)));
-  return whole;
+// What has the same real parts when it is transformed as the whole of a symmetric signal: twice the numbers whose
+// conjugates are left out.
+at::Tensor doubled(const at::Tensor& source, int64_t length) {
+  const at::Tensor half = complex_workspace(source, source.size(-1));
+  half.copy_(source);
+  at::view_as_real(half.narrow(-1, 1, (length - 1) / 2)).mul_(2);
+  return half;
 }
 
 // The last dimension as [rows, columns] of which the columns come to stand last.
@@ -206,7 +200,7 @@ void fft_transform(const at::Tensor& result, const at::Tensor& source, const Fft
   if (transform.is_symmetric) {
     FftTransform all = transform;
     all.is_symmetric = false;
-    return fft_transform(result, symmetric(source, transform.length), all);
+    return fft_transform(result, doubled(source, transform.length), all);
   }
   // A length with a large prime that comes with factors is a part of none of ours.
   if (has_radices) return four_steps(result, source, transform);
