@@ -91,6 +91,8 @@ at::Tensor& conj_physical_out(const at::Tensor& self, at::Tensor& out) {
   return out;
 }
 
+at::Tensor& conj_physical_(at::Tensor& self) { return conj_physical_out(self, self); }
+
 at::Tensor& complex_out(const at::Tensor& real, const at::Tensor& imaginary, at::Tensor& out) {
   const c10::ScalarType dtype = real.scalar_type();
   TORCH_CHECK(dtype == c10::kFloat || dtype == c10::kDouble || dtype == c10::kHalf,
@@ -144,5 +146,6 @@ at::Tensor complex_elementwise(const KernelId& kernel, const at::Tensor& out, bo
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   using namespace mtia::torch_backend;
   library.impl("conj_physical.out", conj_physical_out);
+  library.impl("conj_physical_", mtia::torch_backend::conj_physical_);
   library.impl("complex.out", complex_out);
 }
