@@ -31,14 +31,14 @@ std::vector<at::Generator>& default_generators() {
 GeneratorImpl::GeneratorImpl(c10::DeviceIndex device)
     : c10::GeneratorImpl(c10::Device(c10::DeviceType::PrivateUse1, device),
                          c10::DispatchKeySet(c10::DispatchKey::PrivateUse1)) {
-  state_.seed = c10::default_rng_seed_val;
+  state_->seed = c10::default_rng_seed_val;
 }
 
-void GeneratorImpl::set_current_seed(uint64_t seed) { state_ = {seed, 0}; }
+void GeneratorImpl::set_current_seed(uint64_t seed) { *state_ = {seed, 0}; }
 
 uint64_t GeneratorImpl::seed() {
   set_current_seed(c10::detail::getNonDeterministicRandom());
-  return state_.seed;
+  return state_->seed;
 }
 
 void GeneratorImpl::set_state(const c10::TensorImpl& state) {
@@ -50,25 +50,40 @@ void GeneratorImpl::set_state(const c10::TensorImpl& state) {
         "Generator.set_state",
         concat("pass what get_state returned: a contiguous uint8 CPU tensor of ", state_bytes, " bytes")));
   }
-  std::memcpy(&state_, state.data(), state_bytes);
+  std::memcpy(state_.get(), state.data(), state_bytes);
 }
 
 c10::intrusive_ptr<c10::TensorImpl> GeneratorImpl::get_state() const {
   at::Tensor state = at::detail::empty_cpu({static_cast<int64_t>(state_bytes)}, at::kByte);
   static_assert(sizeof(PhiloxState) == state_bytes);
-  std::memcpy(state.mutable_data_ptr(), &state_, state_bytes);
+  std::memcpy(state.mutable_data_ptr(), state_.get(), state_bytes);
   return state.getIntrusivePtr();
 }
 
+void GeneratorImpl::graphsafe_set_state(const c10::intrusive_ptr<c10::GeneratorImpl>& state) {
+  const auto* other = dynamic_cast<const GeneratorImpl*>(state.get());
+  if (other == nullptr) {
+    throw_for_python(InvalidArgument(concat("a state that is a generator on ", state->device().str()),
+                                     "Generator.graphsafe_set_state", "pass what graphsafe_get_state returned"));
+  }
+  state_ = other->state_;
+}
+
+c10::intrusive_ptr<c10::GeneratorImpl> GeneratorImpl::graphsafe_get_state() const {
+  auto other = c10::make_intrusive<GeneratorImpl>(device().index());
+  other->state_ = state_;
+  return other;
+}
+
 PhiloxState GeneratorImpl::reserve(uint64_t increment) {
-  const PhiloxState before = state_;
-  state_.offset += (increment + 3) / 4 * 4;  // a multiple of 4, as CUDA generators keep it
+  const PhiloxState before = *state_;
+  state_->offset += (increment + 3) / 4 * 4;  // a multiple of 4, as CUDA generators keep it
   return before;
 }
 
 GeneratorImpl* GeneratorImpl::clone_impl() const {
   auto* copy = new GeneratorImpl(device().index());
-  copy->state_ = state_;
+  *copy->state_ = *state_;
   return copy;
 }
 

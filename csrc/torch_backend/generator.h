@@ -7,6 +7,7 @@
 #include <c10/core/GeneratorImpl.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 namespace mtia::torch_backend {
@@ -32,13 +33,18 @@ class GeneratorImpl final : public c10::GeneratorImpl {
   explicit GeneratorImpl(c10::DeviceIndex device);
 
   void set_current_seed(uint64_t seed) override;
-  uint64_t current_seed() const override { return state_.seed; }
+  uint64_t current_seed() const override { return state_->seed; }
   uint64_t seed() override;
-  void set_offset(uint64_t offset) override { state_.offset = offset; }
-  uint64_t get_offset() const override { return state_.offset; }
+  void set_offset(uint64_t offset) override { state_->offset = offset; }
+  uint64_t get_offset() const override { return state_->offset; }
   // A CPU tensor of 16 bytes: seed and offset, little endian.
   void set_state(const c10::TensorImpl& state) override;
   c10::intrusive_ptr<c10::TensorImpl> get_state() const override;
+
+  // A generator that draws on: from the same seed and offset, whichever of both is drawn from. Compiled functions keep
+  // the state of a forward pass for its recomputation so.
+  void graphsafe_set_state(const c10::intrusive_ptr<c10::GeneratorImpl>& state) override;
+  c10::intrusive_ptr<c10::GeneratorImpl> graphsafe_get_state() const override;
 
   PhiloxState reserve(uint64_t increment);
   static c10::DeviceType device_type() { return c10::DeviceType::PrivateUse1; }
@@ -46,7 +52,7 @@ class GeneratorImpl final : public c10::GeneratorImpl {
  private:
   GeneratorImpl* clone_impl() const override;
 
-  PhiloxState state_;
+  std::shared_ptr<PhiloxState> state_ = std::make_shared<PhiloxState>();
 };
 
 }  // namespace mtia::torch_backend

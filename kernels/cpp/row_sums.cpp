@@ -91,8 +91,10 @@ class RowAdder {
       for (int64_t i = 0; i < indices.columns; ++i) {
         const int64_t index = index_at(indices, i);
         if (index < row || index >= row + rows || index == arguments_.skipped) continue;
+        const int64_t source = arguments_.source_rows != 0 ? index_at(source_rows_, i) : first + i;
+        if (source < 0) continue;
         targets[static_cast<size_t>(waiting)] = index - row;
-        positions_.as<int64_t>()[waiting] = arguments_.source_rows != 0 ? index_at(source_rows_, i) : first + i;
+        positions_.as<int64_t>()[waiting] = source;
         if (arguments_.factors != 0) factors[static_cast<size_t>(waiting)] = pe_.read(factors_, 0, i);
         if (++waiting == rows_a_gather) flush();
       }

@@ -21,7 +21,8 @@ struct RowSumsArguments {
   int64_t length = 0;
   int64_t source_row = 0;  // elements; those of a row are adjacent
   int64_t skipped = -1;
-  uint64_t source_rows = 0;  // not 0: [count], of the indices' dtype; row source_rows[i] stands for source[i]
+  uint64_t source_rows =
+      0;  // not 0: [count], of the indices' dtype; row source_rows[i] stands for source[i], none where that is negative
   int64_t source_count = 0;  // of rows, where source_rows names them
   uint64_t factors = 0;      // not 0: [count] of the sums' dtype, by which the rows are multiplied
   DType dtype = DType::F32;

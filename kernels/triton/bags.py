@@ -30,12 +30,13 @@ from mtia_sim_kernels.triton.checks import check_row, check_value
 MODES = ("sum", "mean", "max", "min", "prod", "argmax")
 
 OFFSET = tl.constexpr("mtia.check_value offset {value} is not within a list of items; give {low} to {high}")
+FIRST_OFFSET = tl.constexpr("mtia.check_value the first offset is {value}; let the first bag begin at {low}")
 
 
 @triton.jit
 def reduce_bags(
-    out, x, indices, weights, offsets, bag_sizes, places, initial, padding, bag_tiles, lane_tiles, programs, bags,
-    segments, offset_row, count, rows, x_row, length,
+    out, x, indices, weights, offsets, bag_sizes, places, bag_of, initial, padding, bag_tiles, lane_tiles, programs,
+    bags, segments, offset_row, count, rows, x_row, length,
     MODE: tl.constexpr, COMPUTE: tl.constexpr, BAGS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Each program owns bags and takes their items one after the other, in their order."""
@@ -52,6 +53,8 @@ def reduce_bags(
         end = tl.where(in_bags, end, 0)
         check_value(begin, 0, count, OFFSET)
         check_value(end, 0, count, OFFSET)
+        if bag_of is not None:
+            check_value(tl.where(bag == 0, begin, 0), 0, 0, FIRST_OFFSET)
         begin += list_number * count
         items = end + list_number * count - begin
         total = tl.zeros([BAGS, COLUMNS], COMPUTE) + tl.full([], initial, COMPUTE)
@@ -61,6 +64,9 @@ def reduce_bags(
         for number in tl.range(0, tl.max(items, axis=0)):
             here = in_bags & (number < items)
             row = begin + number
+            if bag_of is not None:
+                first = here & (tile % lane_tiles == 0)
+                tl.store(bag_of + row, bag.to(bag_of.dtype.element_ty), mask=first)
             if weights is not None:
                 weight = tl.load(weights + row, mask=here, other=0).to(COMPUTE)[:, None]
             if indices is not None:
@@ -103,14 +109,14 @@ def bag_weight_gradient(
     out, grad, x, indices, bag_of, padding, tiles, programs, count, rows, grad_row, x_row, length,
     COMPUTE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """out[i] = the product of grad's row bag_of[i] and x's row indices[i]; 0 where that is the padding."""
+    """out[i] = the product of grad's row bag_of[i] and x's row indices[i]; 0 of the padding and without a bag."""
     for tile in tl.range(tl.program_id(0), tiles, programs):
         item = tile * ROWS + tl.arange(0, ROWS)
         inside = item < count
         row = tl.load(indices + item, mask=inside, other=0).to(tl.int64)
         check_row(tl.where(row != padding, row, 0), rows)
         bag = tl.load(bag_of + item, mask=inside, other=0).to(tl.int64)
-        here = (inside & (row != padding))[:, None]
+        here = (inside & (row != padding) & (bag >= 0))[:, None]
         total = tl.zeros([ROWS], COMPUTE)
         for first in tl.range(0, length, COLUMNS):
             lane = first + tl.arange(0, COLUMNS)
@@ -123,8 +129,8 @@ def bag_weight_gradient(
 
 @launch_shape("reduce_bags")
 def reduce_bags_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Launch:
-    """tensors (out, x, indices or none, weights of items or none, offsets, sizes of bags or none, places or none),
-    scalars (initial value, index that counts for nothing).
+    """tensors (out, x, indices or none, weights of items or none, offsets, sizes of bags or none, places or none, bag
+    of each item or none), scalars (initial value, index that counts for nothing).
 
     `sizes` = (mode by its place in MODES, bags, segments a list, offsets a list, items a list, rows of x, x's row
     stride, length of a row). An offset that a list lacks is its end. out and places are [bags, length], dense.
@@ -139,7 +145,7 @@ def reduce_bags_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: Chi
     block_bags = max(1, min(elements // columns, wanted, 256))
     bag_tiles = ceil_div(bags, block_bags)
     programs, _ = programs_for(chip, bag_tiles * lane_tiles)
-    names = ("out", "x", "indices", "weights", "offsets", "bag_sizes", "places")
+    names = ("out", "x", "indices", "weights", "offsets", "bag_sizes", "places", "bag_of")
     arguments: dict[str, Argument] = tensor_arguments(names, dtypes)
     arguments |= {"initial": Scalar(0, scalar_dtype(compute)), "padding": Scalar(1, "i64")}
     arguments |= {"bag_tiles": tile_count(bag_tiles, block_bags), "lane_tiles": tile_count(lane_tiles, columns)}

@@ -57,6 +57,7 @@ if is_built():
         snapshot,
     )
     from mtia_sim.random import (
+        _get_generator,
         default_generators,
         get_rng_state,
         get_rng_state_all,
@@ -104,6 +105,7 @@ if is_built():
         "StreamContext",
         "_DeviceGuard",
         "_exchange_device",
+        "_get_generator",
         "_is_in_bad_fork",
         "_lazy_init",
         "_maybe_exchange_device",

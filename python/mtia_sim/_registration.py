@@ -26,6 +26,7 @@ def register(torch: ModuleType, package: str) -> None:
         initialisation,
         interchange,
         processes,
+        random,
         triton_runtime,
     )
 
@@ -40,7 +41,7 @@ def register(torch: ModuleType, package: str) -> None:
     _C.require_lazy_initialisation()
     triton_runtime.offer()
     triton_runtime.show_to_dynamo()
-    for part in (batching, checkpoints, interchange, processes):
+    for part in (batching, checkpoints, interchange, processes, random):
         part.register()
     atexit.register(_shut_down)
 

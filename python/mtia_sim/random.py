@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
+from torch._functorch._aot_autograd.utils import register_graphsafe_rng_device_type
 
 from mtia_sim import _C
 from mtia_sim._utils import _get_device_index
@@ -19,6 +20,14 @@ def _generator(device: Any) -> torch.Generator:
     if not 0 <= index < len(default_generators):
         raise ValueError(f"mtia_sim has no device {index}: there are {len(default_generators)} (MTIA_SIM_DEVICE_COUNT)")
     return default_generators[index]
+
+
+_get_generator = _generator  # the name by which torch's compiler asks
+
+
+def register() -> None:
+    """Lets compiled functions keep generators' states for what they compute again in the backward pass."""
+    register_graphsafe_rng_device_type("mtia_sim")
 
 
 def get_rng_state(device: Any = "mtia_sim") -> torch.Tensor:

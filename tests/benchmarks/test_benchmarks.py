@@ -130,6 +130,16 @@ def test_operators_lists_what_a_step_calls(tmp_path: Path) -> None:
     assert calls["silu.default"] == 4
 
 
+def test_dispatch_times_operators_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "dispatch.json"
+    options = ("--only", "softmax", "--repeats", "3", "--calls", "4", "--over", "0", "--json", str(file))
+    result = run("dispatch.py", *options)
+    assert result.returncode == 0, result.stderr
+    rows = {row["name"]: row for row in json.loads(file.read_text())}
+    assert {"_softmax", "_log_softmax_backward_data"} <= set(rows) and all(row["us"] > 0 for row in rows.values())
+    assert result.stdout.count(" * |") == len(rows) == 4
+
+
 def test_a_profile_accounts_for_the_steps_kernels() -> None:
     from suites.profile import profile_step
 

@@ -1,5 +1,8 @@
 """torch.autocast("mtia_sim"): which dtype each kind of operator computes in, and nesting."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -123,3 +126,22 @@ def test_decorators_of_autograd_functions() -> None:
     with torch.autocast("mtia_sim", dtype=torch.bfloat16):
         Doubled.apply(x).sum().backward()
     assert x.grad is not None and x.grad.cpu().tolist() == [2, 2, 2]
+
+
+def test_the_lists_are_those_of_cuda() -> None:
+    """Each operator of torch's header is cast as the header's list says."""
+    header = (Path(torch.__file__).parent / "include/ATen/autocast_mode.h").read_text()
+    rows = {
+        "AT_FORALL_LOWER_PRECISION_FP": "lower_precision_operators",
+        "AT_FORALL_FP32": "float32_operators",
+        "AT_FORALL_FP32_SET_OPT_DTYPE": "float32_result_operators",
+        "AT_FORALL_PROMOTE": "promoting_operators",
+    }
+    source = (Path(__file__).parents[2] / "csrc/torch_backend/autocast.cpp").read_text()
+    for macro, ours in rows.items():
+        body = re.search(rf"#define {macro}\(.*?\n\n", header, re.DOTALL)
+        table = re.search(rf"{ours}\[\] = \{{(.*?)\}};", source, re.DOTALL)
+        assert body is not None and table is not None
+        entries = [entry.split(",") for entry in re.findall(r" _\(([^()]*?)\)", body[0].replace("\\\n", " "))]
+        named = {".".join(part.strip() for part in entry[:2]) for entry in entries}
+        assert named and named <= set(re.findall(r'"([^"]+)"', table[1]))

@@ -2,6 +2,9 @@
 
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
+
+DEVICE = "mtia_sim"
 
 
 def test_the_state_is_seed_and_offset() -> None:
@@ -54,3 +57,27 @@ def test_a_clone_goes_its_own_way() -> None:
 def test_a_wrong_state_is_refused(state: torch.Tensor) -> None:
     with pytest.raises((ValueError, TypeError, RuntimeError), match=r"(?i)state|dtype|uint8|ByteTensor"):
         torch.Generator(device="mtia_sim").set_state(state)
+
+
+def test_a_shared_state_draws_on_from_where_the_other_is() -> None:
+    generator = torch.Generator(DEVICE).manual_seed(5)
+    shared, copied = generator.graphsafe_get_state(), generator.clone_state()
+    first = torch.rand(4, device=DEVICE, generator=generator)
+    assert torch.equal(torch.rand(4, device=DEVICE, generator=copied), first)
+    assert shared.get_offset() == generator.get_offset() != 0
+    generator.graphsafe_set_state(copied)
+    torch.rand(4, device=DEVICE, generator=generator)
+    assert copied.get_offset() == generator.get_offset() != shared.get_offset()
+
+
+def test_a_compiled_function_draws_a_recomputed_mask_again() -> None:
+    def function(x: torch.Tensor) -> torch.Tensor:
+        return checkpoint(lambda x: torch.nn.functional.dropout(x.exp(), 0.5).sin(), x, use_reentrant=False)
+
+    compiled = torch.compile(function, backend="aot_eager")
+    x = torch.ones(256, device=DEVICE, requires_grad=True)
+    for _ in range(2):
+        x.grad = None
+        y = compiled(x)
+        y.sum().backward()
+        assert x.grad is not None and torch.equal(x.grad == 0, y == 0) and 64 < (y == 0).sum().item() < 192

@@ -99,3 +99,23 @@ def test_torch_distributions_sample_on_the_device(kind: str) -> None:
     error = (numbers.mean(0) - distribution.mean).abs()
     assert (error < 6 * (distribution.variance / 20_000).sqrt() + 1e-6).all()
     assert torch.isfinite(distribution.log_prob(numbers)).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_gradient_of_gamma_numbers(dtype: torch.dtype) -> None:
+    """The number stays at its place: P(a + h, x + h dx/da) = P(a, x). CPU torch's is good to 5e-4."""
+    alpha = torch.tensor([0.05, 0.4, 1.0, 3.0, 20.0, 300.0]).repeat_interleave(500)
+    number = torch._standard_gamma(alpha).clamp_min(1e-20)
+    ours = torch._standard_gamma_grad(alpha.to(DEVICE, dtype), number.to(DEVICE, dtype))
+    assert ours.dtype == dtype
+    slope, a, x = ours.cpu().double(), alpha.double(), number.double()
+    step = 1e-4 * a
+    moved = torch.special.gammainc(a + step, x + step * slope) - torch.special.gammainc(a - step, x - step * slope)
+    still = torch.special.gammainc(a + step, x) - torch.special.gammainc(a - step, x)
+    assert moved.norm() < 1e-3 * still.norm()
+    torch.testing.assert_close(
+        ours.cpu(), torch._standard_gamma_grad(alpha.to(dtype), number.to(dtype)), rtol=2e-3, atol=1e-6
+    )
+    leaf = torch.tensor([2.0, 0.5], device=DEVICE, requires_grad=True)
+    torch.distributions.Gamma(leaf, 1.0).rsample((50_000,)).mean(0).sum().backward()
+    torch.testing.assert_close(leaf.grad.cpu(), torch.ones(2), rtol=0.05, atol=0)

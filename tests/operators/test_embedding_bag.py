@@ -106,6 +106,22 @@ def test_bags_of_a_module_and_what_the_operator_returns() -> None:
         torch.testing.assert_close(one.cpu(), other[: one.size(0)])
 
 
+def test_items_behind_the_last_bag_are_in_none() -> None:
+    indices, offsets = torch.tensor([1, 2, 1, 1]), torch.tensor([0, 1, 2])
+    weight, factors = torch.randn(3, 5), torch.randn(4)
+    leaves = [on_device(weight).requires_grad_(), on_device(factors).requires_grad_()]
+    keywords: dict[str, Any] = {"mode": "sum", "per_sample_weights": leaves[1], "include_last_offset": True}
+    result = F.embedding_bag(on_device(indices), leaves[0], on_device(offsets), **keywords)
+    result.sum().backward()
+    expected = torch.stack([weight[1] * factors[0], weight[2] * factors[1]])
+    torch.testing.assert_close(result.detach().cpu(), expected)
+    assert leaves[0].grad is not None and leaves[1].grad is not None
+    torch.testing.assert_close(leaves[0].grad.cpu()[1], factors[0].expand(5))
+    torch.testing.assert_close(
+        leaves[1].grad.cpu(), torch.tensor([float(weight[1].sum()), float(weight[2].sum()), 0, 0])
+    )
+
+
 def test_rows_are_clipped_to_a_norm() -> None:
     for dtype, p in itertools.product((torch.float32, torch.float16), (1.0, 2.0, float("inf"))):
         weight = torch.randn(30, 8).to(dtype)
@@ -129,6 +145,9 @@ def test_refused() -> None:
         torch.accelerator.synchronize()
     with pytest.raises(ValueError, match="offset 9"):
         F.embedding_bag(torch.zeros_like(indices), weight, offsets + 9)
+        torch.accelerator.synchronize()
+    with pytest.raises(ValueError, match="first offset is 1"):
+        F.embedding_bag(torch.zeros_like(indices), weight, offsets + 1)
         torch.accelerator.synchronize()
     with pytest.raises(RuntimeError, match="one type"):
         torch.ops.aten._embedding_bag(

@@ -1,3 +1,4 @@
+// See along_dim.h: boxes of index tensors for the indexing kernels.
 #include "torch_backend/operators/along_dim.h"
 
 #include <ATen/TensorIterator.h>

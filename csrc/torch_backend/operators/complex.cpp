@@ -146,6 +146,6 @@ at::Tensor complex_elementwise(const KernelId& kernel, const at::Tensor& out, bo
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   using namespace mtia::torch_backend;
   library.impl("conj_physical.out", conj_physical_out);
-  library.impl("conj_physical_", mtia::torch_backend::conj_physical_);
+  library.impl("conj_physical_", conj_physical_);
   library.impl("complex.out", complex_out);
 }

@@ -2,9 +2,7 @@
 #include <ATen/native/EmbeddingBag.h>
 #include <ATen/ops/_embedding_bag_dense_backward.h>
 #include <ATen/ops/_embedding_bag_sparse_backward.h>
-#include <ATen/ops/arange.h>
 #include <ATen/ops/ones.h>
-#include <ATen/ops/searchsorted.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <torch/library.h>
@@ -28,13 +26,6 @@ void check_index_dtype(const char* name, const at::Tensor& tensor) {
   TORCH_CHECK(tensor.scalar_type() == c10::kLong || tensor.scalar_type() == c10::kInt, "Expected tensor for argument '",
               name, "' to have one of the following scalar types: Long, Int; but got ", tensor.scalar_type(),
               " instead (while checking arguments for embedding_bag)");
-}
-
-// The bag of each item: the last one that begins no later.
-at::Tensor bag_of_items(const at::Tensor& offsets, int64_t bags, int64_t items) {
-  const at::TensorOptions options = offsets.options();
-  const at::Tensor item = at::arange(items, options);
-  return at::searchsorted(offsets.narrow(0, 0, bags), item, options.dtype() == at::kInt, true).sub_(1);
 }
 
 Bags embedding_bag(const at::Tensor& weight, const at::Tensor& given_indices, const at::Tensor& given_offsets, bool,
@@ -78,15 +69,16 @@ Bags embedding_bag(const at::Tensor& weight, const at::Tensor& given_indices, co
   const at::Tensor bag_sizes = empty_device(offsets.sizes(), index_dtype, weight.device());
   const at::Tensor places =
       empty_device(is_maximum ? c10::IntArrayRef{bags, length} : c10::IntArrayRef{0}, index_dtype, weight.device());
-  const at::Tensor bag_of =
-      bags == 0 ? empty_device({items}, index_dtype, weight.device()) : bag_of_items(offsets, bags, items);
+  const at::Tensor bag_of = empty_device({items}, index_dtype, weight.device());
+  // What lies behind the last bag is in none.
+  if (include_last_offset || out.numel() == 0) bag_of.fill_(-1);
   if (include_last_offset || out.numel() == 0) bag_sizes.zero_();
   if (out.numel() == 0) return {out, bag_of, bag_sizes, places};
   const at::Tensor table = length == 1 || weight.stride(1) == 1 ? weight : weight.contiguous();
   // sum, mean, and a maximum that knows where it was found: MODES of kernels/triton/bags.py.
   const at::Tensor best = is_maximum ? places : at::Tensor();
   const int64_t reduction = is_maximum ? 5 : mode;
-  launch_kernel(kernel, {out, table, indices, factors, offsets, bag_sizes, best},
+  launch_kernel(kernel, {out, table, indices, factors, offsets, bag_sizes, best, bag_of},
                 {reduction, bags, bags, offsets.size(0), items, table.size(0), table.stride(0), length},
                 {0.0, padding_index});
   return {out, bag_of, bag_sizes, places};

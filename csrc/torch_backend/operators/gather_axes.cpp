@@ -1,4 +1,5 @@
-// Passes of the kernel gather_axes: two neighbouring dimensions at a time where that takes few taps, else one.
+// Passes of the kernel gather_axes: two neighbouring dimensions at a time where that takes few taps without weights,
+// else one, so that no sum is made twice.
 #include "torch_backend/operators/gather_axes.h"
 
 #include <ATen/ops/view_as_real.h>
@@ -62,7 +63,7 @@ void run(const at::Tensor& out, const at::Tensor& x, Box box) {
   }
   for (size_t i = box.axes.size(); i-- > 0;) {
     if (!box.axes[i].table.table.defined()) continue;
-    const bool two = i > 0 && box.axes[i - 1].table.table.defined() && dtype != c10::kByte &&
+    const bool two = i > 0 && !box.is_weighted && box.axes[i - 1].table.table.defined() &&
                      box.axes[i].table.taps * box.axes[i - 1].table.taps <= most_taps_of_two;
     const size_t first = two ? i - 1 : i;
     left -= two ? 2 : 1;

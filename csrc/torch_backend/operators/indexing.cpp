@@ -158,6 +158,15 @@ at::Tensor& index_out(const at::Tensor& self, const c10::List<std::optional<at::
   return out;
 }
 
+// By itself, as it is called so often: torch's own would go through the meta function twice.
+at::Tensor index(const at::Tensor& self, const c10::List<std::optional<at::Tensor>>& indices) {
+  at::IOptTensorListRef list(indices);
+  WithOutputs<at::native::structured_index_out> call(at::Tensor{});
+  auto precomputed = call.meta(self, list);
+  call.impl(self, precomputed.sizes, precomputed.strides, call.output());
+  return call.output();
+}
+
 at::Tensor& gather_out(const at::Tensor& self, int64_t dim, const at::Tensor& index, bool sparse_grad,
                        at::Tensor& out) {
   WithOutputs<at::native::structured_gather_out> call(out);
@@ -293,6 +302,7 @@ REGISTER_PRIVATEUSE1_DISPATCH(scatter_fill_stub, &mtia::torch_backend::scatter_f
 
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   using namespace mtia::torch_backend;
+  library.impl("index.Tensor", mtia::torch_backend::index);
   library.impl("index.Tensor_out", index_out);
   library.impl("_index_put_impl_", at::native::_index_put_impl_);
   library.impl("gather.out", gather_out);

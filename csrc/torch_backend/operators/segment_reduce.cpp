@@ -100,7 +100,7 @@ at::Tensor reduced(Reduction reduction, const at::Tensor& data, const Segments& 
       empty_device({segments.lists, segments.count, segments.inner}, data.scalar_type(), data.device());
   if (out.numel() == 0) return out;
   const at::Tensor none;
-  launch_kernel(kernel, {out, data, none, none, segments.offsets, sizes, none},
+  launch_kernel(kernel, {out, data, none, none, segments.offsets, sizes, none, none},
                 {static_cast<int64_t>(reduction), segments.lists * segments.count, segments.count, segments.count + 1,
                  segments.items, segments.lists * segments.items, segments.inner, segments.inner},
                 {initial, int64_t{-1}});

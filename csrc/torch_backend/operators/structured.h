@@ -55,7 +55,7 @@ class WithOutputs final : public Meta {
   }
 
  private:
-  static constexpr size_t max_outputs = 3;
+  static constexpr size_t max_outputs = 4;
 
   void prepare(int64_t index, c10::IntArrayRef sizes, c10::IntArrayRef strides, const at::TensorOptions& options) {
     at::Tensor& output = outputs_[static_cast<size_t>(index)];

@@ -1,3 +1,4 @@
+// Products with sparse matrices, declared in products.h: rows by index and sums by row.
 #include "torch_backend/sparse/products.h"
 
 #include <ATen/ops/zeros.h>

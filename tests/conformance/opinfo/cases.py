@@ -14,7 +14,7 @@ import torch
 from torch.testing._internal.opinfo.core import OpInfo, SampleInput
 from torch.utils import _pytree as pytree
 
-from tests.conformance.opinfo import catalogue, freedom
+from tests.conformance.opinfo import catalogue, freedom, gauge
 from tests.conformance.opinfo.comparison import DEVICE, Mover, compare, to_higher
 
 DTYPES = (*catalogue.JUDGED, *catalogue.OTHERS)
@@ -30,12 +30,12 @@ def _cases(direction: str) -> list[Any]:
     for entry in catalogue.entries():
         info = entry.info
         for dtype in DTYPES:
-            if dtype in _dtypes(info, direction):
+            if dtype in dtypes_of(info, direction):
                 found.append(pytest.param(entry, dtype, id=f"{_name(dtype)}-{entry.name}"))
     return found
 
 
-def _dtypes(info: OpInfo, direction: str) -> set[torch.dtype]:
+def dtypes_of(info: OpInfo, direction: str) -> set[torch.dtype]:
     """The dtypes in which an operator has this direction on the CPU."""
     if direction == "backward":
         differentiable = info.backward_dtypes if info.supports_autograd else ()
@@ -182,7 +182,7 @@ def test_backward(entry: catalogue.Entry, dtype: torch.dtype) -> None:
     operation = entry.info.gradcheck_wrapper
 
     def call(sample: SampleInput) -> Any:
-        return operation(entry.info.op, sample.input, *sample.args, **sample.kwargs)
+        return gauge.in_order(entry.operator, operation(entry.info.op, sample.input, *sample.args, **sample.kwargs))
 
     failures = Failures()
     for sample in _samples(entry, dtype, requires_grad=True):

@@ -10,7 +10,7 @@ import torch
 from torch.testing._internal.opinfo.core import SampleInput
 from torch.utils import _pytree as pytree
 
-from tests.conformance.opinfo import catalogue
+from tests.conformance.opinfo import catalogue, gauge
 from tests.conformance.opinfo.comparison import compare
 
 # Of a sample on the CPU, and both results.
@@ -76,6 +76,7 @@ CHECKS: dict[str, Check] = {
     "kthvalue": _same_values(1),
     "mode": _same_values(0),
     "argsort": _same_order,
+    **gauge.CHECKS,
 }
 
 

@@ -69,23 +69,46 @@ const Op* run_layout(const Op* op, Frame& frame) {
 }
 
 template <typename Index>
+void check_gathered(const GatherDetail& detail, const Index* index) {
+  const int64_t count = detail.outer * detail.axis_to * detail.inner;
+  const auto is_bad = [&](Index chosen) { return chosen < 0 || static_cast<int64_t>(chosen) >= detail.axis_from; };
+  bool any_is_bad = false;  // without a branch an element
+  for (int64_t i = 0; i < count; ++i) any_is_bad |= is_bad(index[i]);
+  if (!any_is_bad) return;
+  throw OutOfBounds(
+      concat("gather within a tile at index ", static_cast<int64_t>(*std::find_if(index, index + count, is_bad)),
+             " of a dimension of ", detail.axis_from),
+      "", "check the indices");
+}
+
+template <typename Word, typename Index>
+void gather_words(const GatherDetail& detail, const Index* index, Frame& frame) {
+  auto* to = reinterpret_cast<Word*>(frame.at(detail.to));
+  const auto* from = reinterpret_cast<const Word*>(frame.at(detail.from));
+  const int64_t count = detail.axis_to * detail.inner;
+  for (int64_t o = 0; o < detail.outer; ++o, from += detail.axis_from * detail.inner, to += count, index += count) {
+    if (detail.inner == 1) {
+      for (int64_t a = 0; a < count; ++a) to[a] = from[index[a]];
+      continue;
+    }
+    for (int64_t a = 0; a < count; a += detail.inner)
+      for (int64_t i = 0; i < detail.inner; ++i) to[a + i] = from[index[a + i] * detail.inner + i];
+  }
+}
+
+template <typename Index>
 void gather_rows(const GatherDetail& detail, Frame& frame) {
   const auto* index = reinterpret_cast<const Index*>(frame.at(detail.index));
-  std::byte* to = frame.at(detail.to);
-  const std::byte* from = frame.at(detail.from);
-  const auto size = static_cast<int64_t>(detail.size);
-  for (int64_t o = 0; o < detail.outer; ++o) {
-    for (int64_t a = 0; a < detail.axis_to; ++a) {
-      for (int64_t i = 0; i < detail.inner; ++i) {
-        const int64_t at = (o * detail.axis_to + a) * detail.inner + i;
-        const auto chosen = static_cast<int64_t>(index[at]);
-        if (chosen < 0 || chosen >= detail.axis_from) {
-          throw OutOfBounds(concat("gather within a tile at index ", chosen, " of a dimension of ", detail.axis_from),
-                            "", "check the indices");
-        }
-        std::memcpy(to + at * size, from + ((o * detail.axis_from + chosen) * detail.inner + i) * size, detail.size);
-      }
-    }
+  check_gathered(detail, index);
+  switch (detail.size) {
+    case 1:
+      return gather_words<uint8_t>(detail, index, frame);
+    case 2:
+      return gather_words<uint16_t>(detail, index, frame);
+    case 4:
+      return gather_words<uint32_t>(detail, index, frame);
+    default:
+      return gather_words<uint64_t>(detail, index, frame);
   }
 }
 

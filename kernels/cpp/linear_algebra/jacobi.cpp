@@ -1,0 +1,234 @@
+// The C++ kernel "jacobi_svd": Hestenes' one-sided Jacobi method, one matrix a PE. Rotations make pairs of columns
+// orthogonal, sweep after sweep; then their norms are the singular values. Small singular values are as accurate,
+// relative to themselves, as the columns' directions allow.
+#include "kernels/cpp/linear_algebra/jacobi.h"
+
+#include <optional>
+#include <utility>
+
+#include "kernels/cpp/linear_algebra/columns.h"
+
+namespace mtia::kernels {
+namespace {
+
+using emulator::LocalScope;
+using emulator::ProcessingElement;
+
+constexpr int most_sweeps = 60;
+constexpr int usual_sweeps = 8;  // charged where the matrix is not known
+
+template <typename T>
+class OneSidedJacobi {
+  using R = Real<T>;
+
+ public:
+  OneSidedJacobi(ProcessingElement& pe, const JacobiSvdArguments& arguments, int64_t matrix)
+      : work_(pe, arguments.number),
+        arguments_(arguments),
+        matrix_(matrix),
+        rows_(arguments.u.rows),
+        n_(arguments.s.length),
+        s_(work_, arguments.s, matrix, part_of(arguments.number)),
+        u_(work_, arguments.u, matrix, u_budget(), n_) {
+    if (arguments.has_vectors) v_.emplace(work_, arguments.v, matrix, pe.local_bytes_free(), /*filled=*/0);
+  }
+
+  void run() {
+    const int32_t info = decompose();
+    if (arguments_.has_vectors) {
+      u_.store();
+      v_->store();
+    }
+    s_.store();
+    store_info(work_, arguments_.info, matrix_, info);
+  }
+
+ private:
+  // u and v share local memory by their sizes where both do not fit.
+  uint64_t u_budget() {
+    const uint64_t room = work_.pe().local_bytes_free() - 64;
+    if (!arguments_.has_vectors) return room;
+    const uint64_t u = Columns<T>::bytes(arguments_.u), v = Columns<T>::bytes(arguments_.v);
+    return u + v <= room ? u : room / (u + v) * u + room % (u + v) * u / (u + v);
+  }
+
+  int32_t decompose() {
+    if (v_) {
+      for (int64_t j = 0; j < n_; ++j) {
+        T* column = v_->write(j);
+        std::fill(column, column + n_, T(0));
+        column[j] = T(1);
+      }
+    }
+    const R largest = scale();
+    if (!std::isfinite(largest)) return -4;
+    if (largest == 0 && work_.is_unknown()) charge_sweeps();
+    squares_.resize(static_cast<size_t>(n_));
+    int sweeps = 0;
+    while (sweep()) {
+      if (++sweeps == most_sweeps) return 1;
+    }
+    finish(largest);
+    return 0;
+  }
+
+  // Brings the largest number near to 1 by a power of two, so that no square leaves the range. Returns the factor that
+  // undoes it; 0: all numbers are 0; NaN or infinity: one is.
+  R scale() {
+    R largest = 0;
+    bool is_finite = true;
+    for (int64_t j = 0; j < n_; ++j) {
+      const T* column = u_.read(j);
+      for (int64_t i = 0; i < rows_; ++i) {
+        const R size = size_of_pivot(column[i]);
+        is_finite = is_finite && std::isfinite(size);
+        largest = std::max(largest, size);
+      }
+    }
+    work_.vector(rows_, n_, Opcode::max_f);
+    if (!is_finite) return std::numeric_limits<R>::infinity();
+    if (largest == 0) return 0;
+    constexpr int most = std::numeric_limits<R>::max_exponent - 2;
+    const R factor = std::ldexp(R(1), std::clamp(std::ilogb(largest), -most, most));
+    for (int64_t j = 0; j < n_; ++j) multiply(rows_, T(1 / factor), u_.write(j));
+    work_.vector(rows_, n_, Opcode::mul_f);
+    return factor;
+  }
+
+  // Whether any pair had to be rotated.
+  bool sweep() {
+    for (int64_t j = 0; j < n_; ++j) squares_[static_cast<size_t>(j)] = sum_of_squares(rows_, u_.read(j));
+    work_.inner(rows_, n_);
+    bool rotated = false;
+    for (int64_t i = 0; i + 1 < n_; ++i) {
+      for (int64_t j = i + 1; j < n_; ++j) rotated = orthogonalise(i, j) || rotated;
+    }
+    return rotated;
+  }
+
+  bool orthogonalise(int64_t i, int64_t j) {
+    T* x = u_.write(i);
+    T* y = u_.write(j);
+    const T product = inner_product(rows_, x, y);
+    work_.inner(rows_);
+    work_.scalar(40);
+    const R size = std::abs(product);
+    R& first = squares_[static_cast<size_t>(i)];
+    R& second = squares_[static_cast<size_t>(j)];
+    const R tolerance = 8 * std::numeric_limits<R>::epsilon();
+    if (size <= tolerance * std::sqrt(first) * std::sqrt(second) || size < std::numeric_limits<R>::min()) return false;
+    const R zeta = (second - first) / (2 * size);
+    const R tangent = std::copysign(R(1), zeta) / (std::abs(zeta) + std::hypot(R(1), zeta));
+    const R cosine = 1 / std::hypot(R(1), tangent);
+    const R sine = cosine * tangent;
+    const T phase = conjugate(product) / size;
+    rotate_columns(rows_, x, y, cosine, sine, phase);
+    work_.vector(rows_, 4);
+    if (v_) {
+      T* left = v_->write(i);
+      rotate_columns(n_, left, v_->write(j), cosine, sine, phase);
+      work_.vector(n_, 4);
+    }
+    first = std::max(first - tangent * size, R(0));
+    second += tangent * size;
+    return true;
+  }
+
+  // (x, y) = (c x - s y', s x + c y'), y' = y times the phase that makes its product with x real.
+  static void rotate_columns(int64_t n, T* x, T* y, R c, R s, T phase) {
+    for (int64_t i = 0; i < n; ++i) {
+      const T first = x[i], second = times(phase, y[i]);
+      x[i] = c * first - s * second;
+      y[i] = s * first + c * second;
+    }
+  }
+
+  void finish(R factor) {
+    for (int64_t j = 0; j < n_; ++j) s_[j] = norm(rows_, u_.read(j));
+    for (int64_t j = 0; j + 1 < n_; ++j) {  // descending
+      int64_t place = j;
+      for (int64_t i = j + 1; i < n_; ++i) place = s_[i] > s_[place] ? i : place;
+      if (place == j) continue;
+      std::swap(s_[j], s_[place]);
+      swap_columns(u_, rows_, j, place);
+      if (v_) swap_columns(*v_, n_, j, place);
+    }
+    work_.scalar(static_cast<uint64_t>(n_ * n_));
+    if (v_) {
+      int64_t rank = 0;
+      for (; rank < n_ && s_[rank] > std::numeric_limits<R>::min() / std::numeric_limits<R>::epsilon(); ++rank)
+        multiply(rows_, T(1 / s_[rank]), u_.write(rank));
+      work_.vector(rows_, rank, Opcode::mul_f);
+      complete(rank);
+    }
+    for (int64_t j = 0; j < n_; ++j) s_[j] *= factor;
+  }
+
+  static void swap_columns(Columns<T>& columns, int64_t rows, int64_t i, int64_t j) {
+    T* first = columns.write(i);
+    std::swap_ranges(first, first + rows, columns.write(j));
+  }
+
+  // Makes columns [first, u.columns) of u orthonormal to those before: each is the unit vector that lies farthest from
+  // the span of these, orthogonalised twice.
+  void complete(int64_t first) {
+    if (first == arguments_.u.columns) return;
+    std::vector<R> covered(static_cast<size_t>(rows_));  // of each unit vector, how much lies in the span
+    const auto cover = [&](const T* column) {
+      for (int64_t i = 0; i < rows_; ++i) covered[static_cast<size_t>(i)] += squared(column[i]);
+    };
+    for (int64_t j = 0; j < first; ++j) cover(u_.read(j));
+    for (int64_t k = first; k < arguments_.u.columns; ++k) {
+      const auto place = std::min_element(covered.begin(), covered.end()) - covered.begin();
+      T* column = u_.write(k);
+      std::fill(column, column + rows_, T(0));
+      column[place] = T(1);
+      for (int pass = 0; pass < 2; ++pass) {
+        for (int64_t j = 0; j < k; ++j) {
+          const T* other = u_.read(j);
+          column = u_.write(k);
+          add_multiple(rows_, T(-inner_product(rows_, other, column)), other, column);
+        }
+        multiply(rows_, T(1 / norm(rows_, column)), column);
+      }
+      work_.inner(rows_, 2 * k);
+      work_.vector(rows_, 2 * k);
+      cover(column);
+    }
+  }
+
+  void charge_sweeps() {
+    for (int i = 0; i < usual_sweeps; ++i) {
+      for (int64_t pair = 0; pair < n_ * (n_ - 1) / 2; ++pair) {
+        work_.inner(rows_);
+        work_.scalar(40);
+        work_.vector(rows_, 4);
+        if (v_) work_.vector(n_, 4);
+      }
+    }
+  }
+
+  ColumnWork work_;
+  const JacobiSvdArguments& arguments_;
+  int64_t matrix_;
+  int64_t rows_;
+  int64_t n_;
+  ResultVector<R> s_;
+  Columns<T> u_;
+  std::optional<Columns<T>> v_;
+  std::vector<R> squares_;
+};
+
+void jacobi_svd(ProcessingElement& pe, const JacobiSvdArguments& arguments) {
+  with_number(arguments.number, [&](auto number) {
+    for (int64_t matrix = pe.index(); matrix < arguments.batch; matrix += pe.count()) {
+      const LocalScope scope(pe);
+      OneSidedJacobi<decltype(number)>(pe, arguments, matrix).run();
+    }
+  });
+}
+
+MTIA_CPP_KERNEL("jacobi_svd", jacobi_svd, JacobiSvdArguments);
+
+}  // namespace
+}  // namespace mtia::kernels

@@ -1,0 +1,128 @@
+// The C++ kernel "solve_triangular": each PE substitutes in some columns of the right-hand sides, or in some rows where
+// the triangle stands on the right; columns (rows) do not depend on each other.
+#include "kernels/cpp/linear_algebra/triangular.h"
+
+#include "kernels/cpp/linear_algebra/columns.h"
+
+namespace mtia::kernels {
+namespace {
+
+using emulator::LocalScope;
+using emulator::ProcessingElement;
+
+template <typename T>
+class Substitution {
+ public:
+  Substitution(ProcessingElement& pe, const SolveTriangularArguments& arguments)
+      : pe_(pe),
+        arguments_(arguments),
+        n_(arguments.a.rows),
+        conjugates_(arguments.transpose == Transpose::conjugate),
+        // Whether the first unknown is found first: of op(a) x = b where op(a) is lower.
+        is_lower_(arguments.upper != (arguments.transpose == Transpose::none)) {}
+
+  void solve_all() {
+    const Matrices& b = arguments_.b;
+    const int64_t lines = arguments_.left ? b.columns : b.rows;
+    const int64_t lines_a_part = part_length(lines);
+    const int64_t parts = (lines + lines_a_part - 1) / lines_a_part;
+    for (int64_t part = pe_.index(); part < arguments_.batch * parts; part += pe_.count()) {
+      const int64_t first = part % parts * lines_a_part;
+      solve_part(part / parts, first, std::min(lines_a_part, lines - first));
+    }
+  }
+
+ private:
+  int64_t part_length(int64_t lines) const {
+    const int64_t pes_a_matrix = std::max<int64_t>(1, pe_.count() / arguments_.batch);
+    const auto triangle = static_cast<uint64_t>(n_ * n_) * sizeof(T) + 3 * 64;
+    const uint64_t room = pe_.local_bytes_free() > triangle ? pe_.local_bytes_free() - triangle : 0;
+    const auto fitting = static_cast<int64_t>(room / (static_cast<uint64_t>(std::max<int64_t>(n_, 1)) * sizeof(T)));
+    return std::max<int64_t>(1, std::min(fitting, (lines + pes_a_matrix - 1) / pes_a_matrix));
+  }
+
+  void solve_part(int64_t matrix, int64_t first, int64_t count) {
+    const LocalScope scope(pe_);
+    ColumnWork work(pe_, arguments_.number);
+    const Block<T> a(work, arguments_.a, matrix, 0, n_, 0, n_);
+    const bool left = arguments_.left;
+    Block<T> b(work, arguments_.b, matrix, left ? 0 : first, left ? n_ : count, left ? first : 0, left ? count : n_);
+    if (work.computes()) {
+      for (int64_t column = 0; left && column < count; ++column)
+        arguments_.transpose == Transpose::none ? substitute(a, b[column]) : substitute_transposed(a, b[column]);
+      if (!left) substitute_right(a, b, count);
+    }
+    charge(work, count);
+    b.store();
+  }
+
+  void divide(T& value, const T& diagonal) const {
+    if (!arguments_.has_unit_diagonal) value /= maybe_conjugate(diagonal, conjugates_);
+  }
+
+  // a x = x, column by column of a.
+  void substitute(const Block<T>& a, T* x) const {
+    for (int64_t step = 0; step < n_; ++step) {
+      const int64_t k = is_lower_ ? step : n_ - 1 - step;
+      divide(x[k], a[k][k]);
+      if (is_lower_) {
+        add_multiple(n_ - k - 1, T(-x[k]), a[k] + k + 1, x + k + 1);
+      } else {
+        add_multiple(k, T(-x[k]), a[k], x);
+      }
+    }
+  }
+
+  // op(a) x = x of a transposed a: its columns are op(a)'s rows.
+  void substitute_transposed(const Block<T>& a, T* x) const {
+    for (int64_t step = 0; step < n_; ++step) {
+      const int64_t k = is_lower_ ? step : n_ - 1 - step;
+      const int64_t begin = is_lower_ ? 0 : k + 1, count = is_lower_ ? k : n_ - k - 1;
+      x[k] -= conjugates_ ? inner_product(count, a[k] + begin, x + begin)
+                          : inner_product<false>(count, a[k] + begin, x + begin);
+      divide(x[k], a[k][k]);
+    }
+  }
+
+  // x op(a) = x for `count` rows, of which x[k] holds column k.
+  void substitute_right(const Block<T>& a, Block<T>& x, int64_t count) const {
+    const bool is_plain = arguments_.transpose == Transpose::none;
+    for (int64_t step = 0; step < n_; ++step) {
+      const int64_t k = is_lower_ ? n_ - 1 - step : step;
+      for (int64_t known = 0; known < step; ++known) {
+        const int64_t j = is_lower_ ? n_ - 1 - known : known;
+        add_multiple(count, T(-(is_plain ? a[k][j] : maybe_conjugate(a[j][k], conjugates_))), x[j], x[k]);
+      }
+      for (int64_t row = 0; row < count; ++row) divide(x[k][row], a[k][k]);
+    }
+  }
+
+  void charge(ColumnWork& work, int64_t count) const {
+    for (int64_t k = 0; k < n_; ++k) {
+      if (!arguments_.left) {
+        work.vector(count, k);
+        work.vector(count, 1, Opcode::div_f);
+      } else if (arguments_.transpose == Transpose::none) {
+        work.vector(k, count);
+      } else {
+        work.inner(k, count);
+      }
+      work.scalar(static_cast<uint64_t>(8 * (arguments_.left ? count : 1)));
+    }
+  }
+
+  ProcessingElement& pe_;
+  const SolveTriangularArguments& arguments_;
+  int64_t n_;
+  bool conjugates_;
+  bool is_lower_;
+};
+
+void solve_triangular(ProcessingElement& pe, const SolveTriangularArguments& arguments) {
+  with_number(arguments.number, [&](auto number) { Substitution<decltype(number)>(pe, arguments).solve_all(); });
+}
+
+MTIA_CPP_KERNEL("solve_triangular", solve_triangular, SolveTriangularArguments);
+
+}  // namespace
+}  // namespace mtia::kernels
