@@ -173,6 +173,9 @@ def test_reductions_and_scans() -> None:
             assert torch.equal(truth(a.to(DEVICE), **keywords).cpu(), truth(a, **keywords))
     for scan in (torch.cumsum, torch.cumprod, torch.logcumsumexp):
         check(lambda x, f=scan: f(x, 1), a)
+    longer = complex_tensor(40, 12, dtype=torch.complex128) * 5
+    torch.testing.assert_close(torch.logcumsumexp(longer.to(DEVICE), 1).cpu(), torch.logcumsumexp(longer, 1))
+    assert torch.equal(longer.to(DEVICE).conj_physical_().cpu(), longer.conj())
     assert torch.equal(torch.prod(a[:0].to(DEVICE), 0).cpu(), torch.prod(a[:0], 0))
     assert torch.equal(torch.triu(a.to(DEVICE), 1).cpu(), torch.triu(a, 1))
 

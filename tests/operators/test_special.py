@@ -134,3 +134,11 @@ def test_outputs_and_halves() -> None:
             operands = [x.to(half)] * (2 if call is torch.igamma else 1)
             compare(call, *operands)
     compare(lambda t: torch.mvlgamma(t, 3), x + 3, gradients=True)
+
+
+def test_logit_backward_and_in_place_division() -> None:
+    x = torch.tensor([0.0, 1.0, 0.3, -0.1, 1.2, 0.001, float("nan")])
+    for eps in (None, 0.01):
+        compare(lambda g, t, e=eps: torch.ops.aten.logit_backward(g, t, e), torch.ones(7), x)
+    a = torch.tensor([5, -7, 9])
+    assert torch.equal(a.to(DEVICE).floor_divide_(torch.tensor([2, 2, 4]).to(DEVICE)).cpu(), torch.tensor([2, -4, 2]))

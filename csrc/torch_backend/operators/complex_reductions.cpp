@@ -1,4 +1,4 @@
-// Reductions and scans by halves: each step joins neighbours that are twice as far apart.
+// Products by halves: each step joins neighbours that are twice as far apart. Running sums go one by one.
 #include "torch_backend/operators/complex_reductions.h"
 
 #include <ATen/WrapDimUtils.h>
@@ -10,23 +10,6 @@
 #include <vector>
 
 namespace mtia::torch_backend {
-namespace {
-
-template <typename Join>
-at::Tensor running(const at::Tensor& self, int64_t dim, Join&& join) {
-  at::Tensor result = self.clone();
-  if (self.dim() == 0 || self.numel() == 0) return result;
-  const int64_t axis = at::maybe_wrap_dim(dim, self.dim());
-  const int64_t length = self.size(axis);
-  for (int64_t step = 1; step < length; step *= 2) {
-    const at::Tensor later = result.narrow(axis, step, length - step);
-    later.copy_(join(result.narrow(axis, 0, length - step), later));
-  }
-  return result;
-}
-
-}  // namespace
-
 at::Tensor complex_product_of(const at::Tensor& self, const c10::SmallVector<bool, 8>& mask) {
   std::vector<int64_t> order;
   std::vector<int64_t> sizes;
@@ -56,11 +39,26 @@ at::Tensor complex_product_of(const at::Tensor& self, const c10::SmallVector<boo
 }
 
 at::Tensor complex_running_product(const at::Tensor& self, int64_t dim) {
-  return running(self, dim, [](const at::Tensor& a, const at::Tensor& b) { return at::mul(a, b); });
+  at::Tensor result = self.clone();
+  if (self.dim() == 0 || self.numel() == 0) return result;
+  const int64_t axis = at::maybe_wrap_dim(dim, self.dim());
+  const int64_t length = self.size(axis);
+  for (int64_t step = 1; step < length; step *= 2) {
+    const at::Tensor later = result.narrow(axis, step, length - step);
+    later.copy_(at::mul(result.narrow(axis, 0, length - step), later));
+  }
+  return result;
 }
 
+// One by one: which of the angles that differ by whole turns comes out depends on the order.
 at::Tensor complex_running_logsumexp(const at::Tensor& self, int64_t dim) {
-  return running(self, dim, [](const at::Tensor& a, const at::Tensor& b) { return at::logaddexp(a, b); });
+  at::Tensor result = self.clone();
+  if (self.dim() == 0 || self.numel() == 0) return result;
+  const int64_t axis = at::maybe_wrap_dim(dim, self.dim());
+  for (int64_t i = 1; i < self.size(axis); ++i) {
+    result.select(axis, i).copy_(at::logaddexp(result.select(axis, i), result.select(axis, i - 1)));
+  }
+  return result;
 }
 
 }  // namespace mtia::torch_backend
