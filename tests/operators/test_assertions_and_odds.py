@@ -95,6 +95,20 @@ def test_shifts_in_place() -> None:
         overlapping[1:] <<= overlapping[:-1]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+def test_gradients_of_prelu(dtype: torch.dtype) -> None:
+    x, grad = torch.randn(4, 3, 5, dtype=dtype), torch.randn(4, 3, 5, dtype=dtype)
+    x[0, 0] = 0
+    gradients = []
+    for place in ("cpu", DEVICE):
+        leaf, weight = x.to(place).requires_grad_(), torch.tensor([0.25, -1.0, 3.0], dtype=dtype).to(place)
+        weight.requires_grad_()
+        torch.nn.functional.prelu(leaf, weight).backward(grad.to(place))
+        gradients.append([leaf.grad.cpu(), weight.grad.cpu()])
+    for one, two in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, two, rtol=2e-2 if dtype == torch.bfloat16 else 1e-5, atol=1e-5)
+
+
 def test_draws_at_the_edge() -> None:
     assert (torch.empty(5, device=DEVICE).exponential_(float("inf")) == 0).all()
     numbers = torch.rand(20_000, dtype=torch.complex64, device=DEVICE)

@@ -257,7 +257,7 @@ def test_refusals_say_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
             call()
     assert torch.mtia_sim.fallbacks() == before  # none of them ran on the CPU
     z = torch.ones(3, dtype=torch.complex64, device=DEVICE)
-    for operation, call in {"exp": z.exp, "softmax": lambda: z.softmax(0), "amax": z.amax}.items():
+    for operation, call in {"softmax": lambda: z.softmax(0), "amax": z.amax}.items():
         with pytest.raises(NotImplementedError, match=rf"{operation} of ComplexFloat.*view_as_real"):
             call()
 

@@ -142,3 +142,15 @@ def test_logit_backward_and_in_place_division() -> None:
         compare(lambda g, t, e=eps: torch.ops.aten.logit_backward(g, t, e), torch.ones(7), x)
     a = torch.tensor([5, -7, 9])
     assert torch.equal(a.to(DEVICE).floor_divide_(torch.tensor([2, 2, 4]).to(DEVICE)).cpu(), torch.tensor([2, -4, 2]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_polynomials_at_infinity_are_their_limits(dtype: torch.dtype) -> None:
+    """CPU torch has them up to order 2; beyond, it subtracts infinities."""
+    ends = torch.tensor([INFINITY, -INFINITY], dtype=dtype, device=DEVICE)
+    for kind in POLYNOMIALS:
+        for order in (0, 1, 2, 3, 8, 9):
+            falls = order if kind.startswith("laguerre") else 0
+            want = [1.0, 1.0] if order == 0 else [INFINITY * (-1) ** falls, INFINITY * (-1) ** (order + falls)]
+            assert getattr(special, kind)(ends, order).tolist() == want, (kind, order)
+        assert getattr(special, kind)(ends * 0, 3).isnan().all()

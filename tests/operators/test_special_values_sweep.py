@@ -44,6 +44,7 @@ NUMBERS: dict[str, tuple[Any, ...]] = {
     "rounding_mode": (None, "trunc", "floor"),
     "decimals": (0, 2, -1),
     "self_is_result": (False,),
+    "n": (0, 1, 3),
 }
 
 # What differs for a reason.
@@ -51,7 +52,12 @@ LEFT_OUT = {
     "log_sigmoid_backward": "the CPU reads a buffer of its forward pass, which the device has no use for",
     "masked_fill.Tensor": "takes a tensor without dimensions alone",
     "hardsigmoid_backward": "the CPU rounds 1/6 to float32 in float64 too",
+    "_dirichlet_grad": "means something for 0 < x < 1 and 0 < alpha < total alone: tests/operators/test_dirichlet.py",
+    "logit_backward": "of NaN the CPU makes NaN or 0, by its vector loops and its last elements",
 }
+
+# The CPU's own error in float64, against mpmath; its Bessel functions have ten digits.
+DIGITS = {"polygamma": 1e-8, "igamma": 1e-8, "igammac": 1e-8, "special_airy_ai": 1e-5}
 
 
 def specials(dtype: torch.dtype) -> list[float]:
@@ -113,24 +119,39 @@ def first(result: Any) -> torch.Tensor:
     return result[0] if isinstance(result, tuple) else result
 
 
-def differences(got: torch.Tensor, want: torch.Tensor) -> torch.Tensor:
+def is_no_reference(name: str, call: list[Any], want: torch.Tensor) -> torch.Tensor:
+    """Where the CPU's result is not the function's.
+
+    Of what is not finite its polynomials return a variable that nothing was written to, and where they overflow they
+    subtract infinities, as zeta and the incomplete gamma functions do for large operands.
+    """
+    operands = [v.expand(want.shape) for v in call if isinstance(v, torch.Tensor)]
+    if "polynomial" in name:
+        return ~torch.stack([*(operand.isfinite() for operand in operands), want.isfinite()]).all(0)
+    if name in ("special_zeta", "igamma", "igammac"):
+        return want.isnan() & ~torch.stack([operand.isnan() for operand in operands]).any(0)
+    return torch.zeros(want.shape, dtype=torch.bool)
+
+
+def differences(name: str, got: torch.Tensor, want: torch.Tensor) -> torch.Tensor:
     """Where a result is not the expected one."""
     if not want.is_floating_point():
         return got != want
     info = torch.finfo(want.dtype)
-    # CPU torch's Bessel functions have ten digits in float64.
-    bound = {torch.float64: 1e-10, torch.float32: 2e-5}.get(want.dtype, 2 * BOUNDS[want.dtype])
-    near = (got - want).abs() <= bound * want.abs() + info.eps / 4
+    bound = {torch.float64: DIGITS.get(name, 1e-10), torch.float32: 2e-5}.get(want.dtype, 2 * BOUNDS[want.dtype])
+    # Polynomials oscillate about 0 with amplitudes of 1 and more.
+    near = (got - want).abs() <= bound * want.abs() + info.eps * (100 if "polynomial" in name else 0.25)
     return ~((got == want) | near | (got.isnan() & want.isnan()))
 
 
-def wrong_places(operator: Any, call: list[Any], got: torch.Tensor, want: torch.Tensor) -> torch.Tensor:
+def wrong_places(name: str, call: list[Any], got: torch.Tensor, want: torch.Tensor) -> torch.Tensor:
     """Where a result is neither the CPU's nor, where that overflows on its way, the CPU's in float64."""
-    wrong = differences(got, want)
+    wrong = differences(name, got, want)
     if not wrong.any() or not want.is_floating_point():
         return wrong
     wide = [v.double() if isinstance(v, torch.Tensor) and v.is_floating_point() else v for v in call]
-    return wrong & differences(got, first(operator(*wide)).to(want.dtype))
+    exact = first(overload_of(name)(*wide)).to(want.dtype)
+    return wrong & differences(name, got, exact) & ~is_no_reference(name, call, exact)
 
 
 def check(name: str, dtype: torch.dtype, most: int, seed: int = 0) -> int:
@@ -147,7 +168,7 @@ def check(name: str, dtype: torch.dtype, most: int, seed: int = 0) -> int:
             continue
         got = first(operator(*map(moved, call))).cpu()
         assert got.dtype == want.dtype and got.shape == want.shape, (name, told)
-        wrong = wrong_places(operator, call, got, want)
+        wrong = wrong_places(name, call, got, want)
         if wrong.any():
             place = wrong.flatten().nonzero()[0, 0] if wrong.dim() else 0
             inputs = (
@@ -164,7 +185,7 @@ def check(name: str, dtype: torch.dtype, most: int, seed: int = 0) -> int:
 
 @pytest.mark.parametrize("name", [name for name in overloads() if name not in LEFT_OUT])
 def test_special_values(name: str) -> None:
-    if "bitwise" in name or "shift" in name:
+    if "bitwise" in name or "shift" in name or name in ("gcd", "lcm"):
         pytest.skip("takes integers alone")
     check(name, torch.float32, 3)
 
@@ -173,7 +194,7 @@ def test_special_values(name: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("name", [name for name in overloads() if name not in LEFT_OUT])
 def test_special_values_of_every_dtype(name: str, dtype: torch.dtype) -> None:
-    if "bitwise" in name or "shift" in name:
+    if "bitwise" in name or "shift" in name or name in ("gcd", "lcm"):
         pytest.skip("takes integers alone")
     if dtype == torch.float64 and name.startswith(("fmod", "remainder")):
         pytest.skip("the CPU subtracts a quotient that overflows, ours are exact; float32 is held against float64")

@@ -118,6 +118,14 @@ at::Tensor& complex_out(const at::Tensor& real, const at::Tensor& imaginary, at:
 at::Tensor complex_elementwise(const KernelId& kernel, const at::Tensor& out, bool resizes, OperandList operands,
                                c10::ScalarType compute, c10::ScalarType result) {
   const Operands dense(operands);
+  if (dense.tensors.empty()) {
+    // A number alone: as often as an element is written, it is the same.
+    const at::Tensor view = without_repeats(out);
+    if (!view.is_same(out)) {
+      complex_elementwise(kernel, view, /*resizes=*/false, operands, compute, result);
+      return out;
+    }
+  }
   const bool given = out.defined();
   const c10::Device device = dense.tensors.empty() ? out.device() : dense.tensors.front().device();
   const c10::IntArrayRef sizes = dense.tensors.empty() ? out.sizes() : c10::IntArrayRef(dense.sizes);
@@ -137,7 +145,7 @@ at::Tensor complex_elementwise(const KernelId& kernel, const at::Tensor& out, bo
                               : dense.tensors.empty() ? empty_device(sizes, result, device)
                                                       : empty_device_strided(sizes, dense.strides, result, device);
   launch(kernel, computed, operands, dense.tensors, compute);
-  if (given && !direct) (out.dim() == 0 ? without_repeats(out) : out).copy_(computed);
+  if (given && !direct) out.copy_(computed);
   return given ? out : computed;
 }
 

@@ -11,6 +11,7 @@
 #include <ATen/ops/sin.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/view_as_complex.h>
+#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <torch/library.h>
 
@@ -93,6 +94,13 @@ at::Tensor& addmm_activation_out(const at::Tensor& self, const at::Tensor& a, co
                                  const at::Scalar& beta, const at::Scalar& alpha, bool use_gelu, at::Tensor& out) {
   at::addmm_out(out, self, a, b, beta, alpha);
   return use_gelu ? at::gelu_(out) : out.relu_();
+}
+
+std::tuple<at::Tensor, at::Tensor> prelu_backward(const at::Tensor& grad, const at::Tensor& self,
+                                                  const at::Tensor& weight) {
+  const at::Tensor is_positive = self.gt(0);
+  const at::Tensor zero = at::zeros({}, grad.options());
+  return {at::where(is_positive, grad, grad.mul(weight)), at::where(is_positive, zero, grad.mul(self))};
 }
 
 // Shifts in place; the element-wise table has the others.
@@ -193,6 +201,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("_add_relu_.Tensor", add_relu_);
   library.impl("_add_relu.out", add_relu_out);
   library.impl("_addmm_activation.out", addmm_activation_out);
+  library.impl("_prelu_kernel_backward", prelu_backward);
   library.impl("__ilshift__.Tensor", shift_left_);
   library.impl("__ilshift__.Scalar", shift_left_by_);
   library.impl("__irshift__.Tensor", shift_right_);

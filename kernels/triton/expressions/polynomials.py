@@ -22,7 +22,11 @@ def is_odd(n):
 
 
 @triton.jit
-def of_order(n, value):
+def of_order(x, n, value, FALLING: tl.constexpr = False):
+    """The value, or the limit where x is infinite: that of x^n, or of (-x)^n where FALLING."""
+    negative = is_odd(n) & (x > 0) if FALLING else is_odd(n) & (x < 0)
+    limit = tl.where(negative, float("-inf"), float("inf"))
+    value = tl.where((tl.abs(x) == float("inf")) & (n > 0), limit, value)
     return tl.where(n < 0, 0.0, value)
 
 
@@ -36,7 +40,7 @@ def chebyshev_t_of(x, n):
     result = tl.where(size > 1.0, far, near)
     result = tl.where(size == 1.0, tl.where((x < 0) & is_odd(n), -1.0, 1.0), result)
     result = tl.where(n == 0, 1.0, tl.where((n == 1) | (x != x), x, result))
-    return of_order(n, result)
+    return of_order(x, n, result)
 
 
 @triton.jit
@@ -51,7 +55,7 @@ def chebyshev_u_of(x, n):
     result = tl.where(size > 1.0, far, near)
     result = tl.where(size == 1.0, tl.where((x < 0) & is_odd(n), -(n + 1.0), n + 1.0), result)
     result = tl.where(n == 0, 1.0, tl.where((n == 1) | (x != x), x + x, result))
-    return of_order(n, result)
+    return of_order(x, n, result)
 
 
 @triton.jit
@@ -68,7 +72,7 @@ def chebyshev_w_of(x, n):
     result = tl.where(x > 1.0, above, tl.where(x < -1.0, below, near))
     result = tl.where(x == 1.0, turns, tl.where(x == -1.0, tl.where(is_odd(n), -1.0, 1.0), result))
     result = tl.where(n == 0, 1.0, tl.where((n == 1) | (x != x), x + x + 1.0, result))
-    return of_order(n, result)
+    return of_order(x, n, result)
 
 
 @triton.jit
@@ -148,9 +152,10 @@ def recurrence(x, n, first, MOST: tl.constexpr, KIND: tl.constexpr):
         before = tl.where(here, last, before)
         last = tl.where(here, after, last)
         step += 1.0
+    result = of_order(x, n, tl.where(n == 0, 1.0, last), KIND == "laguerre_l")
     if MOST:
-        last = tl.where(n > MOST, float("nan"), last)
-    return of_order(n, tl.where(n == 0, 1.0, last))
+        result = tl.where(n > MOST, float("nan"), result)
+    return result
 
 
 @triton.jit
