@@ -101,7 +101,7 @@ def test_gradients_of_prelu(dtype: torch.dtype) -> None:
     x[0, 0] = 0
     gradients = []
     for place in ("cpu", DEVICE):
-        leaf, weight = x.to(place).requires_grad_(), torch.tensor([0.25, -1.0, 3.0], dtype=dtype).to(place)
+        leaf, weight = x.detach().to(place).requires_grad_(), torch.tensor([0.25, -1.0, 3.0], dtype=dtype).to(place)
         weight.requires_grad_()
         torch.nn.functional.prelu(leaf, weight).backward(grad.to(place))
         gradients.append([leaf.grad.cpu(), weight.grad.cpu()])
