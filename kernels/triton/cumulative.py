@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import triton
 import triton.language as tl
 
@@ -63,37 +65,59 @@ def cumulative(
             tl.store(target + target_offsets, result.to(out.dtype.element_ty), mask=mask)
 
 
-def cumulative_launch(product: bool, dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Launch:
-    """tensors (out, x) of one shape [outer, length, inner].
+def scan_tile(
+    dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits, tiles: int, most: int, more: int = 0
+) -> tuple[str, tuple[int, int]]:
+    """The dtype that a scan of [outer, length, inner] computes in, and rows and (up to `most`) columns of its tiles.
 
-    `sizes` = (outer, length, inner, x's strides (outer, length, inner), out's strides). Computed in out's dtype.
+    An element takes, beside two buffers of x, whose dtype is the last of `dtypes`, `tiles` numbers of that dtype and
+    `more` bytes.
     """
-    if len(sizes) != 9:
-        raise ValueError(f"a cumulative kernel got {len(sizes)} sizes, wants 3 of the shape and 3 strides of x and out")
     outer, length, inner = sizes[:3]
     compute = "i8" if dtypes[0] == "bool" else compute_dtype(dtypes[0])
     wide = max(4, DTYPE_BYTES[compute])
+    element = 2 * DTYPE_BYTES[dtypes[-1]] + tiles * wide + more
+    block_rows, columns = row_tile(chip, outer * inner, length, element, wide)
+    return compute, (block_rows, min(columns, most))
+
+
+def scan_launch(
+    kernel: Any,
+    tensors: tuple[str, ...],
+    sizes: tuple[int, ...],
+    chip: ChipLimits,
+    tile: tuple[int, int],
+    constexprs: dict[str, Any],
+) -> Launch:
+    """Launches `kernel` over rows of `tensors`, which are named in the order of the call.
+
+    `sizes` = (outer, length, inner, x's strides (outer, length, inner), out's strides). Adds tiles, programs,
+    row_tiles, rows, length and the strides of x and out to its arguments, INDEX, ROWS and COLUMNS to its constexprs.
+    """
+    if len(sizes) != 9:
+        raise ValueError(f"a scan got {len(sizes)} sizes, wants 3 of the shape and 3 strides of x and out")
+    outer, length, inner = sizes[:3]
     batches, rows = (outer, inner) if inner > 1 else (1, outer)
-    block_rows, columns = row_tile(chip, rows * batches, length, 2 * DTYPE_BYTES[dtypes[1]] + 4 * wide, wide)
-    columns = min(columns, 1024)
-    block_rows = min(block_rows, next_power_of_2(rows))
+    block_rows, columns = min(tile[0], next_power_of_2(rows)), tile[1]
     row_tiles = ceil_div(rows, block_rows)
     programs, _ = programs_for(chip, batches * row_tiles)
-    arguments: dict[str, Argument] = {"out": Tensor(0), "x": Tensor(1), "tiles": batches * row_tiles}
-    arguments |= {"programs": programs, "row_tiles": tile_count(row_tiles, block_rows), "rows": rows, "length": length}
+    arguments: dict[str, Argument] = {name: Tensor(place) for place, name in enumerate(tensors)}
+    arguments |= {"tiles": batches * row_tiles, "programs": programs, "rows": rows, "length": length}
+    arguments |= {"row_tiles": tile_count(row_tiles, block_rows)}
     reaches = []
     for name, (of_outer, of_length, of_inner) in (("x", sizes[3:6]), ("out", sizes[6:9])):
         of_batch, of_row = (of_outer, of_inner) if inner > 1 else (0, of_outer)
         arguments |= {f"{name}_batch": of_batch, f"{name}_row": of_row, f"{name}_column": of_length}
         reaches.append(block_rows * of_row + columns * of_length)
-    constexprs = {
-        "PRODUCT": product,
-        "COMPUTE": TRITON_DTYPES[compute],
-        "INDEX": index_dtype(reaches),
-        "ROWS": block_rows,
-        "COLUMNS": columns,
-    }
-    return Launch(cumulative, (programs, 1, 1), arguments, constexprs)
+    shape = {"INDEX": index_dtype(reaches), "ROWS": block_rows, "COLUMNS": columns}
+    return Launch(kernel, (programs, 1, 1), arguments, constexprs | shape)
+
+
+def cumulative_launch(product: bool, dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Launch:
+    """tensors (out, x) of one shape; `sizes` as scan_launch has them. Computed in out's dtype."""
+    compute, tile = scan_tile(dtypes, sizes, chip, 4, 1024)
+    constexprs = {"PRODUCT": product, "COMPUTE": TRITON_DTYPES[compute]}
+    return scan_launch(cumulative, ("out", "x"), sizes, chip, tile, constexprs)
 
 
 @launch_shape("cumulative_sum")

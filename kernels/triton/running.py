@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import triton
 import triton.language as tl
 
-from mtia_sim_kernels.launch_shape import (
-    DTYPE_BYTES,
-    TRITON_DTYPES,
-    Argument,
-    ChipLimits,
-    Launch,
-    Tensor,
-    ceil_div,
-    compute_dtype,
-    index_dtype,
-    launch_shape,
-    next_power_of_2,
-    programs_for,
-    row_tile,
-    tile_count,
-)
+from mtia_sim_kernels.launch_shape import TRITON_DTYPES, ChipLimits, Launch, launch_shape
+from mtia_sim_kernels.triton.cumulative import scan_launch, scan_tile
 from mtia_sim_kernels.triton.reduced_tiles import least_of, most_of
 
 
@@ -117,34 +105,16 @@ def running_logsumexp(
 def running_launch(
     dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits, largest: bool | None = None
 ) -> Launch:
-    """tensors (out, indices, x) of one shape [outer, length, inner], without indices for log-sum-exp (`largest` None).
+    """tensors (out, indices, x) of one shape, without indices for log-sum-exp (`largest` None).
 
-    `sizes` = (outer, length, inner, x's strides (outer, length, inner), out's strides, which are those of indices).
+    `sizes` as scan_launch has them; indices lie as out does.
     """
-    outer, length, inner = sizes[:3]
-    compute = "i8" if dtypes[0] == "bool" else compute_dtype(dtypes[0])
-    wide = max(4, DTYPE_BYTES[compute])
-    batches, rows = (outer, inner) if inner > 1 else (1, outer)
-    kept = 6 * wide if largest is None else 6 * (wide + 8)
-    block_rows, columns = row_tile(chip, rows * batches, length, 2 * DTYPE_BYTES[dtypes[-1]] + kept, wide)
-    columns = min(columns, 256)
-    block_rows = min(block_rows, next_power_of_2(rows))
-    row_tiles = ceil_div(rows, block_rows)
-    programs, _ = programs_for(chip, batches * row_tiles)
-    arguments: dict[str, Argument] = {"out": Tensor(0), "tiles": batches * row_tiles, "programs": programs}
-    arguments |= {"x": Tensor(1)} if largest is None else {"indices": Tensor(1), "x": Tensor(2)}
-    arguments |= {"row_tiles": tile_count(row_tiles, block_rows), "rows": rows, "length": length}
-    reaches = []
-    for name, (of_outer, of_length, of_inner) in (("x", sizes[3:6]), ("out", sizes[6:9])):
-        of_batch, of_row = (of_outer, of_inner) if inner > 1 else (0, of_outer)
-        arguments |= {f"{name}_batch": of_batch, f"{name}_row": of_row, f"{name}_column": of_length}
-        reaches.append(block_rows * of_row + columns * of_length)
-    constexprs = {"COMPUTE": TRITON_DTYPES[compute], "INDEX": index_dtype(reaches)}
-    constexprs |= {"ROWS": block_rows, "COLUMNS": columns}
+    compute, tile = scan_tile(dtypes, sizes, chip, 6, 256, more=0 if largest is None else 48)
+    constexprs: dict[str, Any] = {"COMPUTE": TRITON_DTYPES[compute]}
     if largest is None:
-        return Launch(running_logsumexp, (programs, 1, 1), arguments, constexprs)
+        return scan_launch(running_logsumexp, ("out", "x"), sizes, chip, tile, constexprs)
     constexprs |= {"LARGEST": largest, "PADDING": least_of(compute) if largest else most_of(compute)}
-    return Launch(running_extreme, (programs, 1, 1), arguments, constexprs)
+    return scan_launch(running_extreme, ("out", "indices", "x"), sizes, chip, tile, constexprs)
 
 
 @launch_shape("running_maximum")

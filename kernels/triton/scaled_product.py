@@ -23,6 +23,7 @@ from mtia_sim_kernels.launch_shape import (
     programs_for,
     row_tile,
 )
+from mtia_sim_kernels.triton.cumulative import scan_launch
 from mtia_sim_kernels.triton.reduced_tiles import ordered, reduced_place, reduced_tile, split_of, step_of
 
 EXPONENT = tl.constexpr(0x7FF0000000000000)
@@ -171,20 +172,8 @@ def scaled_cumulative_product(
 
 @launch_shape("scaled_cumulative_product")
 def scaled_cumulative_product_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Launch:
-    """tensors (out, x), floats, of one shape [outer, length, inner]; `sizes` as for cumulative_product."""
+    """tensors (out, x), floats, of one shape; `sizes` as scan_launch has them."""
     outer, length, inner = sizes[:3]
-    batches, rows = (outer, inner) if inner > 1 else (1, outer)
     bytes_each = ELEMENT_BYTES + DTYPE_BYTES[dtypes[1]]
-    block_rows, columns = row_tile(chip, rows * batches, min(length, 256), bytes_each, 8)
-    block_rows = min(block_rows, next_power_of_2(rows))
-    row_tiles = ceil_div(rows, block_rows)
-    programs, _ = programs_for(chip, batches * row_tiles)
-    arguments: dict[str, Argument] = {"out": Tensor(0), "x": Tensor(1), "tiles": batches * row_tiles}
-    arguments |= {"programs": programs, "row_tiles": row_tiles, "rows": rows, "length": length}
-    reaches = []
-    for name, (of_outer, of_length, of_inner) in (("x", sizes[3:6]), ("out", sizes[6:9])):
-        of_batch, of_row = (of_outer, of_inner) if inner > 1 else (0, of_outer)
-        arguments |= {f"{name}_batch": of_batch, f"{name}_row": of_row, f"{name}_column": of_length}
-        reaches.append(block_rows * of_row + columns * of_length)
-    constexprs = {"INDEX": index_dtype(reaches), "ROWS": block_rows, "COLUMNS": columns}
-    return Launch(scaled_cumulative_product, (programs, 1, 1), arguments, constexprs)
+    tile = row_tile(chip, outer * inner, min(length, 256), bytes_each, 8)
+    return scan_launch(scaled_cumulative_product, ("out", "x"), sizes, chip, tile, {})

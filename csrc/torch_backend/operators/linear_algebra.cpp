@@ -255,14 +255,18 @@ void cholesky_kernel(const at::Tensor& input, const at::Tensor& info, bool upper
   }
 }
 
+// x, in place, of a x = b, where a's Cholesky factor is given.
+void solve_with_cholesky(const at::Tensor& factor, const at::Tensor& x, bool upper) {
+  using kernels::Transpose;
+  solve_triangular(factor, x, /*left=*/true, upper, upper ? Transpose::conjugate : Transpose::none, false);
+  solve_triangular(factor, x, /*left=*/true, upper, upper ? Transpose::none : Transpose::conjugate, false);
+}
+
 at::Tensor cholesky_solve_helper(const at::Tensor& self, const at::Tensor& factor, bool upper) {
   number_of("cholesky_solve_cpu", self.scalar_type());
   const at::Tensor result = at::native::cloneBatchedColumnMajor(self);
   if (result.numel() == 0) return result;
-  const at::Tensor a = as_columns(at::native::cloneBatchedColumnMajor(factor)), x = as_columns(result);
-  using kernels::Transpose;
-  solve_triangular(a, x, /*left=*/true, upper, upper ? Transpose::conjugate : Transpose::none, false);
-  solve_triangular(a, x, /*left=*/true, upper, upper ? Transpose::none : Transpose::conjugate, false);
+  solve_with_cholesky(as_columns(at::native::cloneBatchedColumnMajor(factor)), as_columns(result), upper);
   return result;
 }
 
@@ -276,10 +280,7 @@ at::Tensor& cholesky_inverse_kernel(at::Tensor& result, at::Tensor& infos, bool 
   const at::Tensor factor = as_columns(at::native::cloneBatchedColumnMajor(result));
   result.zero_();
   result.diagonal(0, -2, -1).fill_(1);
-  const at::Tensor x = as_columns(result);
-  using kernels::Transpose;
-  solve_triangular(factor, x, /*left=*/true, upper, upper ? Transpose::conjugate : Transpose::none, false);
-  solve_triangular(factor, x, /*left=*/true, upper, upper ? Transpose::none : Transpose::conjugate, false);
+  solve_with_cholesky(factor, as_columns(result), upper);
   return result;
 }
 
