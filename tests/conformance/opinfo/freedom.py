@@ -11,7 +11,7 @@ from torch.testing._internal.opinfo.core import SampleInput
 from torch.utils import _pytree as pytree
 
 from tests.conformance.opinfo import catalogue, gauge
-from tests.conformance.opinfo.comparison import compare
+from tests.conformance.opinfo.comparison import DEVICE, compare
 
 # Of a sample on the CPU, and both results.
 Check = Callable[[SampleInput, Any, Any], None]
@@ -20,6 +20,7 @@ Check = Callable[[SampleInput, Any, Any], None]
 HOST_OPERANDS = frozenset(("tensor_split",))
 # Whose gradients follow an index that is open where values are equal.
 _TIED = frozenset(("sort", "msort", "topk", "kthvalue", "mode", "argsort"))
+_COUNTED = frozenset(("topk", "kthvalue"))  # whose first argument is a number of elements
 
 
 def _position(sample: SampleInput, name: str, place: int, otherwise: int) -> int:
@@ -58,10 +59,12 @@ def _same_order(sample: SampleInput, ours: Any, theirs: Any) -> None:
 
 
 def _same_kind(sample: SampleInput, ours: Any, theirs: Any) -> None:
-    """Shape, dtype and strides of random results; tests/operators/test_random_sweep.py looks at the numbers."""
+    """Device, shape, dtype and strides of random results; tests/operators looks at the numbers."""
+    del sample
     for one, two in zip(pytree.tree_leaves(ours), pytree.tree_leaves(theirs), strict=True):
         if isinstance(two, torch.Tensor):
             for name, mine, other in (
+                ("device", one.device.type, DEVICE.type),
                 ("shape", one.shape, two.shape),
                 ("dtype", one.dtype, two.dtype),
                 ("strides", one.stride(), two.stride()),
@@ -80,10 +83,17 @@ CHECKS: dict[str, Check] = {
 }
 
 
+def _draws_nothing(entry: catalogue.Entry, sample: SampleInput) -> bool:
+    """A dropout that is off."""
+    if not entry.operator.startswith("nn.functional.") or "pool" in entry.operator:
+        return False
+    return sample.kwargs.get("training") is False or sample.kwargs.get("p") == 0
+
+
 def is_random(entry: catalogue.Entry, sample: SampleInput) -> bool:
     """Whether a sample draws random numbers, or shows what memory held."""
     if catalogue.family(entry.operator) == "random":
-        return True
+        return not _draws_nothing(entry, sample)
     if entry.operator == "nn.functional.scaled_dot_product_attention":
         return float(sample.kwargs.get("dropout_p", 0.0)) > 0
     if entry.operator == "nn.functional.multi_head_attention_forward":
@@ -105,4 +115,10 @@ def has_open_gradient(entry: catalogue.Entry, sample: SampleInput) -> bool:
     if is_random(entry, sample):
         return True
     source = sample.input
-    return entry.operator in _TIED and isinstance(source, torch.Tensor) and source.unique().numel() < source.numel()
+    if entry.operator not in _TIED or not isinstance(source, torch.Tensor) or sample.kwargs.get("stable"):
+        return False
+    if source.dim() == 0 or source.numel() == 0:
+        return False
+    dim = 0 if entry.operator == "msort" else _position(sample, "dim", 1 if entry.operator in _COUNTED else 0, -1)
+    ordered = source.detach().sort(dim).values
+    return bool((ordered.diff(dim=dim) == 0).any())
