@@ -103,6 +103,13 @@ def test_series_end_element_by_element(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", POLYNOMIALS)
+def test_polynomials_end_element_by_element(name: str) -> None:
+    """The larger ones are beyond all numbers after a few steps."""
+    x = 10 ** (200 * torch.rand(900, dtype=torch.float64)) * torch.randn(900).sign()
+    bits_alone_and_among_others(getattr(special, name), x, torch.randint(0, 60, (900,)).double())
+
+
+@pytest.mark.parametrize("name", POLYNOMIALS)
 def test_polynomials(name: str) -> None:
     function = getattr(special, name)
     order = torch.randint(-2, 40, (301,))
