@@ -89,11 +89,18 @@ def smaller(x, y):
 
 
 @triton.jit
+def exclusive_or(x, y):
+    return x ^ y
+
+
+@triton.jit
 def combine(x, y, COMBINE: tl.constexpr):
     if COMBINE == "add":
         return x + y
     elif COMBINE == "multiply":
         return x * y
+    elif COMBINE == "xor":
+        return x ^ y
     elif COMBINE == "larger":
         return larger(x, y)
     else:
@@ -106,6 +113,8 @@ def reduce_tile(tile, AXIS: tl.constexpr, COMBINE: tl.constexpr):
         return tl.reduce(tile, AXIS, add)
     elif COMBINE == "multiply":
         return tl.reduce(tile, AXIS, multiply)
+    elif COMBINE == "xor":
+        return tl.reduce(tile, AXIS, exclusive_or)
     elif COMBINE == "larger":
         return tl.reduce(tile, AXIS, larger)
     else:
@@ -136,7 +145,7 @@ def root(x, count, p):
 class Reduction:
     """One reduction, launched as "reduce.<name>": finish(combine of map(x) over the reduced dimensions, count, p).
 
-    `combine` is "add", "multiply", "larger" or "smaller" (the latter two keep NaN).
+    `combine` is "add", "multiply", "xor", "larger" or "smaller" (the latter two keep NaN).
     `padding` is what elements of a block outside the tensor hold before `map`: 0, 1, "least" or "most" of the dtype.
     `compute` is "output", "input" (the dtype that the arithmetic is in) or a dtype's name.
     """
@@ -167,6 +176,7 @@ _TABLE = (
     Reduction("norm_p", magnitude_power, "add", root),
     Reduction("norm_negative_p", magnitude_power, "add", root, padding="most"),
     Reduction("sum_of_squares", squared, "add"),
+    Reduction("xor", keep, "xor", compute="input"),
 )
 
 
