@@ -85,7 +85,10 @@ def bits_alone_and_among_others(function: Callable[..., Tensor], *operands: Tens
     among = function(*on_device).cpu()
     for i in range(0, len(operands[0]), 30):
         alone = function(*(each[i : i + 1] for each in on_device)).cpu()
-        assert torch.equal(alone.view(torch.uint8), among[i : i + 1].view(torch.uint8)), (i, [each[i] for each in operands])
+        assert torch.equal(alone.view(torch.uint8), among[i : i + 1].view(torch.uint8)), (
+            i,
+            [each[i] for each in operands],
+        )
 
 
 @pytest.mark.parametrize("name", ["igamma", "igammac", "_dirichlet_grad", "special_zeta", "polygamma"])
