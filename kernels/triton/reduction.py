@@ -29,7 +29,16 @@ from mtia_sim_kernels.launch_shape import (
     scalar_dtype,
     tile_count,
 )
-from mtia_sim_kernels.triton.reduced_tiles import least_of, most_of, ordered, split_of
+from mtia_sim_kernels.triton.reduced_tiles import (
+    lanes,
+    least_of,
+    most_of,
+    ordered,
+    reduced_place,
+    reduced_tile,
+    split_of,
+    step_of,
+)
 
 
 @triton.jit
@@ -189,22 +198,11 @@ def reduce(
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, AXIS: tl.constexpr,
 ):  # fmt: skip
     """Reduces the columns of tiles: [ROWS, COLUMNS] for AXIS 1, [COLUMNS, ROWS] for AXIS 0; lanes meet at the end."""
+    row, column = lanes(ROWS, COLUMNS, AXIS)
+    offsets = row.to(INDEX) * x_row + column.to(INDEX) * x_column
     for tile in tl.range(tl.program_id(0), tiles, programs):
-        first = tile % row_tiles * ROWS
-        rest = tile // row_tiles
-        batch = rest % batches
-        split = rest // batches
-        wide_batch = batch * tl.full([], 1, tl.int64)
-        wide_first = first * tl.full([], 1, tl.int64)
-        if AXIS == 1:
-            row = tl.arange(0, ROWS)[:, None]
-            column = tl.arange(0, COLUMNS)[None, :]
-        else:
-            row = tl.arange(0, ROWS)[None, :]
-            column = tl.arange(0, COLUMNS)[:, None]
-        row_mask = row < rows - first
-        offsets = row.to(INDEX) * x_row + column.to(INDEX) * x_column
-        source = x + wide_batch * x_batch + wide_first * x_row
+        split, batch, first, base, row_mask = reduced_tile(tile, row_tiles, batches, rows, x_batch, x_row, row, ROWS)
+        source = x + base
         if p is not None:
             power = tl.full([], p, COMPUTE)
         else:
@@ -217,16 +215,14 @@ def reduce(
             accumulated = MAP(padding, power)
             last = tl.minimum((split + 1) * split_steps, steps)
             for step in tl.range(split * split_steps, last, num_stages=2):
-                outer = step // chunks * tl.full([], 1, tl.int64)
-                start = step % chunks * COLUMNS
-                chunk = source + outer * x_outer + start * tl.full([], 1, tl.int64) * x_column
-                part = tl.load(chunk + offsets, mask=row_mask & (column < length - start), other=PADDING)
+                place, mask = step_of(step, chunks, length, x_outer, x_column, row_mask, column, COLUMNS)
+                part = tl.load(source + place + offsets, mask=mask, other=PADDING)
                 accumulated = combine(accumulated, MAP(part.to(COMPUTE), power), COMBINE)
         result = reduce_tile(accumulated, AXIS, COMBINE)
         result = FINISH(result, tl.full([], count, tl.int64).to(COMPUTE), power)
         lane = tl.arange(0, ROWS)
-        target = out + (split * batches + wide_batch) * rows + wide_first
-        tl.store(target + lane, result.to(out.dtype.element_ty), mask=lane < rows - first)
+        target = reduced_place(split, batches, batch, rows, first)
+        tl.store(out + target + lane, result.to(out.dtype.element_ty), mask=lane < rows - first)
 
 
 def padding_of(row: Reduction, dtype: str) -> int | float:

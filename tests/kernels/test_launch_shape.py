@@ -59,6 +59,17 @@ def test_a_launch_names_every_parameter_once(chip):
         assert all(extent >= 1 for extent in launch.grid)
 
 
+def test_tiles_beyond_32_bits_are_counted_in_64():
+    """Their first elements are computed in the width of the count."""
+    many = 2**31 + 9
+    plans = [
+        *shapes.plan("batch_norm_moments", ("fp32",) * 5, (1, 1, 1, many, many, many, 1), CHIP),
+        shapes.plan("scaled_product", ("fp32", "fp32"), (1, 1, 1, many, 0, 0, 0, 1), CHIP)[0],
+        shapes.plan("reduce.sum", ("fp32", "fp32"), (1, 1, 1, many, 0, 0, 0, 1), CHIP)[0],
+    ]
+    assert all(isinstance(launch.arguments["chunks"], shapes.WideInteger) for launch in plans)
+
+
 @pytest.mark.parametrize("tiles", [1, 63, 64, 71, 72, 73, 1000, 12345])
 @pytest.mark.parametrize("chip", harness.CHIPS)
 def test_programs_cover_the_tiles_with_few_idle(chip, tiles):
