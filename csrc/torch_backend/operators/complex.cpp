@@ -1,4 +1,5 @@
-// Operands of complex element-wise calls as pairs of real numbers; conj_physical, and complex numbers made of real ones.
+// Operands of complex element-wise calls as pairs of real numbers; conj_physical, and complex numbers made of real
+// ones.
 #include "torch_backend/operators/complex.h"
 
 #include <ATen/ExpandUtils.h>
