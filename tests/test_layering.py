@@ -19,6 +19,7 @@ CPP_ORDER = (
     "program",
     "emulator",
     "kernels",
+    "network",
     "runtime",
     "torch_backend",
     "bindings",
@@ -67,7 +68,7 @@ ROOM_ORDER = {
         ("driver",),
     ),
     "mtia_sim": (
-        ("_utils", "amp", "batching", "checking", "checkpoints", "cpp_compiler", "explanation"),
+        ("_utils", "amp", "batching", "checking", "checkpoints", "cpp_compiler", "distributed", "explanation"),
         ("interchange", "launch_bridge", "processes", "status", "triton_runtime"),
         ("initialisation", "operators", "random", "smi"),
         ("_registration", "counters", "cpp_kernels", "debugging", "devices", "memory", "timing"),

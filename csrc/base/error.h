@@ -29,6 +29,7 @@ namespace mtia {
   ROW(Deadlock)          /* every processing element waits */                                  \
   ROW(KernelAssert)      /* an assertion inside of a kernel failed */                          \
   ROW(NonFinite)         /* arithmetic made a NaN or an infinity */                            \
+  ROW(CollectiveFailure) /* another rank of a process group disagreed, or did not answer */    \
   ROW(LaunchFailure)     /* a kernel could not start, or failed while running */               \
   ROW(InternalError)     /* an invariant of mtia_sim itself is broken: a defect to report */
 

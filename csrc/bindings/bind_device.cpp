@@ -46,6 +46,7 @@ py::dict counters_dict(int device) {
   bytes["dram_written"] = total.bytes.dram_written;
   bytes["host_to_device"] = counters.bytes_to_device;
   bytes["device_to_host"] = counters.bytes_from_device;
+  bytes["peers"] = counters.bytes_to_peers;
   py::dict busy;
   for (size_t unit = 0; unit < unit_count; ++unit)
     busy[py::str(std::string(name_of(static_cast<Unit>(unit))))] = total.busy_fraction(static_cast<Unit>(unit));
@@ -54,6 +55,8 @@ py::dict counters_dict(int device) {
   py::dict result;
   result["launches"] = total.launches;
   result["copies"] = counters.copies;
+  result["collectives"] = counters.collectives;
+  result["collective_seconds"] = counters.collective_seconds;
   result["instructions"] = total.instructions;
   result["cycles"] = total.cycles;
   result["seconds"] = total.seconds;

@@ -19,6 +19,7 @@ void bind_tile_kernels(pybind11::module_& module);
 void bind_checking(pybind11::module_& module);
 void bind_timing(pybind11::module_& module);
 void bind_trace(pybind11::module_& module);
+void bind_distributed(pybind11::module_& module);
 
 // Sets Python's error indicator to the exception of mtia_core.errors.
 void set_python_error(const Error& error);

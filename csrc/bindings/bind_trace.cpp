@@ -42,6 +42,8 @@ std::string kind_of(const runtime::TracedCommand& command) {
       return "fill";
     case runtime::CommandKind::flush_cache:
       return "flush_cache";
+    case runtime::CommandKind::end_exchange:
+      return "collective";
     default:
       return "copy";
   }

@@ -19,4 +19,5 @@ PYBIND11_MODULE(_C, module) {
   mtia::bindings::bind_recording(module);
   mtia::bindings::bind_breakpoints(module);
   mtia::bindings::bind_operators(module);
+  mtia::bindings::bind_distributed(module);
 }

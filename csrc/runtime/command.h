@@ -10,6 +10,7 @@
 
 #include "emulator/emulator.h"
 #include "runtime/event.h"
+#include "runtime/exchange.h"
 #include "runtime/monitors/launch_monitor.h"
 #include "runtime/timeline.h"
 
@@ -28,6 +29,8 @@ enum class CommandKind : uint8_t {
   fill,              // bytes of device_address <- fill_value
   record_event,      // event->chip_seconds <- time of the stream
   wait_event,        // the stream waits for event
+  begin_exchange,    // exchange
+  end_exchange,      // the stream waits for exchange
   flush_cache,       // the SRAM's cache is emptied, then the stream rests
   set_monitor,       // launches run through monitor from now on
   // Of checked mode:
@@ -68,6 +71,7 @@ struct Command {
   std::shared_ptr<bool> staged_known;  // whether staged holds the values; the source device says so
   std::shared_ptr<const void> owner;   // keeps `host` alive
   EventRecordPointer event;
+  ExchangePointer exchange;
   std::shared_ptr<LaunchMonitor> monitor;
   emulator::Launch launch;
 };

@@ -77,7 +77,7 @@ Ticket Device::submit(CommandKind kind, StreamId stream, Fill&& fill) {
   const uint32_t location = is_work(kind) && is_checking() ? present_location() : 0;
   const bool is_note = kind >= CommandKind::note_allocated;
   // Of events and of what the runtime tells itself there is nothing to show.
-  const bool takes_time = is_work(kind) || kind == CommandKind::flush_cache;
+  const bool takes_time = is_work(kind) || kind == CommandKind::flush_cache || kind == CommandKind::end_exchange;
   const bool observed = takes_time && !observers_.empty();
   const int64_t began = observed ? host_clock() : 0;
   const Ticket submitted = queue_.push([&](Command& command, Ticket ticket) {
@@ -283,6 +283,51 @@ EventRecordPointer Device::record_event(StreamId stream) {
   return event;
 }
 
+void Device::begin_exchange(StreamId stream, ExchangePointer exchange) {
+  {
+    const std::lock_guard lock(exchanges_mutex_);
+    open_exchanges_.emplace_back(stream, exchange);
+  }
+  submit(CommandKind::begin_exchange, stream,
+         [&](Command& command, Ticket) { command.exchange = std::move(exchange); });
+}
+
+void Device::end_exchange(StreamId stream, const ExchangePointer& exchange) {
+  {
+    const std::lock_guard lock(exchanges_mutex_);
+    const auto found = std::find_if(open_exchanges_.begin(), open_exchanges_.end(),
+                                    [&](const auto& open) { return open.second == exchange; });
+    if (found == open_exchanges_.end()) return;
+    open_exchanges_.erase(found);
+  }
+  submit(CommandKind::end_exchange, stream, [&](Command& command, Ticket) { command.exchange = exchange; });
+}
+
+void Device::end_all_exchanges() {
+  std::vector<std::pair<StreamId, ExchangePointer>> open;
+  {
+    const std::lock_guard lock(exchanges_mutex_);
+    open = open_exchanges_;
+  }
+  for (const auto& [stream, exchange] : open) end_exchange(stream, exchange);
+}
+
+bool Device::fetch(uint64_t address, size_t bytes, std::byte* destination) {
+  const emulator::AddressRange range{address, address + bytes};
+  const void* source = memory().host_span(address, bytes, emulator::Access::read);
+  if (timing_ != nullptr && !(timing_->keeps(range) && timing_->knows(range))) return false;
+  std::memcpy(destination, source, bytes);
+  return true;
+}
+
+void Device::deliver(uint64_t address, size_t bytes, const std::byte* source) {
+  const emulator::AddressRange range{address, address + bytes};
+  void* destination = memory().host_span(address, bytes, emulator::Access::write);
+  const bool kept = timing_ == nullptr || timing_->keeps(range);
+  if (source != nullptr && kept) std::memcpy(destination, source, bytes);
+  if (timing_ != nullptr) timing_->arrived(range, source != nullptr && kept);
+}
+
 void Device::wait_event(StreamId stream, EventRecordPointer event) {
   submit(CommandKind::wait_event, stream, [&](Command& command, Ticket) { command.event = std::move(event); });
 }
@@ -320,6 +365,7 @@ void Device::copy_from_device(StreamId stream, void* destination, uint64_t sourc
 
 void Device::synchronize() {
   if (is_in_bad_fork()) return;
+  end_all_exchanges();
   const Ticket ticket = queue_.submitted();
   queue_.wait(ticket);
   note_host_wait([](HostWaits& waits) { waits.streams.set(); });

@@ -9,6 +9,8 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "emulator/emulator.h"
 #include "emulator/timing/power_limit.h"
@@ -79,6 +81,11 @@ class Device {
   // pass.
   Ticket flush_cache(StreamId stream, double rest_seconds);
   EventRecordPointer record_event(StreamId stream);
+  // What the exchange sends is read when the stream gets there; what it receives is there behind end_exchange, which
+  // may come later and on the same stream. synchronize() ends what nobody has.
+  void begin_exchange(StreamId stream, ExchangePointer exchange);
+  // At most once for each; later calls do nothing.
+  void end_exchange(StreamId stream, const ExchangePointer& exchange);
   void wait_event(StreamId stream, EventRecordPointer event);
 
   // ---- synchronising: they block the calling host thread (release the GIL before), then throw a deferred failure
@@ -137,6 +144,13 @@ class Device {
   // Whether all values of [address, address + bytes) are known. Waits for all work.
   bool knows(uint64_t address, size_t bytes);
 
+  // ---- for exchanges, on the dispatcher
+  // Copies to the host what is known of a range; false, and nothing, where timing mode does not know it or it is more
+  // than it keeps.
+  bool fetch(uint64_t address, size_t bytes, std::byte* destination);
+  // `source` is nullptr where the values are not known.
+  void deliver(uint64_t address, size_t bytes, const std::byte* source);
+
   // Stops the dispatcher after the command that runs now; drops the others. For the exit of the process.
   void stop();
   DeferredError& deferred_error() { return error_; }
@@ -158,6 +172,8 @@ class Device {
   void dispatch();
   void execute(Command& command);
   void execute_note(Command& command);
+  void execute_exchange(Command& command);
+  void end_all_exchanges();
   void check_transfer(const Command& command);
   void surface_findings();
   void execute_observed(Command& command, const std::vector<ObserverPointer>& observers);
@@ -178,6 +194,9 @@ class Device {
   std::array<std::atomic<Ticket>, stream_count> last_tickets_{};
   DeferredError error_;
   ObserverList observers_;
+
+  std::mutex exchanges_mutex_;
+  std::vector<std::pair<StreamId, ExchangePointer>> open_exchanges_;  // begun, and not ended by anybody
 
   std::atomic<bool> host_waited_{false};
   std::mutex host_waits_mutex_;

@@ -80,6 +80,7 @@ void Device::dispatch() {
     command->staged_known.reset();
     command->owner.reset();
     command->event.reset();
+    command->exchange.reset();
     command->launch.program.reset();
     command->launch.notes.reset();
     queue_.pop();
@@ -174,6 +175,9 @@ void Device::execute(Command& command) {
       timeline_.wait(command.stream, command.event->chip_seconds);
       if (is_checked_ && command.event->device == this) order_.wait(command.stream, command.event->clock);
       return;
+    case CommandKind::begin_exchange:
+    case CommandKind::end_exchange:
+      return execute_exchange(command);
     case CommandKind::set_monitor:
       monitor_ = std::move(command.monitor);
       return;
@@ -190,6 +194,32 @@ void Device::execute(Command& command) {
     default:
       return execute_transfer(command);
   }
+}
+
+void Device::execute_exchange(Command& command) {
+  Exchange& exchange = *command.exchange;
+  if (command.kind == CommandKind::begin_exchange)
+    return exchange.begin(*this, timeline_.stream_time(command.stream));
+  ExchangeEnd end;
+  try {
+    end = exchange.finish(*this);
+  } catch (...) {
+    exchange.failure = std::current_exception();
+    throw;
+  }
+  timeline_.end(command.stream, end.end);
+  if (execution_ != nullptr) {
+    execution_->start = end.begin;
+    execution_->end = end.end;
+    execution_->engine = Engine::links;
+  }
+  const std::lock_guard lock(counters_mutex_);
+  counters_.total.dynamic_joules += end.joules;
+  counters_.total.joules += end.joules;
+  counters_.collectives += 1;
+  counters_.bytes_to_peers += end.bytes;
+  counters_.collective_seconds += end.end - end.begin;
+  counters_.elapsed_seconds = timeline_.latest() - counters_origin_;
 }
 
 void Device::execute_note(Command& command) {

@@ -12,7 +12,8 @@ namespace mtia::runtime {
 inline constexpr int streams_per_pool = 32;
 inline constexpr int stream_count = 1 + 2 * streams_per_pool;
 
-enum class Engine : unsigned char { grid, host_to_device, device_to_host };
+// Of the links to other chips the network keeps the time (csrc/network); they occupy no engine here.
+enum class Engine : unsigned char { grid, host_to_device, device_to_host, links };
 
 class Timeline {
  public:
@@ -44,6 +45,12 @@ class Timeline {
   void wait(int stream, double seconds) {
     double& stream_ready = streams_[static_cast<size_t>(stream)];
     stream_ready = std::max(stream_ready, seconds);
+  }
+
+  // Something that works beside the chip's engines ends on the stream at `seconds`.
+  void end(int stream, double seconds) {
+    wait(stream, seconds);
+    latest_ = std::max(latest_, seconds);
   }
 
   // Chip time passes on the stream in which nothing works.

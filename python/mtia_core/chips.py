@@ -17,7 +17,7 @@ from mtia_core.table import FOLDER, TEXT, rows
 DEFAULT = "mtia300"
 VARIABLE = "MTIA_SIM_CHIP"
 KINDS = ("published", "derived", "assumed")
-OPTIONAL_GROUPS = ("host",)
+OPTIONAL_GROUPS = ("cluster", "host")
 # What an assumed number without a range may be off by, as a factor, either way.
 DEFAULT_FACTOR = 1.5
 # Pairs of fields of which the first may not exceed the second.
@@ -206,7 +206,7 @@ def _load(path: Path, files: list[_FileState], derived_from: tuple[Path, ...] = 
         if field.name in values:
             continue
         if field.group in OPTIONAL_GROUPS:
-            values[field.name] = 0.0
+            values[field.name] = 0 if field.is_integer else 0.0
             sources[field.name] = Source("assumed", "", "left out: not part of the account", (0.0, 0.0))
         else:
             raise InvalidChip(f"{field.full_name} is missing ({field.summary})", str(path), field.remedy)

@@ -80,6 +80,10 @@ class NonFinite(MtiaError, FloatingPointError):
     """Arithmetic made a NaN or an infinity."""
 
 
+class CollectiveFailure(MtiaError):
+    """Another rank of a process group disagreed, or did not answer."""
+
+
 class LaunchFailure(MtiaError):
     """A kernel could not start, or failed while running."""
 

@@ -22,6 +22,7 @@ def register(torch: ModuleType, package: str) -> None:
         _C,
         batching,
         checkpoints,
+        distributed,
         host_mathematics,
         initialisation,
         interchange,
@@ -41,7 +42,7 @@ def register(torch: ModuleType, package: str) -> None:
     _C.require_lazy_initialisation()
     triton_runtime.offer()
     triton_runtime.show_to_dynamo()
-    for part in (batching, checkpoints, interchange, processes, random):
+    for part in (batching, checkpoints, distributed, interchange, processes, random):
         part.register()
     atexit.register(_shut_down)
 

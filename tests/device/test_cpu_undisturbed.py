@@ -20,7 +20,15 @@ REGISTERED = {
     "triton.language.extra.modules",
     "triton.runtime.jit._triton_jit_function_registry",
 }
-PATCHED = {"torch.Tensor.__dlpack_device__", "torch.utils._triton.has_triton"}
+PATCHED = {
+    "torch.Tensor.__dlpack_device__",
+    "torch.utils._triton.has_triton",
+    "torch.distributed.init_process_group",
+    "torch.distributed.distributed_c10d.init_process_group",
+    "torch.distributed.device_mesh.init_process_group",
+    "torch.distributed.init_device_mesh",
+    "torch.distributed.device_mesh.init_device_mesh",
+}
 CHANGES = """
     import json, sys, types
     import torch, torch._dynamo, torch._inductor.compile_fx, torch.multiprocessing, torch.nn.attention

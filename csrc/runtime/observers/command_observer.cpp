@@ -29,6 +29,10 @@ std::string_view name_of(const Command& command) {
       return "record_event";
     case CommandKind::wait_event:
       return "wait_event";
+    case CommandKind::begin_exchange:
+      return "begin_exchange";
+    case CommandKind::end_exchange:
+      return command.exchange->name();
     case CommandKind::flush_cache:
       return "flush_cache";
     case CommandKind::note_allocated:

@@ -32,6 +32,7 @@ ActivityType activity_of(CommandKind kind) {
   switch (kind) {
     case CommandKind::launch:
     case CommandKind::flush_cache:
+    case CommandKind::end_exchange:
       return ActivityType::CONCURRENT_KERNEL;
     case CommandKind::fill:
       return ActivityType::GPU_MEMSET;

@@ -28,6 +28,11 @@ inline ChipSpec chip_of_file(const std::string& name) {
     number.erase(std::remove(number.begin(), number.end(), '_'), number.end());
     text += line.substr(0, at) + "=" + number + "\n";
   }
+  for (const ChipField& field : chip_fields()) {  // groups that a file may leave out
+    const std::string entry = std::string(field.name) + "=";
+    if ((field.group == "cluster" || field.group == "host") && text.find("\n" + entry) == std::string::npos)
+      text += entry + "0\n";
+  }
   return ChipSpec::parse(text, path);
 }
 

@@ -1,0 +1,548 @@
+// What torch.distributed calls, as plans of what to move (collective.h).
+#include "torch_backend/distributed/process_group.h"
+
+#include <torch/csrc/distributed/c10d/Backend.hpp>
+
+#include <algorithm>
+#include <utility>
+
+#include "torch_backend/distributed/backend_transport.h"
+#include "torch_backend/distributed/collective.h"
+#include "torch_backend/distributed/exchange_work.h"
+#include "torch_backend/dtypes.h"
+#include "torch_backend/errors.h"
+#include "torch_backend/memory/address.h"
+#include "torch_backend/streams/stream.h"
+
+namespace mtia::torch_backend {
+namespace {
+
+using c10d::OpType;
+using Tensors = std::vector<at::Tensor>;
+
+Region region_of(const at::Tensor& tensor) { return {address_of(tensor), tensor.nbytes()}; }
+
+Regions regions_of(const Tensors& tensors) {
+  Regions regions;
+  for (const at::Tensor& tensor : tensors) regions.push_back(region_of(tensor));
+  return regions;
+}
+
+// The part of a rank, of what holds a part of each.
+Region part_of(const at::Tensor& tensor, int rank, int size) {
+  const uint64_t bytes = tensor.nbytes() / static_cast<uint64_t>(size);
+  return {address_of(tensor) + static_cast<uint64_t>(rank) * bytes, bytes};
+}
+
+network::Reduction reduction_of(const c10d::ReduceOp& operation, c10::ScalarType dtype) {
+  using network::Combiner;
+  const ChipDType stored = chip_dtype(dtype);
+  network::Reduction reduction{Combiner::sum, stored.dtype, stored.is_unsigned, 1};
+  switch (operation) {
+    case c10d::ReduceOp::SUM:
+      break;
+    case c10d::ReduceOp::AVG:
+      reduction.combiner = Combiner::average;
+      break;
+    case c10d::ReduceOp::PRODUCT:
+      reduction.combiner = Combiner::product;
+      break;
+    case c10d::ReduceOp::MIN:
+      reduction.combiner = Combiner::minimum;
+      break;
+    case c10d::ReduceOp::MAX:
+      reduction.combiner = Combiner::maximum;
+      break;
+    case c10d::ReduceOp::BAND:
+      reduction.combiner = Combiner::bit_and;
+      break;
+    case c10d::ReduceOp::BOR:
+      reduction.combiner = Combiner::bit_or;
+      break;
+    case c10d::ReduceOp::BXOR:
+      reduction.combiner = Combiner::bit_xor;
+      break;
+    case c10d::ReduceOp::PREMUL_SUM: {
+      const auto* given = dynamic_cast<const c10d::PreMulSumSupplement*>(operation.supplement_.get());
+      TORCH_CHECK(given != nullptr, "PREMUL_SUM without a factor; make it with torch.distributed._make_nccl_premul_sum");
+      reduction.factor = given->tensor_factor.defined() ? given->tensor_factor.item().toDouble() : given->double_factor;
+      break;
+    }
+    default:
+      TORCH_CHECK(false, "mccl: no such reduction");
+  }
+  TORCH_CHECK_TYPE(network::is_supported(reduction), "mccl: no such reduction of ", dtype,
+                   "; bitwise ones are of integers, averages of numbers, and floats of 8 bits are not combined");
+  return reduction;
+}
+
+const char* name_of(const c10d::ReduceOp& operation) {
+  constexpr const char* names[] = {"sum", "avg", "product", "min", "max", "band", "bor", "bxor", "premul_sum"};
+  const auto place = static_cast<size_t>(static_cast<c10d::ReduceOp::RedOpType>(operation));
+  return place < std::size(names) ? names[place] : "unknown";
+}
+
+class ProcessGroup final : public c10d::Backend {
+ public:
+  // `host` serves tensors in host memory; `transport` carries this group's own messages.
+  ProcessGroup(c10::intrusive_ptr<c10d::Backend> transport, c10::intrusive_ptr<c10d::Backend> host,
+               std::vector<int64_t> global_ranks, const std::string& name,
+               std::chrono::milliseconds timeout)
+      : Backend(transport->getRank(), transport->getSize()),
+        transport_(std::move(transport)),
+        host_(std::move(host)),
+        communicator_(std::make_shared<Communicator>(std::make_unique<BackendTransport>(transport_),
+                                                     std::move(global_ranks), name, timeout)),
+        options_(c10::make_intrusive<Options>(process_group_name, timeout)) {
+    options_->group_name = name;
+    for (const int64_t rank : communicator_->global_ranks)
+      options_->global_ranks_in_group.push_back(static_cast<uint64_t>(rank));
+    init();
+  }
+
+  const std::string getBackendName() const override { return process_group_name; }
+  c10::intrusive_ptr<Options> getBackendOptions() override { return options_; }
+  bool supportsCoalescing() const override { return true; }
+  void setTimeout(std::chrono::milliseconds timeout) override { communicator_->timeout = timeout; }
+  uint64_t getSequenceNumberForGroup() override { return communicator_->sequence; }
+  void setSequenceNumberForGroup() override {}  // every rank counts from 0
+  c10d::ErrorType getError() override {
+    return communicator_->is_aborted ? c10d::ErrorType::COMM_ERROR : c10d::ErrorType::SUCCESS;
+  }
+  void abort() override {
+    communicator_->is_aborted = true;
+    transport_->abort();
+    host_->abort();
+  }
+  void shutdown() override {
+    communicator_->sends.drain();
+    communicator_->collectives.drain();
+    transport_->shutdown();
+    host_->shutdown();
+  }
+
+  WorkPointer broadcast(Tensors& tensors, const c10d::BroadcastOptions& options) override {
+    if (on_host(tensors)) return host_->broadcast(tensors, options);
+    const at::Tensor& tensor = only(tensors, "broadcast");
+    const int root = root_of(options.rootRank, "broadcast");
+    CollectivePlan plan = plan_for(network::Collective::broadcast, describe("broadcast", tensors, root), tensor);
+    for (int rank = 0; rank < size_; ++rank) {
+      if (rank == root) continue;
+      if (rank_ == root) at_rank(plan.sent, rank) = {region_of(tensor)};
+      if (rank_ == rank) at_rank(plan.received, root) = {region_of(tensor)};
+    }
+    return run(OpType::BROADCAST, "mccl:broadcast", {std::move(plan)}, tensors, tensors);
+  }
+
+  WorkPointer allreduce(Tensors& tensors, const c10d::AllreduceOptions& options) override {
+    if (on_host(tensors)) return host_->allreduce(tensors, options);
+    only(tensors, "allreduce");
+    return reduce_all(OpType::ALLREDUCE, "mccl:all_reduce", tensors, options.reduceOp, std::nullopt);
+  }
+
+  WorkPointer allreduce_coalesced(Tensors& tensors, const c10d::AllreduceCoalescedOptions& options) override {
+    if (on_host(tensors)) return host_->allreduce_coalesced(tensors, options);
+    return reduce_all(OpType::ALLREDUCE_COALESCED, "mccl:all_reduce_coalesced", tensors, options.reduceOp,
+                      std::nullopt);
+  }
+
+  WorkPointer reduce(Tensors& tensors, const c10d::ReduceOptions& options) override {
+    if (on_host(tensors)) return host_->reduce(tensors, options);
+    only(tensors, "reduce");
+    return reduce_all(OpType::REDUCE, "mccl:reduce", tensors, options.reduceOp, root_of(options.rootRank, "reduce"));
+  }
+
+  WorkPointer allgather(std::vector<Tensors>& outputs, Tensors& inputs,
+                        const c10d::AllgatherOptions& options) override {
+    if (on_host(inputs)) return host_->allgather(outputs, inputs, options);
+    const at::Tensor& input = only(inputs, "allgather");
+    const Tensors& parts = list_of(outputs, input, "allgather");
+    CollectivePlan plan = plan_for(network::Collective::all_gather, describe("all_gather", inputs), input);
+    plan.accounted_bytes *= static_cast<uint64_t>(size_);
+    plan.sent.assign(static_cast<size_t>(size_), {region_of(input)});
+    for (const at::Tensor& part : parts) plan.received.push_back({region_of(part)});
+    return run(OpType::ALLGATHER, "mccl:all_gather", {std::move(plan)}, joined(inputs, parts), parts);
+  }
+
+  WorkPointer _allgather_base(at::Tensor& output, at::Tensor& input, const c10d::AllgatherOptions& options) override {
+    if (on_host({input})) return host_->_allgather_base(output, input, options);
+    Tensors outputs{output}, inputs{input};
+    return gather_into(OpType::_ALLGATHER_BASE, outputs, inputs, options);
+  }
+
+  WorkPointer allgather_into_tensor_coalesced(Tensors& outputs, Tensors& inputs,
+                                              const c10d::AllgatherOptions& options) override {
+    if (on_host(inputs)) return host_->allgather_into_tensor_coalesced(outputs, inputs, options);
+    return gather_into(OpType::COALESCED, outputs, inputs, options);
+  }
+
+  // outputs[rank][i] is what that rank gave as inputs[i].
+  WorkPointer allgather_coalesced(std::vector<Tensors>& outputs, Tensors& inputs,
+                                  const c10d::AllgatherOptions& options) override {
+    if (on_host(inputs)) return host_->allgather_coalesced(outputs, inputs, options);
+    TORCH_CHECK_VALUE(outputs.size() == static_cast<size_t>(size_), "allgather_coalesced: ", outputs.size(),
+                      " lists of outputs for ", size_, " ranks");
+    CollectivePlan plan = plan_for(network::Collective::all_gather, describe("all_gather_coalesced", inputs), inputs);
+    plan.accounted_bytes *= static_cast<uint64_t>(size_);
+    plan.sent.assign(static_cast<size_t>(size_), regions_of(inputs));
+    Tensors all;
+    for (const Tensors& list : outputs) {
+      plan.received.push_back(regions_of(list));
+      all = joined(all, list);
+    }
+    check(all, "allgather_coalesced");
+    return run(OpType::ALLGATHER_COALESCED, "mccl:all_gather_coalesced", {std::move(plan)}, joined(inputs, all), all);
+  }
+
+  WorkPointer gather(std::vector<Tensors>& outputs, Tensors& inputs, const c10d::GatherOptions& options) override {
+    if (on_host(inputs)) return host_->gather(outputs, inputs, options);
+    const at::Tensor& input = only(inputs, "gather");
+    const int root = root_of(options.rootRank, "gather");
+    CollectivePlan plan = plan_for(network::Collective::gather, describe("gather", inputs, root), input);
+    plan.accounted_bytes *= static_cast<uint64_t>(size_);
+    plan.sent.resize(static_cast<size_t>(size_));
+    at_rank(plan.sent, root) = {region_of(input)};
+    Tensors parts;
+    if (rank_ == root) {
+      parts = list_of(outputs, input, "gather");
+      for (const at::Tensor& part : parts) plan.received.push_back({region_of(part)});
+    } else {
+      TORCH_CHECK_VALUE(outputs.empty(), "gather: outputs are given on the root alone");
+    }
+    return run(OpType::GATHER, "mccl:gather", {std::move(plan)}, joined(inputs, parts), parts);
+  }
+
+  WorkPointer scatter(Tensors& outputs, std::vector<Tensors>& inputs, const c10d::ScatterOptions& options) override {
+    if (on_host(outputs)) return host_->scatter(outputs, inputs, options);
+    const at::Tensor& output = only(outputs, "scatter");
+    const int root = root_of(options.rootRank, "scatter");
+    CollectivePlan plan = plan_for(network::Collective::scatter, describe("scatter", outputs, root), output);
+    plan.accounted_bytes *= static_cast<uint64_t>(size_);
+    Tensors parts;
+    if (rank_ == root) {
+      parts = list_of(inputs, output, "scatter");
+      for (const at::Tensor& part : parts) plan.sent.push_back({region_of(part)});
+    } else {
+      TORCH_CHECK_VALUE(inputs.empty(), "scatter: inputs are given on the root alone");
+    }
+    plan.received.resize(static_cast<size_t>(size_));
+    at_rank(plan.received, root) = {region_of(output)};
+    return run(OpType::SCATTER, "mccl:scatter", {std::move(plan)}, joined(outputs, parts), outputs);
+  }
+
+  WorkPointer reduce_scatter(Tensors& outputs, std::vector<Tensors>& inputs,
+                             const c10d::ReduceScatterOptions& options) override {
+    if (on_host(outputs)) return host_->reduce_scatter(outputs, inputs, options);
+    const at::Tensor& output = only(outputs, "reduce_scatter");
+    const Tensors& parts = list_of(inputs, output, "reduce_scatter");
+    CollectivePlan plan = scatter_plan(output, options.reduceOp);
+    for (const at::Tensor& part : parts) plan.sent.push_back({region_of(part)});
+    return run(OpType::REDUCE_SCATTER, "mccl:reduce_scatter", {std::move(plan)}, joined(outputs, parts), outputs);
+  }
+
+  WorkPointer _reduce_scatter_base(at::Tensor& output, at::Tensor& input,
+                                   const c10d::ReduceScatterOptions& options) override {
+    if (on_host({output})) return host_->_reduce_scatter_base(output, input, options);
+    Tensors outputs{output}, inputs{input};
+    return scatter_from(OpType::_REDUCE_SCATTER_BASE, outputs, inputs, options);
+  }
+
+  WorkPointer reduce_scatter_tensor_coalesced(Tensors& outputs, Tensors& inputs,
+                                              const c10d::ReduceScatterOptions& options) override {
+    if (on_host(outputs)) return host_->reduce_scatter_tensor_coalesced(outputs, inputs, options);
+    return scatter_from(OpType::REDUCE_SCATTER_TENSOR_COALESCED, outputs, inputs, options);
+  }
+
+  WorkPointer alltoall_base(at::Tensor& output, at::Tensor& input, std::vector<int64_t>& output_splits,
+                            std::vector<int64_t>& input_splits, const c10d::AllToAllOptions& options) override {
+    if (on_host({input})) return host_->alltoall_base(output, input, output_splits, input_splits, options);
+    const Tensors tensors{output, input};
+    check(tensors, "alltoall_base");
+    TORCH_CHECK_TYPE(output.scalar_type() == input.scalar_type(), "alltoall_base: output of ", output.scalar_type(),
+                     ", input of ", input.scalar_type());
+    c10d::checkSplitSizes(input_splits, input, size_);
+    c10d::checkSplitSizes(output_splits, output, size_);
+    CollectivePlan plan = plan_for(network::Collective::all_to_all,
+                                   concat("all_to_all of ", c10::toString(input.scalar_type())), input);
+    plan.sent = split(input, input_splits);
+    plan.received = split(output, output_splits);
+    return run(OpType::ALLTOALL_BASE, "mccl:all_to_all", {std::move(plan)}, tensors, {output});
+  }
+
+  WorkPointer alltoall(Tensors& outputs, Tensors& inputs, const c10d::AllToAllOptions& options) override {
+    if (on_host(inputs)) return host_->alltoall(outputs, inputs, options);
+    const auto ranks = static_cast<size_t>(size_);
+    TORCH_CHECK_VALUE(outputs.size() == ranks && inputs.size() == ranks, "alltoall: ", inputs.size(), " inputs and ",
+                      outputs.size(), " outputs for ", size_, " ranks");
+    const Tensors all = joined(inputs, outputs);
+    check(all, "alltoall");
+    CollectivePlan plan = plan_for(network::Collective::all_to_all,
+                                   concat("all_to_all of ", c10::toString(inputs[0].scalar_type())), inputs);
+    for (const at::Tensor& input : inputs) plan.sent.push_back({region_of(input)});
+    for (const at::Tensor& output : outputs) plan.received.push_back({region_of(output)});
+    return run(OpType::ALLTOALL, "mccl:all_to_all", {std::move(plan)}, all, outputs);
+  }
+
+  WorkPointer send(Tensors& tensors, int destination, int tag) override {
+    if (on_host(tensors)) return batched(host_->send(tensors, destination, tag));
+    only(tensors, "send");
+    check_peer(destination, "send");
+    return start(OpType::SEND, "mccl:send", tensors,
+                 {{make_send(communicator_, regions_of(tensors), destination, tag_of(tag))}, tensors, {}, nullptr});
+  }
+
+  WorkPointer recv(Tensors& tensors, int source, int tag) override {
+    if (on_host(tensors)) return batched(host_->recv(tensors, source, tag));
+    only(tensors, "recv");
+    check_peer(source, "recv");
+    return receive(tensors, source, tag, OpType::RECV);
+  }
+
+  WorkPointer recvAnysource(Tensors& tensors, int tag) override {
+    if (on_host(tensors)) return host_->recvAnysource(tensors, tag);
+    only(tensors, "recv");
+    return receive(tensors, -1, tag, OpType::RECVANYSOURCE);
+  }
+
+  WorkPointer barrier(const c10d::BarrierOptions& options) override {
+    c10::DeviceIndex device = current_device();
+    if (options.device.has_value() && options.device->has_index()) device = options.device->index();
+    if (!options.device_ids.empty()) device = static_cast<c10::DeviceIndex>(options.device_ids.front());
+    CollectivePlan plan;
+    plan.signature = "barrier";
+    const ExchangeWorkPointer work = start_on(OpType::BARRIER, "mccl:barrier", device,
+                                              {{make_collective(communicator_, std::move(plan))}, {}, {}, nullptr, true});
+    return work;
+  }
+
+  void startCoalescing() override { batch_.emplace(); }
+
+  WorkPointer endCoalescing() override {
+    TORCH_CHECK(batch_.has_value(), "endCoalescing without startCoalescing");
+    std::vector<WorkPointer> all = std::move(*batch_);
+    batch_.reset();
+    return all.empty() ? nullptr : c10::make_intrusive<BatchWork>(rank_, std::move(all));
+  }
+
+ private:
+  // Host memory: what torch's own backend for it does is right.
+  static bool on_host(const Tensors& tensors) { return !tensors.empty() && tensors.front().is_cpu(); }
+
+  WorkPointer batched(WorkPointer work) {
+    if (batch_.has_value()) batch_->push_back(work);
+    return work;
+  }
+
+  static uint32_t tag_of(int tag) { return static_cast<uint32_t>(tag); }
+
+  static Regions& at_rank(std::vector<Regions>& list, int rank) { return list[static_cast<size_t>(rank)]; }
+
+  static Tensors joined(const Tensors& first, const Tensors& second) {
+    Tensors all = first;
+    all.insert(all.end(), second.begin(), second.end());
+    return all;
+  }
+
+  static void check(const Tensors& tensors, const char* name) {
+    TORCH_CHECK_VALUE(!tensors.empty(), name, ": no tensor");
+    for (const at::Tensor& tensor : tensors) {
+      TORCH_CHECK_VALUE(tensor.device().type() == device_type, name, ": a tensor is on ", tensor.device(),
+                        ", this process group's are on mtia_sim; a group for both is init_process_group()'s without a "
+                        "backend");
+      TORCH_CHECK_VALUE(tensor.layout() == c10::kStrided, name, ": sparse tensors are not sent; use to_dense()");
+      TORCH_CHECK_VALUE(tensor.is_contiguous() || tensor.is_non_overlapping_and_dense(), name,
+                        ": a tensor is not contiguous; use contiguous()");
+      TORCH_CHECK_VALUE(tensor.device() == tensors.front().device(), name, ": tensors on ", tensors.front().device(),
+                        " and ", tensor.device());
+    }
+  }
+
+  static const at::Tensor& only(const Tensors& tensors, const char* name) {
+    check(tensors, name);
+    TORCH_CHECK_VALUE(tensors.size() == 1, name, ": ", tensors.size(), " tensors; a process has one a call");
+    return tensors.front();
+  }
+
+  // The list of a part of each rank, each as `like`.
+  const Tensors& list_of(const std::vector<Tensors>& lists, const at::Tensor& like, const char* name) const {
+    TORCH_CHECK_VALUE(lists.size() == 1 && lists.front().size() == static_cast<size_t>(size_), name, ": ",
+                      lists.empty() ? 0 : lists.front().size(), " tensors for ", size_, " ranks");
+    check(lists.front(), name);
+    for (const at::Tensor& part : lists.front()) {
+      TORCH_CHECK_TYPE(part.scalar_type() == like.scalar_type(), name, ": tensors of ", part.scalar_type(), " and ",
+                       like.scalar_type());
+      TORCH_CHECK_VALUE(part.device() == like.device(), name, ": tensors on ", part.device(), " and ", like.device());
+    }
+    return lists.front();
+  }
+
+  int root_of(int64_t rank, const char* name) const {
+    TORCH_CHECK_VALUE(0 <= rank && rank < size_, name, ": rank ", rank, " of ", size_);
+    return static_cast<int>(rank);
+  }
+
+  void check_peer(int rank, const char* name) const {
+    TORCH_CHECK_VALUE(0 <= rank && rank < size_ && rank != rank_, name, ": rank ", rank, " is no other one of ", size_);
+  }
+
+  static std::string describe(const char* name, const Tensors& tensors, int root = -1) {
+    std::string text = concat(name, " of ", tensors.front().numel(), " ", c10::toString(tensors.front().scalar_type()));
+    if (tensors.size() > 1) {
+      int64_t elements = 0;
+      for (const at::Tensor& tensor : tensors) elements += tensor.numel();
+      text = concat(name, " of ", elements, " ", c10::toString(tensors.front().scalar_type()), " in ", tensors.size(),
+                    " tensors");
+    }
+    return root < 0 ? text : concat(text, ", root ", root);
+  }
+
+  CollectivePlan plan_for(network::Collective kind, std::string signature, const Tensors& tensors) const {
+    CollectivePlan plan;
+    plan.kind = kind;
+    plan.signature = std::move(signature);
+    plan.accounted_bytes = torch_backend::bytes_of(regions_of(tensors));
+    if (kind == network::Collective::broadcast) {
+      plan.sent.resize(static_cast<size_t>(size_));
+      plan.received.resize(static_cast<size_t>(size_));
+    }
+    return plan;
+  }
+  CollectivePlan plan_for(network::Collective kind, std::string signature, const at::Tensor& tensor) const {
+    return plan_for(kind, std::move(signature), Tensors{tensor});
+  }
+
+  CollectivePlan scatter_plan(const at::Tensor& output, const c10d::ReduceOp& operation) const {
+    CollectivePlan plan = plan_for(network::Collective::reduce_scatter,
+                                   describe(concat("reduce_scatter ", name_of(operation)).c_str(), {output}), output);
+    plan.accounted_bytes *= static_cast<uint64_t>(size_);
+    plan.reduction = reduction_of(operation, output.scalar_type());
+    plan.combined = {region_of(output)};
+    return plan;
+  }
+
+  // By rows of the first dimension.
+  std::vector<Regions> split(const at::Tensor& tensor, const std::vector<int64_t>& rows) const {
+    std::vector<Regions> parts;
+    const int64_t all = tensor.dim() == 0 ? 1 : tensor.size(0);
+    const uint64_t row_bytes = all == 0 ? 0 : tensor.nbytes() / static_cast<uint64_t>(all);
+    uint64_t address = address_of(tensor);
+    for (int rank = 0; rank < size_; ++rank) {
+      const int64_t count = rows.empty() ? all / size_ : rows[static_cast<size_t>(rank)];
+      parts.push_back({{address, static_cast<uint64_t>(count) * row_bytes}});
+      address += parts.back().front().bytes;
+    }
+    return parts;
+  }
+
+  WorkPointer reduce_all(OpType type, const char* title, Tensors& tensors, const c10d::ReduceOp& operation,
+                         std::optional<int> root) {
+    check(tensors, title);
+    // One collective for the tensors of each dtype.
+    std::vector<CollectivePlan> plans;
+    Tensors rest = tensors;
+    while (!rest.empty()) {
+      const c10::ScalarType dtype = rest.front().scalar_type();
+      const auto others = std::stable_partition(rest.begin(), rest.end(), [&](const at::Tensor& tensor) {
+        return tensor.scalar_type() == dtype;
+      });
+      const Tensors alike(rest.begin(), others);
+      rest.erase(rest.begin(), others);
+      const auto kind = root.has_value() ? network::Collective::reduce : network::Collective::all_reduce;
+      CollectivePlan plan =
+          plan_reduction(kind, reduction_of(operation, dtype), regions_of(alike), size_, root);
+      if (root.has_value() && rank_ != *root) std::fill(plan.shared.begin(), plan.shared.end(), Regions{});
+      const std::string what = concat(network::name_of(kind), " ", name_of(operation));
+      plan.signature = describe(what.c_str(), alike, root.value_or(-1));
+      plans.push_back(std::move(plan));
+    }
+    return run(type, title, std::move(plans), tensors, tensors);
+  }
+
+  WorkPointer gather_into(OpType type, const Tensors& outputs, const Tensors& inputs, const c10d::AllgatherOptions&) {
+    check(joined(inputs, outputs), "allgather");
+    TORCH_CHECK_VALUE(outputs.size() == inputs.size(), "allgather: ", inputs.size(), " inputs and ", outputs.size(),
+                      " outputs");
+    CollectivePlan plan = plan_for(network::Collective::all_gather, describe("all_gather", inputs), inputs);
+    plan.accounted_bytes *= static_cast<uint64_t>(size_);
+    plan.sent.assign(static_cast<size_t>(size_), regions_of(inputs));
+    plan.received.resize(static_cast<size_t>(size_));
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      TORCH_CHECK_TYPE(outputs[i].scalar_type() == inputs[i].scalar_type(), "output tensor must have the same type as "
+                       "input tensor, got ", outputs[i].scalar_type(), " and ", inputs[i].scalar_type());
+      TORCH_CHECK_VALUE(outputs[i].numel() == inputs[i].numel() * size_, "output tensor size must be equal to world_size "
+                        "times input tensor size, got ", outputs[i].numel(), " for ", size_, " times ",
+                        inputs[i].numel());
+      for (int rank = 0; rank < size_; ++rank) at_rank(plan.received, rank).push_back(part_of(outputs[i], rank, size_));
+    }
+    return run(type, "mccl:all_gather_into_tensor", {std::move(plan)}, joined(inputs, outputs), outputs);
+  }
+
+  WorkPointer scatter_from(OpType type, const Tensors& outputs, const Tensors& inputs,
+                           const c10d::ReduceScatterOptions& options) {
+    check(joined(inputs, outputs), "reduce_scatter");
+    TORCH_CHECK_VALUE(outputs.size() == inputs.size(), "reduce_scatter: ", inputs.size(), " inputs and ",
+                      outputs.size(), " outputs");
+    std::vector<CollectivePlan> plans;
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      TORCH_CHECK_TYPE(outputs[i].scalar_type() == inputs[i].scalar_type(), "input tensor must be the same type as the "
+                       "output tensor, got ", inputs[i].scalar_type(), " and ", outputs[i].scalar_type());
+      TORCH_CHECK_VALUE(inputs[i].numel() == outputs[i].numel() * size_, "input tensor must be the same size as output "
+                        "size times world size, got ", inputs[i].numel(), " for ", size_, " times ",
+                        outputs[i].numel());
+      CollectivePlan plan = scatter_plan(outputs[i], options.reduceOp);
+      for (int rank = 0; rank < size_; ++rank) plan.sent.push_back({part_of(inputs[i], rank, size_)});
+      plans.push_back(std::move(plan));
+    }
+    return run(type, "mccl:reduce_scatter_tensor", std::move(plans), joined(inputs, outputs), outputs);
+  }
+
+  WorkPointer receive(Tensors& tensors, int source, int tag, OpType type) {
+    const auto found = std::make_shared<std::atomic<int>>(source);
+    return start(type, "mccl:recv", tensors,
+                 {{make_receive(communicator_, regions_of(tensors), source, tag_of(tag), found)}, tensors, tensors, found});
+  }
+
+  WorkPointer run(OpType type, const char* title, std::vector<CollectivePlan> plans, Tensors kept, Tensors outputs) {
+    ExchangeWork::Parts parts;
+    for (CollectivePlan& plan : plans) parts.exchanges.push_back(make_collective(communicator_, std::move(plan)));
+    parts.kept = kept;
+    parts.outputs = std::move(outputs);
+    return start(type, title, kept, std::move(parts));
+  }
+
+  WorkPointer start(OpType type, const char* title, const Tensors& tensors, ExchangeWork::Parts parts) {
+    return start_on(type, title, tensors.front().device().index(), std::move(parts));
+  }
+
+  // Behind what the current stream was given, on the group's own.
+  ExchangeWorkPointer start_on(OpType type, const char* title, c10::DeviceIndex index, ExchangeWork::Parts parts) {
+    runtime::Device& device = device_of(index);
+    if (!stream_.has_value() || stream_->first != index) stream_ = {index, stream_from_pool(index, true)};
+    const runtime::StreamId stream = stream_->second;
+    device.wait_event(stream, device.record_event(current_stream_id(index)));
+    for (const runtime::ExchangePointer& exchange : parts.exchanges) device.begin_exchange(stream, exchange);
+    auto work = c10::make_intrusive<ExchangeWork>(rank_, type, title, communicator_->sequence.load(), index, stream,
+                                                  std::move(parts));
+    batched(work);
+    return work;
+  }
+
+  c10::intrusive_ptr<c10d::Backend> transport_;
+  c10::intrusive_ptr<c10d::Backend> host_;
+  CommunicatorPointer communicator_;
+  c10::intrusive_ptr<Options> options_;
+  std::optional<std::pair<c10::DeviceIndex, runtime::StreamId>> stream_;
+  std::optional<std::vector<WorkPointer>> batch_;
+};
+
+}  // namespace
+
+c10::intrusive_ptr<c10d::Backend> make_process_group(c10::intrusive_ptr<c10d::Backend> transport,
+                                                     c10::intrusive_ptr<c10d::Backend> host,
+                                                     std::vector<int64_t> global_ranks, std::string name,
+                                                     std::chrono::milliseconds timeout) {
+  return c10::make_intrusive<ProcessGroup>(std::move(transport), std::move(host), std::move(global_ranks), name,
+                                           timeout);
+}
+
+}  // namespace mtia::torch_backend

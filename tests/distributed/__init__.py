@@ -1,0 +1,1 @@
+"""torch.distributed on the device: several ranks on this host."""
