@@ -64,6 +64,7 @@ class OneSidedJacobi {
     if (!std::isfinite(largest)) return -4;
     if (largest == 0 && work_.is_unknown()) charge_sweeps();
     squares_.resize(static_cast<size_t>(n_));
+    rotated_at_.assign(static_cast<size_t>(n_), 0);
     int sweeps = 0;
     while (sweep()) {
       if (++sweeps == most_sweeps) return 1;
@@ -95,6 +96,8 @@ class OneSidedJacobi {
     return factor;
   }
 
+  int64_t pairs() const { return n_ * (n_ - 1) / 2; }
+
   // Whether any pair had to be rotated.
   bool sweep() {
     for (int64_t j = 0; j < n_; ++j) squares_[static_cast<size_t>(j)] = sum_of_squares(rows_, u_.read(j));
@@ -107,9 +110,15 @@ class OneSidedJacobi {
   }
 
   bool orthogonalise(int64_t i, int64_t j) {
-    T* x = u_.write(i);
-    T* y = u_.write(j);
-    const T product = inner_product(rows_, x, y);
+    // A pair of which neither column was rotated since its turn in the sweep before is orthogonal still.
+    ++turn_;
+    int64_t& first_rotated = rotated_at_[static_cast<size_t>(i)];
+    int64_t& second_rotated = rotated_at_[static_cast<size_t>(j)];
+    if (std::max(first_rotated, second_rotated) < turn_ - pairs()) {
+      work_.scalar(4);
+      return false;
+    }
+    const T product = inner_product(rows_, u_.read(i), u_.read(j));
     work_.inner(rows_);
     work_.scalar(40);
     const R size = std::abs(product);
@@ -122,7 +131,8 @@ class OneSidedJacobi {
     const R cosine = 1 / std::hypot(R(1), tangent);
     const R sine = cosine * tangent;
     const T phase = conjugate(product) / size;
-    rotate_columns(rows_, x, y, cosine, sine, phase);
+    T* x = u_.write(i);
+    rotate_columns(rows_, x, u_.write(j), cosine, sine, phase);
     work_.vector(rows_, 4);
     if (v_) {
       T* left = v_->write(i);
@@ -131,6 +141,7 @@ class OneSidedJacobi {
     }
     first = std::max(first - tangent * size, R(0));
     second += tangent * size;
+    first_rotated = second_rotated = turn_;
     return true;
   }
 
@@ -199,7 +210,7 @@ class OneSidedJacobi {
 
   void charge_sweeps() {
     for (int i = 0; i < usual_sweeps; ++i) {
-      for (int64_t pair = 0; pair < n_ * (n_ - 1) / 2; ++pair) {
+      for (int64_t pair = 0; pair < pairs(); ++pair) {
         work_.inner(rows_);
         work_.scalar(40);
         work_.vector(rows_, 4);
@@ -217,6 +228,8 @@ class OneSidedJacobi {
   Columns<T> u_;
   std::optional<Columns<T>> v_;
   std::vector<R> squares_;
+  std::vector<int64_t> rotated_at_;  // of each column, the turn of its last rotation
+  int64_t turn_ = 0;                 // of a pair
 };
 
 void jacobi_svd(ProcessingElement& pe, const JacobiSvdArguments& arguments) {
