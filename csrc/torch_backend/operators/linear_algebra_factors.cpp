@@ -177,7 +177,8 @@ void check_eigen_output(const std::string& name, const Tensor& out, const Tensor
 }
 
 std::tuple<Tensor, Tensor> linalg_eig(const Tensor& input) {
-  TORCH_CHECK(input.isfinite().all().item().toBool(),
+  // Asked so that zeros, which stand in for what timing mode does not know, pass at every step.
+  TORCH_CHECK(!input.sub(input).isnan().any().item().toBool(),
               "torch.linalg.eig: input tensor should not contain infs or NaNs.");
   return eigen("linalg.eig", input, true);
 }
