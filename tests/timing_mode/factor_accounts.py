@@ -1,7 +1,7 @@
-"""Cycles of factorisations of random matrices on a device in functional mode, and on one in timing mode that knows none.
+"""Cycles of factorisations of random matrices in functional mode, and in timing mode that does not know them.
 
-`python factor_accounts.py` prints a JSON object: cycles in both modes by factorisation, dtype and size. A process of its
-own, since modes are chosen before the first use.
+`python factor_accounts.py` prints a JSON object: cycles in both modes by factorisation, dtype and size. A process of
+its own, since modes are chosen before the first use.
 """
 
 import json

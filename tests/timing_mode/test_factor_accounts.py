@@ -1,4 +1,4 @@
-"""Factorisations of matrices that timing mode does not know take what they take of random numbers in functional mode."""
+"""Factorisations of matrices that timing mode does not know take what random ones take in functional mode."""
 
 import json
 import os
