@@ -29,10 +29,20 @@ def positive(n: int, dtype: torch.dtype) -> Tensor:
     return a @ a.mT + torch.eye(n, dtype=dtype)
 
 
+def unpacked(a: Tensor) -> Any:
+    return torch.lu_unpack(*linalg.lu_factor_ex(a)[:2])
+
+
+def solved(a: Tensor) -> Any:
+    return linalg.ldl_solve(*linalg.ldl_factor_ex(a)[:2], a)
+
+
 FACTORISATIONS: dict[str, tuple[Callable[[Tensor], Any], Callable[[int, torch.dtype], Tensor]]] = {
     "cholesky": (linalg.cholesky_ex, positive),
     "lu": (linalg.lu_factor_ex, random),
+    "lu_unpack": (unpacked, random),
     "ldl": (linalg.ldl_factor_ex, symmetric),
+    "ldl_solve": (solved, symmetric),
     "qr": (linalg.qr, random),
     "eigh": (linalg.eigh, symmetric),
     "eigvalsh": (linalg.eigvalsh, symmetric),

@@ -234,7 +234,7 @@ void ldl_solve(ProcessingElement& pe, const LdlSolveArguments& arguments) {
       pivots.load();
       const Block<T> a(work, arguments.a, matrix, 0, n, 0, n);
       Block<T> b(work, arguments.b, matrix, 0, n, item % columns, 1);
-      Solution<T>(a, pivots, n, arguments.hermitian).solve(b[0]);
+      if (work.computes()) Solution<T>(a, pivots, n, arguments.hermitian).solve(b[0]);
       for (int64_t k = 0; k < n; ++k) {
         work.vector(n - k);
         work.inner(n - k);

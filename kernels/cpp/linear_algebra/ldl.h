@@ -20,7 +20,6 @@ struct LdlFactorArguments {
 
 // b = x of a x = b, a factored as above; it fits local memory beside a column of b.
 struct LdlSolveArguments {
-  static constexpr bool reads_contents = true;
   Matrices a;
   Vectors pivots;
   Matrices b;
