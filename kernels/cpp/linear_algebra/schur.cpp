@@ -94,7 +94,10 @@ class EigenSolver {
       work_.scalar(40);
     }
     for (int64_t j = 0; j < n_; ++j) {
-      for (int64_t i = 0; i < std::min(n_, j + 2); ++i) size_ = std::max(size_, R(std::abs(h(i, j))));
+      for (int64_t i = 0; i < std::min(n_, j + 2); ++i) {
+        const R size = std::abs(h(i, j));
+        size_ = std::isfinite(size) ? std::max(size_, size) : std::numeric_limits<R>::infinity();
+      }
     }
   }
 

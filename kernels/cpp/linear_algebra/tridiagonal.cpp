@@ -115,6 +115,8 @@ class SymmetricEigen {
       charge_usual_steps();
       return 0;
     }
+    const auto is_finite = [](double value) { return std::isfinite(value); };
+    if (!std::all_of(diagonal_, off_diagonal_ + n_, is_finite)) return static_cast<int32_t>(n_);
     for (int64_t low = 0; low < n_; ++low) {
       for (int iteration = 0;; ++iteration) {
         int64_t high = low;
