@@ -154,6 +154,14 @@ def test_eigenvalues_of_difficult_matrices() -> None:
         assert (matrix.to(vectors.dtype) @ vectors - vectors * values.unsqueeze(-2)).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_eigenvalues_whose_squares_leave_the_range(size: float) -> None:
+    a = torch.randn(12, 12) * size
+    values, vectors = (each.cpu().to(torch.complex128) for each in torch.linalg.eig(a.to(DEVICE)))
+    residual = a.to(torch.complex128) @ vectors - vectors * values.unsqueeze(-2)
+    assert residual.abs().max() < 1e-4 * size
+
+
 @pytest.mark.parametrize("dtype", BOUNDS)
 def test_ranks_that_are_not_full(dtype: torch.dtype) -> None:
     a = (torch.randn(30, 4, dtype=torch.float64) @ torch.randn(4, 20, dtype=torch.float64)).to(dtype)

@@ -103,8 +103,7 @@ class OneSidedJacobi {
     work_.vector(rows_, n_, Opcode::max_f);
     if (!is_finite) return std::numeric_limits<R>::infinity();
     if (largest == 0 && !work_.is_unknown()) return 0;
-    constexpr int most = std::numeric_limits<R>::max_exponent - 2;
-    const R factor = std::ldexp(R(1), std::clamp(std::ilogb(largest), -most, most));
+    const R factor = power_of_two_near(largest);
     for (int64_t j = 0; j < n_; ++j) multiply(rows_, T(1 / factor), u_.write(j));
     work_.vector(rows_, n_, Opcode::mul_f);
     return factor;

@@ -47,8 +47,10 @@ class EigenSolver {
 
   void run() {
     reduce();
+    if (std::isfinite(size_)) scale();
     const int32_t info = find_values();
     if (basis_ != nullptr && info == 0) make_vectors();
+    for (int64_t i = 0; i < n_; ++i) values_[i] *= unit_;
     values_.store();
     store_info(work_, arguments_.info, matrix_, info);
   }
@@ -99,6 +101,14 @@ class EigenSolver {
         size_ = std::isfinite(size) ? std::max(size_, size) : std::numeric_limits<R>::infinity();
       }
     }
+  }
+
+  // So that no product of a step leaves the range.
+  void scale() {
+    if (size_ != 0) unit_ = power_of_two_near(size_);
+    for (int64_t j = 0; j < n_; ++j) multiply(n_, T(1 / unit_), h_[j]);
+    size_ /= unit_;
+    work_.vector(n_, n_, Opcode::mul_f);
   }
 
   int32_t find_values() {
@@ -319,7 +329,8 @@ class EigenSolver {
   std::vector<T> sums_;
   Block<T> h_;
   T* basis_ = nullptr;
-  R size_ = 0;
+  R size_ = 0;  // of the largest number
+  R unit_ = 1;  // that h was divided by
 };
 
 void eigen(ProcessingElement& pe, const EigenArguments& arguments) {
