@@ -65,12 +65,13 @@ def arg_reduce(
         best = tl.full([ROWS, COLUMNS], PADDING, COMPUTE)
         best_index = tl.full([ROWS, COLUMNS], NO_INDEX, tl.int64)
         for step in tl.range(split * split_steps, tl.minimum((split + 1) * split_steps, steps), num_stages=2):
-            outer, start, place, mask = step_of(step, chunks, length, x_outer, x_column, row_mask, column, COLUMNS)
+            place, mask = step_of(step, chunks, length, x_outer, x_column, row_mask, column, COLUMNS)
             value = tl.load(x + base + place + offsets, mask=mask, other=PADDING).to(COMPUTE)
             if x_indices is not None:
                 index = tl.load(x_indices + base + place + offsets, mask=mask, other=NO_INDEX)
             else:
-                index = outer * length + (start + column).to(tl.int64)
+                before, _ = step_of(step, chunks, length, length, 1, row_mask, column, COLUMNS)
+                index = before + column.to(tl.int64)
             if LARGEST:
                 better = value > best
             else:

@@ -38,16 +38,15 @@ from mtia_sim_kernels.launch_shape import (
     tile_count,
     tile_extent,
 )
-from mtia_sim_kernels.triton.reduced_tiles import SPLIT_STEPS, SPLITS
-
-
-@triton.jit
-def lanes(CHANNELS: tl.constexpr, POSITIONS: tl.constexpr, AXIS: tl.constexpr):
-    """(channel, position) of a tile's elements."""
-    if AXIS == 1:
-        return tl.arange(0, CHANNELS)[:, None], tl.arange(0, POSITIONS)[None, :]
-    else:
-        return tl.arange(0, CHANNELS)[None, :], tl.arange(0, POSITIONS)[:, None]
+from mtia_sim_kernels.triton.reduced_tiles import (
+    elements_of,
+    joined_moments,
+    lanes,
+    reduced_place,
+    reduced_tile,
+    splits_of,
+    step_of,
+)
 
 
 @triton.jit
@@ -67,14 +66,6 @@ def inverse_deviation(variance, eps, COMPUTE: tl.constexpr):
 
 
 @triton.jit
-def step_place(step, chunks, x_outer, x_position, POSITIONS: tl.constexpr):
-    """(first position, where it lies behind the channel's first element) of a step."""
-    start = step % chunks * POSITIONS
-    outer = step // chunks * tl.full([], 1, tl.int64)
-    return start, outer * x_outer + start * tl.full([], 1, tl.int64) * x_position
-
-
-@triton.jit
 def batch_norm_moments(
     squares, means, x, tiles, programs, channel_tiles, channels, positions, chunks, steps, split_steps,
     x_outer, x_channel, x_position,
@@ -85,31 +76,29 @@ def batch_norm_moments(
     offsets = channel.to(INDEX) * x_channel + position.to(INDEX) * x_position
     lane = tl.arange(0, CHANNELS)
     for tile in tl.range(tl.program_id(0), tiles, programs):
-        split = tile // channel_tiles
-        first = tile % channel_tiles * CHANNELS
-        source = x + first * tl.full([], 1, tl.int64) * x_channel
-        in_channels = channel < channels - first
+        split, _, first, base, in_channels = reduced_tile(
+            tile, channel_tiles, 1, channels, 0, x_channel, channel, CHANNELS
+        )
+        source = x + base
         begin = split * split_steps
         end = tl.minimum(begin + split_steps, steps)
-        missing = chunks * POSITIONS - positions
-        count = ((end - begin) * POSITIONS - (end // chunks - begin // chunks) * missing).to(COMPUTE)
-        start, place = step_place(begin, chunks, x_outer, x_position, POSITIONS)
-        in_tile = tl.minimum(positions - start, POSITIONS)
-        values = tl.load(source + place + offsets, mask=in_channels & (position < in_tile), other=0.0).to(COMPUTE)
+        count = elements_of(begin, end, chunks, positions, POSITIONS).to(COMPUTE)
+        place, mask = step_of(begin, chunks, positions, x_outer, x_position, in_channels, position, POSITIONS)
+        values = tl.load(source + place + offsets, mask=mask, other=0.0).to(COMPUTE)
+        in_tile = elements_of(begin, begin + 1, chunks, positions, POSITIONS)
         shift = tl.sum(values, axis=AXIS, keep_dims=True) / in_tile.to(COMPUTE)
         shift = tl.where(tl.abs(shift) < float("inf"), shift, 0.0)
         sums = tl.zeros(values.shape, COMPUTE)
         square_sums = tl.zeros(values.shape, COMPUTE)
         for step in tl.range(begin, end, num_stages=2):
-            start, place = step_place(step, chunks, x_outer, x_position, POSITIONS)
-            mask = in_channels & (position < positions - start)
+            place, mask = step_of(step, chunks, positions, x_outer, x_position, in_channels, position, POSITIONS)
             values = tl.load(source + place + offsets, mask=mask, other=0.0).to(COMPUTE)
             deviation = tl.where(mask, values - shift, 0.0)
             sums += deviation
             square_sums += deviation * deviation
         off = tl.sum(sums, axis=AXIS) / count
         square = tl.maximum(tl.sum(square_sums, axis=AXIS) - off * off * count, 0.0, tl.PropagateNan.ALL)
-        target = split * tl.full([], 1, tl.int64) * channels + first
+        target = reduced_place(split, 1, 0, channels, first)
         inside = lane < channels - first
         tl.store(means + target + lane, tl.reshape(shift, [CHANNELS]) + off, mask=inside)
         tl.store(squares + target + lane, square, mask=inside)
@@ -130,25 +119,18 @@ def batch_norm_join(
     tiles, programs, channels, positions, chunks, steps, split_steps, splits,
     INVERSE: tl.constexpr, CHUNK: tl.constexpr, COMPUTE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """Joins the splits' moments by Chan's formula (1979). `spread`: the inverse deviation, or the variance.
-    CHUNK: the positions of a step."""
+    """`spread`: the inverse deviation, or the variance. CHUNK: the positions of a step."""
     row = tl.arange(0, ROWS)[:, None]
     column = tl.arange(0, COLUMNS)
     begin = row * split_steps
     end = tl.minimum(begin + split_steps, steps)
-    counts = (end - begin) * CHUNK - (end // chunks - begin // chunks) * (chunks * CHUNK - positions)
-    counts = tl.where(row < splits, counts, 0).to(COMPUTE)
+    counts = tl.where(row < splits, elements_of(begin, end, chunks, positions, CHUNK), 0).to(COMPUTE)
     for tile in tl.range(tl.program_id(0), tiles, programs):
         first = tile * tl.full([], COLUMNS, tl.int64)
         inside = column < tl.minimum(channels - first, COLUMNS).to(tl.int32)
         mask = (row < splits) & inside[None, :]
         place = first + row.to(tl.int64) * channels + column[None, :]
-        part = tl.load(squares + place, mask=mask, other=0.0)
-        average = tl.load(means + place, mask=mask, other=0.0)
-        count = tl.sum(counts, axis=0)
-        whole = tl.sum(average * counts, axis=0) / count
-        deviation = tl.where(mask, average - whole[None, :], 0.0)
-        square = tl.sum(part + counts * deviation * deviation, axis=0)
+        count, whole, square = joined_moments(squares, means, counts, place, mask)
         # CPU torch keeps the sum in the statistics' dtype.
         square = square.to(spread.dtype.element_ty).to(COMPUTE)
         if mean is not None:
@@ -162,14 +144,14 @@ def batch_norm_join(
 
 
 @triton.jit
-def tile_place(
-    tile, channel_tiles, chunks, positions, channels, x_outer, x_channel, x_position,
+def step_tile(
+    tile, channel_tiles, chunks, positions, channels, x_outer, x_channel, x_position, channel, position,
     CHANNELS: tl.constexpr, POSITIONS: tl.constexpr,
 ):  # fmt: skip
-    """(first channel, first position, where they lie) of a tile of the whole tensor."""
-    start, place = step_place(tile // channel_tiles, chunks, x_outer, x_position, POSITIONS)
-    first = tile % channel_tiles * CHANNELS
-    return first, start, place + first * tl.full([], 1, tl.int64) * x_channel
+    """(first channel, place, masks of the channels and of the elements) of a tile of one step."""
+    step, _, first, base, in_channels = reduced_tile(tile, channel_tiles, 1, channels, 0, x_channel, channel, CHANNELS)
+    place, mask = step_of(step, chunks, positions, x_outer, x_position, in_channels, position, POSITIONS)
+    return first, base + place, in_channels, mask
 
 
 @triton.jit
@@ -183,11 +165,10 @@ def batch_norm_apply(
     channel, position = lanes(CHANNELS, POSITIONS, AXIS)
     offsets = channel.to(INDEX) * x_channel + position.to(INDEX) * x_position
     for tile in tl.range(tl.program_id(0), tiles, programs, num_stages=2):
-        first, start, place = tile_place(
-            tile, channel_tiles, chunks, positions, channels, x_outer, x_channel, x_position, CHANNELS, POSITIONS
-        )
-        in_channels = channel < channels - first
-        mask = in_channels & (position < positions - start)
+        first, place, in_channels, mask = step_tile(
+            tile, channel_tiles, chunks, positions, channels, x_outer, x_channel, x_position, channel, position,
+            CHANNELS, POSITIONS,
+        )  # fmt: skip
         average = of_channels(mean, first, channel, in_channels, COMPUTE)
         scale = of_channels(spread, first, channel, in_channels, COMPUTE)
         if INVERSE:
@@ -211,23 +192,21 @@ def batch_norm_gradient_sums(
     offsets = channel.to(INDEX) * x_channel + position.to(INDEX) * x_position
     lane = tl.arange(0, CHANNELS)
     for tile in tl.range(tl.program_id(0), tiles, programs):
-        split = tile // channel_tiles
-        first = tile % channel_tiles * CHANNELS
-        source = first * tl.full([], 1, tl.int64) * x_channel
-        in_channels = channel < channels - first
+        split, _, first, base, in_channels = reduced_tile(
+            tile, channel_tiles, 1, channels, 0, x_channel, channel, CHANNELS
+        )
         average = of_channels(mean, first, channel, in_channels, COMPUTE)
         begin = split * split_steps
         end = tl.minimum(begin + split_steps, steps)
         sums = tl.zeros([CHANNELS, POSITIONS] if AXIS == 1 else [POSITIONS, CHANNELS], COMPUTE)
         product_sums = tl.zeros([CHANNELS, POSITIONS] if AXIS == 1 else [POSITIONS, CHANNELS], COMPUTE)
         for step in tl.range(begin, end, num_stages=2):
-            start, place = step_place(step, chunks, x_outer, x_position, POSITIONS)
-            mask = in_channels & (position < positions - start)
-            gradient = tl.load(grad_out + source + place + offsets, mask=mask, other=0.0).to(COMPUTE)
-            values = tl.load(x + source + place + offsets, mask=mask, other=0.0).to(COMPUTE)
+            place, mask = step_of(step, chunks, positions, x_outer, x_position, in_channels, position, POSITIONS)
+            gradient = tl.load(grad_out + base + place + offsets, mask=mask, other=0.0).to(COMPUTE)
+            values = tl.load(x + base + place + offsets, mask=mask, other=0.0).to(COMPUTE)
             sums += gradient
             product_sums += tl.where(mask, gradient * (values - average), 0.0)
-        target = split * tl.full([], 1, tl.int64) * channels + first
+        target = reduced_place(split, 1, 0, channels, first)
         inside = lane < channels - first
         tl.store(gradients + target + lane, tl.sum(sums, axis=AXIS), mask=inside)
         tl.store(products + target + lane, tl.sum(product_sums, axis=AXIS), mask=inside)
@@ -273,11 +252,10 @@ def batch_norm_input_gradient(
     offsets = channel.to(INDEX) * x_channel + position.to(INDEX) * x_position
     elements = tl.full([], count, COMPUTE)
     for tile in tl.range(tl.program_id(0), tiles, programs, num_stages=2):
-        first, start, place = tile_place(
-            tile, channel_tiles, chunks, positions, channels, x_outer, x_channel, x_position, CHANNELS, POSITIONS
-        )
-        in_channels = channel < channels - first
-        mask = in_channels & (position < positions - start)
+        first, place, in_channels, mask = step_tile(
+            tile, channel_tiles, chunks, positions, channels, x_outer, x_channel, x_position, channel, position,
+            CHANNELS, POSITIONS,
+        )  # fmt: skip
         inverse = of_channels(spread, first, channel, in_channels, COMPUTE)
         if INVERSE:
             inverse = inverse_deviation(inverse, eps, COMPUTE)
@@ -356,9 +334,7 @@ class Splits:
         extent = layout.tile(REDUCED_BLOCK * 4 // max(4, DTYPE_BYTES[compute]))
         chunks = ceil_div(layout.positions, extent[1])
         steps = layout.outer * chunks
-        wanted = max(1, min(SPLITS // ceil_div(layout.channels, extent[0]), steps // SPLIT_STEPS))
-        each = ceil_div(steps, wanted)
-        return Splits(extent, chunks, steps, ceil_div(steps, each), each)
+        return Splits(extent, chunks, steps, *splits_of(ceil_div(layout.channels, extent[0]), steps))
 
     @property
     def arguments(self) -> dict[str, Argument]:
@@ -406,7 +382,8 @@ def batch_norm_moments_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], ch
         batch_norm_moments, parts | {"x": tensors.pop("x")}, constexprs, splits.extent, chip, splits.count
     )
     scalars: dict[str, Argument] = {"momentum": Scalar(0, compute), "eps": Scalar(1, compute)}
-    joined = tensors | parts | scalars | {"positions": layout.positions, "chunks": splits.chunks}
+    joined = tensors | parts | scalars | {"positions": layout.positions}
+    joined["chunks"] = tile_count(splits.chunks, splits.extent[1])
     constexprs |= {"INVERSE": inverse, "CHUNK": splits.extent[1]}
     return [moments, splits.join(batch_norm_join, joined, constexprs, layout.channels, chip)]
 

@@ -32,21 +32,13 @@ from mtia_sim_kernels.launch_shape import (
 )
 from mtia_sim_kernels.triton.reduced_tiles import least_of
 
-NO_INDEX = tl.constexpr(2147483647)
-
-
-@triton.jit
-def up_to(numerator, denominator):
-    """The quotient of what is not negative, rounded up; 0 or less of what is."""
-    return (numerator + denominator - 1) // denominator
-
 
 @triton.jit
 def window_of(position, size, out_size, kernel, stride, padding, ADAPTIVE: tl.constexpr):
     """(begin, length) of a window along one dimension."""
     if ADAPTIVE:
         begin = (position.to(tl.int64) * size // out_size).to(tl.int32)
-        return begin, (up_to((position + 1).to(tl.int64) * size, out_size)).to(tl.int32) - begin
+        return begin, (tl.cdiv((position + 1).to(tl.int64) * size, out_size)).to(tl.int32) - begin
     else:
         return position * stride - padding, kernel
 
@@ -62,8 +54,27 @@ def counted(begin, kernel, size, padding, WITH_PADDING: tl.constexpr):
 
 
 @triton.jit
+def averaged(
+    total, begin_d, begin_h, begin_w, kernel_d, kernel_h, kernel_w, in_d, in_h, in_w, pad_d, pad_h, pad_w,
+    DIVISOR: tl.constexpr, WITH_PADDING: tl.constexpr, COMPUTE: tl.constexpr,
+):  # fmt: skip
+    """The total over DIVISOR, or where that is 0 over the elements that count."""
+    if DIVISOR:
+        over = tl.full([], DIVISOR, tl.int32)
+    else:
+        over = counted(begin_d, kernel_d, in_d, pad_d, WITH_PADDING)
+        over = over * counted(begin_h, kernel_h, in_h, pad_h, WITH_PADDING)
+        over = tl.maximum(over * counted(begin_w, kernel_w, in_w, pad_w, WITH_PADDING), 1)
+    if COMPUTE.is_floating():
+        return total / over.to(COMPUTE)
+    else:
+        return total // over.to(COMPUTE)
+
+
+@triton.jit
 def joined_maximum(best, index, C: tl.constexpr, S: tl.constexpr):
     """The maxima of S lanes a column and where they are: the first maximum, or the last NaN."""
+    NO_INDEX: tl.constexpr = 2147483647 if index.dtype == tl.int32 else 9223372036854775807
     best = tl.reshape(best, [best.shape[0], best.shape[1], C, S])
     index = tl.reshape(index, best.shape)
     value = tl.max(best, axis=3, keep_dims=True)
@@ -78,17 +89,17 @@ def joined_maximum(best, index, C: tl.constexpr, S: tl.constexpr):
 
 @triton.jit
 def pool(
-    out, indices, x, tiles, programs, x_tiles, b_tiles, a_tiles, outers, a_size, x_size,
+    out, indices, x, tiles, programs, x_tiles, b_tiles, a_tiles, a_size, x_size,
     in_d, in_h, in_w, out_d, out_h, out_w, kernel_d, kernel_h, kernel_w, stride_d, stride_h, stride_w,
     pad_d, pad_h, pad_w, dilation_d, dilation_h, dilation_w,
     MAXIMUM: tl.constexpr, DIVISOR: tl.constexpr, WITH_PADDING: tl.constexpr, ADAPTIVE: tl.constexpr,
-    LAST: tl.constexpr, PADDING: tl.constexpr, COMPUTE: tl.constexpr, INDEX: tl.constexpr,
+    LAST: tl.constexpr, PADDING: tl.constexpr, COMPUTE: tl.constexpr, PLACE: tl.constexpr,
     A: tl.constexpr, B: tl.constexpr, C: tl.constexpr, S: tl.constexpr, LANES: tl.constexpr, STEP: tl.constexpr,
     EVEN: tl.constexpr, CLIPPED: tl.constexpr,
 ):  # fmt: skip
     """LAST: channels last. C columns of S lanes, LANES of which count; channels last, C channels. STEP: between
     neighbouring lanes, where they are evenly spaced; 0 where they are not. EVEN: LANES divides the window's row.
-    CLIPPED: windows reach over the edge."""
+    CLIPPED: windows reach over the edge. PLACE: the dtype of what counts the elements of an input plane."""
     X: tl.constexpr = C * S
     a = tl.arange(0, A)[:, None, None]
     b = tl.arange(0, B)[None, :, None]
@@ -98,6 +109,10 @@ def pool(
     in_row = in_column * in_w
     in_depth = in_row * in_h
     in_plane = in_depth * in_d
+    out_column = in_column
+    out_row = out_column * out_w
+    out_plane = out_row * out_h * out_d
+    one = tl.full([], 1, PLACE)
     for tile in tl.range(tl.program_id(0), tiles, programs):
         tx = tile % x_tiles
         rest = tile // x_tiles
@@ -112,12 +127,10 @@ def pool(
         begin_d, count_d = window_of(depth, in_d, out_d, kernel_d, stride_d, pad_d, ADAPTIVE)
         begin_h, count_h = window_of(row0, in_h, out_h, kernel_h, stride_h, pad_h, ADAPTIVE)
         begin_w, count_w = window_of(column0, in_w, out_w, kernel_w, stride_w, pad_w, ADAPTIVE)
-        columns = up_to(count_w, LANES)
+        columns = tl.cdiv(count_w, LANES)
         if LAST:
             source = outer * in_plane + tx * X
-            row_step = a.to(INDEX) * (stride_h * in_w * channels)
-            column_step = b.to(INDEX) * (stride_w * channels)
-            steps = row_step + column_step + lane
+            steps = a * (stride_h * in_row) + b * (stride_w * in_column) + lane
             fixed = lane < x_size - tx * X
         else:
             source = ta * A * in_plane
@@ -129,10 +142,10 @@ def pool(
                 fixed = a < a_size - ta * A
                 if not ADAPTIVE:
                     fixed = fixed & (lane < (out_w - column0) * S)
-            steps = a.to(INDEX) * in_plane + b.to(INDEX) * (stride_h * in_w) + column_step
+            steps = a * in_plane + b * (stride_h * in_row) + column_step
         best = tl.full([A, B, X], PADDING, COMPUTE)
         if MAXIMUM:
-            place = tl.full([A, B, X], -1, tl.int32)
+            place = tl.full([A, B, X], -1, PLACE)
         for k in tl.range(0, count_d * count_h * columns, num_stages=2):
             along = k % columns * LANES
             kh = k // columns % count_h
@@ -142,11 +155,13 @@ def pool(
             w = begin_w + along * dilation_w
             inside = fixed & (d >= 0) & (d < in_d)
             row = a if LAST else b
-            row_end = tl.minimum(up_to(in_h - h, stride_h), out_h - row0)
-            inside = inside & (row >= up_to(-h, stride_h)) & (row < row_end)
+            row_end = tl.minimum(tl.cdiv(in_h - h, stride_h), out_h - row0)
+            inside = inside & (row >= tl.cdiv(-h, stride_h)) & (row < row_end)
             if LAST:
                 inside = (
-                    inside & (b >= up_to(-w, stride_w)) & (b < tl.minimum(up_to(in_w - w, stride_w), out_w - column0))
+                    inside
+                    & (b >= tl.cdiv(-w, stride_w))
+                    & (b < tl.minimum(tl.cdiv(in_w - w, stride_w), out_w - column0))
                 )
             elif ADAPTIVE:
                 inside = inside & (lane < count_w - along)
@@ -154,7 +169,7 @@ def pool(
                 if CLIPPED:
                     inside = inside & (column_step >= -w) & (column_step < in_w - w)
             else:
-                inside = inside & (lane >= up_to(-w, STEP)) & (lane < up_to(in_w - w, STEP))
+                inside = inside & (lane >= tl.cdiv(-w, STEP)) & (lane < tl.cdiv(in_w - w, STEP))
             base = source + d * in_depth + h * in_row + w * in_column
             value = tl.load(x + base + steps, mask=inside, other=PADDING).to(COMPUTE)
             if not EVEN and not ADAPTIVE:
@@ -164,33 +179,32 @@ def pool(
                 if COMPUTE.is_floating():
                     better = better | (value != value)
                 best = tl.where(better, value, best)
-                offset = (kd * dilation_d * in_h + kh * dilation_h) * in_w + along * dilation_w
+                offset = (kd * one * dilation_d * in_h + kh * dilation_h) * in_w + along * dilation_w
                 place = tl.where(better, offset, place)
             else:
                 best += value
         if LAST:
-            target = ((outer * out_d + depth) * tl.full([], 1, tl.int64) * out_h + row0) * out_w + column0
-            target = target * channels + tx * X
-            targets = a.to(INDEX) * (out_w * channels) + b.to(INDEX) * channels + lane
+            target = ((outer * out_d + depth) * out_h + row0) * out_row + column0 * out_column + tx * X
+            targets = a * out_row + b * out_column + lane
             valid = (a < out_h - row0) & (b < out_w - column0) & fixed
             row_begin = begin_h + a * stride_h
             column_begin = begin_w + b * stride_w
         else:
             column = tl.arange(0, C)[None, None, :]
-            target = ((ta * A * out_d + depth) * tl.full([], 1, tl.int64) * out_h + row0) * out_w + column0
-            targets = a.to(INDEX) * (out_d * out_h * out_w) + b.to(INDEX) * out_w + column
+            target = ta * A * out_plane + (depth * out_h + row0) * out_row + column0
+            targets = a * out_plane + b * out_row + column
             valid = (a < a_size - ta * A) & (b < out_h - row0) & (column < out_w - column0)
             row_begin = begin_h + b * stride_h
             column_begin = begin_w + (lane // S if MAXIMUM else column) * stride_w
         if MAXIMUM:
             # Where no element was above the padding, the window's first one is it.
-            first_d = begin_d + up_to(tl.maximum(-begin_d, 0), dilation_d) * dilation_d
-            first_h = row_begin + up_to(tl.maximum(-row_begin, 0), dilation_h) * dilation_h
-            first_w = column_begin + up_to(tl.maximum(-column_begin, 0), dilation_w) * dilation_w
-            begin = (begin_d * in_h + row_begin) * in_w + column_begin
+            first_d = begin_d + tl.cdiv(tl.maximum(-begin_d, 0), dilation_d) * dilation_d
+            first_h = row_begin + tl.cdiv(tl.maximum(-row_begin, 0), dilation_h) * dilation_h
+            first_w = column_begin + tl.cdiv(tl.maximum(-column_begin, 0), dilation_w) * dilation_w
+            begin = (begin_d * one * in_h + row_begin) * in_w + column_begin
             if not LAST:
                 begin = begin + lane % S
-            first = (first_d * in_h + first_h) * in_w + first_w
+            first = (first_d * one * in_h + first_h) * in_w + first_w
             place = tl.where(place < 0, first, place + begin)
             if S > 1 and not LAST:
                 best, place = joined_maximum(best, place, C, S)
@@ -198,17 +212,10 @@ def pool(
         else:
             if S > 1 and not LAST:
                 best = tl.sum(tl.reshape(best, [A, B, C, S]), axis=3)
-            if DIVISOR:
-                over = tl.full([], DIVISOR, tl.int32)
-            else:
-                over = counted(begin_d, count_d, in_d, pad_d, WITH_PADDING)
-                over = over * counted(row_begin, count_h, in_h, pad_h, WITH_PADDING)
-                over = over * counted(column_begin, count_w, in_w, pad_w, WITH_PADDING)
-                over = tl.maximum(over, 1)
-            if COMPUTE.is_floating():
-                best = best / over.to(COMPUTE)
-            else:
-                best = best // over.to(COMPUTE)
+            best = averaged(
+                best, begin_d, row_begin, column_begin, count_d, count_h, count_w, in_d, in_h, in_w,
+                pad_d, pad_h, pad_w, DIVISOR, WITH_PADDING, COMPUTE,
+            )  # fmt: skip
         tl.store(out + target + targets, best.to(out.dtype.element_ty), mask=valid)
 
 
@@ -243,14 +250,10 @@ class Windows:
         lanes = min(self.stride[2], self.kernel[2]) if self.dilation[2] == 1 else 1
         return next_power_of_2(lanes), lanes
 
-    def arguments(self) -> dict[str, Argument]:
-        names = ("in", "out", "kernel", "stride", "pad", "dilation")
-        values = (self.size, self.out, self.kernel, self.stride, self.padding, self.dilation)
-        return {
-            f"{name}_{axis}": value
-            for name, three in zip(names, values, strict=True)
-            for axis, value in zip("dhw", three, strict=True)
-        }
+    def arguments(self, *names: str) -> dict[str, Argument]:
+        threes = {"in": self.size, "out": self.out, "kernel": self.kernel, "stride": self.stride}
+        threes |= {"pad": self.padding, "dilation": self.dilation}
+        return {f"{name}_{axis}": value for name in names for axis, value in zip("dhw", threes[name], strict=True)}
 
 
 def tile_of(chip: ChipLimits, limit: int, columns: int, rows: int, planes: int, whole: int) -> tuple[int, int, int]:
@@ -281,7 +284,10 @@ def pool_launch(maximum: bool, dtypes: tuple[str, ...], sizes: tuple[int, ...], 
     compute = source if maximum else compute_dtype(source)
     last = windows.channels != 0
     s, lanes = (1, 1) if last else windows.lanes
-    element_bytes = 2 * DTYPE_BYTES[source] + 3 * DTYPE_BYTES[compute] + (16 if maximum else 4)
+    plane = windows.size[0] * windows.size[1] * windows.size[2]
+    place = index_dtype([plane])
+    places = 8 + 2 * place.primitive_bitwidth // 8 if maximum else 4
+    element_bytes = 2 * DTYPE_BYTES[source] + 3 * DTYPE_BYTES[compute] + places
     limit = block_limit(chip, element_bytes, 8192) // s
     out_d, out_h, out_w = windows.out
     if windows.adaptive and not last:
@@ -297,8 +303,7 @@ def pool_launch(maximum: bool, dtypes: tuple[str, ...], sizes: tuple[int, ...], 
     x_tiles = ceil_div(windows.channels if last else out_w, c)
     b_tiles = ceil_div(out_w if last else out_h, b)
     a_tiles = ceil_div(out_h if last else windows.outers, a)
-    outers = windows.outers if last else 1
-    tiles = x_tiles * b_tiles * a_tiles * out_d * outers
+    tiles = x_tiles * b_tiles * a_tiles * out_d * (windows.outers if last else 1)
     programs, _ = programs_for(chip, tiles)
     if windows.adaptive or (out_w == 1 and lanes == s) or lanes == s == windows.stride[2]:
         step = 1
@@ -314,13 +319,9 @@ def pool_launch(maximum: bool, dtypes: tuple[str, ...], sizes: tuple[int, ...], 
         "x_tiles": x_tiles,
         "b_tiles": b_tiles,
         "a_tiles": a_tiles,
-        "outers": outers,
         "a_size": out_h if last else windows.outers,
         "x_size": windows.channels if last else out_w,
     }
-    plane = windows.size[0] * windows.size[1] * windows.size[2]
-    rows = windows.stride[1] * windows.size[2] * max(1, windows.channels)
-    span = a * max(rows, plane) + b * rows
     constexprs = {
         "MAXIMUM": maximum,
         "DIVISOR": divisor,
@@ -329,7 +330,7 @@ def pool_launch(maximum: bool, dtypes: tuple[str, ...], sizes: tuple[int, ...], 
         "LAST": last,
         "PADDING": least_of(source) if maximum else 0,
         "COMPUTE": TRITON_DTYPES[compute],
-        "INDEX": index_dtype([span]),
+        "PLACE": place,
         "A": a,
         "B": b,
         "C": c,
@@ -339,7 +340,8 @@ def pool_launch(maximum: bool, dtypes: tuple[str, ...], sizes: tuple[int, ...], 
         "EVEN": windows.kernel[2] % lanes == 0,
         "CLIPPED": windows.padding[2] > 0 or reach > windows.size[2],
     }
-    return Launch(pool, (programs, 1, 1), arguments | windows.arguments(), constexprs)
+    arguments |= windows.arguments("in", "out", "kernel", "stride", "pad", "dilation")
+    return Launch(pool, (programs, 1, 1), arguments, constexprs)
 
 
 @launch_shape("max_pool")

@@ -22,21 +22,20 @@ from mtia_sim_kernels.launch_shape import (
     block_limit,
     ceil_div,
     compute_dtype,
-    index_dtype,
     launch_shape,
     next_power_of_2,
     programs_for,
 )
-from mtia_sim_kernels.triton.pooling import Windows, counted, tile_of, up_to, window_of
+from mtia_sim_kernels.triton.pooling import Windows, averaged, tile_of, window_of
 
 
 @triton.jit
 def sum_of_windows(
     out, x, tiles, programs, x_tiles, b_tiles, a_tiles, rows_r, columns_r, a_size, channels_size,
     in_d, in_h, in_w, out_d, out_h, out_w, kernel_d, kernel_h, kernel_w, stride_d, stride_h, stride_w,
-    pad_d, pad_h, pad_w, dilation_d, dilation_h, dilation_w,
+    pad_d, pad_h, pad_w,
     COLUMNS: tl.constexpr, DIVISOR: tl.constexpr, WITH_PADDING: tl.constexpr, LAST: tl.constexpr,
-    COMPUTE: tl.constexpr, INDEX: tl.constexpr,
+    COMPUTE: tl.constexpr,
     A: tl.constexpr, B: tl.constexpr, C: tl.constexpr, S: tl.constexpr, FLAT: tl.constexpr, EVEN: tl.constexpr,
 ):  # fmt: skip
     """`in` is what is written, `out` the windows that are read. COLUMNS: x is [planes, window, windows], the columns of
@@ -50,9 +49,12 @@ def sum_of_windows(
     b4 = tl.arange(0, B)[None, :, None, None]
     c4 = tl.arange(0, C)[None, None, :, None]
     s4 = tl.arange(0, S)[None, None, None, :]
-    channels = channels_size if LAST else 1
-    wide = tl.full([], 1, tl.int64)
-    windows = out_d * out_h * out_w
+    in_column = tl.full([], 1, tl.int64) * (channels_size if LAST else 1)
+    in_row = in_column * in_w
+    in_plane = in_row * in_h * in_d
+    out_column = in_column
+    out_row = out_column * out_w
+    out_plane = out_row * out_h * out_d
     for tile in tl.range(tl.program_id(0), tiles, programs):
         tx = tile % x_tiles
         rest = tile // x_tiles
@@ -71,9 +73,9 @@ def sum_of_windows(
         depth_r = (depth + pad_d) % stride_d
         depth_q = (depth + pad_d) // stride_d
         # Windows that a position of these remainders is in; along a row of lanes, those of the lane that is in most.
-        deep = up_to(kernel_d - depth_r, stride_d)
-        high = up_to(kernel_h - row_r, stride_h)
-        broad = up_to(kernel_w - column_r, stride_w)
+        deep = tl.cdiv(kernel_d - depth_r, stride_d)
+        high = tl.cdiv(kernel_h - row_r, stride_h)
+        broad = tl.cdiv(kernel_w - column_r, stride_w)
         sums = tl.zeros([A, B, C, S], COMPUTE)
         for k in tl.range(0, tl.maximum(deep, 0) * tl.maximum(high, 0) * tl.maximum(broad, 0), num_stages=2):
             j = k % broad
@@ -86,37 +88,30 @@ def sum_of_windows(
             if LAST:
                 inside = inside & (a4 >= -oh) & (a4 < out_h - oh) & (b4 >= -ow) & (b4 < out_w - ow)
                 inside = inside & (c4 < channels_size - tx * C)
-                base = (((outer * out_d + od) * wide * out_h + oh) * out_w + ow) * channels + tx * C
-                steps = a4.to(INDEX) * (out_w * channels) + b4.to(INDEX) * channels + c4
+                base = ((outer * out_d + od) * out_h + oh) * out_row + ow * out_column + tx * C
+                steps = a4 * out_row + b4 * out_column + c4
             else:
                 inside = inside & (a4 < a_size - ta * A) & (b4 >= -oh) & (b4 < out_h - oh)
                 inside = inside & (c4 >= -ow) & (c4 < out_w - ow)
-                plane = ta * A * wide
-                base = (od * out_h + oh) * out_w + ow
+                base = (od * out_h + oh) * out_row + ow
+                steps = b4 * out_row + c4
                 if COLUMNS:
                     along = (row_r + i * stride_h) * kernel_w + j * stride_w
-                    base = (plane * kernel_h * kernel_w + along) * windows + base
-                    steps = a4.to(INDEX) * (kernel_h * kernel_w * windows) + s4.to(INDEX) * windows
+                    base += (ta * A * kernel_h * kernel_w + along) * out_plane
+                    steps += a4 * (kernel_h * kernel_w * out_plane) + s4 * out_plane
                     inside = inside & (s4 < tl.minimum(kernel_w - j * stride_w, stride_w))
                 else:
-                    base = plane * windows + base
-                    steps = a4.to(INDEX) * windows
-                steps = steps + b4.to(INDEX) * out_w + c4
+                    base += ta * A * out_plane
+                    steps += a4 * out_plane
             value = tl.load(x + base + steps, mask=inside, other=0).to(COMPUTE)
             if not COLUMNS:
-                if DIVISOR:
-                    over = tl.full([], DIVISOR, tl.int32)
-                else:
-                    begin_d, _ = window_of(od, in_d, out_d, kernel_d, stride_d, pad_d, False)
-                    begin_h, _ = window_of(oh + (a4 if LAST else b4), in_h, out_h, kernel_h, stride_h, pad_h, False)
-                    begin_w, _ = window_of(ow + (b4 if LAST else c4), in_w, out_w, kernel_w, stride_w, pad_w, False)
-                    over = counted(begin_d, kernel_d, in_d, pad_d, WITH_PADDING)
-                    over = over * counted(begin_h, kernel_h, in_h, pad_h, WITH_PADDING)
-                    over = tl.maximum(over * counted(begin_w, kernel_w, in_w, pad_w, WITH_PADDING), 1)
-                if COMPUTE.is_floating():
-                    value = value / over.to(COMPUTE)
-                else:
-                    value = value // over.to(COMPUTE)
+                begin_d, _ = window_of(od, in_d, out_d, kernel_d, stride_d, pad_d, False)
+                begin_h, _ = window_of(oh + (a4 if LAST else b4), in_h, out_h, kernel_h, stride_h, pad_h, False)
+                begin_w, _ = window_of(ow + (b4 if LAST else c4), in_w, out_w, kernel_w, stride_w, pad_w, False)
+                value = averaged(
+                    value, begin_d, begin_h, begin_w, kernel_d, kernel_h, kernel_w, in_d, in_h, in_w,
+                    pad_d, pad_h, pad_w, DIVISOR, WITH_PADDING, COMPUTE,
+                )  # fmt: skip
                 if not EVEN and not LAST:
                     value = tl.where(s4 < kernel_w - j * stride_w, value, tl.full([], 0, COMPUTE))
             sums += value
@@ -124,12 +119,12 @@ def sum_of_windows(
         h = row_q * stride_h + row_r - pad_h
         w = column_q * stride_w + column_r - pad_w
         row = a if LAST else b
-        valid = (row >= up_to(-h, stride_h)) & (row < up_to(in_h - h, stride_h))
+        valid = (row >= tl.cdiv(-h, stride_h)) & (row < tl.cdiv(in_h - h, stride_h))
         if LAST:
-            valid = valid & (b >= up_to(-w, stride_w)) & (b < up_to(in_w - w, stride_w))
+            valid = valid & (b >= tl.cdiv(-w, stride_w)) & (b < tl.cdiv(in_w - w, stride_w))
             valid = valid & (lane < channels_size - tx * C)
-            target = (((outer * in_d + depth) * wide * in_h + h) * in_w + w) * channels + tx * C
-            steps = a.to(INDEX) * (stride_h * in_w * channels) + b.to(INDEX) * (stride_w * channels) + lane
+            target = ((outer * in_d + depth) * in_h + h) * in_row + w * in_column + tx * C
+            steps = a * (stride_h * in_row) + b * (stride_w * in_column) + lane
         else:
             if FLAT:
                 along = lane
@@ -138,21 +133,22 @@ def sum_of_windows(
                 along = lane // S * stride_w + lane % S
                 valid = valid & (lane % S < stride_w) & (along >= -w) & (along < in_w - w)
             valid = valid & (a < a_size - ta * A)
-            target = ((ta * A * wide * in_d + depth) * in_h + h) * in_w + w
-            steps = a.to(INDEX) * (in_d * in_h * in_w) + b.to(INDEX) * (stride_h * in_w) + along
+            target = ta * A * in_plane + (depth * in_h + h) * in_row + w
+            steps = a * in_plane + b * (stride_h * in_row) + along
         tl.store(out + target + steps, result, mask=valid)
 
 
 @triton.jit
 def adaptive_average_backward(
-    out, x, tiles, programs, x_tiles, a_tiles, planes, in_d, in_h, in_w, out_d, out_h, out_w, deep, high,
-    COMPUTE: tl.constexpr, INDEX: tl.constexpr, A: tl.constexpr, X: tl.constexpr,
+    out, x, tiles, programs, x_tiles, planes, in_d, in_h, in_w, out_d, out_h, out_w, deep, high,
+    COMPUTE: tl.constexpr, A: tl.constexpr, X: tl.constexpr,
 ):  # fmt: skip
     """A tile is of one row of A planes: each window that reaches it has one number a plane, and some of the columns."""
     plane = tl.arange(0, A)[:, None]
     lane = tl.arange(0, X)[None, :]
     wide = tl.full([], 1, tl.int64)
-    windows = out_d * out_h * out_w
+    in_plane = wide * in_d * in_h * in_w
+    out_plane = wide * out_d * out_h * out_w
     for tile in tl.range(tl.program_id(0), tiles, programs):
         first = tile % x_tiles * X
         rest = tile // x_tiles
@@ -164,7 +160,7 @@ def adaptive_average_backward(
         first_d = (d * wide * out_d // in_d).to(tl.int32)
         first_h = (h * wide * out_h // in_h).to(tl.int32)
         first_w = (first * wide * out_w // in_w).to(tl.int32)
-        last_w = (tl.minimum(first + X, in_w) * wide * out_w + in_w - 1) // in_w
+        last_w = tl.cdiv(tl.minimum(first + X, in_w) * wide * out_w, in_w)
         columns = tl.minimum(last_w, out_w).to(tl.int32) - first_w
         sums = tl.zeros([A, X], COMPUTE)
         for k in tl.range(0, deep * high * columns, num_stages=2):
@@ -175,12 +171,12 @@ def adaptive_average_backward(
             begin_h, long_h = window_of(oh, in_h, out_h, 1, 1, 0, True)
             begin_w, long_w = window_of(ow, in_w, out_w, 1, 1, 0, True)
             inside = in_planes & (od < out_d) & (begin_d <= d) & (oh < out_h) & (begin_h <= h)
-            base = plane0 * wide * windows + (od * out_h + oh) * out_w + ow
-            value = tl.load(x + base + plane.to(INDEX) * windows, mask=inside, other=0).to(COMPUTE)
+            base = plane0 * out_plane + (od * out_h + oh) * wide * out_w + ow
+            value = tl.load(x + base + plane * out_plane, mask=inside, other=0).to(COMPUTE)
             value = value / (long_d * long_h * long_w).to(COMPUTE)
             sums += tl.where((lane >= begin_w - first) & (lane < begin_w + long_w - first), value, 0.0)
-        target = ((plane0 * wide * in_d + d) * in_h + h) * in_w + first
-        steps = plane.to(INDEX) * (in_d * in_h * in_w) + lane
+        target = plane0 * in_plane + (d * in_h + h) * wide * in_w + first
+        steps = plane * in_plane + lane
         tl.store(out + target + steps, sums.to(out.dtype.element_ty), mask=in_planes & (lane < in_w - first))
 
 
@@ -193,13 +189,12 @@ def adaptive_launch(windows: Windows, dtypes: tuple[str, ...], chip: ChipLimits)
     tiles = x_tiles * in_h * in_d * a_tiles
     programs, _ = programs_for(chip, tiles)
     arguments: dict[str, Argument] = {"out": Tensor(0), "x": Tensor(2), "tiles": tiles, "programs": programs}
-    arguments |= {"x_tiles": x_tiles, "a_tiles": a_tiles, "planes": windows.outers}
-    sizes = {name: value for name, value in windows.arguments().items() if name.startswith(("in_", "out_"))}
+    arguments |= {"x_tiles": x_tiles, "planes": windows.outers}
+    sizes = windows.arguments("in", "out")
     for name, size, out in zip(("deep", "high"), windows.size, windows.out, strict=False):
         # Windows that hold a position.
         sizes[name] = 1 if size % out == 0 else ceil_div(out, size) + 1
-    plane = max(in_d * in_h * in_w, windows.out[0] * windows.out[1] * windows.out[2])
-    constexprs = {"COMPUTE": TRITON_DTYPES[compute], "INDEX": index_dtype([a * plane]), "A": a, "X": x}
+    constexprs = {"COMPUTE": TRITON_DTYPES[compute], "A": a, "X": x}
     return Launch(adaptive_average_backward, (programs, 1, 1), arguments | sizes, constexprs)
 
 
@@ -233,16 +228,12 @@ def windows_launch(
     arguments |= {"x_tiles": x_tiles, "b_tiles": b_tiles, "a_tiles": a_tiles}
     arguments |= {"rows_r": stride_h, "columns_r": columns_r}
     arguments |= {"a_size": quotients_h if last else windows.outers, "channels_size": max(1, windows.channels)}
-    counts = windows.out[0] * windows.out[1] * windows.out[2]
-    plane = counts * (windows.kernel[1] * windows.kernel[2] if columns else 1)
-    plane = max(plane, in_d * in_h * in_w, stride_h * in_w * max(1, windows.channels))
     constexprs = {
         "COLUMNS": columns,
         "DIVISOR": average[1],
         "WITH_PADDING": bool(average[0]),
         "LAST": last,
         "COMPUTE": TRITON_DTYPES[compute],
-        "INDEX": index_dtype([(a + b) * plane + s * counts]),
         "A": a,
         "B": b,
         "C": c,
@@ -250,7 +241,8 @@ def windows_launch(
         "FLAT": s == stride_w,
         "EVEN": windows.kernel[2] % stride_w == 0,
     }
-    return Launch(sum_of_windows, (programs, 1, 1), arguments | windows.arguments(), constexprs)
+    arguments |= windows.arguments("in", "out", "kernel", "stride", "pad")
+    return Launch(sum_of_windows, (programs, 1, 1), arguments, constexprs)
 
 
 @launch_shape("average_pool_backward")

@@ -29,7 +29,16 @@ from mtia_sim_kernels.launch_shape import (
     scalar_dtype,
     tile_count,
 )
-from mtia_sim_kernels.triton.reduced_tiles import least_of, most_of, ordered, split_of
+from mtia_sim_kernels.triton.reduced_tiles import (
+    lanes,
+    least_of,
+    most_of,
+    ordered,
+    reduced_place,
+    reduced_tile,
+    split_of,
+    step_of,
+)
 
 
 @triton.jit
@@ -89,11 +98,18 @@ def smaller(x, y):
 
 
 @triton.jit
+def exclusive_or(x, y):
+    return x ^ y
+
+
+@triton.jit
 def combine(x, y, COMBINE: tl.constexpr):
     if COMBINE == "add":
         return x + y
     elif COMBINE == "multiply":
         return x * y
+    elif COMBINE == "xor":
+        return x ^ y
     elif COMBINE == "larger":
         return larger(x, y)
     else:
@@ -106,6 +122,8 @@ def reduce_tile(tile, AXIS: tl.constexpr, COMBINE: tl.constexpr):
         return tl.reduce(tile, AXIS, add)
     elif COMBINE == "multiply":
         return tl.reduce(tile, AXIS, multiply)
+    elif COMBINE == "xor":
+        return tl.reduce(tile, AXIS, exclusive_or)
     elif COMBINE == "larger":
         return tl.reduce(tile, AXIS, larger)
     else:
@@ -136,7 +154,7 @@ def root(x, count, p):
 class Reduction:
     """One reduction, launched as "reduce.<name>": finish(combine of map(x) over the reduced dimensions, count, p).
 
-    `combine` is "add", "multiply", "larger" or "smaller" (the latter two keep NaN).
+    `combine` is "add", "multiply", "xor", "larger" or "smaller" (the latter two keep NaN).
     `padding` is what elements of a block outside the tensor hold before `map`: 0, 1, "least" or "most" of the dtype.
     `compute` is "output", "input" (the dtype that the arithmetic is in) or a dtype's name.
     """
@@ -167,6 +185,7 @@ _TABLE = (
     Reduction("norm_p", magnitude_power, "add", root),
     Reduction("norm_negative_p", magnitude_power, "add", root, padding="most"),
     Reduction("sum_of_squares", squared, "add"),
+    Reduction("xor", keep, "xor", compute="input"),
 )
 
 
@@ -179,22 +198,11 @@ def reduce(
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, AXIS: tl.constexpr,
 ):  # fmt: skip
     """Reduces the columns of tiles: [ROWS, COLUMNS] for AXIS 1, [COLUMNS, ROWS] for AXIS 0; lanes meet at the end."""
+    row, column = lanes(ROWS, COLUMNS, AXIS)
+    offsets = row.to(INDEX) * x_row + column.to(INDEX) * x_column
     for tile in tl.range(tl.program_id(0), tiles, programs):
-        first = tile % row_tiles * ROWS
-        rest = tile // row_tiles
-        batch = rest % batches
-        split = rest // batches
-        wide_batch = batch * tl.full([], 1, tl.int64)
-        wide_first = first * tl.full([], 1, tl.int64)
-        if AXIS == 1:
-            row = tl.arange(0, ROWS)[:, None]
-            column = tl.arange(0, COLUMNS)[None, :]
-        else:
-            row = tl.arange(0, ROWS)[None, :]
-            column = tl.arange(0, COLUMNS)[:, None]
-        row_mask = row < rows - first
-        offsets = row.to(INDEX) * x_row + column.to(INDEX) * x_column
-        source = x + wide_batch * x_batch + wide_first * x_row
+        split, batch, first, base, row_mask = reduced_tile(tile, row_tiles, batches, rows, x_batch, x_row, row, ROWS)
+        source = x + base
         if p is not None:
             power = tl.full([], p, COMPUTE)
         else:
@@ -207,16 +215,14 @@ def reduce(
             accumulated = MAP(padding, power)
             last = tl.minimum((split + 1) * split_steps, steps)
             for step in tl.range(split * split_steps, last, num_stages=2):
-                outer = step // chunks * tl.full([], 1, tl.int64)
-                start = step % chunks * COLUMNS
-                chunk = source + outer * x_outer + start * tl.full([], 1, tl.int64) * x_column
-                part = tl.load(chunk + offsets, mask=row_mask & (column < length - start), other=PADDING)
+                place, mask = step_of(step, chunks, length, x_outer, x_column, row_mask, column, COLUMNS)
+                part = tl.load(source + place + offsets, mask=mask, other=PADDING)
                 accumulated = combine(accumulated, MAP(part.to(COMPUTE), power), COMBINE)
         result = reduce_tile(accumulated, AXIS, COMBINE)
         result = FINISH(result, tl.full([], count, tl.int64).to(COMPUTE), power)
         lane = tl.arange(0, ROWS)
-        target = out + (split * batches + wide_batch) * rows + wide_first
-        tl.store(target + lane, result.to(out.dtype.element_ty), mask=lane < rows - first)
+        target = reduced_place(split, batches, batch, rows, first)
+        tl.store(out + target + lane, result.to(out.dtype.element_ty), mask=lane < rows - first)
 
 
 def padding_of(row: Reduction, dtype: str) -> int | float:

@@ -22,6 +22,7 @@ from mtia_sim_kernels.launch_shape import (
     next_power_of_2,
     programs_for,
     row_tile,
+    tile_count,
 )
 from mtia_sim_kernels.triton.cumulative import scan_launch
 from mtia_sim_kernels.triton.reduced_tiles import ordered, reduced_place, reduced_tile, split_of, step_of
@@ -84,7 +85,7 @@ def scaled_product(
         product = tl.full([ROWS, COLUMNS], 1.0, tl.float64)
         exponent = tl.zeros([ROWS, COLUMNS], tl.int32)
         for step in tl.range(split * split_steps, tl.minimum((split + 1) * split_steps, steps), num_stages=2):
-            _, _, place, mask = step_of(step, chunks, length, x_outer, x_column, row_mask, column, COLUMNS)
+            place, mask = step_of(step, chunks, length, x_outer, x_column, row_mask, column, COLUMNS)
             factor, shift = taken_apart(tl.load(x + base + place + offsets, mask=mask, other=1.0))
             if x_exponents is not None:
                 shift += tl.load(x_exponents + base + place + offsets, mask=mask, other=0)
@@ -119,7 +120,8 @@ def scaled_product_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: 
     is_split = splits > 1
     arguments: dict[str, Argument] = {"out": values if is_split else Tensor(0), "x": Tensor(1), "x_exponents": None}
     arguments |= {"exponents": exponents if is_split else None, "tiles": tiles, "programs": programs}
-    arguments |= {"batches": k0, "row_tiles": row_tiles, "rows": k1, "length": r1, "chunks": chunks, "steps": steps}
+    arguments |= {"batches": k0, "row_tiles": tile_count(row_tiles, block_rows), "rows": k1, "length": r1}
+    arguments |= {"chunks": tile_count(chunks, columns), "steps": steps}
     arguments |= {"split_steps": split_steps, "x_batch": s_k0, "x_row": s_k1, "x_outer": s_r0, "x_column": s_r1}
     index = index_dtype([block_rows * s_k1 + columns * s_r1])
     constexprs = {"INDEX": index, "ROWS": block_rows, "COLUMNS": columns}
@@ -132,8 +134,16 @@ def scaled_product_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: 
     programs, _ = programs_for(chip, row_tiles)
     chunks = ceil_div(splits, columns)
     arguments = {"out": Tensor(0), "exponents": None, "x": values, "x_exponents": exponents, "tiles": row_tiles}
-    arguments |= {"programs": programs, "batches": 1, "row_tiles": row_tiles, "rows": kept, "length": splits}
-    arguments |= {"chunks": chunks, "steps": chunks, "split_steps": chunks, "x_batch": 0, "x_row": 1, "x_outer": 0}
+    arguments |= {"programs": programs, "batches": 1, "row_tiles": tile_count(row_tiles, block_rows), "rows": kept}
+    arguments |= {
+        "length": splits,
+        "chunks": chunks,
+        "steps": chunks,
+        "split_steps": chunks,
+        "x_batch": 0,
+        "x_row": 1,
+        "x_outer": 0,
+    }
     arguments |= {"x_column": kept}
     constexprs = {"INDEX": index_dtype([block_rows + columns * kept]), "ROWS": block_rows, "COLUMNS": columns}
     return [first, Launch(scaled_product, (programs, 1, 1), arguments, constexprs)]

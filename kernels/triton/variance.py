@@ -23,7 +23,15 @@ from mtia_sim_kernels.launch_shape import (
     row_tile,
     tile_count,
 )
-from mtia_sim_kernels.triton.reduced_tiles import ordered, reduced_place, reduced_tile, split_of, step_of
+from mtia_sim_kernels.triton.reduced_tiles import (
+    elements_of,
+    joined_moments,
+    ordered,
+    reduced_place,
+    reduced_tile,
+    split_of,
+    step_of,
+)
 
 
 @triton.jit
@@ -53,18 +61,15 @@ def variance(
         source = x + base
         begin = split * split_steps
         end = tl.minimum(begin + split_steps, steps)
-        # Elements of this split: every step is a full chunk but the last of each run of chunks.
-        runs = end // chunks - begin // chunks
-        missing = chunks * COLUMNS - length
-        count = ((end - begin) * COLUMNS - runs * missing).to(COMPUTE)
+        count = elements_of(begin, end, chunks, length, COLUMNS).to(COMPUTE)
         sums = tl.zeros([ROWS, COLUMNS], COMPUTE)
         for step in tl.range(begin, end, num_stages=2):
-            _, _, place, mask = step_of(step, chunks, length, x_outer, x_column, row_mask, column, COLUMNS)
+            place, mask = step_of(step, chunks, length, x_outer, x_column, row_mask, column, COLUMNS)
             sums += tl.load(source + place + offsets, mask=mask, other=0.0).to(COMPUTE)
         average = tl.sum(sums, axis=1) / count
         squares = tl.zeros([ROWS, COLUMNS], COMPUTE)
         for step in tl.range(begin, end, num_stages=2):
-            _, _, place, mask = step_of(step, chunks, length, x_outer, x_column, row_mask, column, COLUMNS)
+            place, mask = step_of(step, chunks, length, x_outer, x_column, row_mask, column, COLUMNS)
             value = tl.load(source + place + offsets, mask=mask, other=0.0).to(COMPUTE)
             deviation = tl.where(mask, value - average[:, None], 0.0)
             squares += deviation * deviation
@@ -91,13 +96,8 @@ def join_variances(
         inside = column < tl.minimum(kept - first, COLUMNS).to(tl.int32)
         mask = (row < splits) & inside[None, :]
         place = first + row.to(tl.int64) * kept + column[None, :]
-        part = tl.load(squares + place, mask=mask, other=0.0)
-        average = tl.load(means + place, mask=mask, other=0.0)
         counts = tl.where(row < splits - 1, split_count, tl.where(row < splits, last_count, 0)).to(COMPUTE)
-        count = tl.sum(counts, axis=0)
-        whole = tl.sum(average * counts, axis=0) / count
-        deviation = tl.where(mask, average - whole[None, :], 0.0)
-        result = tl.sum(part + counts * deviation * deviation, axis=0)
+        count, whole, result = joined_moments(squares, means, counts, place, mask)
         result = finish_variance(result, count, tl.full([], correction, COMPUTE), ROOT)
         tl.store(out + first + column, result.to(out.dtype.element_ty), mask=inside)
         if mean is not None:

@@ -38,17 +38,36 @@ def test_wrong_sizes_are_refused(name, dtypes, sizes):
 @pytest.mark.parametrize("chip", harness.CHIPS)
 def test_a_launch_names_every_parameter_once(chip):
     limits = harness.CHIPS[chip]
+    windows = (6, 0, *(1, 9, 9), *(1, 4, 4), *(1, 3, 3), *(1, 2, 2), *(0, 0, 0), *(1, 1, 1))
     plans = [
         shapes.plan("elementwise.where", ("fp32", "bool", "fp32", "scalar", "fp32"), (1, 5000, 1, 1, 1), limits),
         shapes.plan("softmax_backward", ("bf16",) * 3, (64, 9000, 1, *(9000, 1, 0) * 3), limits),
         shapes.plan("rms_norm_backward", ("fp32",) * 6, (300, 512, 512, 512), limits),
         shapes.plan("reduce.sum", ("fp32", "fp32"), (1, 1, 1, 10**7, 0, 0, 0, 1), limits),
+        shapes.plan("batch_norm_moments", ("fp32",) * 5, (1, 8, 16, 10**6, 16 * 10**6, 10**6, 1), limits),
+        shapes.plan("batch_norm_gradient_sums", ("fp32",) * 8, (1, 8, 16, 10**6, 16 * 10**6, 10**6, 1), limits),
+        shapes.plan("max_pool", ("fp32", "i64", "fp32"), (0, *windows), limits),
+        *(
+            shapes.plan("average_pool_backward", ("fp32", "none", "fp32"), (adaptive, *windows, 0, 0), limits)
+            for adaptive in (0, 1)
+        ),
     ]
     for launch in (launch for launches in plans for launch in launches):
         given = [*launch.arguments, *launch.constexprs]
         assert len(given) == len(set(given))
         assert set(given) == set(launch.kernel.arg_names)
         assert all(extent >= 1 for extent in launch.grid)
+
+
+def test_tiles_beyond_32_bits_are_counted_in_64():
+    """Their first elements are computed in the width of the count."""
+    many = 2**31 + 9
+    plans = [
+        *shapes.plan("batch_norm_moments", ("fp32",) * 5, (1, 1, 1, many, many, many, 1), CHIP),
+        shapes.plan("scaled_product", ("fp32", "fp32"), (1, 1, 1, many, 0, 0, 0, 1), CHIP)[0],
+        shapes.plan("reduce.sum", ("fp32", "fp32"), (1, 1, 1, many, 0, 0, 0, 1), CHIP)[0],
+    ]
+    assert all(isinstance(launch.arguments["chunks"], shapes.WideInteger) for launch in plans)
 
 
 @pytest.mark.parametrize("tiles", [1, 63, 64, 71, 72, 73, 1000, 12345])

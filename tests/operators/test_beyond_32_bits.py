@@ -173,6 +173,21 @@ def test_indices_beyond_32_bits() -> None:
             assert got.tolist() == wanted.tolist(), number
 
 
+def test_windows_of_planes_beyond_32_bits() -> None:
+    """Windows far apart, of which only their own pages are committed."""
+    width, step = 2**29 + 2, 2**28
+    plane = torch.empty(1, 1, 5, width, dtype=torch.float16, device=DEVICE)
+    numbers = torch.randn(5, 3, 2).half()
+    for k in range(3):
+        plane[0, 0, :, k * step : k * step + 2] = numbers[:, k].to(DEVICE)
+    values, indices = F.max_pool2d(plane, (1, 2), (1, step), return_indices=True)
+    assert torch.equal(values[0, 0].cpu(), numbers.amax(2))
+    wanted = torch.arange(5)[:, None] * width + torch.arange(3) * step + numbers.argmax(2)
+    assert torch.equal(indices[0, 0].cpu(), wanted)
+    averages = F.avg_pool2d(plane, (1, 2), (1, step))
+    torch.testing.assert_close(averages[0, 0].cpu(), numbers.mean(2))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "expected"),

@@ -107,6 +107,20 @@ def test_hashes() -> None:
             for keep in (False, True):
                 expected = torch.hash_tensor(x, dim, keepdim=keep)
                 assert torch.equal(torch.hash_tensor(on_device(x), dim, keepdim=keep).cpu(), expected)
+    long = random_tensor(300000)
+    for x in (long, long.view(3, -1).t(), long.view(10, 30, 1000)[::2, :, 1:7]):
+        for dims in ((), (0,)):
+            assert torch.equal(torch.hash_tensor(on_device(x), dims).cpu(), torch.hash_tensor(x, dims))
+
+
+def test_hashes_that_cpu_torch_refuses() -> None:
+    for dtype in (torch.uint16, torch.uint32, torch.uint64, torch.complex64, torch.float8_e5m2):
+        for x in (torch.ones(3).to(dtype), torch.ones(3).to(dtype).to("mtia_sim")):
+            with pytest.raises(NotImplementedError, match="xor_sum_cpu"):
+                torch.hash_tensor(x)
+    for x in (torch.ones(3), torch.ones(3, device="mtia_sim")):
+        with pytest.raises(RuntimeError, match="Unknown hash_tensor mode: 1"):
+            torch.hash_tensor(x, mode=1)
 
 
 def test_a_fixed_number_of_places() -> None:

@@ -79,6 +79,39 @@ def test_incomplete_gamma(name: str) -> None:
     torch.testing.assert_close(got.grad.cpu(), wanted.grad)  # type: ignore[union-attr]
 
 
+def bits_alone_and_among_others(function: Callable[..., Tensor], *operands: Tensor) -> None:
+    """An element's bits are its own: not those of the tile that it is computed in."""
+    on_device = [each.to(DEVICE) for each in operands]
+    among = function(*on_device).cpu()
+    for i in range(0, len(operands[0]), 30):
+        alone = function(*(each[i : i + 1] for each in on_device)).cpu()
+        assert torch.equal(alone.view(torch.uint8), among[i : i + 1].view(torch.uint8)), (
+            i,
+            [each[i] for each in operands],
+        )
+
+
+@pytest.mark.parametrize("name", ["igamma", "igammac", "_dirichlet_grad", "special_zeta", "polygamma"])
+def test_series_end_element_by_element(name: str) -> None:
+    function = operator(name)
+    a = 10 ** (5 * torch.rand(900, dtype=torch.float64) - 2)
+    if name == "special_zeta":
+        bits_alone_and_among_others(function, 1 + a.clamp_max(40), a + random_tensor(900, low=-9).double())
+    elif name == "polygamma":
+        bits_alone_and_among_others(lambda x: function(3, x), a)
+    elif name == "_dirichlet_grad":
+        bits_alone_and_among_others(function, torch.rand(900, dtype=torch.float64), a, a + a.flip(0))
+    else:
+        bits_alone_and_among_others(function, a, a * 2 * torch.rand(900, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("name", POLYNOMIALS)
+def test_polynomials_end_element_by_element(name: str) -> None:
+    """The larger ones are beyond all numbers after a few steps."""
+    x = 10 ** (200 * torch.rand(900, dtype=torch.float64)) * torch.randn(900).sign()
+    bits_alone_and_among_others(getattr(special, name), x, torch.randint(0, 60, (900,)).double())
+
+
 @pytest.mark.parametrize("name", POLYNOMIALS)
 def test_polynomials(name: str) -> None:
     function = getattr(special, name)

@@ -4,6 +4,7 @@
 
 #include "torch_backend/launching/launch.h"
 #include "torch_backend/launching/operator_scope.h"
+#include "torch_backend/operators/dtype_checks.h"
 #include "torch_backend/operators/geometry.h"
 #include "torch_backend/operators/structured.h"
 
@@ -12,28 +13,23 @@ namespace {
 
 at::Tensor& hash_tensor_out(const at::Tensor& self, c10::IntArrayRef dim, bool keepdim, int64_t mode, at::Tensor& out) {
   const OperatorScope scope("hash_tensor");
-  static const KernelId kernel("xor_rows");
+  static const KernelId kernel("reduce.xor");
+  TORCH_CHECK(mode == 0, "Unknown hash_tensor mode: ", mode, "; mode 0 is the only one");
   WithOutputs<at::meta::structured_hash_tensor> call(out);
   call.meta(self, dim, keepdim, mode);
+  const c10::ScalarType dtype = self.scalar_type();
+  check_implemented(!self.is_complex() && !c10::isFloat8Type(dtype) && !c10::isBarebonesUnsignedType(dtype),
+                    "xor_sum_cpu", dtype);
   const at::Tensor& result = call.output();
   if (self.numel() == 0) {
     result.zero_();
   } else {
-    const c10::SmallVector<bool, 8> is_reduced = dimension_mask(dim, self.dim());
-    c10::DimVector order;
-    int64_t rows = 1;
-    for (const bool last : {false, true}) {
-      for (int64_t d = 0; d < self.dim(); ++d) {
-        if (is_reduced[static_cast<size_t>(d)] != last) continue;
-        order.push_back(d);
-        if (!last) rows *= self.size(d);
-      }
-    }
     // Floats by their bits in float64, integers with their sign.
-    const at::Tensor wide = self.permute(order).to(self.is_floating_point() ? c10::kDouble : c10::kLong).contiguous();
-    const at::Tensor hashes = empty_device({rows}, c10::kUInt64, self.device());
-    launch_kernel(kernel, {hashes, wide}, {rows, self.numel() / rows});
-    result.copy_(hashes.view(result.sizes()));
+    const at::Tensor words = self.is_floating_point() ? self.to(c10::kDouble).view(c10::kLong) : self.to(c10::kLong);
+    const ReductionView view = reduction_view(words, dimension_mask(dim, self.dim()));
+    const at::Tensor hashes = empty_device(result.sizes(), c10::kLong, self.device());
+    launch_kernel(kernel, {hashes, view.storage}, view.sizes);
+    result.copy_(hashes.view(c10::kUInt64));
   }
   call.finish();
   return out;

@@ -33,16 +33,18 @@ def dirichlet_grad(x, alpha, total):
     # Of the logarithm of each term, the derivative in a: both of its factors' or the numerator's alone.
     slope = term * 0.0
     slopes = slope
+    going = regular
     step = 0
-    while any_of(term > EPSILON * series) & (step < MOST_TERMS):
+    while any_of(going) & (step < MOST_TERMS):
         step += 1
         index = step.to(tl.float64)
         upper = both + (index - 1.0)
         lower = shape + index
-        term *= upper / lower * near
+        term = tl.where(going, term * (upper / lower * near), 0.0)
         slope += 1.0 / upper - tl.where(low, 1.0 / lower, 0.0)
         series += term
         slopes += term * slope
+        going = term > EPSILON * series
     # log(x) where x is near 1 comes from 1 - x, which is exact there.
     logarithm = tl.where(x < 0.5, tl.log(x), libdevice.log1p(x - 1.0))
     middle = logarithm + digamma_of_positive(both) - digamma_of_positive(a)

@@ -165,30 +165,30 @@ def gamma_density(a, x):
 
 @triton.jit
 def lower_series(a, x, here):
-    a = tl.where(here, a, 1.0)
-    x = tl.where(here, x, 0.5)
+    # Below, 1 / a would be infinite; the result is 1 long before.
+    a = tl.maximum(a, 1e-300)
     term = 1.0 / a
     total = term
+    going = here
     step = 0
-    while any_of(term > EPSILON * total) & (step < MOST_TERMS):
+    while any_of(going) & (step < MOST_TERMS):
         step += 1
-        term *= x / (a + step.to(tl.float64))
+        term = tl.where(going, term * (x / (a + step.to(tl.float64))), 0.0)
         total += term
+        going = term > EPSILON * total
     return total * gamma_density(a, x)
 
 
 @triton.jit
 def upper_fraction(a, x, here):
     """Legendre's continued fraction by the method of Lentz (DLMF 8.9.2)."""
-    a = tl.where(here, a, 1.0)
-    x = tl.where(here, x, 3.0)
-    base = x + 1.0 - a
+    base = tl.where(here, x + 1.0 - a, 1.0)
     c = x * 0.0 + a * 0.0 + 1e300
     d = 1.0 / base
     total = d
-    change = d * 0.0 + 2.0
+    going = here
     step = 0
-    while any_of(tl.abs(change - 1.0) > 2.3e-16) & (step < MOST_TERMS):
+    while any_of(going) & (step < MOST_TERMS):
         step += 1
         index = step.to(tl.float64)
         numerator = -index * (index - a)
@@ -197,8 +197,9 @@ def upper_fraction(a, x, here):
         d = 1.0 / tl.where(d == 0, 1e-300, d)
         c = base + numerator / c
         c = tl.where(c == 0, 1e-300, c)
-        change = c * d
+        change = tl.where(going, c * d, 1.0)
         total *= change
+        going = tl.abs(change - 1.0) > 2.3e-16
     return total * gamma_density(a, x)
 
 

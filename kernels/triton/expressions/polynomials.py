@@ -131,7 +131,7 @@ def shifted_chebyshev_w(x, n):
 @triton.jit
 def recurrence(x, n, first, MOST: tl.constexpr, KIND: tl.constexpr):
     """p_n from p_0 = 1 and p_1 = first, step by step up to the largest order of the tile. MOST: an order beyond gives
-    NaN; 0 for none. Lanes that are no number any more end."""
+    NaN; 0 for none. A lane that is no number any more stays as it is."""
     zero = x * 0.0 + n * 0.0
     before = zero + 1.0
     last = zero + first
@@ -139,7 +139,8 @@ def recurrence(x, n, first, MOST: tl.constexpr, KIND: tl.constexpr):
     reach = tl.where(x == x, n, 0.0)
     if MOST:
         reach = tl.where(n > MOST, 0.0, reach)
-    while any_of((reach > step) & (tl.abs(last) < float("inf"))):
+    going = reach > step
+    while any_of(going):
         if KIND == "hermite_h":
             after = 2.0 * (x * last - step * before)
         elif KIND == "hermite_he":
@@ -148,10 +149,10 @@ def recurrence(x, n, first, MOST: tl.constexpr, KIND: tl.constexpr):
             after = ((2.0 * step + 1.0 - x) * last - step * before) / (step + 1.0)
         else:
             after = ((2.0 * step + 1.0) * x * last - step * before) / (step + 1.0)
-        here = reach > step
-        before = tl.where(here, last, before)
-        last = tl.where(here, after, last)
+        before = tl.where(going, last, before)
+        last = tl.where(going, after, last)
         step += 1.0
+        going = (reach > step) & (last == last)
     result = of_order(x, n, tl.where(n == 0, 1.0, last), KIND == "laguerre_l")
     if MOST:
         result = tl.where(n > MOST, float("nan"), result)
