@@ -57,22 +57,13 @@ at::Tensor empty_strided(at::IntArrayRef sizes, at::IntArrayRef strides, std::op
   return tensor;
 }
 
-// Storage of a device and no memory behind it: what forward-mode differentiation makes tensors of zeros of.
-struct NoMemory final : c10::Allocator {
-  c10::DataPtr allocate(size_t /*bytes*/) override {
-    const auto device = c10::Device(c10::DeviceType::PrivateUse1, current_device());
-    return {nullptr, nullptr, &c10::detail::deleteNothing, device};
-  }
-  c10::DeleterFnPtr raw_deleter() const override { return &c10::detail::deleteNothing; }
-  void copy_data(void* /*to*/, const void* /*from*/, size_t /*bytes*/) const override {}
-};
-
+// No memory lies behind it: what forward-mode differentiation makes tensors of zeros of.
 at::Tensor efficient_zero_tensor(at::IntArrayRef sizes, std::optional<at::ScalarType> dtype,
                                  std::optional<at::Layout> layout, std::optional<at::Device> device,
                                  std::optional<bool> pin_memory) {
-  static NoMemory allocator;
   check_options(layout, pin_memory);
   const c10::OptionalDeviceGuard guard(device);
+  at::native::ZeroTensorAllocator allocator(c10::Device(c10::DeviceType::PrivateUse1, current_device()));
   const c10::DispatchKeySet keys = device_key | c10::DispatchKeySet(c10::DispatchKey::ZeroTensor);
   return at::detail::empty_generic(sizes, &allocator, keys, c10::dtype_or_default(dtype), std::nullopt);
 }

@@ -87,8 +87,7 @@ std::string remedy_for(const c10::OperatorHandle& operation, c10::ArrayRef<c10::
       "compute it on the CPU with tensor.cpu(), set MTIA_SIM_CPU_FALLBACK=1 to let mtia_sim do that for every such "
       "operator, or add a kernel (CONTRIBUTING.md, \"how to add an operator\")";
   if (has([](const at::Tensor& tensor) { return tensor.is_complex(); }))
-    return "mtia_sim computes with real numbers: use real and imaginary parts, torch.view_as_real(tensor), or " +
-           fall_back;
+    return "for complex numbers, use real and imaginary parts, torch.view_as_real(tensor), or " + fall_back;
   return fall_back;
 }
 

@@ -55,6 +55,9 @@ def test_padded_to_jagged() -> None:
     assert torch.equal(got[:5].cpu(), torch.cat([dense[0, :2], dense[1]])) and not got[5].any()
     back = torch.ops.aten._jagged_to_padded_dense_forward(got, [offsets.to(DEVICE)], [2], 7.0)
     assert torch.equal(back.cpu(), dense[:, :2])
+    first = torch.tensor([0, 2, 4], device=DEVICE)  # rows behind the last offset are in no list
+    back = torch.ops.aten._jagged_to_padded_dense_forward(got, [first], [2], 7.0)
+    assert torch.equal(back.cpu(), dense[:, :2])
 
 
 def test_what_is_missing_says_so() -> None:

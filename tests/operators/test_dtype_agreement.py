@@ -85,7 +85,9 @@ def test_dtypes_and_refusals_at_length(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_values(seed: int) -> None:
     """Every call compiles a kernel of its own, about 0.2 s each."""
-    assert sum(check_values(case) for case in cases(draws=3, seed=200 + seed)) > 150
+    # log_sigmoid_backward: the CPU reads a buffer of its forward pass, which the device has no use for.
+    drawn = (case for case in cases(draws=3, seed=200 + seed) if "log_sigmoid_backward" not in case.name)
+    assert sum(check_values(case) for case in drawn) > 150
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.int64])
@@ -105,6 +107,22 @@ def test_integer_powers(shape: tuple[int, ...]) -> None:
         assert torch.equal((x.to(DEVICE) ** y.to(DEVICE)).cpu(), x**y)
     with pytest.raises(RuntimeError, match="negative integer powers"):
         base.to(DEVICE) ** -1
+
+
+def test_weighted_sum_of_cross_entropy_in_a_given_output() -> None:
+    x, target, weight = torch.rand(5), torch.rand(5), torch.rand(5)
+    want = torch.ops.aten.binary_cross_entropy.out(x, target, weight, 2, out=torch.empty(5))
+    operands = (tensor.to(DEVICE) for tensor in (x, target, weight))
+    got = torch.ops.aten.binary_cross_entropy.out(*operands, 2, out=torch.full((5,), torch.nan, device=DEVICE))
+    torch.testing.assert_close(got.cpu(), want)
+
+
+def test_smooth_l1_of_bytes_knows_which_is_less() -> None:
+    x, y = torch.tensor([[3, 9, 1, 7, 0], [3, 1, 4, 8, 200]], dtype=torch.uint8)
+    grad = torch.tensor(5, dtype=torch.uint8)
+    want = torch.ops.aten.smooth_l1_loss_backward(grad, x, y, 2, 1.0)
+    got = torch.ops.aten.smooth_l1_loss_backward(grad.to(DEVICE), x.to(DEVICE), y.to(DEVICE), 2, 1.0)
+    assert torch.equal(got.cpu(), want)
 
 
 def test_smooth_l1_of_equal_integers_has_no_slope() -> None:

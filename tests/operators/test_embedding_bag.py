@@ -95,6 +95,18 @@ def test_frequent_rows_have_smaller_gradients() -> None:
     torch.testing.assert_close(bags, weight.grad.cpu() / counts)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_frequent_rows_are_counted_beyond_what_a_half_holds(dtype: torch.dtype) -> None:
+    indices = torch.cat([torch.full((3000,), 2), torch.tensor([1, 4, 4])])
+    weight = torch.randn(6, 4).to(dtype)
+    got = on_device(weight).requires_grad_()
+    expected = weight.double().requires_grad_()
+    F.embedding(indices.to("mtia_sim"), got, scale_grad_by_freq=True).sum().backward()
+    F.embedding(indices, expected, scale_grad_by_freq=True).sum().backward()
+    assert got.grad is not None and expected.grad is not None
+    torch.testing.assert_close(got.grad.cpu().double(), expected.grad, rtol=1e-2, atol=0)
+
+
 def test_bags_of_a_module_and_what_the_operator_returns() -> None:
     bag = nn.EmbeddingBag(20, 6, mode="max", padding_idx=3)
     indices, offsets = torch.tensor([3, 1, 5, 5, 3]), torch.tensor([0, 1, 4])

@@ -184,6 +184,8 @@ def test_matrix_exponential(size: float, dtype: torch.dtype) -> None:
     a = torch.randn(3, 8, 8, dtype=dtype)
     a = (a - a.mT) * size * torch.tensor([1.0, 0.1, 0.01], dtype=dtype).view(3, 1, 1) / 8
     near(torch.linalg.matrix_exp(a.to(DEVICE)), torch.linalg.matrix_exp(a.double()), dtype, 10)
+    row = torch.randn(3, 1, 1, dtype=dtype) * size
+    near(torch.linalg.matrix_exp(row.to(DEVICE)), row.double().exp(), dtype, 1)
 
 
 @pytest.mark.parametrize("function", ["cholesky", "inv", "slogdet", "svdvals", "eigvalsh", "pinv"])

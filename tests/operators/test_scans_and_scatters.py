@@ -87,3 +87,18 @@ def test_outputs_that_are_operands_are_refused() -> None:
     with pytest.raises(RuntimeError, match="single memory location"):
         torch.kthvalue(x[0], 2, out=(x[0], torch.empty((), dtype=torch.int64, device=DEVICE)))
     assert torch.isfinite(x.sum())
+
+
+@pytest.mark.filterwarnings("ignore:index_reduce:UserWarning")
+def test_reductions_by_index_refuse_what_cpu_torch_refuses() -> None:
+    index = torch.tensor([0, 0, 1])
+    for dtype, reductions in ((torch.bool, ["amax", "prod"]), (torch.complex64, ["amax", "amin", "prod"])):
+        x, source = torch.ones(4, dtype=dtype), torch.ones(3, dtype=dtype)
+        for reduce in reductions:
+            for device in ("cpu", DEVICE):
+                with pytest.raises(RuntimeError, match="not implemented for"):
+                    x.to(device).index_reduce(0, index.to(device), source.to(device), reduce)
+    x = torch.randn(4, dtype=torch.complex64, device=DEVICE)
+    with pytest.raises(RuntimeError, match="accumulates by index"):
+        x.scatter_reduce(0, index.to(DEVICE), x, "amax")
+    assert torch.isfinite(x.abs().sum())

@@ -58,7 +58,7 @@ const std::string& KernelId::name() const { return kernel_names().name(value_); 
 ScalarArgument::ScalarArgument(const c10::Scalar& value) : is_integer_(!value.isFloatingPoint()), floating_(0) {
   TORCH_CHECK_NOT_IMPLEMENTED(
       !value.isComplex(),
-      "mtia_sim has no complex arithmetic, got a complex number; compute with its real and imaginary parts");
+      "this operator has no kernel for complex numbers on mtia_sim; compute with real and imaginary parts");
   if (is_integer_) {
     if (value.isBoolean())
       integer_ = static_cast<int64_t>(value.toBool());
@@ -405,7 +405,7 @@ PlanRequest KernelCall::request() const {
     TORCH_CHECK_NOT_IMPLEMENTED(
         code >= scalar_dtype || !c10::isComplexType(static_cast<c10::ScalarType>(code)), operator_of(request.kernel),
         " of ", static_cast<c10::ScalarType>(code),
-        " has no kernel on mtia_sim, which computes with real numbers; compute with real and imaginary parts, "
+        " has no kernel for complex numbers on mtia_sim; compute with real and imaginary parts, "
         "torch.view_as_real(tensor), or on the CPU: tensor.cpu()");
     request.dtypes.emplace_back(code == absent_dtype   ? "none"
                                 : code == scalar_dtype ? "scalar"

@@ -24,6 +24,7 @@
 
 #include "base/dtype.h"
 #include "emulator/emulator.h"
+#include "torch_backend/memory/address.h"
 
 namespace mtia::torch_backend {
 

@@ -16,6 +16,7 @@
 #include "runtime/checking.h"
 #include "torch_backend/device.h"
 #include "torch_backend/errors.h"
+#include "torch_backend/memory/address.h"
 #include "torch_backend/memory/copy.h"
 #include "torch_backend/memory/host_allocator.h"
 #include "torch_backend/memory/pinned_arena.h"

@@ -12,6 +12,4 @@ void copy_on_device(const at::Tensor& destination, const at::Tensor& source);
 // Whether both are dense and order their elements alike, so that a copy moves one run of bytes.
 bool have_same_dense_layout(const at::Tensor& a, const at::Tensor& b);
 
-inline uint64_t address_of(const at::Tensor& tensor) { return reinterpret_cast<uint64_t>(tensor.const_data_ptr()); }
-
 }  // namespace mtia::torch_backend

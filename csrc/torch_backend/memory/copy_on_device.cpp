@@ -14,6 +14,7 @@
 #include "torch_backend/errors.h"
 #include "torch_backend/launching/launch.h"
 #include "torch_backend/launching/launch_notes.h"
+#include "torch_backend/memory/address.h"
 #include "torch_backend/memory/copy.h"
 #include "torch_backend/streams/stream.h"
 

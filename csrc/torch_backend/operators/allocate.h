@@ -21,4 +21,28 @@ inline at::Tensor empty_device_strided(c10::IntArrayRef sizes, c10::IntArrayRef 
                                                       c10::DispatchKeySet(c10::DispatchKey::PrivateUse1), dtype));
 }
 
+// A tensor that a kernel can write in this format, to be copied into `wanted` where that lies otherwise. What `wanted`
+// held is not in it.
+class Dense {
+ public:
+  explicit Dense(const at::Tensor& wanted, at::MemoryFormat format = at::MemoryFormat::Contiguous) : wanted_(wanted) {
+    if (wanted.is_contiguous(format)) {
+      dense_ = wanted;
+      return;
+    }
+    const c10::DeviceGuard guard(wanted.device());
+    dense_ = at::Tensor(at::detail::empty_generic(wanted.sizes(), c10::GetAllocator(c10::kPrivateUse1),
+                                                  c10::DispatchKeySet(c10::DispatchKey::PrivateUse1),
+                                                  wanted.scalar_type(), format));
+  }
+  const at::Tensor& tensor() const { return dense_; }
+  void finish() const {
+    if (!dense_.is_same(wanted_)) wanted_.copy_(dense_);
+  }
+
+ private:
+  at::Tensor wanted_;
+  at::Tensor dense_;
+};
+
 }  // namespace mtia::torch_backend

@@ -116,11 +116,12 @@ void apply(const at::Tensor& out, const at::Tensor& input, const at::Tensor& mea
   static const KernelId kernel("batch_norm_apply");
   if (input.numel() == 0) return;
   const Batch batch = batch_of(input);
-  const at::Tensor dense = out.is_contiguous(batch.format) ? out : at::empty_like(input, batch.format);
+  const Dense dense(out, batch.format);
   const at::Tensor x = input.contiguous(batch.format), average = mean.contiguous(), dense_spread = spread.contiguous();
   const at::Tensor scale = contiguous_of(weight), offset = contiguous_of(bias);
-  launch_kernel(kernel, {dense, x, average, dense_spread, scale, offset}, with_mode(is_variance, batch), {eps});
-  if (!dense.is_same(out)) out.copy_(dense);
+  launch_kernel(kernel, {dense.tensor(), x, average, dense_spread, scale, offset}, with_mode(is_variance, batch),
+                {eps});
+  dense.finish();
 }
 
 at::Tensor result_like(const at::Tensor& input) { return at::empty_like(input, input.suggest_memory_format()); }

@@ -7,6 +7,7 @@
 #include <ATen/ops/cos.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/gelu.h>
+#include <ATen/ops/glu_backward_jvp_native.h>
 #include <ATen/ops/glu_meta.h>
 #include <ATen/ops/sin.h>
 #include <ATen/ops/stack.h>
@@ -52,30 +53,13 @@ at::Tensor glu_backward(const at::Tensor& grad, const at::Tensor& self, int64_t 
   return at::cat({grad_value, grad_value.mul(value).mul(gate.neg().add(1))}, axis);
 }
 
-// Forward-mode derivatives of glu and of its backward.
+// The forward-mode derivative of glu.
 at::Tensor glu_jvp(const at::Tensor& glu, const at::Tensor& x, const at::Tensor& dx, int64_t dim) {
   const int64_t axis = at::maybe_wrap_dim(dim, x.dim());
   const int64_t half = glu.size(axis);
   const at::Tensor gate = x.narrow(axis, half, half).sigmoid();
   const at::Tensor gate_derivative = gate.neg().add(1).mul(dx.narrow(axis, half, half));
   return dx.narrow(axis, 0, half).mul(gate).add(glu.mul(gate_derivative));
-}
-
-at::Tensor glu_backward_jvp(const at::Tensor& grad_x, const at::Tensor& grad_glu, const at::Tensor& x,
-                            const at::Tensor& dgrad_glu, const at::Tensor& dx, int64_t dim) {
-  const int64_t axis = at::maybe_wrap_dim(dim, x.dim());
-  const int64_t half = grad_glu.size(axis);
-  const at::Tensor value = x.narrow(axis, 0, half);
-  const at::Tensor dvalue = dx.narrow(axis, 0, half);
-  const at::Tensor gate = x.narrow(axis, half, half).sigmoid();
-  const at::Tensor rest = gate.neg().add(1);
-  const at::Tensor dgate = gate.mul(rest).mul(dx.narrow(axis, half, half));
-  const at::Tensor first = dgrad_glu.mul(gate).add(grad_glu.mul(dgate));
-  // The gate's half of the gradient is grad * value * gate * rest, of which the first factors are grad_x's first half.
-  const at::Tensor outer = grad_x.narrow(axis, 0, half);
-  const at::Tensor second =
-      first.mul(value).mul(rest).add(outer.mul(dvalue).mul(rest)).sub(outer.mul(value).mul(dgate));
-  return at::cat({first, second}, axis);
 }
 
 at::Tensor add_relu(const at::Tensor& self, const at::Tensor& other, const at::Scalar& alpha) {
@@ -101,27 +85,6 @@ std::tuple<at::Tensor, at::Tensor> prelu_backward(const at::Tensor& grad, const 
   const at::Tensor is_positive = self.gt(0);
   const at::Tensor zero = at::zeros({}, grad.options());
   return {at::where(is_positive, grad, grad.mul(weight)), at::where(is_positive, zero, grad.mul(self))};
-}
-
-// Shifts in place; the element-wise table has the others.
-at::Tensor& shift_left_(at::Tensor& self, const at::Tensor& other) {
-  check_separate(self, {other});
-  return self.copy_(self.__lshift__(other));
-}
-
-at::Tensor& shift_left_by_(at::Tensor& self, const at::Scalar& other) {
-  at::assert_no_internal_overlap(self);
-  return self.copy_(self.__lshift__(other));
-}
-
-at::Tensor& shift_right_(at::Tensor& self, const at::Tensor& other) {
-  check_separate(self, {other});
-  return self.copy_(self.__rshift__(other));
-}
-
-at::Tensor& shift_right_by_(at::Tensor& self, const at::Scalar& other) {
-  at::assert_no_internal_overlap(self);
-  return self.copy_(self.__rshift__(other));
 }
 
 at::Tensor trace(const at::Tensor& self) {
@@ -196,16 +159,12 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("glu.out", glu_out);
   library.impl("glu_backward", mtia::torch_backend::glu_backward);
   library.impl("glu_jvp", mtia::torch_backend::glu_jvp);
-  library.impl("glu_backward_jvp", mtia::torch_backend::glu_backward_jvp);
+  library.impl("glu_backward_jvp", TORCH_FN(at::native::glu_backward_jvp));
   library.impl("_add_relu.Tensor", add_relu);
   library.impl("_add_relu_.Tensor", add_relu_);
   library.impl("_add_relu.out", add_relu_out);
   library.impl("_addmm_activation.out", addmm_activation_out);
   library.impl("_prelu_kernel_backward", prelu_backward);
-  library.impl("__ilshift__.Tensor", shift_left_);
-  library.impl("__ilshift__.Scalar", shift_left_by_);
-  library.impl("__irshift__.Tensor", shift_right_);
-  library.impl("__irshift__.Scalar", shift_right_by_);
   library.impl("trace", mtia::torch_backend::trace);
   library.impl("bincount", mtia::torch_backend::bincount);
   library.impl("histc", mtia::torch_backend::histc);

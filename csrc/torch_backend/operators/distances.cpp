@@ -1,5 +1,6 @@
 // Distances of pairs of points in p-norms, with their gradients, and rows scaled down to a norm.
 #include <ATen/ExpandUtils.h>
+#include <ATen/OpMathType.h>
 #include <ATen/ops/_euclidean_dist.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/linalg_vector_norm.h>
@@ -163,10 +164,8 @@ at::Tensor& renorm_out(const at::Tensor& self, const at::Scalar& p, int64_t dim,
     const int64_t kept = c10::maybe_wrap_dim(dim, self.dim());
     for (int64_t d = 0; d < self.dim(); ++d)
       if (d != kept) others.push_back(d);
-    const c10::ScalarType real = c10::toRealValueType(self.scalar_type());
-    const c10::ScalarType wide = real == c10::kDouble ? c10::kDouble : c10::kFloat;
-    const at::Tensor sizes =
-        self.is_complex() ? at::linalg_vector_norm(at::view_as_real(self.resolve_conj()), 2, {-1}) : self;
+    const c10::ScalarType wide = at::toOpMathType(c10::toRealValueType(self.scalar_type()));
+    const at::Tensor sizes = self.is_complex() ? self.abs() : self;
     const at::Tensor norms = at::linalg_vector_norm(sizes, p, others, true, wide);
     const double most = max_norm.toDouble();
     const at::Tensor factor = at::where(norms.gt(most), norms.add(1e-7).reciprocal().mul(most), 1.0).to(wide);

@@ -341,8 +341,10 @@ class Registrar {
     }
     const std::vector<std::string> inputs = inputs_of(functional->schema());
     if (serves_a_tensor(uses, functional->schema())) add_form(*functional, Form::functional, uses, std::nullopt);
-    // By its operands, as for outputs: floor_divide's in-place form is an overload of another name.
-    for (const c10::OperatorName& name : overloads_[base + "_"]) {
+    // By its operands, as for outputs: floor_divide's in-place form is an overload of another name. That of Python's
+    // `__lshift__` is `__ilshift__`.
+    const bool is_python = base.starts_with("aten::__");
+    for (const c10::OperatorName& name : overloads_[is_python ? "aten::__i" + base.substr(8) : base + "_"]) {
       const auto in_place = c10::Dispatcher::singleton().findSchema(name);
       if (in_place && (name.overload_name == suffix || inputs_of(in_place->schema()) == inputs))
         add_form(*in_place, Form::in_place, uses, 0);

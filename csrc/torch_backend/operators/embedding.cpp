@@ -32,13 +32,10 @@ at::Tensor embedding_dense_backward(const at::Tensor& grad_output, const at::Ten
   if (rows * length == 0 || indices.numel() == 0)
     return empty_device({rows, length}, grad_output.scalar_type(), grad_output.device()).zero_();
   const at::Tensor flat = indices.contiguous().view({-1});
-  at::Tensor grad = grad_output.reshape({flat.numel(), length});
-  if (scale_grad_by_freq) {
-    const at::Tensor counts = grad.new_zeros({rows}).index_add_(0, flat, grad.new_ones({flat.numel()}));
-    grad = grad.div(counts.index_select(0, flat).unsqueeze(1));
-  }
   launch_kernel(check, {flat}, {flat.numel(), rows}, {padding_index});
-  return row_sums(grad, flat, {.rows = rows, .skipped = padding_index});
+  RowSums sums{.rows = rows, .skipped = padding_index};
+  if (scale_grad_by_freq) sums.factors = frequency_shares(flat, rows);
+  return row_sums(grad_output.reshape({flat.numel(), length}), flat, sums);
 }
 
 }  // namespace

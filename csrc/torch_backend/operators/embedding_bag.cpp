@@ -1,4 +1,5 @@
 // Bags of rows of an embedding table, summed, averaged or maximised, with their gradients; rows clipped to a norm.
+#include <ATen/OpMathType.h>
 #include <ATen/native/EmbeddingBag.h>
 #include <ATen/ops/_embedding_bag_dense_backward.h>
 #include <ATen/ops/_embedding_bag_sparse_backward.h>
@@ -93,7 +94,7 @@ at::Tensor embedding_bag_dense_backward(const at::Tensor& grad, const at::Tensor
   check_implemented(c10::isFloatingType(grad.scalar_type()), "embedding_bag_backward", grad.scalar_type());
   const int64_t bags = grad.size(0), length = grad.size(1);
   if (mode == EmbeddingBagMode::MAX) {
-    const c10::ScalarType wide = grad.scalar_type() == c10::kDouble ? c10::kDouble : c10::kFloat;
+    const c10::ScalarType wide = at::toOpMathType(grad.scalar_type());
     const at::Tensor taken = grad.mul(bag_sizes.narrow(0, 0, bags).gt(0).unsqueeze(1));
     const at::Tensor result = empty_device({rows, length}, wide, grad.device()).zero_();
     return result.scatter_add_(0, places.to(c10::kLong), taken.to(wide)).to(grad.scalar_type());
@@ -105,10 +106,7 @@ at::Tensor embedding_bag_dense_backward(const at::Tensor& grad, const at::Tensor
   RowSums sums{.rows = rows, .skipped = padding_index, .source_rows = bag_of};
   if (is_given(item_weights)) sums.factors = *item_weights;
   if (scale_grad_by_freq && indices.numel() > 0) {
-    const at::Tensor counts =
-        at::zeros({rows}, grad.options().dtype(c10::kFloat))
-            .index_add_(0, indices, at::ones({indices.numel()}, grad.options().dtype(c10::kFloat)));
-    const at::Tensor share = counts.index_select(0, indices).reciprocal();
+    const at::Tensor share = frequency_shares(indices, rows);
     sums.factors = sums.factors.defined() ? sums.factors.mul(share) : share;
   }
   return row_sums(source, indices, sums);
@@ -151,10 +149,7 @@ at::Tensor& embedding_renorm_(at::Tensor& self, const at::Tensor& indices, doubl
   if (indices.numel() == 0) return self;
   const at::Tensor index = indices.reshape({-1}).to(c10::kLong);
   const at::Tensor rows = self.index_select(0, index);
-  const at::Tensor norms = rows.norm(norm_type, 1, true);
-  const at::Tensor factor = at::where(norms.gt(max_norm), norms.add(1e-7).reciprocal().mul(max_norm), 1.0);
-  self.index_copy_(0, index, rows.mul(factor.to(self.scalar_type())));
-  return self;
+  return self.index_copy_(0, index, rows.renorm(norm_type, 0, max_norm));
 }
 
 }  // namespace

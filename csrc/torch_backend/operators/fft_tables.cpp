@@ -5,13 +5,12 @@
 #include <complex>
 #include <cstring>
 #include <functional>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "kernels/cpp/fft_plan.h"
 #include "torch_backend/launching/chunk_table.h"
+#include "torch_backend/operators/sent_tables.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -21,21 +20,6 @@ using Complex = std::complex<double>;
 enum class Kind : uint8_t { plan, turns, chirp, conjugate_chirp, chirp_filter };
 
 using Key = std::array<int64_t, 5>;
-
-// A program has a few lengths; what it has no more use for need not stay for ever.
-constexpr size_t most_tables = 128;
-constexpr int64_t most_bytes = int64_t{512} << 20;
-
-struct SentTables {
-  std::mutex mutex;
-  std::map<Key, at::Tensor> tables;
-  int64_t bytes = 0;
-};
-
-SentTables& sent_tables() {
-  static auto* tables = new SentTables;  // never destroyed: its tensors would outlive the devices
-  return *tables;
-}
 
 template <typename Real>
 std::shared_ptr<const std::vector<uint64_t>> words_of(const std::vector<double>& numbers) {
@@ -48,24 +32,20 @@ std::shared_ptr<const std::vector<uint64_t>> words_of(const std::vector<double>&
 
 at::Tensor sent(const FftTables& to, Kind kind, int64_t first, int64_t second,
                 const std::function<std::vector<double>()>& make) {
+  constexpr size_t most = 128;  // a program has a few lengths
+  constexpr int64_t most_bytes = int64_t{512} << 20;
+  static auto* tables = new SentTables<Key, at::Tensor>(most, most_bytes);
   const Key key{static_cast<int64_t>(kind), first, second, static_cast<int64_t>(to.dtype), to.device.index()};
-  SentTables& tables = sent_tables();
-  const std::lock_guard lock(tables.mutex);
-  const auto found = tables.tables.find(key);
-  if (found != tables.tables.end()) return found->second;
-  const std::vector<double> numbers = make();
-  if (numbers.empty()) return {};
-  const at::Tensor words =
-      send_words(to.dtype == c10::kDouble ? words_of<double>(numbers) : words_of<float>(numbers), to.device.index());
-  const bool is_complex = kind != Kind::plan;
-  const at::Tensor table = words.view(is_complex ? c10::toComplexType(to.dtype) : to.dtype)
-                               .narrow(0, 0, static_cast<int64_t>(numbers.size()) / (is_complex ? 2 : 1));
-  if (tables.tables.size() >= most_tables || tables.bytes >= most_bytes) {
-    tables.tables.clear();
-    tables.bytes = 0;
-  }
-  tables.bytes += static_cast<int64_t>(words.nbytes());
-  return tables.tables.emplace(key, table).first->second;
+  return tables->get(key, [&]() -> std::pair<at::Tensor, int64_t> {
+    const std::vector<double> numbers = make();
+    if (numbers.empty()) return {};
+    const at::Tensor words =
+        send_words(to.dtype == c10::kDouble ? words_of<double>(numbers) : words_of<float>(numbers), to.device.index());
+    const bool is_complex = kind != Kind::plan;
+    const at::Tensor table = words.view(is_complex ? c10::toComplexType(to.dtype) : to.dtype)
+                                 .narrow(0, 0, static_cast<int64_t>(numbers.size()) / (is_complex ? 2 : 1));
+    return {table, static_cast<int64_t>(words.nbytes())};
+  });
 }
 
 Complex root(int64_t numerator, int64_t denominator) {

@@ -30,7 +30,9 @@ const KernelId& kernel_of(const char* name) {
 void check_atomic(const char* kernel, c10::ScalarType dtype) {
   const std::string_view name(kernel);
   if (name == "index_take" || name == "index_put") return;
-  const bool wide = dtype == c10::kFloat || dtype == c10::kDouble || dtype == c10::kInt || dtype == c10::kLong;
+  const bool sums_parts = name == "index_add" && c10::isComplexType(dtype);
+  const c10::ScalarType part = sums_parts ? c10::toRealValueType(dtype) : dtype;
+  const bool wide = part == c10::kFloat || part == c10::kDouble || part == c10::kInt || part == c10::kLong;
   const bool half = name == "index_add" && (dtype == c10::kHalf || dtype == c10::kBFloat16);
   TORCH_CHECK_NOT_IMPLEMENTED(
       wide || half, "mtia_sim accumulates by index in bool, integers, float16, bfloat16, float32 and float64, got ",
@@ -131,7 +133,7 @@ void launch_index(const char* kernel, const at::TensorIteratorBase& iterator, in
   const auto real = [](c10::ScalarType dtype) {
     return c10::isComplexType(dtype) ? c10::toRealValueType(dtype) : dtype;
   };
-  check_atomic(kernel, real(iterator.dtype(indexed)));
+  check_atomic(kernel, iterator.dtype(indexed));
   const int dims = iterator.ndim() + (is_complex ? 1 : 0);
   if (dims > max_dims || indices.size() > max_indices)
     return launch_index_flat(kernel, iterator, fixed, indexed, indices, along, value);

@@ -35,12 +35,13 @@ at::Tensor jagged_to_padded(const at::Tensor& values, at::TensorList all_offsets
                             double padding) {
   const at::Tensor& offsets = only_offsets("_jagged_to_padded_dense_forward", all_offsets, lengths);
   const int64_t length = lengths[0];
-  c10::SmallVector<int64_t, 6> sizes{offsets.size(0) - 1, length + 1};
+  // Rows behind the last offset are in a list behind the others.
+  c10::SmallVector<int64_t, 6> sizes{offsets.size(0), length + 1};
   sizes.append(values.sizes().begin() + 1, values.sizes().end());
   at::Tensor padded = at::full(sizes, padding, values.options());
   const Places places = places_of(values.size(0), offsets, length);
   padded.index_put_({places.batch, places.column}, values);
-  return padded.narrow(1, 0, length).contiguous();
+  return padded.narrow(0, 0, offsets.size(0) - 1).narrow(1, 0, length).contiguous();
 }
 
 at::Tensor padded_to_jagged(const at::Tensor& padded, at::TensorList all_offsets, std::optional<int64_t> total) {

@@ -25,7 +25,6 @@ at::Tensor& cat_out(const at::ITensorListRef& tensors, int64_t dim, at::Tensor& 
   if (out.defined() && device) check_same_device("cat", *device, out);
   WithOutputs<at::meta::structured_cat> call(out);
   const auto precomputed = call.meta(tensors, dim);
-  for (const at::Tensor& tensor : tensors) check_apart(out, {tensor});
   const at::Tensor& result = call.output();
   int64_t begin = 0;
   for (const at::Tensor& tensor : tensors) {

@@ -54,8 +54,6 @@ kernels::Number number_of(const char* operation, c10::ScalarType dtype) {
   }
 }
 
-uint64_t address_of(const at::Tensor& tensor) { return reinterpret_cast<uint64_t>(tensor.const_data_ptr()); }
-
 at::Tensor as_columns(const at::Tensor& matrices) {
   at::Tensor raw = matrices.is_conj() ? matrices.conj() : matrices;
   if (raw.is_neg()) raw = raw._neg_view();

@@ -17,7 +17,6 @@ at::Tensor as_columns(const at::Tensor& matrices);
 
 kernels::Matrices matrices_of(const at::Tensor& columns);  // of as_columns, or a part of its rows and columns
 kernels::Vectors vectors_of(const at::Tensor& vectors);    // the last dimension of a contiguous tensor, or part of it
-uint64_t address_of(const at::Tensor& tensor);
 
 // How many bytes of local memory a kernel's matrices may take.
 int64_t room_for_matrices();

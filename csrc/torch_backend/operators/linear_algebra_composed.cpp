@@ -1,4 +1,5 @@
 // Operators of linear algebra made of others: least squares, the matrix exponential, cross products.
+#include <ATen/OpMathType.h>
 #include <ATen/native/Cross.h>
 #include <ATen/native/LinearAlgebraUtils.h>
 #include <ATen/ops/_linalg_check_errors.h>
@@ -160,48 +161,41 @@ Outputs linalg_lstsq_out(const Tensor& input, const Tensor& other, std::optional
   return {solution, residuals, rank, singular_values};
 }
 
-// A diagonal Pade approximant of the exponential: its numerator's coefficients, and the norm up to which it is as
-// accurate as the dtype (Higham, The Scaling and Squaring Method for the Matrix Exponential Revisited, 2005).
-struct Pade {
-  std::array<double, 14> coefficients;
-  size_t degree;
-  double largest_norm;
-};
+// Up to this norm Taylor's polynomial of degree 18 is as accurate as the dtype (torch's own thresholds, from Bader,
+// Blanes and Casas, Computing the Matrix Exponential with an Optimized Taylor Polynomial Approximation, 2019).
+constexpr double largest_norm_single = 3.010066362817634, largest_norm_double = 1.090863719290036;
+constexpr size_t taylor_degree = 18, taylor_block = 4;
 
-constexpr Pade pade_single{{17297280, 8648640, 1995840, 277200, 25200, 1512, 56, 1}, 7, 3.925724783138660};
-constexpr Pade pade_double{{64764752532480000, 32382376266240000, 7771770303897600, 1187353796428800, 129060195264000,
-                            10559470521600, 670442572800, 33522128640, 1323241920, 40840800, 960960, 16380, 182, 1},
-                           13,
-                           5.371920351148152};
-
-// Of matrices [batch, n, n] with norms up to the approximant's: odd and even powers apart, then one solution.
-Tensor pade_exponential(const Tensor& a, const Pade& pade) {
-  const Tensor square = at::matmul(a, a);
-  const Tensor unit = at::zeros_like(a);
-  unit.diagonal(0, -2, -1).fill_(1);
-  Tensor odd = unit.mul(pade.coefficients[1]), even = unit.mul(pade.coefficients[0]), power = square;
-  for (size_t i = 2; i <= pade.degree; i += 2) {
-    even.add_(power, pade.coefficients[i]);
-    if (i + 1 <= pade.degree) odd.add_(power, pade.coefficients[i + 1]);
-    if (i + 2 <= pade.degree) power = at::matmul(power, square);
+// Taylor's polynomial of matrices [batch, n, n] in blocks of four powers (Paterson and Stockmeyer): seven products.
+Tensor taylor_exponential(const Tensor& a) {
+  std::array<Tensor, taylor_block + 1> powers{at::zeros_like(a), a};
+  powers[0].diagonal(0, -2, -1).fill_(1);
+  for (size_t i = 2; i <= taylor_block; ++i) powers[i] = at::matmul(powers[i - 1], a);
+  std::array<double, taylor_degree + 1> coefficients{1};
+  for (size_t i = 1; i <= taylor_degree; ++i) coefficients[i] = coefficients[i - 1] / static_cast<double>(i);
+  Tensor result;
+  for (size_t first = taylor_degree / taylor_block * taylor_block;; first -= taylor_block) {
+    Tensor part = powers[0].mul(coefficients[first]);
+    for (size_t i = 1; i < taylor_block && first + i <= taylor_degree; ++i)
+      part.add_(powers[i], coefficients[first + i]);
+    result = result.defined() ? at::matmul(result, powers[taylor_block]).add_(part) : part;
+    if (first == 0) return result;
   }
-  odd = at::matmul(a, odd);
-  return at::linalg_solve(even.sub(odd), even.add(odd));
 }
 
 Tensor linalg_matrix_exp(const Tensor& self) {
   at::native::squareCheckInputs(self, "linalg.matrix_exp");
   at::native::checkFloatingOrComplex(self, "linalg.matrix_exp");
   if (self.numel() == 0) return at::empty_like(self, at::MemoryFormat::Contiguous);
-  const c10::ScalarType dtype = self.scalar_type(), real = c10::toRealValueType(dtype);
-  const bool is_half = dtype == c10::kHalf || dtype == c10::kBFloat16;
-  const Pade& pade = real == c10::kDouble ? pade_double : pade_single;
-  const Tensor a = self.to(is_half ? c10::kFloat : dtype).reshape({-1, self.size(-2), self.size(-1)});
+  if (self.size(-1) == 1) return self.exp();
+  const c10::ScalarType dtype = self.scalar_type();
+  const double largest_norm = c10::toRealValueType(dtype) == c10::kDouble ? largest_norm_double : largest_norm_single;
+  const Tensor a = self.to(at::toOpMathType(dtype)).reshape({-1, self.size(-2), self.size(-1)});
   // Each matrix is halved until its norm is small, and its exponential squared as often.
   const Tensor norms = a.abs().sum(-2).amax(-1);
-  const Tensor halvings = norms.div(pade.largest_norm).log2().ceil().clamp_min(0).nan_to_num(0, 0, 0);
+  const Tensor halvings = norms.div(largest_norm).log2().ceil().clamp_min(0).nan_to_num(0, 0, 0);
   const Tensor scales = at::exp2(halvings.neg()).view({-1, 1, 1});
-  Tensor result = pade_exponential(a.mul(scales), pade);
+  Tensor result = taylor_exponential(a.mul(scales));
   const auto most = halvings.max().item().toDouble();
   for (double i = 0; i < most; ++i)
     result = at::where(halvings.gt(i).view({-1, 1, 1}), at::matmul(result, result), result);

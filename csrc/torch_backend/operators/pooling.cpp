@@ -76,9 +76,18 @@ struct Average {
   int64_t divisor = 0;  // 0: the elements of a window
 };
 
-void average_pool(const char* kernel_name, const at::Tensor& out, const at::Tensor& in, const at::Tensor& input,
+const KernelId& average_forward() {
+  static const KernelId kernel("average_pool");
+  return kernel;
+}
+
+const KernelId& average_backward() {
+  static const KernelId kernel("average_pool_backward");
+  return kernel;
+}
+
+void average_pool(const KernelId& kernel, const at::Tensor& out, const at::Tensor& in, const at::Tensor& input,
                   const Windows& windows, const Average& average, size_t spatial, at::MemoryFormat format) {
-  const KernelId kernel(kernel_name);
   if (out.numel() == 0) return;
   const Dense values(out, format);
   const at::Tensor x = in.contiguous(format), none;
@@ -235,7 +244,7 @@ at::Tensor& avg_pool_out(const at::Tensor& self, IntArrayRef kernel, IntArrayRef
   WithOutputs<Meta> call(out);
   call.meta(self, kernel, stride, padding, ceil_mode, count_include_pad, divisor);
   check_real(spatial == 2 ? "avg_pool2d" : "avg_pool3d_out_frame", self, true);
-  average_pool("average_pool", call.output(), self, self,
+  average_pool(average_forward(), call.output(), self, self,
                windows_of(self, call.output(), spatial, kernel, stride, padding, {1}),
                average_of(count_include_pad, divisor), spatial,
                spatial == 2 ? format_of(self, 2) : at::MemoryFormat::Contiguous);
@@ -251,7 +260,7 @@ at::Tensor& avg_pool_backward_out(const at::Tensor& grad_output, const at::Tenso
   WithOutputs<Meta> call(grad_input);
   call.meta(grad_output, self, kernel, stride, padding, ceil_mode, count_include_pad, divisor);
   check_real(spatial == 2 ? "avg_pool2d_backward_out_frame" : "avg_pool3d_backward_out_frame", grad_output, true);
-  average_pool("average_pool_backward", call.output(), grad_output, self,
+  average_pool(average_backward(), call.output(), grad_output, self,
                windows_of(self, grad_output, spatial, kernel, stride, padding, {1}),
                average_of(count_include_pad, divisor), spatial,
                spatial == 2 ? format_of(self, 2) : at::MemoryFormat::Contiguous);
@@ -289,8 +298,9 @@ at::Tensor& adaptive_avg_pool_out(const at::Tensor& self, IntArrayRef output_siz
   check_output("adaptive_avg_pool", out, self.scalar_type(), self.device());
   at::native::resize_output(out, sizes);
   if (out.numel() == 0) return out;
-  average_pool("average_pool", out, self, self, Windows::adaptive_of(sizes_of(self, spatial), sizes_of(out, spatial)),
-               {}, spatial, spatial == 2 ? format_of(self, 2) : at::MemoryFormat::Contiguous);
+  average_pool(average_forward(), out, self, self,
+               Windows::adaptive_of(sizes_of(self, spatial), sizes_of(out, spatial)), {}, spatial,
+               spatial == 2 ? format_of(self, 2) : at::MemoryFormat::Contiguous);
   return out;
 }
 
@@ -319,7 +329,7 @@ at::Tensor& adaptive_avg_pool_backward_out(const at::Tensor& grad_output, const 
   at::native::resize_output(grad_input, self.sizes());
   if (grad_input.numel() == 0) return grad_input;
   const Windows windows = Windows::adaptive_of(sizes_of(self, spatial), sizes_of(grad_output, spatial));
-  average_pool("average_pool_backward", grad_input, grad_output, self, windows, {}, spatial,
+  average_pool(average_backward(), grad_input, grad_output, self, windows, {}, spatial,
                spatial == 2 && !windows.adaptive ? format_of(self, 2) : at::MemoryFormat::Contiguous);
   return grad_input;
 }

@@ -1,28 +1,22 @@
 // Elements sent to places within their planes, by the C++ kernel "plane_scatter".
 #include "torch_backend/operators/pooling_windows.h"
 
-#include <ATen/ops/empty_like.h>
-
 #include "kernels/cpp/plane_scatter.h"
 #include "torch_backend/dtypes.h"
 #include "torch_backend/launching/launch.h"
 
 namespace mtia::torch_backend {
 
-Dense::Dense(const at::Tensor& wanted, at::MemoryFormat format)
-    : wanted_(wanted), dense_(wanted.is_contiguous(format) ? wanted : at::empty_like(wanted, format)) {}
-
 void scatter_planes(const at::Tensor& target, const at::Tensor& source, const at::Tensor& indices, size_t spatial,
                     bool adds) {
   static const emulator::CppKernel& kernel = emulator::cpp_kernel("plane_scatter");
   if (target.numel() == 0) return;
-  const Dense dense(target, at::MemoryFormat::Contiguous);
+  const Dense dense(target);
   const at::Tensor values = source.contiguous(), places = indices.contiguous();
-  const auto address = [](const at::Tensor& tensor) { return reinterpret_cast<uint64_t>(tensor.const_data_ptr()); };
   kernels::PlaneScatterArguments arguments;
-  arguments.target = address(dense.tensor());
-  arguments.source = address(values);
-  arguments.indices = address(places);
+  arguments.target = address_of(dense.tensor());
+  arguments.source = address_of(values);
+  arguments.indices = address_of(places);
   const Three size = sizes_of(target, spatial);
   arguments.size = size[0] * size[1] * size[2];
   arguments.planes = target.numel() / arguments.size;

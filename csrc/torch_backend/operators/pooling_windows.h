@@ -8,6 +8,8 @@
 #include <array>
 #include <cstdint>
 
+#include "torch_backend/operators/allocate.h"
+
 namespace mtia::torch_backend {
 
 using Three = std::array<int64_t, 3>;
@@ -64,20 +66,6 @@ inline c10::SmallVector<int64_t, 24> window_sizes(const Windows& windows, const 
   }
   return sizes;
 }
-
-// A tensor that a kernel can write in this format, to be copied into `wanted` where that lies otherwise.
-class Dense {
- public:
-  Dense(const at::Tensor& wanted, at::MemoryFormat format);
-  const at::Tensor& tensor() const { return dense_; }
-  void finish() const {
-    if (!dense_.is_same(wanted_)) wanted_.copy_(dense_);
-  }
-
- private:
-  at::Tensor wanted_;
-  at::Tensor dense_;
-};
 
 // target[p, indices[p, i]] += source[p, i], or = where not `adds`, for each plane of the last `spatial` dimensions.
 void scatter_planes(const at::Tensor& target, const at::Tensor& source, const at::Tensor& indices, size_t spatial,

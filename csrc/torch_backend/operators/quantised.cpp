@@ -39,10 +39,9 @@ at::Tensor& int_mm_out(const at::Tensor& self, const at::Tensor& mat2, at::Tenso
   check_output("_int_mm", out, c10::kInt, self.device());
   check_same_device("_int_mm", self.device(), mat2);
   at::native::resize_output(out, {self.size(0), mat2.size(1)});
-  const bool direct = out.is_contiguous();
-  const at::Tensor target = direct ? out : empty_device(out.sizes(), c10::kInt, out.device());
-  int8_product(target, self, mat2.t(), {});
-  if (!direct) out.copy_(target);
+  const Dense target(out);
+  int8_product(target.tensor(), self, mat2.t(), {});
+  target.finish();
   return out;
 }
 

@@ -302,9 +302,9 @@ at::Tensor normal_tensor_tensor(const at::Tensor& mean, const at::Tensor& deviat
 }
 
 // Drawn in the output's dtype, as on the CPU.
-at::Tensor& write_normal(const char* name, at::Tensor& out, c10::IntArrayRef sizes, double deviation,
-                         const OptionalGenerator& generator, std::initializer_list<at::Tensor> operands) {
-  for (const at::Tensor& operand : operands) check_same_device(name, out.device(), operand);
+at::Tensor& write_normal(at::Tensor& out, c10::IntArrayRef sizes, double deviation, const OptionalGenerator& generator,
+                         std::initializer_list<at::Tensor> operands) {
+  for (const at::Tensor& operand : operands) check_same_device("normal", out.device(), operand);
   check_apart(out, operands);
   at::native::resize_output(out, sizes);
   return normal_(out, 0, deviation, generator);
@@ -312,18 +312,18 @@ at::Tensor& write_normal(const char* name, at::Tensor& out, c10::IntArrayRef siz
 
 at::Tensor& normal_tensor_float_out(const at::Tensor& mean, double deviation, OptionalGenerator generator,
                                     at::Tensor& out) {
-  return write_normal("normal", out, mean.sizes(), deviation, generator, {mean}).add_(mean);
+  return write_normal(out, mean.sizes(), deviation, generator, {mean}).add_(mean);
 }
 
 at::Tensor& normal_float_tensor_out(double mean, const at::Tensor& deviation, OptionalGenerator generator,
                                     at::Tensor& out) {
-  return write_normal("normal", out, deviation.sizes(), 1, generator, {deviation}).mul_(deviation).add_(mean);
+  return write_normal(out, deviation.sizes(), 1, generator, {deviation}).mul_(deviation).add_(mean);
 }
 
 at::Tensor& normal_tensor_tensor_out(const at::Tensor& mean, const at::Tensor& deviation, OptionalGenerator generator,
                                      at::Tensor& out) {
   const std::vector<int64_t> sizes = at::infer_size(mean.sizes(), deviation.sizes());
-  return write_normal("normal", out, sizes, 1, generator, {mean, deviation}).mul_(deviation).add_(mean);
+  return write_normal(out, sizes, 1, generator, {mean, deviation}).mul_(deviation).add_(mean);
 }
 
 at::Tensor& randperm_out(int64_t n, OptionalGenerator generator, at::Tensor& out) {

@@ -1,6 +1,8 @@
 // Launches of the C++ kernel row_sums.
 #include "torch_backend/operators/row_sums.h"
 
+#include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
 #include "kernels/cpp/row_sums.h"
 #include "torch_backend/dtypes.h"
 #include "torch_backend/launching/launch.h"
@@ -45,6 +47,12 @@ at::Tensor row_sums(const at::Tensor& given_source, const at::Tensor& given_indi
   arguments.index_dtype = chip_dtype(indices.scalar_type()).dtype;
   launch_cpp_kernel(kernel, source.device().index(), arguments, {table, source, indices, source_rows, factors});
   return table;
+}
+
+at::Tensor frequency_shares(const at::Tensor& indices, int64_t rows) {
+  const at::TensorOptions options = indices.options().dtype(c10::kFloat);
+  const at::Tensor counts = at::zeros({rows}, options).index_add_(0, indices, at::ones({indices.numel()}, options));
+  return counts.index_select(0, indices).reciprocal();
 }
 
 }  // namespace mtia::torch_backend

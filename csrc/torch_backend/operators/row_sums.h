@@ -17,4 +17,7 @@ struct RowSums {
 // A table [rows, source's columns] each of whose rows is the sum of what the indices send to it, in their order.
 at::Tensor row_sums(const at::Tensor& source, const at::Tensor& indices, const RowSums& sums);
 
+// Of each index, 1 / how often it occurs, in float32: the factors of gradients that are scaled by frequency.
+at::Tensor frequency_shares(const at::Tensor& indices, int64_t rows);
+
 }  // namespace mtia::torch_backend

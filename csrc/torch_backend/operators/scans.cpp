@@ -17,21 +17,17 @@ std::vector<int64_t> scan_sizes(const AxisView& from, const AxisView& to) {
           from.inner_stride, to.outer_stride, to.axis_stride, to.inner_stride};
 }
 
-at::Tensor dense_like(const at::Tensor& tensor) {
-  return tensor.is_contiguous() ? tensor : empty_device(tensor.sizes(), tensor.scalar_type(), tensor.device());
-}
-
 // torch's cummax and cummin call it with outputs of self's sizes, of self's dtype and of int64.
 void running_extreme(const char* name, const KernelId& kernel, const at::Tensor& self, const at::Tensor& values,
                      const at::Tensor& indices, int64_t dim) {
   check_implemented(!self.is_complex(), name, self.scalar_type());
   if (self.numel() == 0) return;
-  const at::Tensor dense = dense_like(values);
-  const at::Tensor places = dense_like(indices);
+  const Dense dense(values), places(indices);
   const AxisView view = axis_view(self, dim);
-  launch_kernel(kernel, {dense, places, view.storage}, scan_sizes(view, axis_view(dense, dim)));
-  if (!dense.is_same(values)) values.copy_(dense);
-  if (!places.is_same(indices)) indices.copy_(places);
+  launch_kernel(kernel, {dense.tensor(), places.tensor(), view.storage},
+                scan_sizes(view, axis_view(dense.tensor(), dim)));
+  dense.finish();
+  places.finish();
 }
 
 void cummax_helper(const at::Tensor& self, at::Tensor& values, at::Tensor& indices, int64_t dim) {
@@ -53,10 +49,10 @@ at::Tensor& logcumsumexp_out(const at::Tensor& self, int64_t dim, at::Tensor& ou
   if (self.numel() == 0) return out;
   check_separate(out, {self});
   if (self.is_complex()) return out.copy_(complex_running_logsumexp(self, dim));
-  const at::Tensor dense = dense_like(out);
+  const Dense dense(out);
   const AxisView view = axis_view(self, dim);
-  launch_kernel(kernel, {dense, view.storage}, scan_sizes(view, axis_view(dense, dim)));
-  if (!dense.is_same(out)) out.copy_(dense);
+  launch_kernel(kernel, {dense.tensor(), view.storage}, scan_sizes(view, axis_view(dense.tensor(), dim)));
+  dense.finish();
   return out;
 }
 

@@ -159,6 +159,7 @@ at::Tensor& index_reduce_out(const at::Tensor& self, int64_t dim, const at::Tens
   WithOutputs<at::meta::structured_index_reduce> call(out);
   const auto precomputed = call.meta(self, dim, index, source, reduce, include_self);
   const at::native::ReductionType reduction = at::native::get_operator_enum(reduce, /*use_new_options=*/true);
+  check_numeric("index_reduce_func_exclude_input_init", self.scalar_type());
   check_implemented(!self.is_complex(), "index_func", self.scalar_type());
   const at::Tensor& result = call.output();
   if (!result.is_same(self)) result.copy_(self);

@@ -12,16 +12,14 @@
 namespace mtia::torch_backend {
 namespace {
 
-uint64_t address(const at::Tensor& tensor) { return reinterpret_cast<uint64_t>(tensor.const_data_ptr()); }
-
 // Searches for `values` in the rows of `sorted`, both contiguous and of one dtype, into the contiguous `results`.
 void search(const at::Tensor& values, const at::Tensor& sorted, const at::Tensor& results,
             kernels::SearchArguments arguments) {
   static const emulator::CppKernel& kernel = emulator::cpp_kernel("search");
   const ChipDType dtype = chip_dtype(values.scalar_type());
-  arguments.results = address(results);
-  arguments.values = address(values);
-  arguments.sorted = address(sorted);
+  arguments.results = address_of(results);
+  arguments.values = address_of(values);
+  arguments.sorted = address_of(sorted);
   arguments.length = sorted.size(-1);
   arguments.has_one_row = sorted.dim() == 1;
   arguments.row_values = arguments.has_one_row ? values.numel() : values.size(-1);

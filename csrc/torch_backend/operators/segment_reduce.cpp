@@ -1,7 +1,8 @@
 // Reductions of neighbouring elements along an axis, by lengths or offsets, with their gradient.
 #include <ATen/ops/arange.h>
-#include <ATen/ops/cat.h>
+#include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/searchsorted.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <torch/library.h>
@@ -79,15 +80,8 @@ Segments segments_of(const at::Tensor& data, const std::optional<at::Tensor>& le
   segments.result_sizes.assign(data.sizes().begin(), data.sizes().end());
   segments.result_sizes[static_cast<size_t>(axis)] = segments.count;
   const at::Tensor wide = given.to(c10::kLong);
-  segments.offsets = by_offsets
-                         ? wide
-                         : at::cat({wide.narrow(axis, 0, 0).new_zeros([&] {
-                                      c10::SmallVector<int64_t, 8> sizes(wide.sizes().begin(), wide.sizes().end());
-                                      sizes[static_cast<size_t>(axis)] = 1;
-                                      return sizes;
-                                    }()),
-                                    wide.cumsum(axis)},
-                                   axis);
+  segments.offsets =
+      by_offsets ? wide : at::constant_pad_nd(wide.cumsum(-1), {1, 0});  // their last dimension is `axis`
   segments.offsets = segments.offsets.contiguous().view({segments.lists, segments.count + 1});
   return segments;
 }
@@ -119,9 +113,10 @@ at::Tensor segment_reduce(const at::Tensor& data, c10::string_view reduce, const
   const Reduction reduction = reduction_of(reduce);
   const Segments segments = segments_of(data, lengths, offsets, axis);
   if (!unsafe && lengths.has_value() && lengths->defined()) {
-    TORCH_CHECK(lengths->min().item().toLong() >= 0, "lengths contains negative value!");
+    const at::Tensor wrong = at::stack({lengths->lt(0).any(), lengths->sum({-1}).ne(segments.items).any()}).cpu();
+    TORCH_CHECK(!wrong[0].item().toBool(), "lengths contains negative value!");
     TORCH_CHECK(
-        lengths->sum({-1}).eq(segments.items).all().item().toBool(),
+        !wrong[1].item().toBool(),
         "segment_reduce(): Expected all rows of lengths along axis to sum to data.size(lengths.dim()-1) when !unsafe.");
   }
   const bool empty_is_nan = reduction == Reduction::mean && !initial.has_value();

@@ -4,6 +4,7 @@
 #include <ATen/ops/where.h>
 #include <torch/library.h>
 #include <cmath>
+#include <numeric>
 
 #include <algorithm>
 
@@ -21,37 +22,38 @@
 namespace mtia::torch_backend {
 namespace {
 
-// The ones of a mask: how many there are in all, and in each PE's part.
+// The ones of a mask: how many there are in each PE's part.
 struct Flags {
   at::Tensor flags;   // bool, contiguous
   at::Tensor counts;  // int64, on the device
-  int64_t total = 0;
 };
 
-uint64_t address(const at::Tensor& tensor) { return reinterpret_cast<uint64_t>(tensor.const_data_ptr()); }
-
-// The result's size depends on the data: this waits.
 Flags count_flags(const at::Tensor& flags) {
   static const emulator::CppKernel& kernel = emulator::cpp_kernel("count_flags");
   Flags result{flags.contiguous(), empty_device({runtime::chip().pe_count()}, c10::kLong, flags.device())};
   kernels::CountFlagsArguments arguments;
-  arguments.counts = address(result.counts);
-  arguments.flags = address(result.flags);
+  arguments.counts = address_of(result.counts);
+  arguments.flags = address_of(result.flags);
   arguments.count = result.flags.numel();
   launch_cpp_kernel(kernel, flags.device().index(), arguments, {result.flags, result.counts});
-  const at::Tensor counts = result.counts.cpu();
-  for (int64_t i = 0; i < counts.numel(); ++i) result.total += counts.const_data_ptr<int64_t>()[i];
-  runtime::Device& device = device_of(flags.device().index());
-  if (!device.knows(arguments.counts, result.counts.nbytes()))  // in timing mode
-    result.total = std::lround(device.stand_ins().mask * static_cast<double>(arguments.count));
   return result;
+}
+
+// How many are set: this waits.
+int64_t total_of(const Flags& flags) {
+  runtime::Device& device = device_of(flags.counts.device().index());
+  const at::Tensor counts = flags.counts.cpu();
+  if (!device.knows(address_of(flags.counts), flags.counts.nbytes()))  // in timing mode
+    return std::lround(device.stand_ins().mask * static_cast<double>(flags.flags.numel()));
+  const int64_t* numbers = counts.const_data_ptr<int64_t>();
+  return std::accumulate(numbers, numbers + counts.numel(), int64_t{0});
 }
 
 kernels::TakeFlaggedArguments arguments_for(const Flags& flags, const at::Tensor& results) {
   kernels::TakeFlaggedArguments arguments;
-  arguments.results = address(results);
-  arguments.flags = address(flags.flags);
-  arguments.counts = address(flags.counts);
+  arguments.results = address_of(results);
+  arguments.flags = address_of(flags.flags);
+  arguments.counts = address_of(flags.counts);
   arguments.count = flags.flags.numel();
   return arguments;
 }
@@ -60,6 +62,14 @@ void take_flagged(const kernels::TakeFlaggedArguments& arguments, const Flags& f
                   const at::Tensor& source) {
   static const emulator::CppKernel& kernel = emulator::cpp_kernel("take_flagged");
   launch_cpp_kernel(kernel, results.device().index(), arguments, {results, flags.flags, flags.counts, source});
+}
+
+// places[i] = the indices of the i-th flag that is set, in a tensor of `sizes`.
+void take_places(const Flags& flags, c10::IntArrayRef sizes, const at::Tensor& places) {
+  kernels::TakeFlaggedArguments arguments = arguments_for(flags, places);
+  arguments.rank = static_cast<int64_t>(sizes.size());
+  std::copy(sizes.begin(), sizes.end(), arguments.shape.begin());
+  take_flagged(arguments, flags, places, {});
 }
 
 at::Tensor& nonzero_out(const at::Tensor& self, at::Tensor& out) {
@@ -73,14 +83,11 @@ at::Tensor& nonzero_out(const at::Tensor& self, at::Tensor& out) {
     return out;
   }
   const Flags flags = count_flags(self.scalar_type() == c10::kBool ? self : self.ne(0));
-  at::native::resize_output(out, {flags.total, rank});
+  at::native::resize_output(out, {total_of(flags), rank});
   if (out.numel() == 0) return out;
-  const at::Tensor dense = out.is_contiguous() ? out : empty_device(out.sizes(), c10::kLong, out.device());
-  kernels::TakeFlaggedArguments arguments = arguments_for(flags, dense);
-  arguments.rank = rank;
-  std::copy(self.sizes().begin(), self.sizes().end(), arguments.shape.begin());
-  take_flagged(arguments, flags, dense, {});
-  if (!dense.is_same(out)) out.copy_(dense);
+  const Dense places(out);
+  take_places(flags, self.sizes(), places.tensor());
+  places.finish();
   return out;
 }
 
@@ -89,16 +96,15 @@ at::Tensor nonzero(const at::Tensor& self) {
   return nonzero_out(self, out);
 }
 
-// The first `size` of them, filled up.
+// The first `size` of them, filled up: nobody waits for their number.
 at::Tensor nonzero_static(const at::Tensor& self, int64_t size, int64_t fill_value) {
   const OperatorScope scope("nonzero_static");
   TORCH_CHECK(size >= 0, "nonzero_static: 'size' must be an non-negative integer");
-  at::Tensor result = empty_device({size, self.dim()}, c10::kLong, self.device());
-  result.fill_(fill_value);
-  const at::Tensor found = torch_backend::nonzero(self);
-  const int64_t count = std::min(size, found.size(0));
-  result.narrow(0, 0, count).copy_(found.narrow(0, 0, count));
-  return result;
+  at::Tensor places = empty_device({std::max(size, self.numel()), self.dim()}, c10::kLong, self.device());
+  places.fill_(fill_value);
+  if (self.numel() != 0 && self.dim() != 0)
+    take_places(count_flags(self.scalar_type() == c10::kBool ? self : self.ne(0)), self.sizes(), places);
+  return places.narrow(0, 0, size).contiguous();
 }
 
 at::Tensor& nonzero_static_out(const at::Tensor& self, int64_t size, int64_t fill_value, at::Tensor& out) {
@@ -118,11 +124,11 @@ at::Tensor masked_select(const at::Tensor& self, const at::Tensor& mask) {
   if (at::isComplexType(self.scalar_type()))
     return expanded[0].reshape({-1}).index_select(0, expanded[1].reshape({-1}).nonzero().select(1, 0));
   const Flags flags = count_flags(expanded[1]);
-  at::Tensor result = empty_device({flags.total}, self.scalar_type(), self.device());
-  if (flags.total == 0) return result;
+  at::Tensor result = empty_device({total_of(flags)}, self.scalar_type(), self.device());
+  if (result.numel() == 0) return result;
   const at::Tensor source = expanded[0].contiguous();
   kernels::TakeFlaggedArguments arguments = arguments_for(flags, result);
-  arguments.source = address(source);
+  arguments.source = address_of(source);
   arguments.dtype = chip_dtype(self.scalar_type()).dtype;
   take_flagged(arguments, flags, result, source);
   return result;

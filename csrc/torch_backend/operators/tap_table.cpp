@@ -8,13 +8,12 @@
 #include <array>
 #include <bit>
 #include <cmath>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <numbers>
 #include <vector>
 
 #include "torch_backend/launching/chunk_table.h"
+#include "torch_backend/operators/sent_tables.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -199,29 +198,12 @@ Key key_of(const TapRule& rule, c10::DeviceIndex device) {
           0};
 }
 
-// A network has a few of these a size of its images.
-constexpr size_t most_tables = 256;
-
-struct SentTables {
-  std::mutex mutex;
-  std::map<Key, TapTable> tables;
-};
-
-SentTables& sent_tables() {
-  static auto* tables = new SentTables;  // never destroyed: its tensors would outlive the devices
-  return *tables;
-}
-
 }  // namespace
 
 TapTable tap_table(const TapRule& rule, c10::DeviceIndex device) {
-  const Key key = key_of(rule, device);
-  SentTables& sent = sent_tables();
-  const std::lock_guard lock(sent.mutex);
-  const auto found = sent.tables.find(key);
-  if (found != sent.tables.end()) return found->second;
-  if (sent.tables.size() >= most_tables) sent.tables.clear();
-  return sent.tables.emplace(key, made(rule, device)).first->second;
+  constexpr size_t most = 256;  // a network has a few of these a size of its images
+  static auto* tables = new SentTables<Key, TapTable>(most);
+  return tables->get(key_of(rule, device), [&] { return std::pair(made(rule, device), int64_t{0}); });
 }
 
 }  // namespace mtia::torch_backend

@@ -5,6 +5,7 @@
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/stack.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/ones.h>
 #include <ATen/record_function.h>
 #include <c10/core/DefaultDtype.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
@@ -94,11 +95,15 @@ uint32_t word_of(const c10::IValue& argument) {
   return argument.isNone() ? 0U : 6U << 28U;
 }
 
+std::vector<int64_t> stand_in_sizes(int64_t rank) {
+  std::vector<int64_t> sizes(static_cast<size_t>(rank), 1);
+  if (!sizes.empty()) sizes.back() = 2;  // one element is a special case of fill_, with other rules
+  return sizes;
+}
+
 // Ones in the dtype and rank of the argument; with `keep_value` a number on the CPU as it is.
 at::Tensor ones_like(const at::Tensor& tensor, bool keep_value) {
-  std::vector<int64_t> sizes(static_cast<size_t>(tensor.dim()), 1);
-  if (!sizes.empty()) sizes.back() = 2;  // one element is a special case of fill_, with other rules
-  at::Tensor ones = at::empty(sizes, at::TensorOptions().dtype(tensor.scalar_type()).device(c10::kCPU));
+  at::Tensor ones = at::empty(stand_in_sizes(tensor.dim()), at::TensorOptions().dtype(tensor.scalar_type()).device(c10::kCPU));
   if (keep_value && tensor.is_cpu() && tensor.dim() == 0) {
     ones.copy_(tensor);
   } else {
@@ -108,13 +113,30 @@ at::Tensor ones_like(const at::Tensor& tensor, bool keep_value) {
   return ones;
 }
 
+// Of the shape that the operands have together. Not empty: CPU torch's binary_cross_entropy multiplies its output by
+// the weight before it has resized it.
+at::Tensor stand_in_of_output(const at::Tensor& out, c10::ArrayRef<c10::IValue> arguments,
+                              const c10::FunctionSchema& schema) {
+  int64_t rank = 0;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    if (!schema.arguments()[i].is_out() && arguments[i].isTensor() && arguments[i].toTensor().defined())
+      rank = std::max(rank, arguments[i].toTensor().dim());
+  }
+  return at::ones(stand_in_sizes(rank), at::TensorOptions().dtype(out.scalar_type()));
+}
+
+// What the operator itself will say.
+struct Silent final : c10::WarningHandler {
+  void process(const c10::Warning& /*warning*/) override {}
+};
+
 // The arguments with their tensors replaced; with `values`, numbers are the caller's own.
 torch::jit::Stack stand_ins(c10::ArrayRef<c10::IValue> arguments, const c10::FunctionSchema& schema, bool values) {
   torch::jit::Stack stack;
   for (size_t i = 0; i < arguments.size(); ++i) {
     const c10::IValue& argument = arguments[i];
-    if (schema.arguments()[i].is_out()) {  // takes whatever shape the result has
-      stack.emplace_back(at::empty({0}, at::TensorOptions().dtype(argument.toTensor().scalar_type())));
+    if (schema.arguments()[i].is_out()) {
+      stack.emplace_back(stand_in_of_output(argument.toTensor(), arguments, schema));
     } else if (argument.isTensor() && argument.toTensor().defined()) {
       stack.emplace_back(ones_like(argument.toTensor(), values));
     } else if (!values && argument.isScalar() && !argument.isBool()) {
@@ -130,6 +152,8 @@ Answer ask_cpu(const c10::OperatorHandle& operation, c10::ArrayRef<c10::IValue> 
   const at::AutoDispatchBelowADInplaceOrView below_autograd;
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   const at::DisableRecordFunctionGuard unrecorded;
+  static Silent silent;
+  const c10::WarningUtils::WarningHandlerGuard unheard(&silent);
   const auto refused = [](Refusal refusal, const c10::Error& error) {
     return Answer{c10::ScalarType::Undefined, refusal, error.msg()};
   };

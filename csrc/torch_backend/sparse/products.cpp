@@ -1,9 +1,11 @@
 // Products with sparse matrices, declared in products.h: rows by index and sums by row.
 #include "torch_backend/sparse/products.h"
 
+#include <ATen/OpMathType.h>
 #include <ATen/ops/zeros.h>
 
 #include "torch_backend/operators/output_checks.h"
+#include "torch_backend/operators/row_sums.h"
 
 namespace mtia::torch_backend {
 
@@ -15,10 +17,17 @@ at::Tensor& sparse_product(const at::Tensor& self, const SparseMatrix& sparse, c
   TORCH_CHECK(sparse.values.scalar_type() == dense.scalar_type(), "addmm: expected both matrices to have one dtype, ",
               "but got ", sparse.values.scalar_type(), " and ", dense.scalar_type());
   check_output("addmm", out, dense.scalar_type(), dense.device());
-  const bool half = dense.scalar_type() == c10::kHalf || dense.scalar_type() == c10::kBFloat16;
-  const c10::ScalarType wide = half ? c10::kFloat : dense.scalar_type();
-  const at::Tensor terms = dense.index_select(0, sparse.columns).to(wide).mul(sparse.values.to(wide).unsqueeze(1));
-  at::Tensor sum = at::zeros({sparse.sizes[0], dense.size(1)}, terms.options()).index_add_(0, sparse.rows, terms);
+  const c10::ScalarType wide = at::toOpMathType(dense.scalar_type());
+  at::Tensor sum;
+  if (c10::isFloatingType(wide)) {
+    sum = row_sums(dense.to(wide).contiguous(), sparse.rows.contiguous(),
+                   {.rows = sparse.sizes[0],
+                    .source_rows = sparse.columns.contiguous(),
+                    .factors = sparse.values.to(wide).contiguous()});
+  } else {
+    const at::Tensor terms = dense.index_select(0, sparse.columns).mul(sparse.values.unsqueeze(1));
+    sum = at::zeros({sparse.sizes[0], dense.size(1)}, terms.options()).index_add_(0, sparse.rows, terms);
+  }
   if (!alpha.equal(1)) sum.mul_(alpha);
   if (!beta.equal(0)) sum.add_(self.expand_as(sum).to(wide), beta);
   return write_output(out, sum.to(dense.scalar_type()));

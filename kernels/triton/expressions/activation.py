@@ -219,12 +219,21 @@ def smooth_l1_loss(x, target, beta):
 
 
 @triton.jit
-def smooth_l1_loss_backward(grad, x, target, beta, norm):
+def _smooth_l1_slope(x, target, beta):
     difference = x - target
     # A distance that is no number is no slope of 1.
     slope = tl.where(difference >= beta, 1.0, tl.where(difference <= -beta, -1.0, difference / beta))
     # Where beta is 0, as a fraction becomes among integers, there is no slope between the two sides either.
-    return norm * grad * tl.where(difference == 0, 0.0, slope)
+    return tl.where(difference == 0, 0.0, slope)
+
+
+@triton.jit
+def smooth_l1_loss_backward(grad, x, target, beta, norm):
+    if x.dtype == tl.uint8:  # distances have a sign, as by C++'s promotion
+        slope = _smooth_l1_slope(x.to(tl.int32), target.to(tl.int32), beta.to(tl.int32))
+        return (norm * grad * slope).to(tl.int32)
+    else:
+        return norm * grad * _smooth_l1_slope(x, target, beta)
 
 
 @triton.jit
