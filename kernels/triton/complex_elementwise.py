@@ -1,6 +1,7 @@
 """Element-wise operators of complex numbers: a tile of pairs is split into its real and its imaginary parts."""
 
 from collections.abc import Callable
+from typing import Any
 
 import triton
 import triton.language as tl
@@ -20,7 +21,8 @@ from mtia_sim_kernels.launch_shape import (
     programs_for,
     scalar_dtype,
 )
-from mtia_sim_kernels.triton.elementwise_table import Elementwise, elementwise_table
+from mtia_sim_kernels.triton.elementwise_table import elementwise_table
+from mtia_sim_kernels.triton.expressions import complex_numbers
 
 MOST_OPERANDS = 4
 # How an operand comes, as csrc/torch_backend/operators/complex.cpp says it: pairs, real numbers, a condition in its own
@@ -85,7 +87,7 @@ def complex_elementwise(
             tl.store(out + start + lane, value, mask=lane < left)
 
 
-def launch(row: Elementwise, dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Launch:
+def launch(expression: Any, dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Launch:
     """`dtypes` is (parts of the output, parts of each operand or "scalar", parts of the computation), `sizes`
     (elements, 1 where the output has pairs, the kind of each operand). All tensors are dense and of one shape."""
     output, *operands, common = dtypes
@@ -116,7 +118,7 @@ def launch(row: Elementwise, dtypes: tuple[str, ...], sizes: tuple[int, ...], ch
     programs, _ = programs_for(chip, tiles)
     arguments |= {"elements": elements, "tiles": tiles, "programs": programs}
     constexprs |= {
-        "EXPRESSION": row.complex,
+        "EXPRESSION": expression,
         "OPERANDS": len(kinds),
         "PAIRS": bool(pairs),
         "COMPUTE": TRITON_DTYPES[compute],
@@ -125,11 +127,13 @@ def launch(row: Elementwise, dtypes: tuple[str, ...], sizes: tuple[int, ...], ch
     return Launch(complex_elementwise, (programs, 1, 1), arguments, constexprs)
 
 
-def register(row: Elementwise) -> None:
-    shape: Callable[[tuple[str, ...], tuple[int, ...], ChipLimits], Launch] = lambda *call: launch(row, *call)  # noqa: E731
-    launch_shape(f"complex.{row.name}")(shape)
+def register(name: str, expression: Any) -> None:
+    shape: Callable[[tuple[str, ...], tuple[int, ...], ChipLimits], Launch] = lambda *call: launch(expression, *call)  # noqa: E731
+    launch_shape(f"complex.{name}")(shape)
 
 
-for table_row in elementwise_table():
-    if table_row.complex is not None:
-        register(table_row)
+for row in elementwise_table():
+    if row.complex is not None:
+        register(row.name, row.complex)
+register("complex", complex_numbers.joined)
+register("polar", complex_numbers.polar)

@@ -59,6 +59,7 @@ WINDOWS = {
     "window_size": 4,
     "drop_path_rate": 0.0,
 }
+RESIDUAL = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
 SPEECH = {"layers": 1, "attention_heads": 4, "ffn_dim": 64}
 
 MODELS: dict[str, Callable[[], Made]] = {
@@ -75,6 +76,7 @@ MODELS: dict[str, Callable[[], Made]] = {
     "ViT": lambda: pictures("ViT", **SIZES, **QUIET, image_size=32, patch_size=8),
     "ConvNeXt": lambda: pictures("ConvNext", hidden_sizes=[8, 16], depths=[1, 1], num_stages=2, image_size=32),
     "Swin": lambda: pictures("Swin", **WINDOWS),
+    "ResNet": lambda: pictures("ResNet", **RESIDUAL),
 }
 
 

@@ -185,5 +185,13 @@ def test_made_of_parts() -> None:
     assert torch.equal(torch.complex(real.to(DEVICE), imaginary.to(DEVICE)).cpu(), torch.complex(real, imaginary))
     with pytest.raises(RuntimeError):
         torch.complex(real.to(DEVICE), imaginary.double().to(DEVICE))
+    for dtype in (torch.float32, torch.float64):
+        size, angle = real.to(dtype), imaginary.to(dtype) * 5
+        torch.testing.assert_close(torch.polar(size.to(DEVICE), angle.to(DEVICE)).cpu(), torch.polar(size, angle))
+    out = torch.full((4, 3), torch.nan, dtype=torch.complex128, device=DEVICE).t()
+    torch.polar(size.to(DEVICE), angle.to(DEVICE), out=out)
+    torch.testing.assert_close(out.cpu(), torch.polar(size, angle))
+    with pytest.raises(RuntimeError, match="Double for second argument"):
+        torch.polar(real.to(DEVICE), imaginary.double().to(DEVICE))
     got = torch.logspace(1 + 1j, 2 - 1j, 5, dtype=torch.complex64, device=DEVICE)
     torch.testing.assert_close(got.cpu(), torch.logspace(1 + 1j, 2 - 1j, 5, dtype=torch.complex64))

@@ -1,6 +1,5 @@
 """Bags of embeddings and reductions of segments, with their gradients, against CPU torch."""
 
-import copy
 import itertools
 import random
 from typing import Any
@@ -167,49 +166,6 @@ def test_refused() -> None:
         )
     with pytest.raises(RuntimeError, match="scalar types: Long, Int"):
         torch.ops.aten._embedding_bag(weight, indices.float(), offsets)
-
-
-class RecommendationModel(nn.Module):
-    """DLRM: bags of categories and a network of numbers, their products pair by pair, a network of those."""
-
-    def __init__(self, sizes: list[int], width: int, numbers: int) -> None:
-        super().__init__()
-        self.bags = nn.ModuleList(nn.EmbeddingBag(size, width, mode="sum") for size in sizes)
-        self.below = nn.Sequential(nn.Linear(numbers, 32), nn.ReLU(), nn.Linear(32, width), nn.ReLU())
-        pairs = len(sizes) * (len(sizes) + 1) // 2
-        self.above = nn.Sequential(nn.Linear(width + pairs, 32), nn.ReLU(), nn.Linear(32, 1))
-
-    def forward(self, numbers: Tensor, indices: list[Tensor], offsets: list[Tensor]) -> Tensor:
-        below = self.below(numbers)
-        categories = [bag(i, o) for bag, i, o in zip(self.bags, indices, offsets, strict=True)]
-        rows = torch.stack([below, *categories], 1)
-        products = torch.bmm(rows, rows.transpose(1, 2))
-        lower = torch.tril_indices(rows.size(1), rows.size(1), -1, device=rows.device)
-        return self.above(torch.cat([below, products[:, lower[0], lower[1]]], 1)).squeeze(1)
-
-
-def test_a_recommendation_model_trains_with_adagrad() -> None:
-    sizes, batch = [40, 7, 1000], 24
-    reference = RecommendationModel(sizes, 16, 13)
-    model = copy.deepcopy(reference).to("mtia_sim")
-    optimizers = [torch.optim.Adagrad(each.parameters(), lr=0.05) for each in (reference, model)]
-    for _ in range(3):
-        numbers, labels = torch.randn(batch, 13), (torch.rand(batch) < 0.5).float()
-        lengths = [torch.randint(0, 5, (batch,)) for _ in sizes]
-        offsets = [torch.cat([torch.zeros(1, dtype=torch.long), length.cumsum(0)[:-1]]) for length in lengths]
-        indices = [torch.randint(0, n, (int(length.sum()),)) for n, length in zip(sizes, lengths, strict=True)]
-        losses = []
-        for each, optimizer in zip((reference, model), optimizers, strict=True):
-            place = on_device if each is model else lambda tensor: tensor
-            optimizer.zero_grad()
-            output = each(place(numbers), list(map(place, indices)), list(map(place, offsets)))
-            loss = F.binary_cross_entropy_with_logits(output, place(labels))
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.detach().cpu())
-        torch.testing.assert_close(losses[1], losses[0], rtol=1e-5, atol=1e-6)
-    for got, expected in zip(model.parameters(), reference.parameters(), strict=True):
-        torch.testing.assert_close(got.cpu(), expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("reduce", ["sum", "mean", "max", "min", "prod"])

@@ -1,15 +1,16 @@
-// Operands of complex element-wise calls as pairs of real numbers; conj_physical and complex.
+// Operands of complex element-wise calls as pairs of real numbers; conj_physical, and complex numbers made of real
+// ones.
 #include "torch_backend/operators/complex.h"
 
 #include <ATen/ExpandUtils.h>
 #include <ATen/native/Resize.h>
-#include <ATen/ops/complex.h>
 #include <ATen/ops/neg.h>
 #include <ATen/ops/view_as_real.h>
 #include <torch/library.h>
 
 #include <vector>
 
+#include "torch_backend/launching/operator_scope.h"
 #include "torch_backend/operators/allocate.h"
 #include "torch_backend/operators/output_checks.h"
 
@@ -93,26 +94,6 @@ at::Tensor& conj_physical_out(const at::Tensor& self, at::Tensor& out) {
 
 at::Tensor& conj_physical_(at::Tensor& self) { return conj_physical_out(self, self); }
 
-at::Tensor& complex_out(const at::Tensor& real, const at::Tensor& imaginary, at::Tensor& out) {
-  const c10::ScalarType dtype = real.scalar_type();
-  TORCH_CHECK(dtype == c10::kFloat || dtype == c10::kDouble || dtype == c10::kHalf,
-              "Expected both inputs to be Half, Float or Double tensors but got ", dtype, " and ",
-              imaginary.scalar_type());
-  TORCH_CHECK(dtype == imaginary.scalar_type(), "Expected object of scalar type ", dtype, " but got scalar type ",
-              imaginary.scalar_type(), " for second argument");
-  const c10::ScalarType result = c10::toComplexType(dtype);
-  TORCH_CHECK(out.scalar_type() == result, "Expected object of scalar type ", result, " but got scalar type ",
-              out.scalar_type(), " for argument 'out'");
-  check_same_device("complex", real.device(), imaginary);
-  check_same_device("complex", real.device(), out);
-  const std::vector<int64_t> sizes = at::infer_size(real.sizes(), imaginary.sizes());
-  at::native::resize_output(out, sizes);
-  const at::Tensor parts = at::view_as_real(out);
-  parts.select(-1, 0).copy_(real.expand(sizes));
-  parts.select(-1, 1).copy_(imaginary.expand(sizes));
-  return out;
-}
-
 }  // namespace
 
 at::Tensor complex_elementwise(const KernelId& kernel, const at::Tensor& out, bool resizes, OperandList operands,
@@ -149,6 +130,36 @@ at::Tensor complex_elementwise(const KernelId& kernel, const at::Tensor& out, bo
   return given ? out : computed;
 }
 
+namespace {
+
+// A complex tensor of two real ones, by the kernel's expression.
+at::Tensor& from_parts(const KernelId& kernel, const at::Tensor& first, const at::Tensor& second, at::Tensor& out) {
+  const c10::ScalarType dtype = first.scalar_type();
+  TORCH_CHECK(dtype == c10::kFloat || dtype == c10::kDouble || dtype == c10::kHalf,
+              "Expected both inputs to be Half, Float or Double tensors but got ", dtype, " and ",
+              second.scalar_type());
+  TORCH_CHECK(dtype == second.scalar_type(), "Expected object of scalar type ", dtype, " but got scalar type ",
+              second.scalar_type(), " for second argument");
+  const c10::ScalarType result = c10::toComplexType(dtype);
+  TORCH_CHECK(out.scalar_type() == result, "Expected object of scalar type ", result, " but got scalar type ",
+              out.scalar_type(), " for argument 'out'");
+  complex_elementwise(kernel, out, /*resizes=*/true, {first, second}, result, result);
+  return out;
+}
+
+at::Tensor& complex_out(const at::Tensor& real, const at::Tensor& imaginary, at::Tensor& out) {
+  const OperatorScope scope("complex");
+  static const KernelId kernel("complex.complex");
+  return from_parts(kernel, real, imaginary, out);
+}
+
+at::Tensor& polar_out(const at::Tensor& magnitude, const at::Tensor& angle, at::Tensor& out) {
+  const OperatorScope scope("polar");
+  static const KernelId kernel("complex.polar");
+  return from_parts(kernel, magnitude, angle, out);
+}
+
+}  // namespace
 }  // namespace mtia::torch_backend
 
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
@@ -156,4 +167,5 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("conj_physical.out", conj_physical_out);
   library.impl("conj_physical_", conj_physical_);
   library.impl("complex.out", complex_out);
+  library.impl("polar.out", polar_out);
 }

@@ -4,14 +4,10 @@
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/cos.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/glu_backward_jvp_native.h>
 #include <ATen/ops/glu_meta.h>
-#include <ATen/ops/sin.h>
-#include <ATen/ops/stack.h>
-#include <ATen/ops/view_as_complex.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <torch/library.h>
@@ -144,12 +140,6 @@ at::Tensor& histc_out(const at::Tensor& self, int64_t bins, const at::Scalar& mi
   return write_output(out, histc(self, bins, min, max));
 }
 
-at::Tensor& polar_out(const at::Tensor& magnitude, const at::Tensor& angle, at::Tensor& out) {
-  check_output("polar", out, c10::toComplexType(magnitude.scalar_type()), magnitude.device());
-  const at::Tensor parts = at::stack({magnitude.mul(at::cos(angle)), magnitude.mul(at::sin(angle))}, -1);
-  return write_output(out, at::view_as_complex(parts));
-}
-
 }  // namespace
 }  // namespace mtia::torch_backend
 
@@ -169,5 +159,4 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("bincount", mtia::torch_backend::bincount);
   library.impl("histc", mtia::torch_backend::histc);
   library.impl("histc.out", histc_out);
-  library.impl("polar.out", polar_out);
 }

@@ -103,7 +103,8 @@ std::vector<int64_t> stand_in_sizes(int64_t rank) {
 
 // Ones in the dtype and rank of the argument; with `keep_value` a number on the CPU as it is.
 at::Tensor ones_like(const at::Tensor& tensor, bool keep_value) {
-  at::Tensor ones = at::empty(stand_in_sizes(tensor.dim()), at::TensorOptions().dtype(tensor.scalar_type()).device(c10::kCPU));
+  at::Tensor ones =
+      at::empty(stand_in_sizes(tensor.dim()), at::TensorOptions().dtype(tensor.scalar_type()).device(c10::kCPU));
   if (keep_value && tensor.is_cpu() && tensor.dim() == 0) {
     ones.copy_(tensor);
   } else {

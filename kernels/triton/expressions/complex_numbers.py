@@ -511,3 +511,13 @@ def logaddexp(a, b):
     same = (a[0] == b[0]) & (tl.abs(a[0]) == float("inf"))
     result = add_unscaled(larger, log1p(difference))
     return tl.where(same, a[0], result[0]), tl.where(same, 0.0, result[1])
+
+
+@triton.jit
+def joined(real, imaginary):
+    return real[0], imaginary[0]
+
+
+@triton.jit
+def polar(magnitude, angle):
+    return magnitude[0] * tl.cos(angle[0]), magnitude[0] * tl.sin(angle[0])

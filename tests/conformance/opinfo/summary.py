@@ -44,12 +44,12 @@ def standings(cases: dict[str, Any]) -> dict[str, Standing]:
     found: dict[str, Standing] = defaultdict(Standing)
     for case, result in cases.items():
         match = _CASE.search(case)
-        if match is None or match[3] not in operators:
+        if match is None or match[3] not in operators or result["outcome"] not in ("passed", "failed"):
             continue
         direction, dtype, standing = match[1], match[2] or "", found[operators[match[3]]]
         if result["outcome"] == "passed":
             standing.passed[direction].add(dtype)
-        elif result["outcome"] == "failed":
+        else:
             standing.failed[direction][dtype] = _reason(result.get("message") or "")
     return dict(found)
 
@@ -94,8 +94,10 @@ def _count_rows(found: dict[str, Standing]) -> list[list[str]]:
             ]
         )
     for family in ("fft", "random"):
-        names = [name for name in found if catalogue.family(name) == family]
-        rows.append([f"{family}: forward", str(sum(not found[n].failed["forward"] for n in names)), str(len(names))])
+        concerned = [one for name, one in found.items() if catalogue.family(name) == family]
+        rows.append(
+            [f"{family}: forward", str(sum(not one.failed["forward"] for one in concerned)), str(len(concerned))]
+        )
     return rows
 
 
