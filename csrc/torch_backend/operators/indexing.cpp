@@ -98,7 +98,9 @@ void index_put_accumulate_kernel(at::Tensor& self, const c10::List<std::optional
   TORCH_CHECK(value.scalar_type() == self.scalar_type(),
               "Index put requires the source and destination dtypes match, got ", self.scalar_type(),
               " for the destination and ", value.scalar_type(), " for the source.");
-  const c10::ScalarType wide = accumulated_in("index_add", self.scalar_type());
+  // Sums of halves are rounded addition by addition here, as CPU torch's are.
+  const bool is_integer = c10::isIntegralType(self.scalar_type(), /*includeBool=*/true);
+  const c10::ScalarType wide = is_integer ? accumulated_in(self.scalar_type()) : self.scalar_type();
   if (accumulate && wide != self.scalar_type()) {
     at::Tensor sums = self.to(wide);
     index_put_accumulate_kernel(sums, indices, value.to(wide), accumulate, unsafe);
