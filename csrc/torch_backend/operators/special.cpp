@@ -1,5 +1,5 @@
-// Special functions beside the rows of the element-wise table: frexp is two of them, mvlgamma is made of lgamma, Kaiser's window of
-// Bessel functions.
+// Special functions beside the rows of the element-wise table: frexp is two of them, mvlgamma is made of lgamma,
+// Kaiser's window of Bessel functions.
 #include <ATen/TensorIterator.h>
 #include <ATen/native/Resize.h>
 #include <ATen/native/UnaryOps.h>
