@@ -3,12 +3,12 @@
 // their eigenvalues are real or come in exact pairs.
 #include "kernels/cpp/linear_algebra/schur.h"
 
+#include "kernels/cpp/linear_algebra/parts.h"
 #include "kernels/cpp/linear_algebra/reflector.h"
 
 namespace mtia::kernels {
 namespace {
 
-using emulator::LocalScope;
 using emulator::ProcessingElement;
 using emulator::Tile;
 
@@ -33,7 +33,7 @@ class EigenSolver {
         arguments_(arguments),
         matrix_(matrix),
         n_(arguments.a.rows),
-        values_(work_, arguments.values, matrix, part_of(arguments.number), 2),
+        values_(work_, arguments.values, matrix),
         solution_(allocate_columns<C>(pe, n_, 1)),
         result_(allocate_columns<C>(pe, n_, 1)),
         sums_(static_cast<size_t>(n_)),
@@ -59,21 +59,12 @@ class EigenSolver {
   T& h(int64_t row, int64_t column) { return h_[column][row]; }
   T* v(int64_t column) { return basis_ + column * n_; }
 
-  // columns [first, first + n) of `rows` rows: c -= factor (c v) v^H
-  template <typename Column>
-  void reflect_rows(const Column& column, int64_t rows, int64_t first, int64_t n, T factor, const T* v) {
-    std::copy_n(column(first), rows, sums_.data());
-    for (int64_t i = 1; i < n; ++i) add_multiple(rows, v[i], column(first + i), sums_.data());
-    for (int64_t i = 0; i < n; ++i)
-      add_multiple(rows, T(-times(factor, i == 0 ? T(1) : conjugate(v[i]))), sums_.data(), column(first + i));
-  }
-
   // a = Q^H a Q with the reflector v of rows [first, first + n); the basis follows. Rows are changed from `column` on,
   // columns up to row `rows`.
   void transform(int64_t first, int64_t n, T tau, const T* v, int64_t column, int64_t rows) {
     for (int64_t j = column; j < n_; ++j) reflect(n, conjugate(tau), v, h_[j] + first);
-    reflect_rows([&](int64_t j) { return h_[j]; }, rows, first, n, tau, v);
-    if (basis_ != nullptr) reflect_rows([&](int64_t j) { return this->v(j); }, n_, first, n, tau, v);
+    reflect_rows([&](int64_t i) { return h_[first + i]; }, rows, n, tau, v, sums_.data());
+    if (basis_ != nullptr) reflect_rows([&](int64_t i) { return this->v(first + i); }, n_, n, tau, v, sums_.data());
     charge_transform(n, column, rows);
   }
 
@@ -123,7 +114,8 @@ class EigenSolver {
       while (low > 0 && !is_small(low)) --low;
       if (low > 0) h(low, low - 1) = T(0);
       const bool is_pair = !is_complex_number<T> && low + 1 == high;
-      if (low == high || (is_pair && split_pair(low))) {
+      if (is_pair) split_pair(low);
+      if (is_pair || low == high) {
         high = low - 1;
         iteration = -1;
         continue;
@@ -165,12 +157,12 @@ class EigenSolver {
     return {real_part(h(i + 1, i + 1)) + half, std::sqrt(std::max(R(0), -(half * half + product)))};
   }
 
-  // A block of two rows at its end: one with real eigenvalues becomes triangular. True: nothing is left to do.
-  bool split_pair(int64_t i) {
+  // A block of two rows at its end: one with real eigenvalues becomes triangular.
+  void split_pair(int64_t i) {
     if constexpr (!is_complex_number<T>) {
       const R half = (h(i, i) - h(i + 1, i + 1)) / 2;
       const R discriminant = half * half + h(i, i + 1) * h(i + 1, i);
-      if (discriminant < 0) return true;
+      if (discriminant < 0) return;
       // (half + root, lower) spans the eigenvectors of one eigenvalue.
       const R root = half + std::copysign(std::sqrt(discriminant), half);
       R reflector[2] = {root, h(i + 1, i)};
@@ -178,7 +170,6 @@ class EigenSolver {
       transform(i, 2, tau, reflector, i, i + 2);
       h(i + 1, i) = 0;
     }
-    return true;
   }
 
   // Francis' step: two shifts at once, the eigenvalues of the last two rows.
@@ -334,12 +325,8 @@ class EigenSolver {
 };
 
 void eigen(ProcessingElement& pe, const EigenArguments& arguments) {
-  with_number(arguments.number, [&](auto number) {
-    for (int64_t matrix = pe.index(); matrix < arguments.batch; matrix += pe.count()) {
-      const LocalScope scope(pe);
-      EigenSolver<decltype(number)>(pe, arguments, matrix).run();
-    }
-  });
+  for_each_matrix_of_numbers(
+      pe, arguments, [&](auto number, int64_t matrix) { EigenSolver<decltype(number)>(pe, arguments, matrix).run(); });
 }
 
 MTIA_CPP_KERNEL("eigen", eigen, EigenArguments);
