@@ -111,5 +111,29 @@ void solve_triangular(ProcessingElement& pe, const SolveTriangularArguments& arg
 
 MTIA_CPP_KERNEL("solve_triangular", solve_triangular, SolveTriangularArguments);
 
+template <typename T>
+void find_zero(ProcessingElement& pe, const FindZeroDiagonalArguments& arguments, int64_t matrix) {
+  ColumnWork work(pe, arguments.number);
+  const int64_t n = std::min(arguments.a.rows, arguments.a.columns);
+  // The diagonal as a column of its own: its elements are a column and a row apart.
+  const emulator::Tile tile = pe.allocate(element_dtype<T>, n, elements_of<T>);
+  emulator::DmaDescriptor diagonal = columns_at<T>(arguments.a, matrix, 0, 0);
+  diagonal.row_stride += elements_of<T>;
+  pe.dma_load(tile, diagonal);
+  work.joins(tile);
+  int32_t info = 0;
+  for (int64_t i = n - 1; work.computes() && i >= 0; --i)
+    info = tile.as<T>()[i] == T(0) ? static_cast<int32_t>(i + 1) : info;
+  work.vector(n, 1, Opcode::min_f);
+  store_info(work, arguments.info, matrix, info);
+}
+
+void find_zero_diagonal(ProcessingElement& pe, const FindZeroDiagonalArguments& arguments) {
+  for_each_matrix_of_numbers(pe, arguments,
+                             [&](auto number, int64_t matrix) { find_zero<decltype(number)>(pe, arguments, matrix); });
+}
+
+MTIA_CPP_KERNEL("find_zero_diagonal", find_zero_diagonal, FindZeroDiagonalArguments);
+
 }  // namespace
 }  // namespace mtia::kernels
