@@ -33,6 +33,7 @@
 #include "runtime/runtime.h"
 #include "torch_backend/dtypes.h"
 #include "torch_backend/launching/launch.h"
+#include "torch_backend/operators/allocate.h"
 #include "torch_backend/operators/dtype_checks.h"
 #include "torch_backend/operators/products.h"
 
@@ -188,6 +189,18 @@ void solve_triangular(const at::Tensor& a, const at::Tensor& b, bool left, bool 
   starts_above ? solve(half, n - half) : solve(0, half);
 }
 
+at::Tensor zeros_on_diagonals(const at::Tensor& matrices) {
+  static const emulator::CppKernel& kernel = emulator::cpp_kernel("find_zero_diagonal");
+  const at::Tensor info = empty_device({matrices.size(0)}, c10::kInt, matrices.device());
+  kernels::FindZeroDiagonalArguments arguments;
+  arguments.a = matrices_of(matrices);
+  arguments.info = address_of(info);
+  arguments.batch = matrices.size(0);
+  arguments.number = number_of(factorise, matrices.scalar_type());
+  launch_cpp_kernel(kernel, matrices.device().index(), arguments, {matrices, info});
+  return info;
+}
+
 namespace {
 
 kernels::Transpose transpose_of(at::native::TransposeType transpose) {
@@ -277,10 +290,8 @@ at::Tensor cholesky_solve_helper(const at::Tensor& self, const at::Tensor& facto
 at::Tensor& cholesky_inverse_kernel(at::Tensor& result, at::Tensor& infos, bool upper) {
   number_of("cholesky_inverse_out_cpu", result.scalar_type());
   if (result.numel() == 0) return result;
-  const at::Tensor zeros = result.diagonal(0, -2, -1).eq(0);
-  const at::Tensor first = zeros.to(c10::kInt).argmax(-1).add(1).mul(zeros.any(-1));
-  infos.copy_(first.to(c10::kInt).reshape({-1}));
   const at::Tensor factor = as_columns(at::native::cloneBatchedColumnMajor(result));
+  infos.copy_(zeros_on_diagonals(factor));
   result.zero_();
   result.diagonal(0, -2, -1).fill_(1);
   solve_with_cholesky(factor, as_columns(result), upper);
