@@ -16,8 +16,8 @@ void launch_along_dim(const char* kernel, const at::Tensor& fixed, const at::Ten
                       const at::Tensor& index, const at::Tensor& value = {});
 
 // The dtype in which elements of one index are joined: float32 for half precision, whose sums would stand still where
-// each addition is rounded; the chip has no atomics of narrower integers. Integers of 32 bits that wrap around are those
-// of 8 and 16 bits in their low bits; a sum of bool is true unless 0.
+// each addition is rounded; the chip has no atomics of narrower integers. Integers of 32 bits that wrap around are
+// those of 8 and 16 bits in their low bits; a sum of bool is true unless 0.
 c10::ScalarType accumulated_in(c10::ScalarType dtype);
 
 }  // namespace mtia::torch_backend
