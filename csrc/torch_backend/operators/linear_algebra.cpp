@@ -8,6 +8,7 @@
 #include <ATen/ops/_linalg_check_errors.h>
 #include <ATen/ops/_linalg_det_native.h>
 #include <ATen/ops/_linalg_slogdet_native.h>
+#include <ATen/ops/_linalg_solve_ex_compositeexplicitautogradnonfunctional_dispatch.h>
 #include <ATen/ops/_linalg_solve_ex_native.h>
 #include <ATen/ops/cholesky_inverse_native.h>
 #include <ATen/ops/cholesky_native.h>
@@ -33,6 +34,7 @@
 #include "runtime/runtime.h"
 #include "torch_backend/dtypes.h"
 #include "torch_backend/launching/launch.h"
+#include "torch_backend/operators/allocate.h"
 #include "torch_backend/operators/dtype_checks.h"
 #include "torch_backend/operators/products.h"
 
@@ -85,15 +87,20 @@ kernels::Vectors vectors_of(const at::Tensor& vectors) {
           .batch_stride = vectors.dim() > 1 ? vectors.stride(-2) : vectors.size(-1)};
 }
 
+bool pays_to_share(int64_t batch, int64_t steps) {
+  constexpr int64_t fewest_steps = 128, processing_elements = 64;
+  return steps > fewest_steps && 4 * batch <= processing_elements;
+}
+
+namespace {
+
+// How many bytes of local memory a kernel's matrices may take.
 int64_t room_for_matrices() {
   constexpr int64_t rest = 1024;  // vectors' and tiles' alignment
   return static_cast<int64_t>(runtime::chip().local_memory_bytes) - rest;
 }
 
-bool pays_to_share(int64_t batch, int64_t steps) {
-  constexpr int64_t fewest_steps = 128;
-  return steps > fewest_steps && 4 * batch <= runtime::chip().pe_count();
-}
+}  // namespace
 
 void check_fits(const char* operation, int64_t numbers, c10::ScalarType dtype, const char* what, const char* remedy) {
   const auto size = static_cast<int64_t>(c10::elementSize(dtype));
@@ -111,14 +118,14 @@ constexpr int64_t widest_block = 128;
 constexpr int64_t block_unit = 16;
 constexpr int64_t lu_panel_width = 32;
 
-int64_t numbers_in_room(const at::Tensor& tensor) {
-  return room_for_matrices() / static_cast<int64_t>(tensor.element_size());
+int64_t numbers_in_block(const at::Tensor& tensor) {
+  return room_for_blocks / static_cast<int64_t>(tensor.element_size());
 }
 
 // Of square blocks, which fit local memory beside a column.
 int64_t block_width(const at::Tensor& tensor) {
   int64_t width = widest_block;
-  while (width > block_unit && width * (width + 1) > numbers_in_room(tensor)) width -= block_unit;
+  while (width > block_unit && width * (width + 1) > numbers_in_block(tensor)) width -= block_unit;
   return width;
 }
 
@@ -162,7 +169,7 @@ void solve_triangular(const at::Tensor& a, const at::Tensor& b, bool left, bool 
                       bool has_unit_diagonal) {
   const int64_t n = a.size(-1);
   if (b.numel() == 0) return;
-  if (n * (n + 1) <= numbers_in_room(a))
+  if (n * (n + 1) <= numbers_in_block(a))
     return launch_solve_triangular(a, b, left, upper, transpose, has_unit_diagonal);
   // Halves: solve for one, take its product with the block between them from the other, solve for that.
   const int64_t half = (n / 2 + block_unit - 1) / block_unit * block_unit;
@@ -181,6 +188,18 @@ void solve_triangular(const at::Tensor& a, const at::Tensor& b, bool left, bool 
   const at::Tensor& unknown = starts_above ? second : first;
   left ? subtract_product(unknown, between, known) : subtract_product(unknown, known, between);
   starts_above ? solve(half, n - half) : solve(0, half);
+}
+
+at::Tensor zeros_on_diagonals(const at::Tensor& matrices) {
+  static const emulator::CppKernel& kernel = emulator::cpp_kernel("find_zero_diagonal");
+  const at::Tensor info = empty_device({matrices.size(0)}, c10::kInt, matrices.device());
+  kernels::FindZeroDiagonalArguments arguments;
+  arguments.a = matrices_of(matrices);
+  arguments.info = address_of(info);
+  arguments.batch = matrices.size(0);
+  arguments.number = number_of(factorise, matrices.scalar_type());
+  launch_cpp_kernel(kernel, matrices.device().index(), arguments, {matrices, info});
+  return info;
 }
 
 namespace {
@@ -239,7 +258,7 @@ void cholesky_kernel(const at::Tensor& input, const at::Tensor& info, bool upper
   }
   const at::Tensor a = as_columns(input);
   const int64_t n = a.size(1);
-  const bool is_one = n * n <= numbers_in_room(a) && !pays_to_share(a.size(0), n / 2);
+  const bool is_one = n * n <= numbers_in_block(a) && !pays_to_share(a.size(0), n / 2);
   const int64_t width = is_one ? n : block_width(a);
   for (int64_t k = 0; k < n; k += width) {
     const int64_t count = std::min(width, n - k), begin = k + count, rest = n - begin;
@@ -272,10 +291,8 @@ at::Tensor cholesky_solve_helper(const at::Tensor& self, const at::Tensor& facto
 at::Tensor& cholesky_inverse_kernel(at::Tensor& result, at::Tensor& infos, bool upper) {
   number_of("cholesky_inverse_out_cpu", result.scalar_type());
   if (result.numel() == 0) return result;
-  const at::Tensor zeros = result.diagonal(0, -2, -1).eq(0);
-  const at::Tensor first = zeros.to(c10::kInt).argmax(-1).add(1).mul(zeros.any(-1));
-  infos.copy_(first.to(c10::kInt).reshape({-1}));
   const at::Tensor factor = as_columns(at::native::cloneBatchedColumnMajor(result));
+  infos.copy_(zeros_on_diagonals(factor));
   result.zero_();
   result.diagonal(0, -2, -1).fill_(1);
   solve_with_cholesky(factor, as_columns(result), upper);
@@ -320,8 +337,8 @@ void lu_factor_kernel(const at::Tensor& input, const at::Tensor& pivots, const a
   const int64_t rows = a.size(1), columns = a.size(2), steps = std::min(rows, columns);
   const at::Tensor places = pivots.view({-1, steps});
   check_fits("linalg.lu_factor", rows, a.scalar_type(), "a column", "split the matrix");
-  const bool is_one = rows * columns <= numbers_in_room(a) && !pays_to_share(a.size(0), steps);
-  const int64_t width = is_one ? columns : std::min(lu_panel_width, numbers_in_room(a) / rows);
+  const bool is_one = rows * columns <= numbers_in_block(a) && !pays_to_share(a.size(0), steps);
+  const int64_t width = is_one ? columns : std::clamp<int64_t>(numbers_in_block(a) / rows, 1, lu_panel_width);
   for (int64_t k = 0; k < steps; k += width) {
     const int64_t count = std::min(width, (is_one ? columns : steps) - k), end = k + count;
     const at::Tensor panel_pivots = places.narrow(1, k, std::min(count, steps - k));
@@ -493,17 +510,18 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   using namespace mtia::torch_backend;
   library.impl("linalg_cholesky_ex.L", linalg_cholesky_ex_out);
   library.impl("cholesky", at::native::cholesky);
-  library.impl("cholesky.out", at::native::cholesky_out);
-  library.impl("_cholesky_solve_helper", cholesky_solve_helper);
-  library.impl("cholesky_inverse", at::native::cholesky_inverse);
-  library.impl("cholesky_inverse.out", at::native::cholesky_inverse_out);
-  library.impl("linalg_solve_triangular", at::native::linalg_solve_triangular);
-  library.impl("linalg_solve_triangular.out", at::native::linalg_solve_triangular_out);
+  impl_on_one_device<at::native::cholesky_out>(library, "cholesky.out");
+  impl_on_one_device<cholesky_solve_helper>(library, "_cholesky_solve_helper");
+  impl_on_one_device<at::native::cholesky_inverse>(library, "cholesky_inverse");
+  impl_on_one_device<at::native::cholesky_inverse_out>(library, "cholesky_inverse.out");
+  impl_on_one_device<at::native::linalg_solve_triangular>(library, "linalg_solve_triangular");
+  impl_on_one_device<at::native::linalg_solve_triangular_out>(library, "linalg_solve_triangular.out");
   library.impl("triangular_solve.X", triangular_solve_out);
   library.impl("linalg_lu_factor_ex.out", linalg_lu_factor_ex_out);
   library.impl("linalg_lu.out", linalg_lu_out);
   library.impl("lu_unpack.out", lu_unpack_out);
   library.impl("linalg_lu_solve.out", linalg_lu_solve_out);
+  impl_on_one_device<at::compositeexplicitautogradnonfunctional::_linalg_solve_ex>(library, "_linalg_solve_ex");
   library.impl("_linalg_solve_ex.result", linalg_solve_ex_out);
   library.impl("linalg_inv_ex.inverse", linalg_inv_ex_out);
   library.impl("_linalg_det.result", linalg_det_out);

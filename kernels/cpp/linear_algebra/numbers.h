@@ -27,6 +27,13 @@ using Real = typename RealOf<T>::type;
 template <typename T>
 inline constexpr bool is_complex_number = !std::is_same_v<T, Real<T>>;
 
+// How the chip holds numbers and whole numbers: so many adjacent elements of a dtype.
+template <typename V>
+inline constexpr int64_t elements_of = is_complex_number<V> ? 2 : 1;
+template <typename V>
+inline constexpr DType element_dtype = std::is_integral_v<V> ? (sizeof(V) == 4 ? DType::I32 : DType::I64)
+                                                             : (sizeof(Real<V>) == 4 ? DType::F32 : DType::F64);
+
 template <typename R>
 R conjugate(R a) {
   return a;
@@ -144,6 +151,13 @@ Real<T> norm(int64_t n, const T* x) {
     scaled += re * re + im * im;
   }
   return largest * std::sqrt(scaled);
+}
+
+// The power of two that brings numbers up to `largest` near to 1 when they are divided by it.
+template <typename R>
+R power_of_two_near(R largest) {
+  constexpr int most = std::numeric_limits<R>::max_exponent - 2;
+  return std::ldexp(R(1), std::clamp(std::ilogb(largest), -most, most));
 }
 
 // The place of the largest number by size_of_pivot, the first of several.
