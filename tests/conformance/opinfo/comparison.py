@@ -107,7 +107,7 @@ def compare_tensors(ours: torch.Tensor, theirs: torch.Tensor, exact: torch.Tenso
 
     ``exact`` is the same in higher precision, or None: a finite element out of tolerance counts as right if it is about
     as near to it as CPU torch's elements are. Where ours or CPU torch's is NaN or infinite, they are equal, or ours is
-    what the exact result rounds to.
+    within tolerance of what the exact result rounds to.
     """
     if theirs.device.type == "cpu" and ours.device.type != DEVICE.type:
         raise AssertionError(f"{place}: the result is on {ours.device}")
@@ -133,7 +133,7 @@ def compare_tensors(ours: torch.Tensor, theirs: torch.Tensor, exact: torch.Tenso
         right = torch.isclose(ours, theirs, rtol=relative, atol=absolute, equal_nan=True)
         rounded = exact.detach().to(theirs.dtype)
         finite = ours.isfinite() & theirs.isfinite()
-        right |= ~finite & ((ours == rounded) | (ours.isnan() & rounded.isnan()))
+        right |= ~finite & torch.isclose(ours, rounded, rtol=relative, atol=absolute, equal_nan=True)
         right |= finite & _near_the_exact(ours, theirs, exact)
         if right.all():
             return
