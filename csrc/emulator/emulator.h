@@ -64,6 +64,8 @@ struct CppKernel {
   size_t argument_bytes;
   // Which values lie in memory decides what it does, so that it has to be computed in timing mode too.
   bool reads_contents = false;
+  // It charges something usual for values that are not known, which what stands in for them would not cost.
+  bool charges_unknown = false;
   // Leaves out of a copy of the arguments what the account does not depend on; nullptr: it may depend on all of them.
   void (*keep_sizes)(void* arguments) = nullptr;
 };

@@ -43,7 +43,7 @@ class Page {
   Page() = default;
   Page(const FftSignal& signal, uint32_t batch_rank, const Tile& room, int64_t count)
       : order_(order_of(signal, batch_rank)),
-        parts_(signal.is_complex ? 2 : 1),
+        parts_(signal.parts()),
         length_(signal.length),
         count_(count),
         tile_(room) {}
@@ -54,18 +54,18 @@ class Page {
   Tile part(int64_t part, int64_t first, int64_t elements) const {
     switch (order_) {
       case Order::rows:
-        return view(first * length_ * parts_ + part, length_, parts_, elements, length_ * parts_);
+        return tile_.view(first * length_ * parts_ + part, length_, elements, parts_, length_ * parts_);
       case Order::columns:
-        return view(first * parts_ + part, length_, count_ * parts_, elements, parts_);
+        return tile_.view(first * parts_ + part, length_, elements, count_ * parts_, parts_);
       default:
-        return view(part * length_ * count_ + first, length_, count_, elements, 1);
+        return tile_.view(part * length_ * count_ + first, length_, elements, count_);
     }
   }
 
   // What a transfer of elements [first, first + elements) moves at once, as rows of adjacent numbers.
   Tile transferred(int64_t first, int64_t elements) const {
-    return order_ == Order::rows ? view(first * length_ * parts_, elements, length_ * parts_, length_ * parts_, 1)
-                                 : view(first * parts_, length_, count_ * parts_, elements * parts_, 1);
+    return order_ == Order::rows ? tile_.view(first * length_ * parts_, elements, length_ * parts_, length_ * parts_)
+                                 : tile_.view(first * parts_, length_, elements * parts_, count_ * parts_);
   }
 
   // The page's numbers lie elsewhere, as they were transferred.
@@ -75,16 +75,6 @@ class Page {
   }
 
  private:
-  Tile view(int64_t first, int64_t rows, int64_t row_stride, int64_t columns, int64_t column_stride) const {
-    Tile tile = tile_;
-    tile.data = tile_.data + first * static_cast<int64_t>(size_of(tile_.dtype));
-    tile.rows = rows;
-    tile.columns = columns;
-    tile.row_stride = row_stride;
-    tile.column_stride = column_stride;
-    return tile;
-  }
-
   Order order_ = Order::rows;
   int64_t parts_ = 2;
   int64_t length_ = 0;
@@ -97,8 +87,7 @@ class Rooms {
  public:
   Rooms() = default;
   Rooms(ProcessingElement& pe, const FftSignal& signal, DType dtype, int64_t count, int64_t rooms) : rooms_(rooms) {
-    for (int64_t i = 0; i < rooms; ++i)
-      tiles_[static_cast<size_t>(i)] = pe.allocate(dtype, 1, (signal.is_complex ? 2 : 1) * signal.length * count);
+    for (int64_t i = 0; i < rooms; ++i) tiles_[static_cast<size_t>(i)] = pe.allocate(dtype, 1, signal.reals() * count);
   }
   const Tile& next() { return tiles_[static_cast<size_t>(number_++ % rooms_)]; }
 
@@ -145,30 +134,31 @@ class Transformer {
     const auto size = static_cast<int64_t>(size_of(arguments_.dtype));
     const int64_t room = static_cast<int64_t>(pe_.local_bytes_free()) - 16 * 64;
     const int64_t scratch = scratch_elements(plan_);
-    const int64_t factors = (arguments_.source_factor.base != 0 ? 1 : 0) + (arguments_.result_factor.base != 0 ? 1 : 0);
+    const int64_t factors =
+        (arguments_.source_factor.is_there() ? 1 : 0) + (arguments_.result_factor.is_there() ? 1 : 0);
     const int64_t in_work = 2 * size * ((factors == 0 ? 2 : 3) * plan_.length + scratch);
     const int64_t factor = 2 * size * plan_.length * factors;
-    const int64_t page = size * (numbers_of(arguments_.source) + numbers_of(arguments_.result));
+    const int64_t page = size * (arguments_.source.reals() + arguments_.result.reals());
     const auto fitting = [&](int64_t rooms) {
       return plan_.is_split() ? (room - in_work) / (rooms * page + factor) : room / (rooms * page + factor + in_work);
     };
     const int64_t wanted = plan_.is_split() ? unit : std::max(unit, tile_elements / plan_.length);
     const int64_t rooms = fitting(2) >= std::min(wanted, share) ? 2 : 1;
     count_ = std::clamp<int64_t>(fitting(rooms), 1, std::min(wanted, share));
-    const int64_t side_by_side = plan_.is_split() ? 1 : count_;
-    work_ = allocate_complex(pe_, arguments_.dtype, plan_.length * side_by_side);
-    other_ = allocate_complex(pe_, arguments_.dtype, plan_.length * side_by_side);
-    scratch_ = allocate_complex(pe_, arguments_.dtype, scratch * side_by_side);
+    work_ = allocate_complex(pe_, arguments_.dtype, plan_.length * side_by_side(count_));
+    other_ = allocate_complex(pe_, arguments_.dtype, plan_.length * side_by_side(count_));
+    scratch_ = allocate_complex(pe_, arguments_.dtype, scratch * side_by_side(count_));
     loaded_ = Rooms(pe_, arguments_.source, arguments_.dtype, count_, rooms);
     stored_ = Rooms(pe_, arguments_.result, arguments_.dtype, count_, rooms);
-    if (factors > 0) turn_ = allocate_complex(pe_, arguments_.dtype, plan_.length * side_by_side);
-    if (arguments_.source_factor.base != 0) before_room_ = room_for(arguments_.source_factor);
-    if (arguments_.result_factor.base != 0) after_room_ = room_for(arguments_.result_factor);
+    if (factors > 0) turn_ = allocate_complex(pe_, arguments_.dtype, plan_.length * side_by_side(count_));
+    if (arguments_.source_factor.is_there()) before_room_ = room_for(arguments_.source_factor);
+    if (arguments_.result_factor.is_there()) after_room_ = room_for(arguments_.result_factor);
   }
 
-  Tile room_for(const FftSignal& signal) { return pe_.allocate(arguments_.dtype, 1, numbers_of(signal) * count_); }
+  Tile room_for(const FftSignal& signal) { return pe_.allocate(arguments_.dtype, 1, signal.reals() * count_); }
 
-  static int64_t numbers_of(const FftSignal& signal) { return (signal.is_complex ? 2 : 1) * signal.length; }
+  // Of `count` elements of the batch, those that are transformed at once.
+  int64_t side_by_side(int64_t count) const { return plan_.is_split() ? 1 : count; }
 
   // Elements [first, first + count) of the batch.
   void transform(int64_t first, int64_t count) {
@@ -176,21 +166,21 @@ class Transformer {
     const Page result(arguments_.result, arguments_.batch_rank, stored_.next(), count);
     const FftSignal& before = arguments_.source_factor;
     const FftSignal& after = arguments_.result_factor;
-    const Page factors_before = before.base != 0 ? load(before, before_room_, first, count) : Page{};
-    const Page factors_after = after.base != 0 ? load(after, after_room_, first, count) : Page{};
-    const int64_t side_by_side = plan_.is_split() ? 1 : count;
-    for (int64_t i = 0; i < count; i += side_by_side) {
+    const Page factors_before = before.is_there() ? load(before, before_room_, first, count) : Page{};
+    const Page factors_after = after.is_there() ? load(after, after_room_, first, count) : Page{};
+    const int64_t elements = side_by_side(count);
+    for (int64_t i = 0; i < count; i += elements) {
       ComplexTile signal = work_, room = other_;
-      take(signal, source, i, side_by_side);
-      if (before.base != 0) apply_factor(signal, room, before, factors_before, i, side_by_side);
-      run(signal, room, side_by_side);
-      if (after.base != 0) apply_factor(signal, room, after, factors_after, i, side_by_side);
-      const ComplexTile whole = signal.block(0, 1, plan_.length * side_by_side);
+      take(signal, source, i, elements);
+      if (before.is_there()) apply_factor(signal, room, before, factors_before, i, elements);
+      run(signal, room, elements);
+      if (after.is_there()) apply_factor(signal, room, after, factors_after, i, elements);
+      const ComplexTile whole = signal.block(0, 1, plan_.length * elements);
       if (arguments_.scale != 1.0) {
-        for (int64_t part = 0; part < parts_of(arguments_.result); ++part)
+        for (int64_t part = 0; part < arguments_.result.parts(); ++part)
           pe_.vector(Opcode::mul_f, part_of(whole, part), part_of(whole, part), arguments_.scale);
       }
-      put(result, signal, i, side_by_side);
+      put(result, signal, i, elements);
     }
     store(result, first, count);
   }
@@ -222,7 +212,7 @@ class Transformer {
   }
 
   DmaDescriptor memory_of(const FftSignal& signal, Order order, int64_t place, int64_t part) const {
-    const int64_t parts = signal.is_complex ? 2 : 1;
+    const int64_t parts = signal.parts();
     const auto base = signal.base + static_cast<uint64_t>(place * parts + part) * size_of(arguments_.dtype);
     switch (order) {
       case Order::rows:
@@ -276,13 +266,8 @@ class Transformer {
 
   // Places [first, first + places) of a part, as a matrix that permute takes: one row where an element is alone.
   static Tile places_of(const Tile& part, int64_t first, int64_t places, int64_t elements) {
-    Tile tile = part;
-    tile.data = part.data + first * elements * static_cast<int64_t>(size_of(part.dtype));
-    tile.rows = elements == 1 ? 1 : places;
-    tile.columns = elements == 1 ? places : elements;
-    tile.row_stride = tile.columns;
-    tile.column_stride = 1;
-    return tile;
+    return elements == 1 ? part.view(first, 1, places, places)
+                         : part.view(first * elements, places, elements, elements);
   }
 
   void take_part(const Tile& part, const Page& page, int64_t number, int64_t first, int64_t elements, int64_t places) {
@@ -310,13 +295,8 @@ class Transformer {
   void mirror(const ComplexTile& signal, int64_t elements) {
     const int64_t length = plan_.length, half = length / 2, mirrored = (length - 1) / 2;
     const auto backwards = [&](const Tile& part) {  // elements x places mirrored, mirrored - 1, ..., 1
-      Tile from = part;
-      from.data = part.data + mirrored * elements * static_cast<int64_t>(size_of(part.dtype));
-      from.rows = elements == 1 ? mirrored : elements;
-      from.columns = elements == 1 ? 1 : mirrored;
-      from.row_stride = elements == 1 ? -1 : 1;
-      from.column_stride = elements == 1 ? 1 : -elements;
-      return from;
+      return elements == 1 ? part.view(mirrored, mirrored, 1, -1)
+                           : part.view(mirrored * elements, elements, mirrored, 1, -elements);
     };
     pe_.fill(places_of(signal.imaginary, 0, 1, elements), 0.0);
     if (length % 2 == 0) pe_.fill(places_of(signal.imaginary, half, 1, elements), 0.0);
@@ -365,15 +345,13 @@ class Transformer {
 
   Tile table_from(int64_t first) const { return table_.slice(0, 1, first, table_.columns - first); }
 
-  static int64_t parts_of(const FftSignal& signal) { return signal.is_complex ? 2 : 1; }
-
   // The other root's transform is this one of numbers whose parts have changed places.
   const Tile& part_of(const ComplexTile& signal, int64_t part) const {
     return (part == 0) != arguments_.conjugate ? signal.real : signal.imaginary;
   }
 
   void put(const Page& page, const ComplexTile& signal, int64_t first, int64_t elements) {
-    for (int64_t number = 0; number < parts_of(arguments_.result); ++number) {
+    for (int64_t number = 0; number < arguments_.result.parts(); ++number) {
       const Tile part = places_of(part_of(signal, number), 0, arguments_.result.length, elements);
       const Tile to = page.part(number, first, elements);
       pe_.permute(elements == 1 ? to : to.transposed(), part);

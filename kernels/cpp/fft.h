@@ -17,6 +17,11 @@ struct FftSignal {
   int64_t batch_strides[max_fft_batch_rank] = {};
   int64_t length = 0;
   bool is_complex = true;
+
+  bool is_there() const { return base != 0; }
+  // Reals of a number, and of an element of the batch.
+  int64_t parts() const { return is_complex ? 2 : 1; }
+  int64_t reals() const { return parts() * length; }
 };
 
 // result[k] = scale * result_factor[k] * sum over j of root^(j k) * source_factor[j] * source[j] for each element of

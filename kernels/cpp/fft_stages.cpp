@@ -14,16 +14,6 @@ using emulator::Tile;
 
 namespace {
 
-Tile block_of(const Tile& tile, int64_t first, int64_t rows, int64_t columns, int64_t row_stride) {
-  Tile part = tile;
-  part.data = tile.data + first * static_cast<int64_t>(size_of(tile.dtype));
-  part.rows = rows;
-  part.columns = columns;
-  part.row_stride = row_stride;
-  part.column_stride = 1;
-  return part;
-}
-
 void add(ProcessingElement& pe, const ComplexTile& d, const ComplexTile& a, const ComplexTile& b) {
   pe.vector(Opcode::add_f, d.real, a.real, b.real);
   pe.vector(Opcode::add_f, d.imaginary, a.imaginary, b.imaginary);
@@ -62,7 +52,7 @@ void add_scaled(ProcessingElement& pe, const ComplexTile& d, const ComplexTile& 
 }  // namespace
 
 ComplexTile ComplexTile::block(int64_t first, int64_t rows, int64_t columns, int64_t row_stride) const {
-  return {block_of(real, first, rows, columns, row_stride), block_of(imaginary, first, rows, columns, row_stride)};
+  return {real.view(first, rows, columns, row_stride), imaginary.view(first, rows, columns, row_stride)};
 }
 
 ComplexTile allocate_complex(ProcessingElement& pe, DType dtype, int64_t elements) {
@@ -95,7 +85,7 @@ struct FftStages::Stage {
   bool is_last() const { return m == 1; }
   ComplexTile root(int64_t r) const {
     const int64_t first = roots + 2 * (r - 1) * m;
-    return {block_of(table, first, m, 1, 1), block_of(table, first + m, m, 1, 1)};
+    return {table.view(first, m, 1, 1), table.view(first + m, m, 1, 1)};
   }
   // Where result r is to be written before it is turned by its roots: in its place where it needs none.
   ComplexTile before_roots(int64_t r, const ComplexTile& otherwise) const { return is_last() ? output(r) : otherwise; }

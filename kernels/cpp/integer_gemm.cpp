@@ -55,13 +55,6 @@ uint64_t address_of(const GemmMatrix& matrix, DType dtype, int64_t row, int64_t 
   return matrix.base + static_cast<uint64_t>(element) * size_of(dtype);
 }
 
-Tile shaped(Tile tile, int64_t rows, int64_t columns) {
-  tile.rows = rows;
-  tile.columns = columns;
-  tile.row_stride = columns;
-  return tile;
-}
-
 // One operand's pages, and its balanced digits, in [-128, 127]: x = sum of digit[i] * 2^(8 i) modulo 2^width.
 class Operand {
  public:
@@ -84,9 +77,9 @@ class Operand {
                          .dtype = dtype_,
                          .row_stride = matrix_.row_stride,
                          .column_stride = matrix_.column_stride};
-    Tile page = shaped(window.tile(), rows, columns);
+    Tile page = window.tile().reshaped(rows, columns);
     if (is_transposed()) {
-      page = shaped(window.tile(), columns, rows);
+      page = window.tile().reshaped(columns, rows);
       std::swap(source.row_stride, source.column_stride);
     }
     pe_.dma_load(page, source);
@@ -97,14 +90,14 @@ class Operand {
   void take_apart() {
     const CircularBuffer::Front front = pages_.front();
     const Tile page = front.tile();
-    const Tile shifted = shaped(shifted_, page.rows, page.columns);
-    const Tile narrow = shaped(narrow_, page.rows, page.columns);
+    const Tile shifted = shifted_.reshaped(page.rows, page.columns);
+    const Tile narrow = narrow_.reshaped(page.rows, page.columns);
     pe_.vector(Opcode::add_i, shifted, page, bias_);
     for (size_t i = 0; i < digits_.size(); ++i) {
       if (i > 0) pe_.vector(Opcode::shr_u, shifted, shifted, digit_bits);
       pe_.convert(narrow, shifted);
       pe_.vector(Opcode::xor_i, narrow, narrow, -128.0);
-      pe_.convert(shaped(digits_[i], page.rows, page.columns), narrow);
+      pe_.convert(digits_[i].reshaped(page.rows, page.columns), narrow);
     }
     rows_ = page.rows;
     columns_ = page.columns;
@@ -112,7 +105,7 @@ class Operand {
 
   size_t digits() const { return digits_.size(); }
   Tile digit(size_t i) const {
-    const Tile tile = shaped(digits_[i], rows_, columns_);
+    const Tile tile = digits_[i].reshaped(rows_, columns_);
     return is_transposed() ? tile.transposed() : tile;
   }
 
@@ -155,7 +148,7 @@ class IntegerGemm {
       batch_ = tile / (down * across);
       rows_ = std::min(tiling_.extent, arguments_.m - row_);
       columns_ = std::min(tiling_.extent, arguments_.n - column_);
-      const Tile sum = shaped(sum_, rows_, columns_);
+      const Tile sum = sum_.reshaped(rows_, columns_);
       pe_.fill(sum, 0.0);
       int64_t loaded = 0;
       for (int64_t step = 0; step < steps; ++step) {
@@ -177,8 +170,8 @@ class IntegerGemm {
 
   // Products of digits that meet at one place are summed in the engine; places beyond the width count for nothing.
   void add_products(const Tile& sum) {
-    const Tile products = shaped(products_, rows_, columns_);
-    const Tile term = shaped(term_, rows_, columns_);
+    const Tile products = products_.reshaped(rows_, columns_);
+    const Tile term = term_.reshaped(rows_, columns_);
     for (size_t place = 0; place < a_.digits(); ++place) {
       for (size_t i = 0; i <= place; ++i) pe_.dot(products, a_.digit(i), b_.digit(place - i), i > 0);
       pe_.convert(term, products);
@@ -194,11 +187,11 @@ class IntegerGemm {
   }
 
   void finish(const Tile& sum) {
-    const Tile result = shaped(result_, rows_, columns_);
+    const Tile result = result_.reshaped(rows_, columns_);
     scale(sum, arguments_.alpha);
     if (arguments_.addend.base != 0 && arguments_.beta != 0) {
       const GemmMatrix& addend = arguments_.addend;
-      const Tile term = shaped(term_, rows_, columns_);
+      const Tile term = term_.reshaped(rows_, columns_);
       pe_.dma_load(result, {.base = address_of(addend, arguments_.dtype, row_, column_, batch_),
                             .dtype = arguments_.dtype,
                             .row_stride = addend.row_stride,

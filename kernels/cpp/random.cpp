@@ -22,13 +22,6 @@ using emulator::Tile;
 constexpr int64_t counters_a_page = 256;
 constexpr double two_pi = 6.283185307179586;
 
-Tile reshaped(Tile tile, int64_t rows, int64_t columns) {
-  tile.rows = rows;
-  tile.columns = columns;
-  tile.row_stride = columns;
-  return tile;
-}
-
 Tile row_of(const Tile& tile, int64_t row) { return tile.slice(row, 1, 0, tile.columns); }
 
 class Random {
@@ -100,12 +93,12 @@ class Random {
   Tile words() const {
     Tile tile = words_;
     tile.dtype = word_;
-    return reshaped(tile, counters_a_page, columns_);
+    return tile.reshaped(counters_a_page, columns_);
   }
 
   // result_ = low + floor(word * range / 2^width), or word < probability.
   Tile integers() {
-    const Tile flat = reshaped(words(), 1, counters_a_page * columns_);
+    const Tile flat = words().reshaped(1, counters_a_page * columns_);
     if (arguments_.distribution == Distribution::bernoulli) {
       const double threshold = std::ceil(std::clamp(arguments_.a, 0.0, 1.0) * 0x1p24);
       pe_.vector(Opcode::shr_u, flat, flat, 8.0);
@@ -155,9 +148,9 @@ class Random {
     }
     Tile ordered = words_;  // no longer needed, and as large
     ordered.dtype = real_;
-    ordered = reshaped(ordered, counters_a_page, columns_);
+    ordered = ordered.reshaped(counters_a_page, columns_);
     pe_.permute(ordered, values_);
-    const Tile flat = reshaped(ordered, 1, counters_a_page * columns_);
+    const Tile flat = ordered.reshaped(1, counters_a_page * columns_);
     if (arguments_.dtype == real_) return flat;
     pe_.convert(result_, flat);
     return result_;

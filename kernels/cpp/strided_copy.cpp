@@ -83,14 +83,6 @@ PageShape page_shape(const ProcessingElement& pe, const StridedLayout& layout, i
   return {std::min(rows, std::max<int64_t>(1, elements / page_columns)), page_columns};
 }
 
-Tile shaped(Tile tile, int64_t rows, int64_t columns) {
-  tile.rows = rows;
-  tile.columns = columns;
-  tile.row_stride = columns;
-  tile.column_stride = 1;
-  return tile;
-}
-
 // Numbers as torch converts them, in a few steps of the vector core.
 class Conversion {
  public:
@@ -118,7 +110,7 @@ class Conversion {
   void operator()(const Tile& destination, const Tile& source) const {
     if (negative_.data != nullptr) return to_uint64(destination, source);
     if (middle_.data == nullptr) return pe_.convert(destination, source, is_signed_);
-    const Tile between = shaped(middle_, source.rows, source.columns);
+    const Tile between = middle_.reshaped(source.rows, source.columns);
     pe_.convert(between, source, is_signed_ || is_float(from_));
     pe_.convert(destination, between, true);
   }
@@ -126,8 +118,8 @@ class Conversion {
  private:
   // Twice the range of int64 above zero; below it the bits of int64.
   void to_uint64(const Tile& destination, const Tile& source) const {
-    const Tile below_zero = shaped(middle_, source.rows, source.columns);
-    const Tile negative = shaped(negative_, source.rows, source.columns);
+    const Tile below_zero = middle_.reshaped(source.rows, source.columns);
+    const Tile negative = negative_.reshaped(source.rows, source.columns);
     pe_.vector(Opcode::min_f, below_zero, source, 0.0);
     pe_.convert(negative, below_zero, true);
     pe_.convert(destination, source, false);
@@ -181,10 +173,10 @@ void copy_straight(ProcessingElement& pe, const StridedCopySides& arguments, con
     for_each_piece(pe, layout, page.rows, page.columns, [&](const Piece& piece) {
       {
         const CircularBuffer::Reserved window = loaded.reserve();
-        pe.dma_load(shaped(window.tile(), piece.rows, piece.columns), addresses.source(piece));
+        pe.dma_load(window.tile().reshaped(piece.rows, piece.columns), addresses.source(piece));
       }
       const CircularBuffer::Front front = loaded.front();
-      pe.dma_store(addresses.destination(piece), shaped(front.tile(), piece.rows, piece.columns));
+      pe.dma_store(addresses.destination(piece), front.tile().reshaped(piece.rows, piece.columns));
     });
     return;
   }
@@ -192,7 +184,7 @@ void copy_straight(ProcessingElement& pe, const StridedCopySides& arguments, con
   for_each_piece(pe, layout, page.rows, page.columns, [&](const Piece& piece) {
     {
       CircularBuffer::Reserved window = loaded.reserve();
-      const Tile tile = shaped(window.tile(), piece.rows, piece.columns);
+      const Tile tile = window.tile().reshaped(piece.rows, piece.columns);
       if (addresses.columns.source == 1) {
         window.set(pe.dma_view(tile, addresses.source(piece)));
       } else {  // the vector core reads adjacent elements only
@@ -203,10 +195,10 @@ void copy_straight(ProcessingElement& pe, const StridedCopySides& arguments, con
     {
       const CircularBuffer::Front source = loaded.front();
       const CircularBuffer::Reserved window = converted.reserve();
-      convert(shaped(window.tile(), piece.rows, piece.columns), source.tile());
+      convert(window.tile().reshaped(piece.rows, piece.columns), source.tile());
     }
     const CircularBuffer::Front result = converted.front();
-    pe.dma_store(addresses.destination(piece), shaped(result.tile(), piece.rows, piece.columns));
+    pe.dma_store(addresses.destination(piece), result.tile().reshaped(piece.rows, piece.columns));
   });
 }
 
@@ -226,17 +218,17 @@ void copy_transposed(ProcessingElement& pe, const StridedCopySides& arguments, c
   for_each_piece(pe, layout, edge, edge, [&](const Piece& piece) {
     {
       CircularBuffer::Reserved window = loaded.reserve();
-      window.set(pe.dma_view(shaped(window.tile(), piece.columns, piece.rows), transposed(addresses.source(piece))));
+      window.set(pe.dma_view(window.tile().reshaped(piece.columns, piece.rows), transposed(addresses.source(piece))));
     }
     {
       const CircularBuffer::Front source = loaded.front();
       const CircularBuffer::Reserved window = turned.reserve();
-      pe.permute(shaped(window.tile(), piece.rows, piece.columns), source.tile());
+      pe.permute(window.tile().reshaped(piece.rows, piece.columns), source.tile());
     }
     const CircularBuffer::Front front = turned.front();
-    const Tile tile = shaped(front.tile(), piece.rows, piece.columns);
+    const Tile tile = front.tile().reshaped(piece.rows, piece.columns);
     if (convert.needed()) {
-      const Tile page = shaped(result, piece.rows, piece.columns);
+      const Tile page = result.reshaped(piece.rows, piece.columns);
       convert(page, tile);
       pe.dma_store(addresses.destination(piece), page);
     } else {
@@ -279,7 +271,7 @@ void strided_fill(ProcessingElement& pe, const StridedFillArguments& arguments) 
                   .dtype = arguments.dtype,
                   .row_stride = rows.destination,
                   .column_stride = columns.destination},
-                 shaped(tile, piece.rows, piece.columns));
+                 tile.reshaped(piece.rows, piece.columns));
   });
 }
 

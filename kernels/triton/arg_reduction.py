@@ -21,6 +21,7 @@ from mtia_sim_kernels.launch_shape import (
     next_power_of_2,
     programs_for,
     row_tile,
+    tensor_arguments,
     tile_count,
 )
 from mtia_sim_kernels.triton.reduced_tiles import (
@@ -115,10 +116,7 @@ def arg_reduction(largest: bool, dtypes: tuple[str, ...], sizes: tuple[int, ...]
     tiles = k0 * row_tiles * splits
     programs, _ = programs_for(chip, tiles)
     values, indices = Workspace(0, compute, splits * k0 * k1), Workspace(1, "i64", splits * k0 * k1)
-    outputs: dict[str, Argument] = {
-        "out": Tensor(0) if dtypes[0] != "none" else None,
-        "indices": Tensor(1) if dtypes[1] != "none" else None,
-    }
+    outputs = tensor_arguments(("out", "indices"), dtypes)
     arguments: dict[str, Argument] = {"x": Tensor(2), "x_indices": None, "tiles": tiles, "programs": programs}
     arguments |= outputs if splits == 1 else {"out": values, "indices": indices}
     arguments |= {"batches": k0, "row_tiles": tile_count(row_tiles, block_rows), "rows": k1, "length": r1}

@@ -7,15 +7,14 @@ import triton.language as tl
 
 from mtia_sim_kernels.launch_shape import (
     TRITON_DTYPES,
-    Argument,
     ChipLimits,
     Launch,
     Scalar,
-    Tensor,
     ceil_div,
     compute_dtype,
     launch_shape,
     programs_for,
+    tensor_arguments,
 )
 
 # Elements that one Philox counter serves are this far apart; it is part of what a seed means, so the same on all chips.
@@ -62,8 +61,12 @@ def dropout_forward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip:
     compute = compute_dtype(dtypes[0])
     tiles = ceil_div(elements, 4 * QUARTER)
     programs, _ = programs_for(chip, tiles)
-    arguments: dict[str, Argument] = {"out": Tensor(0), "x": Tensor(2)}
-    arguments |= {"mask": Tensor(1) if dtypes[1] != "none" else None, "probability": Scalar(0, "fp32")}
-    arguments |= {"scale": Scalar(1, compute), "seed": Scalar(2, "i64"), "offset": Scalar(3, "i64")}
+    arguments = tensor_arguments(("out", "mask", "x"), dtypes)
+    arguments |= {
+        "probability": Scalar(0, "fp32"),
+        "scale": Scalar(1, compute),
+        "seed": Scalar(2, "i64"),
+        "offset": Scalar(3, "i64"),
+    }
     arguments |= {"elements": elements, "tiles": tiles, "programs": programs}
     return Launch(dropout_forward, (programs, 1, 1), arguments, {"COMPUTE": TRITON_DTYPES[compute], "BLOCK": QUARTER})

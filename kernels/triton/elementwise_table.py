@@ -200,12 +200,6 @@ _TRANSCENDENTAL = (
     _unary_float(transcendental.erfc, "erfc"),
     _unary_float(transcendental.erfinv, "erfinv"),
     _unary_float(transcendental.lgamma, "lgamma"),
-    _unary_float(transcendental.bessel_j0, "special_bessel_j0"),
-    _unary_float(transcendental.bessel_j1, "special_bessel_j1"),
-    _unary_float(transcendental.bessel_y0, "special_bessel_y0"),
-    _unary_float(transcendental.bessel_y1, "special_bessel_y1"),
-    _unary_float(transcendental.i0, "i0", "special_modified_bessel_i0"),
-    _unary_float(transcendental.i1, "special_i1", "special_modified_bessel_i1"),
     _row("hypot", transcendental.hypot, "self other", "hypot"),
     _row("floor", transcendental.floor, "self", "floor"),
     _row("ceil", transcendental.ceil, "self", "ceil"),
@@ -224,9 +218,16 @@ _TRANSCENDENTAL = (
 )
 
 
-def _polynomial(name: str, expression: Any) -> Elementwise:
-    operator = f"special_{name}_polynomial_{expression.fn.__name__[-1]}"
-    return _row(operator, expression, "x n", operator, promotion="float", scratch=128)
+_POLYNOMIALS = (
+    "chebyshev_t chebyshev_u chebyshev_v chebyshev_w shifted_chebyshev_t shifted_chebyshev_u shifted_chebyshev_v "
+    "shifted_chebyshev_w hermite_h hermite_he laguerre_l legendre_p"
+)
+
+
+def _polynomial(name: str) -> Elementwise:
+    family, kind = name.rsplit("_", 1)
+    operator = f"special_{family}_polynomial_{kind}"
+    return _row(operator, getattr(polynomials, name), "x n", operator, promotion="float", scratch=128)
 
 
 _SPECIAL = (
@@ -238,6 +239,12 @@ _SPECIAL = (
     _row("dirichlet_grad", beta.dirichlet_grad, "x alpha total", "_dirichlet_grad", scratch=192),
     _row("igamma", gamma.igamma, "self other", "igamma", scratch=192),
     _row("igammac", gamma.igammac, "self other", "igammac", scratch=192),
+    _unary_float(bessel.bessel_j0, "special_bessel_j0"),
+    _unary_float(bessel.bessel_j1, "special_bessel_j1"),
+    _unary_float(bessel.bessel_y0, "special_bessel_y0"),
+    _unary_float(bessel.bessel_y1, "special_bessel_y1"),
+    _unary_float(bessel.i0, "i0", "special_modified_bessel_i0"),
+    _unary_float(bessel.i1, "special_i1", "special_modified_bessel_i1"),
     _unary_float(bessel.i0e, "special_i0e"),
     _unary_float(bessel.i1e, "special_i1e"),
     _unary_float(bessel.bessel_k0, "special_modified_bessel_k0"),
@@ -248,7 +255,7 @@ _SPECIAL = (
             ("special_scaled_modified_bessel_k0", bessel.scaled_bessel_k0),
             ("special_scaled_modified_bessel_k1", bessel.scaled_bessel_k1),
             ("special_airy_ai", bessel.airy_ai),
-            ("special_spherical_bessel_j0", normal.spherical_bessel_j0),
+            ("special_spherical_bessel_j0", bessel.spherical_bessel_j0),
         )
     ),
     _unary_float(normal.entr, "special_entr"),
@@ -262,25 +269,7 @@ _SPECIAL = (
     _row("frexp_exponent", normal.frexp_exponent, "self"),
     _row("gcd", arithmetic.gcd, "self other", "gcd"),
     _row("lcm", arithmetic.lcm, "self other", "lcm"),
-    _polynomial("chebyshev", polynomials.chebyshev_t),
-    _polynomial("chebyshev", polynomials.chebyshev_u),
-    _polynomial("chebyshev", polynomials.chebyshev_v),
-    _polynomial("chebyshev", polynomials.chebyshev_w),
-    _polynomial("shifted_chebyshev", polynomials.shifted_chebyshev_t),
-    _polynomial("shifted_chebyshev", polynomials.shifted_chebyshev_u),
-    _polynomial("shifted_chebyshev", polynomials.shifted_chebyshev_v),
-    _polynomial("shifted_chebyshev", polynomials.shifted_chebyshev_w),
-    _polynomial("hermite", polynomials.hermite_h),
-    _row(
-        "special_hermite_polynomial_he",
-        polynomials.hermite_he,
-        "x n",
-        "special_hermite_polynomial_he",
-        promotion="float",
-        scratch=128,
-    ),
-    _polynomial("laguerre", polynomials.laguerre_l),
-    _polynomial("legendre", polynomials.legendre_p),
+    *map(_polynomial, _POLYNOMIALS.split()),
 )
 
 _ACTIVATION = (

@@ -13,11 +13,11 @@ from mtia_sim_kernels.launch_shape import (
     ChipLimits,
     Launch,
     Scalar,
-    Tensor,
     ceil_div,
     index_dtype,
     launch_shape,
     next_power_of_2,
+    tensor_arguments,
 )
 
 
@@ -244,9 +244,12 @@ def flash_attention_forward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...
     blocks["BLOCK_M"] = enough_programs(chip, blocks["BLOCK_M"], q_length, batch * heads, bool(causal))
     q_blocks = ceil_div(q_length, blocks["BLOCK_M"])
     arguments = attention_arguments(dtypes[5] != "none", bool(has_dropout), ("q", "k", "v", "out", "mask"), strides)
-    arguments |= {"out": Tensor(0), "logsumexp": Tensor(1), "q": Tensor(2), "k": Tensor(3), "v": Tensor(4)}
-    arguments |= {"mask": Tensor(5) if dtypes[5] != "none" else None, "q_blocks": q_blocks}
-    arguments |= {"programs": q_blocks * batch * heads, "processing_elements": chip.processing_elements}
+    arguments |= tensor_arguments(("out", "logsumexp", "q", "k", "v", "mask"), dtypes)
+    arguments |= {
+        "q_blocks": q_blocks,
+        "programs": q_blocks * batch * heads,
+        "processing_elements": chip.processing_elements,
+    }
     arguments |= {"heads": heads, "group": heads // kv_heads, "q_length": q_length, "kv_length": kv_length}
     arguments |= {"head_size": head_size, "value_size": value_size}
     constexprs = {"CAUSAL": bool(causal), "INDEX": attention_index(strides, q_length, kv_length, blocks), **blocks}

@@ -20,6 +20,7 @@ from mtia_sim_kernels.launch_shape import (
     compute_dtype,
     launch_shape,
     programs_for,
+    tensor_arguments,
 )
 from mtia_sim_kernels.triton.chunks import CHUNK, chunk_number, chunk_pieces, chunk_pointer
 from mtia_sim_kernels.triton.elementwise import evaluate
@@ -84,7 +85,7 @@ def foreach(row: Elementwise, dtypes: tuple[str, ...], sizes: tuple[int, ...], c
     if len(kinds) != len(row.operands) or len(operands) != len(kinds):
         raise ValueError(f"foreach.{row.name} takes the operands {row.operands}, got the kinds {kinds}")
     compute = compute_dtype(output)
-    arguments: dict[str, Argument] = {"table": Tensor(0), "pointer": Tensor(1) if dtypes[1] != "none" else None}
+    arguments = tensor_arguments(("table", "pointer"), dtypes)
     constexprs: dict[str, object] = {"EXPRESSION": row.expression, "OPERANDS": len(kinds), "OUT": TRITON_DTYPES[output]}
     lists = kinds.count(LIST)
     next_list, next_numbers, scalars = 2, 2 + lists, 0

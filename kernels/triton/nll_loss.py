@@ -7,7 +7,6 @@ import triton.language as tl
 
 from mtia_sim_kernels.launch_shape import (
     TRITON_DTYPES,
-    Argument,
     ChipLimits,
     Launch,
     Scalar,
@@ -18,6 +17,7 @@ from mtia_sim_kernels.launch_shape import (
     launch_shape,
     next_power_of_2,
     programs_for,
+    tensor_arguments,
 )
 from mtia_sim_kernels.triton.checks import check_class
 
@@ -128,9 +128,9 @@ def nll_loss_forward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip
     block = min(1024, next_power_of_2(rows))
     blocks = ceil_div(rows, block)
     partial = Workspace(0, compute, 2 * blocks) if blocks > 1 and reduction != REDUCTION_NONE else None
-    arguments: dict[str, Argument] = {"out": Tensor(0), "total_weight": Tensor(1), "partial": partial, "x": Tensor(2)}
-    arguments |= {"target": Tensor(3), "weight": Tensor(4) if dtypes[4] != "none" else None}
+    arguments = tensor_arguments(("out", "total_weight", "x", "target", "weight"), dtypes)
     arguments |= {
+        "partial": partial,
         "ignore_index": Scalar(0, "i64"),
         "rows": rows,
         "classes": classes,
@@ -159,8 +159,7 @@ def nll_loss_backward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chi
     block_rows = max(1, min(next_power_of_2(ceil_div(rows, chip.processing_elements)), 4096 // columns))
     tiles = ceil_div(rows, block_rows)
     programs, _ = programs_for(chip, tiles)
-    arguments: dict[str, Argument] = {"grad_x": Tensor(0), "grad_out": Tensor(1), "target": Tensor(2)}
-    arguments |= {"weight": Tensor(3) if dtypes[3] != "none" else None, "total_weight": Tensor(4)}
+    arguments = tensor_arguments(("grad_x", "grad_out", "target", "weight", "total_weight"), dtypes)
     arguments |= {"ignore_index": Scalar(0, "i64"), "tiles": tiles, "programs": programs}
     arguments |= {"rows": rows, "classes": classes, "grad_row": grad_row}
     constexprs = {"REDUCTION": reduction, "COMPUTE": TRITON_DTYPES[compute], "ROWS": block_rows, "COLUMNS": columns}

@@ -20,7 +20,6 @@ from mtia_sim_kernels.launch_shape import (
     Argument,
     ChipLimits,
     Launch,
-    Tensor,
     block_limit,
     ceil_div,
     compute_dtype,
@@ -28,6 +27,7 @@ from mtia_sim_kernels.launch_shape import (
     launch_shape,
     next_power_of_2,
     programs_for,
+    tensor_arguments,
     tile_extent,
 )
 from mtia_sim_kernels.triton.reduced_tiles import least_of
@@ -310,10 +310,8 @@ def pool_launch(maximum: bool, dtypes: tuple[str, ...], sizes: tuple[int, ...], 
     else:
         step = windows.stride[2] if s == 1 else 0
     reach = (out_w - 1) * windows.stride[2] + windows.kernel[2] - windows.padding[2]
-    arguments: dict[str, Argument] = {
-        "out": Tensor(0),
-        "indices": Tensor(1) if maximum else None,
-        "x": Tensor(2),
+    arguments = tensor_arguments(("out", "indices", "x"), dtypes)
+    arguments |= {
         "tiles": tiles,
         "programs": programs,
         "x_tiles": x_tiles,

@@ -21,6 +21,7 @@ from mtia_sim_kernels.launch_shape import (
     next_power_of_2,
     programs_for,
     row_tile,
+    tensor_arguments,
     tile_count,
 )
 from mtia_sim_kernels.triton.reduced_tiles import (
@@ -122,7 +123,7 @@ def variance_launch(root: bool, dtypes: tuple[str, ...], sizes: tuple[int, ...],
     programs, _ = programs_for(chip, tiles)
     kept = k0 * k1
     squares, means = Workspace(0, compute, splits * kept), Workspace(1, compute, splits * kept)
-    outputs: dict[str, Argument] = {"out": Tensor(0), "mean": Tensor(1) if dtypes[1] != "none" else None}
+    outputs = tensor_arguments(("out", "mean"), dtypes)
     arguments: dict[str, Argument] = {"x": Tensor(2), "correction": Scalar(0, compute)}
     arguments |= outputs if splits == 1 else {"out": squares, "mean": means}
     arguments |= {"tiles": tiles, "programs": programs, "batches": k0, "rows": k1}

@@ -1,6 +1,7 @@
 """Dense linear algebra against float64 CPU torch: raw where LAPACK determines a result, else by what factors give."""
 
 import random
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -153,6 +154,14 @@ def test_eigenvalues_of_difficult_matrices() -> None:
         assert (matrix.to(vectors.dtype) @ vectors - vectors * values.unsqueeze(-2)).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_eigenvalues_whose_squares_leave_the_range(size: float) -> None:
+    a = torch.randn(12, 12) * size
+    values, vectors = (each.cpu().to(torch.complex128) for each in torch.linalg.eig(a.to(DEVICE)))
+    residual = a.to(torch.complex128) @ vectors - vectors * values.unsqueeze(-2)
+    assert residual.abs().max() < 1e-4 * size
+
+
 @pytest.mark.parametrize("dtype", BOUNDS)
 def test_ranks_that_are_not_full(dtype: torch.dtype) -> None:
     a = (torch.randn(30, 4, dtype=torch.float64) @ torch.randn(4, 20, dtype=torch.float64)).to(dtype)
@@ -253,6 +262,8 @@ def test_what_fails_says_so() -> None:
             torch.linalg.svd(given.clone().fill_(float("nan")))
         with pytest.raises(RuntimeError, match="infs or NaNs"):
             torch.linalg.eig(given.clone().fill_(float("nan")))
+        with pytest.raises(torch.linalg.LinAlgError, match="failed to converge"):
+            torch.linalg.eigh(given.clone().fill_(float("nan")))
         with pytest.raises(RuntimeError, match="must be batches of square matrices"):
             torch.linalg.inv(given[:, :2])
         with pytest.raises(NotImplementedError, match=r"not implemented for .Half.|Low precision"):
@@ -263,6 +274,30 @@ def test_what_fails_says_so() -> None:
     failed[550, 550] = -1
     failed[500, 500] = 1
     assert torch.linalg.cholesky_ex(failed.to(DEVICE)).info.item() == 551
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("place", [(0, 0), (4, 1), (7, 7)])
+def test_what_is_not_finite_has_no_eigenvalues(value: float, place: tuple[int, int]) -> None:
+    """On the CPU MKL ends the process in eigvals, and eigh gives NaN for some infinities."""
+    a = torch.eye(8)
+    a[place] = value
+    for call in (torch.linalg.eigvals, torch.linalg.eigvalsh, torch.linalg.eigh):
+        with pytest.raises(torch.linalg.LinAlgError, match="failed to converge"):
+            call(a.to(DEVICE))
+
+
+def test_what_is_not_finite_is_not_iterated_on() -> None:
+    a = torch.randn(40, 40)
+    cycles = []
+    for value in (0, float("nan")):
+        a[0, 0] = value
+        given = a.to(DEVICE)
+        torch.mtia_sim.reset_perf_counters()
+        with nullcontext() if value == 0 else pytest.raises(torch.linalg.LinAlgError):
+            torch.linalg.eigvals(given)
+        cycles.append(torch.mtia_sim.perf_counters()["cycles"])
+    assert cycles[1] < cycles[0] / 3
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 3, 3), (2, 0, 0), (3, 0), (0, 3), (2, 0, 4)])

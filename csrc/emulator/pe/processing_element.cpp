@@ -130,9 +130,10 @@ Tile view_of(const Tile& page_of, const DmaDescriptor& source, std::byte* memory
 }  // namespace
 
 CppKernelRegistration::CppKernelRegistration(std::string_view name, void (*entry)(ProcessingElement&, const void*),
-                                             size_t argument_bytes, bool reads_contents, void (*keep_sizes)(void*)) {
-  if (!kernel_table().emplace(name, CppKernel{name, entry, argument_bytes, reads_contents, keep_sizes}).second)
-    throw InternalError(concat("two C++ kernels are named ", name));
+                                             size_t argument_bytes, bool reads_contents, bool charges_unknown,
+                                             void (*keep_sizes)(void*)) {
+  const CppKernel kernel{name, entry, argument_bytes, reads_contents, charges_unknown, keep_sizes};
+  if (!kernel_table().emplace(name, kernel).second) throw InternalError(concat("two C++ kernels are named ", name));
 }
 
 std::vector<std::string_view> cpp_kernel_names() {

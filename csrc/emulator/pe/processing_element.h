@@ -237,6 +237,11 @@ class CircularBuffer {
 template <typename Arguments>
 concept ReadsContents = Arguments::reads_contents;
 
+// Those of such a kernel that charges what is usual where it does not know the values: `static constexpr bool
+// charges_unknown = true`.
+template <typename Arguments>
+concept ChargesUnknown = Arguments::charges_unknown;
+
 // Those of a kernel whose account does not depend on some of them say what remains: `void keep_sizes()`.
 template <typename Arguments>
 concept KeepsSizes = requires(Arguments arguments) { arguments.keep_sizes(); };
@@ -253,16 +258,17 @@ constexpr auto sizes_keeper() -> void (*)(void*) {
 // Adds a kernel to the table that cpp_kernel(name) reads; throws at start-up where two share a name.
 struct CppKernelRegistration {
   CppKernelRegistration(std::string_view name, void (*entry)(ProcessingElement&, const void*), size_t argument_bytes,
-                        bool reads_contents, void (*keep_sizes)(void*));
+                        bool reads_contents, bool charges_unknown, void (*keep_sizes)(void*));
 };
 
-#define MTIA_CPP_KERNEL(name, function, Arguments)                                                         \
-  static_assert(std::is_trivially_copyable_v<Arguments>, "arguments of a C++ kernel are copied as bytes"); \
-  static const ::mtia::emulator::CppKernelRegistration mtia_cpp_kernel_##function(                         \
-      name,                                                                                                \
-      [](::mtia::emulator::ProcessingElement& pe, const void* arguments) {                                 \
-        function(pe, *static_cast<const Arguments*>(arguments));                                           \
-      },                                                                                                   \
-      sizeof(Arguments), ::mtia::emulator::ReadsContents<Arguments>, ::mtia::emulator::sizes_keeper<Arguments>())
+#define MTIA_CPP_KERNEL(name, function, Arguments)                                                                \
+  static_assert(std::is_trivially_copyable_v<Arguments>, "arguments of a C++ kernel are copied as bytes");        \
+  static const ::mtia::emulator::CppKernelRegistration mtia_cpp_kernel_##function(                                \
+      name,                                                                                                       \
+      [](::mtia::emulator::ProcessingElement& pe, const void* arguments) {                                        \
+        function(pe, *static_cast<const Arguments*>(arguments));                                                  \
+      },                                                                                                          \
+      sizeof(Arguments), ::mtia::emulator::ReadsContents<Arguments>, ::mtia::emulator::ChargesUnknown<Arguments>, \
+      ::mtia::emulator::sizes_keeper<Arguments>())
 
 }  // namespace mtia::emulator

@@ -26,20 +26,20 @@ struct Tile {
 
   // The sub-matrix [row, row + count) x [column, column + width); the caller keeps it inside.
   Tile slice(int64_t row, int64_t count, int64_t column, int64_t width) const {
-    Tile part = *this;
-    part.data = at(row, column);
-    part.rows = count;
-    part.columns = width;
-    return part;
+    return view(row * row_stride + column * column_stride, count, width, row_stride, column_stride);
   }
-  Tile transposed() const {
+  Tile transposed() const { return view(0, columns, rows, column_stride, row_stride); }
+  // Any matrix in this tile's memory: `first` counts elements from its first one on; the caller keeps it inside.
+  Tile view(int64_t first, int64_t count, int64_t width, int64_t between_rows, int64_t between_columns = 1) const {
     Tile other = *this;
-    other.rows = columns;
-    other.columns = rows;
-    other.row_stride = column_stride;
-    other.column_stride = row_stride;
+    other.data = data + first * static_cast<int64_t>(size_of(dtype));
+    other.rows = count;
+    other.columns = width;
+    other.row_stride = between_rows;
+    other.column_stride = between_columns;
     return other;
   }
+  Tile reshaped(int64_t count, int64_t width) const { return view(0, count, width, width); }
   template <typename T>
   T* as() const {
     return reinterpret_cast<T*>(data);

@@ -152,7 +152,9 @@ LaunchAccount TimingMode::run(const Launch& launch, LaunchTrace* trace, const Co
     any_known = any_known || known.back() != Knowledge::none;
     partly_known = partly_known || known.back() == Knowledge::part;
   }
-  const bool is_tiny = !launch.extents.empty() && bytes <= std::min(kept_bytes_, tiny_bytes);
+  // What is tiny is computed on whatever stands in, unless the kernel says better what that costs.
+  const bool is_tiny = !launch.extents.empty() && bytes <= std::min(kept_bytes_, tiny_bytes) &&
+                       (launch.kernel == nullptr || !launch.kernel->charges_unknown);
   if (is_tiny) {
     if (const auto account = compute(launch, false, trace, order)) return *account;
   }

@@ -85,15 +85,20 @@ kernels::Vectors vectors_of(const at::Tensor& vectors) {
           .batch_stride = vectors.dim() > 1 ? vectors.stride(-2) : vectors.size(-1)};
 }
 
+bool pays_to_share(int64_t batch, int64_t steps) {
+  constexpr int64_t fewest_steps = 128, processing_elements = 64;
+  return steps > fewest_steps && 4 * batch <= processing_elements;
+}
+
+namespace {
+
+// How many bytes of local memory a kernel's matrices may take.
 int64_t room_for_matrices() {
   constexpr int64_t rest = 1024;  // vectors' and tiles' alignment
   return static_cast<int64_t>(runtime::chip().local_memory_bytes) - rest;
 }
 
-bool pays_to_share(int64_t batch, int64_t steps) {
-  constexpr int64_t fewest_steps = 128;
-  return steps > fewest_steps && 4 * batch <= runtime::chip().pe_count();
-}
+}  // namespace
 
 void check_fits(const char* operation, int64_t numbers, c10::ScalarType dtype, const char* what, const char* remedy) {
   const auto size = static_cast<int64_t>(c10::elementSize(dtype));
@@ -111,14 +116,14 @@ constexpr int64_t widest_block = 128;
 constexpr int64_t block_unit = 16;
 constexpr int64_t lu_panel_width = 32;
 
-int64_t numbers_in_room(const at::Tensor& tensor) {
-  return room_for_matrices() / static_cast<int64_t>(tensor.element_size());
+int64_t numbers_in_block(const at::Tensor& tensor) {
+  return room_for_blocks / static_cast<int64_t>(tensor.element_size());
 }
 
 // Of square blocks, which fit local memory beside a column.
 int64_t block_width(const at::Tensor& tensor) {
   int64_t width = widest_block;
-  while (width > block_unit && width * (width + 1) > numbers_in_room(tensor)) width -= block_unit;
+  while (width > block_unit && width * (width + 1) > numbers_in_block(tensor)) width -= block_unit;
   return width;
 }
 
@@ -162,7 +167,7 @@ void solve_triangular(const at::Tensor& a, const at::Tensor& b, bool left, bool 
                       bool has_unit_diagonal) {
   const int64_t n = a.size(-1);
   if (b.numel() == 0) return;
-  if (n * (n + 1) <= numbers_in_room(a))
+  if (n * (n + 1) <= numbers_in_block(a))
     return launch_solve_triangular(a, b, left, upper, transpose, has_unit_diagonal);
   // Halves: solve for one, take its product with the block between them from the other, solve for that.
   const int64_t half = (n / 2 + block_unit - 1) / block_unit * block_unit;
@@ -239,7 +244,7 @@ void cholesky_kernel(const at::Tensor& input, const at::Tensor& info, bool upper
   }
   const at::Tensor a = as_columns(input);
   const int64_t n = a.size(1);
-  const bool is_one = n * n <= numbers_in_room(a) && !pays_to_share(a.size(0), n / 2);
+  const bool is_one = n * n <= numbers_in_block(a) && !pays_to_share(a.size(0), n / 2);
   const int64_t width = is_one ? n : block_width(a);
   for (int64_t k = 0; k < n; k += width) {
     const int64_t count = std::min(width, n - k), begin = k + count, rest = n - begin;
@@ -320,8 +325,8 @@ void lu_factor_kernel(const at::Tensor& input, const at::Tensor& pivots, const a
   const int64_t rows = a.size(1), columns = a.size(2), steps = std::min(rows, columns);
   const at::Tensor places = pivots.view({-1, steps});
   check_fits("linalg.lu_factor", rows, a.scalar_type(), "a column", "split the matrix");
-  const bool is_one = rows * columns <= numbers_in_room(a) && !pays_to_share(a.size(0), steps);
-  const int64_t width = is_one ? columns : std::min(lu_panel_width, numbers_in_room(a) / rows);
+  const bool is_one = rows * columns <= numbers_in_block(a) && !pays_to_share(a.size(0), steps);
+  const int64_t width = is_one ? columns : std::clamp<int64_t>(numbers_in_block(a) / rows, 1, lu_panel_width);
   for (int64_t k = 0; k < steps; k += width) {
     const int64_t count = std::min(width, (is_one ? columns : steps) - k), end = k + count;
     const at::Tensor panel_pivots = places.narrow(1, k, std::min(count, steps - k));

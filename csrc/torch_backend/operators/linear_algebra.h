@@ -18,13 +18,15 @@ at::Tensor as_columns(const at::Tensor& matrices);
 kernels::Matrices matrices_of(const at::Tensor& columns);  // of as_columns, or a part of its rows and columns
 kernels::Vectors vectors_of(const at::Tensor& vectors);    // the last dimension of a contiguous tensor, or part of it
 
-// How many bytes of local memory a kernel's matrices may take.
-int64_t room_for_matrices();
+// Where a matrix is cut into blocks decides the bits of its factors, so it is cut alike on every chip: for what mtia1
+// has.
+inline constexpr int64_t room_for_blocks = 127 << 10;  // bytes of local memory
+
 // Raises where `numbers` do not fit local memory: `what` says of which matrix.
 void check_fits(const char* operation, int64_t numbers, c10::ScalarType dtype, const char* what, const char* remedy);
 
-// Whether a batch leaves most PEs without a matrix, so that one of this many steps is better shared among them, block
-// by block.
+// Whether a batch leaves most PEs of a chip like mtia1 without a matrix, so that one of this many steps is better
+// shared among them, block by block.
 bool pays_to_share(int64_t batch, int64_t steps);
 
 // b = x of op(a) x = b, or of x op(a) = b: tensors of as_columns, of any size.

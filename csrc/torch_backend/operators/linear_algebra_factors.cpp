@@ -63,7 +63,7 @@ void launch_apply(const Tensor& reflectors, const Tensor& tau, const Tensor& c, 
 // Columns that are reduced by one PE before all others follow; all of them where the matrix fits it and PEs are few.
 int64_t panel_width(const Tensor& a, int64_t steps) {
   constexpr int64_t widest = 32;
-  const int64_t room = room_for_matrices() / static_cast<int64_t>(a.element_size());
+  const int64_t room = room_for_blocks / static_cast<int64_t>(a.element_size());
   if (a.size(1) * a.size(2) <= room && !pays_to_share(a.size(0), steps)) return a.size(2);
   return std::clamp<int64_t>(room / 2 / std::max<int64_t>(a.size(1), 1), 4, widest);
 }
@@ -177,7 +177,8 @@ void check_eigen_output(const std::string& name, const Tensor& out, const Tensor
 }
 
 std::tuple<Tensor, Tensor> linalg_eig(const Tensor& input) {
-  TORCH_CHECK(input.isfinite().all().item().toBool(),
+  // Asked so that zeros, which stand in for what timing mode does not know, pass at every step.
+  TORCH_CHECK(!input.sub(input).isnan().any().item().toBool(),
               "torch.linalg.eig: input tensor should not contain infs or NaNs.");
   return eigen("linalg.eig", input, true);
 }

@@ -11,6 +11,7 @@ namespace mtia::kernels {
 // infinity (LAPACK's number for it), 1 where the sweeps do not converge.
 struct JacobiSvdArguments {
   static constexpr bool reads_contents = true;
+  static constexpr bool charges_unknown = true;
   Matrices u;
   Matrices v;         // [s.length, s.length]
   Vectors s;          // real

@@ -11,6 +11,9 @@ namespace {
 using emulator::LocalScope;
 using emulator::ProcessingElement;
 
+// Where the matrix is not known every third step is charged as one of two columns, as it is for random numbers.
+constexpr int64_t usual_steps_a_pair = 3;
+
 template <typename T>
 class Factorisation {
   using R = Real<T>;
@@ -21,11 +24,14 @@ class Factorisation {
 
   // Returns info.
   int32_t run(ResultVector<int32_t>& pivots) {
+    if (work_.is_unknown()) {
+      charge_usual_steps();
+      return 0;
+    }
     int32_t info = 0;
     for (int64_t k = 0; k < n_;) {
       const auto [pivot, width] = choose_pivot(k);
-      work_.inner(n_ - k, 2);
-      work_.scalar(static_cast<uint64_t>(32 + n_ - k));
+      charge_search(k);
       if (pivot < 0) {
         if (info == 0) info = static_cast<int32_t>(k + 1);
         pivots[k] = static_cast<int32_t>(k + 1);
@@ -35,7 +41,7 @@ class Factorisation {
       }
       swap(k, pivot, width);
       width == 1 ? eliminate_one(k) : eliminate_two(k);
-      work_.vector(n_ - k, width * (n_ - k) / 2 + 1);
+      charge_elimination(k, width);
       const auto place = static_cast<int32_t>(pivot + 1);
       pivots[k] = width == 1 ? place : -place;
       if (width == 2) pivots[k + 1] = -place;
@@ -112,6 +118,22 @@ class Factorisation {
       a_[k][j] = w;
       a_[k + 1][j] = next;
       make_real(j);
+    }
+  }
+
+  void charge_search(int64_t k) {
+    work_.inner(n_ - k, 2);
+    work_.scalar(static_cast<uint64_t>(32 + n_ - k));
+  }
+  void charge_elimination(int64_t k, int64_t width) { work_.vector(n_ - k, width * (n_ - k) / 2 + 1); }
+
+  void charge_usual_steps() {
+    int64_t step = 0;
+    for (int64_t k = 0; k < n_;) {
+      const int64_t width = ++step % usual_steps_a_pair == 0 ? std::min<int64_t>(2, n_ - k) : 1;
+      charge_search(k);
+      charge_elimination(k, width);
+      k += width;
     }
   }
 
@@ -212,7 +234,7 @@ void ldl_solve(ProcessingElement& pe, const LdlSolveArguments& arguments) {
       pivots.load();
       const Block<T> a(work, arguments.a, matrix, 0, n, 0, n);
       Block<T> b(work, arguments.b, matrix, 0, n, item % columns, 1);
-      Solution<T>(a, pivots, n, arguments.hermitian).solve(b[0]);
+      if (work.computes()) Solution<T>(a, pivots, n, arguments.hermitian).solve(b[0]);
       for (int64_t k = 0; k < n; ++k) {
         work.vector(n - k);
         work.inner(n - k);

@@ -9,6 +9,7 @@ namespace mtia::kernels {
 // Bunch and Kaufman; pivots as LAPACK's sytrf gives them. Each matrix fits local memory.
 struct LdlFactorArguments {
   static constexpr bool reads_contents = true;
+  static constexpr bool charges_unknown = true;
   Matrices a;
   Vectors pivots;     // int32
   uint64_t info = 0;  // [batch], int32
@@ -19,7 +20,6 @@ struct LdlFactorArguments {
 
 // b = x of a x = b, a factored as above; it fits local memory beside a column of b.
 struct LdlSolveArguments {
-  static constexpr bool reads_contents = true;
   Matrices a;
   Vectors pivots;
   Matrices b;

@@ -119,10 +119,12 @@ void unpack_pivots(ProcessingElement& pe, const UnpackPivotsArguments& arguments
     ResultVector<int64_t> permutation(work, arguments.permutation, matrix, DType::I64);
     pivots.load();
     const int64_t n = arguments.permutation.length;
-    std::iota(&permutation[0], &permutation[0] + n, int64_t{0});
-    for (int64_t i = 0; i < arguments.pivots.length; ++i) {
-      const int64_t other = pivots[i] - 1;
-      if (other >= 0 && other < n) std::swap(permutation[i], permutation[other]);
+    if (work.computes()) {
+      std::iota(&permutation[0], &permutation[0] + n, int64_t{0});
+      for (int64_t i = 0; i < arguments.pivots.length; ++i) {
+        const int64_t other = pivots[i] - 1;
+        if (other >= 0 && other < n) std::swap(permutation[i], permutation[other]);
+      }
     }
     work.scalar(static_cast<uint64_t>(n + 4 * arguments.pivots.length));
     permutation.store();

@@ -30,7 +30,6 @@ struct SwapRowsArguments {
 
 // permutation[i], from 0..n-1 in order, after the swaps of pivots.
 struct UnpackPivotsArguments {
-  static constexpr bool reads_contents = true;
   Vectors permutation;  // int64
   Vectors pivots;       // int32
   int64_t batch = 0;

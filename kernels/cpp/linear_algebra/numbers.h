@@ -146,6 +146,13 @@ Real<T> norm(int64_t n, const T* x) {
   return largest * std::sqrt(scaled);
 }
 
+// The power of two that brings numbers up to `largest` near to 1 when they are divided by it.
+template <typename R>
+R power_of_two_near(R largest) {
+  constexpr int most = std::numeric_limits<R>::max_exponent - 2;
+  return std::ldexp(R(1), std::clamp(std::ilogb(largest), -most, most));
+}
+
 // The place of the largest number by size_of_pivot, the first of several.
 template <typename T>
 int64_t place_of_largest(int64_t n, const T* x) {

@@ -10,6 +10,7 @@ namespace mtia::kernels {
 // eigenvalues that do not converge.
 struct EigenArguments {
   static constexpr bool reads_contents = true;
+  static constexpr bool charges_unknown = true;
   Matrices a;
   Vectors values;
   Matrices vectors;

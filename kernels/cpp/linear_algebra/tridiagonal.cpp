@@ -12,7 +12,9 @@ using emulator::ProcessingElement;
 using emulator::Tile;
 
 constexpr int most_iterations = 60;
-constexpr int64_t usual_iterations = 2;  // an eigenvalue, charged where the matrix is not known
+// QL steps that two eigenvalues of a matrix of random numbers take, within a tenth for 16 <= n <= 180, real and
+// complex: charged where the matrix is not known.
+constexpr int64_t usual_steps = 5;
 
 template <typename T>
 class SymmetricEigen {
@@ -57,7 +59,7 @@ class SymmetricEigen {
       work_.inner(n);
       work_.vector(n, 1, Opcode::mul_f);
       work_.scalar(40);
-      if (tau[k] == T(0)) continue;
+      if (tau[k] == T(0) && !work_.is_unknown()) continue;
       std::copy_n(column + k + 1, n, v);
       v[0] = T(1);
       multiply_by_rest(k + 1, n, v, w);
@@ -109,7 +111,12 @@ class SymmetricEigen {
   }
 
   int32_t find_values() {
-    if (work_.is_unknown()) charge_iterations();
+    if (work_.is_unknown()) {
+      charge_usual_steps();
+      return 0;
+    }
+    const auto is_finite = [](double value) { return std::isfinite(value); };
+    if (!std::all_of(diagonal_, off_diagonal_ + n_, is_finite)) return static_cast<int32_t>(n_);
     for (int64_t low = 0; low < n_; ++low) {
       for (int iteration = 0;; ++iteration) {
         int64_t high = low;
@@ -163,14 +170,18 @@ class SymmetricEigen {
     work_.scalar(30);
     if (!arguments_.has_vectors) return;
     T* x = a_.write(i + 1);
-    rotate(n_, x, a_.write(i), static_cast<R>(cosine), static_cast<R>(sine));
+    T* y = a_.write(i);
+    if (!work_.is_unknown()) rotate(n_, x, y, static_cast<R>(cosine), static_cast<R>(sine));
     work_.vector(n_, 4);
   }
 
-  void charge_iterations() {
-    for (int64_t i = 0; i < usual_iterations * n_ * n_ / 2; ++i) {
-      work_.scalar(30);
-      if (arguments_.has_vectors) work_.vector(n_, 4);
+  // From the first eigenvalues to the last, no block falling apart below them.
+  void charge_usual_steps() {
+    for (int64_t low = 0; low < n_; ++low) {
+      const int64_t steps = (low + 1) * usual_steps / 2 - low * usual_steps / 2;
+      for (int64_t step = 0; step < steps; ++step) {
+        for (int64_t i = n_ - 2; i >= low; --i) rotate_vectors(i, 1, 0);
+      }
     }
   }
 

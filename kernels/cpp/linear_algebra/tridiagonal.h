@@ -9,6 +9,7 @@ namespace mtia::kernels {
 // they are asked for, else scratch. info[b]: 0, or the number of eigenvalues that do not converge.
 struct SymmetricEigenArguments {
   static constexpr bool reads_contents = true;
+  static constexpr bool charges_unknown = true;
   Matrices a;
   Vectors values;     // real
   uint64_t info = 0;  // [batch], int32

@@ -107,11 +107,11 @@ def remainder(x, y):
 
 
 @triton.jit
-def largest(x):
-    if x.type.is_block():
-        return tl.max(x)
+def any_of(condition):
+    if condition.type.is_block():
+        return tl.max(condition.to(tl.int32)) != 0
     else:
-        return x
+        return condition
 
 
 @triton.jit
@@ -120,7 +120,7 @@ def integer_power(x, y):
     base = x + y * 0
     exponent = tl.where(y < 0, -y, y) + x * 0
     result = base * 0 + 1
-    while largest(exponent) > 0:
+    while any_of(exponent > 0):
         result = tl.where((exponent & 1) != 0, result * base, result)
         base = base * base
         exponent = exponent >> 1
@@ -382,7 +382,7 @@ def gcd(x, y):
     """Euclid's, on all numbers of a tile until the last has ended."""
     first = tl.abs(x) + y * 0
     second = tl.abs(y) + x * 0
-    while largest((first != 0).to(tl.int32)) > 0:
+    while any_of(first != 0):
         here = first != 0
         rest = second % tl.where(here, first, first + 1)
         second = tl.where(here, first, second)

@@ -8,7 +8,8 @@ import triton
 import triton.language as tl
 from triton.language.extra import libdevice
 
-from mtia_sim_kernels.triton.expressions.gamma import EPSILON, MOST_TERMS, any_of, digamma_of_positive
+from mtia_sim_kernels.triton.expressions.arithmetic import any_of
+from mtia_sim_kernels.triton.expressions.gamma import EPSILON, MOST_TERMS, digamma_of_positive
 
 
 @triton.jit

@@ -4,6 +4,8 @@ import triton
 import triton.language as tl
 from triton.language.extra import libdevice
 
+from mtia_sim_kernels.triton.expressions.arithmetic import any_of
+
 # Bernoulli's numbers B2, B4, ... over 2, 4, ...: Stirling's series of digamma (Abramowitz and Stegun, 6.3.18).
 DIGAMMA_SERIES = tl.constexpr((1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12))
 # B2 / 2!, B4 / 4!, ...: Euler and Maclaurin's sum of the zeta function (DLMF 25.11.5).
@@ -50,14 +52,6 @@ PI = tl.constexpr(3.141592653589793)
 # Shifts of an argument, terms of a series: both are reached by no argument that the function is asked for.
 MOST_TERMS = tl.constexpr(2000)
 EPSILON = tl.constexpr(1.1e-16)
-
-
-@triton.jit
-def any_of(condition):
-    if condition.type.is_block():
-        return tl.max(condition.to(tl.int32)) != 0
-    else:
-        return condition
 
 
 @triton.jit

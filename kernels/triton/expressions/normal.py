@@ -33,13 +33,6 @@ def xlog1py(x, y):
 
 
 @triton.jit
-def spherical_bessel_j0(x):
-    wide = x.to(tl.float64)
-    result = tl.where(x == 0, 1.0, tl.sin(wide) / wide)
-    return tl.where(tl.abs(x) == float("inf"), 0.0, result)
-
-
-@triton.jit
 def angle(x):
     return tl.where(x < 0, 3.141592653589793, tl.where(x == x, 0.0, x))
 

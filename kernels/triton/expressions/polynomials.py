@@ -6,7 +6,7 @@ import triton
 import triton.language as tl
 from triton.language.extra import libdevice
 
-from mtia_sim_kernels.triton.expressions.gamma import any_of
+from mtia_sim_kernels.triton.expressions.arithmetic import any_of
 
 
 @triton.jit

@@ -183,42 +183,6 @@ def lgamma(x):
 
 
 @triton.jit
-def no_number_of_infinity(x, value):
-    """CPU torch's series of Bessel functions give NaN where the argument is infinite."""
-    return tl.where(tl.abs(x) == float("inf"), float("nan"), value)
-
-
-@triton.jit
-def bessel_j0(x):
-    return no_number_of_infinity(x, libdevice.j0(x))
-
-
-@triton.jit
-def bessel_j1(x):
-    return no_number_of_infinity(x, libdevice.j1(x))
-
-
-@triton.jit
-def bessel_y0(x):
-    return no_number_of_infinity(x, libdevice.y0(x))
-
-
-@triton.jit
-def bessel_y1(x):
-    return no_number_of_infinity(x, libdevice.y1(x))
-
-
-@triton.jit
-def i0(x):
-    return no_number_of_infinity(x, libdevice.cyl_bessel_i0(x))
-
-
-@triton.jit
-def i1(x):
-    return no_number_of_infinity(x, libdevice.cyl_bessel_i1(x))
-
-
-@triton.jit
 def hypot(x, y):
     return libdevice.hypot(x, y)
 

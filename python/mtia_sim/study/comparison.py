@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mtia_core.chips import Chip
-from mtia_sim.reporting.table import breakdown, merged, row_of
+from mtia_sim.reporting.table import merged, row_of
 from mtia_sim.study.prices import Prices, dollars, kilowatt_hours
 from mtia_sim.study.uncertainty import DOT_FIELDS, Costing, Interval, assumed_ranges, draws, interval
 
@@ -81,18 +81,18 @@ def row_of_measurement(
         if cost is None
         else interval(cost * million, [each * million for each in paid if each is not None]),
         carbon=interval(emitted * million, [each * million for each in carbon]),
-        bound=_bound(measurement, chip),
+        bound=_bound(measurement),
         stand_in_fraction=float(measurement["stand_in_fraction"]),
         most_by=_sensitivity(costing, ranges, seconds),
         dollar_draws=tuple(each for each in paid if each is not None),
     )
 
 
-def _bound(measurement: Mapping[str, Any], chip: Chip) -> str:
+def _bound(measurement: Mapping[str, Any]) -> str:
     """What bounds most of the time: the limits of the kernels, weighed by their seconds."""
     weights: dict[str, float] = {}
-    rows = [{"name": name, **totals} for name, totals in measurement["by_kernel"].items()]
-    for kernel in breakdown(rows, lambda row: str(row["name"])).rows:
+    for name, totals in measurement["by_kernel"].items():
+        kernel = row_of(name, totals)
         limit, _ = kernel.bound()
         weights[limit] = weights.get(limit, 0.0) + kernel.seconds
     return max(weights, key=lambda name: weights[name], default="-")
