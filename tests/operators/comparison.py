@@ -65,6 +65,14 @@ def assert_matches(got: torch.Tensor, expected: torch.Tensor, bound: float | Non
     assert error <= limit, f"relative error {error:.3g}, bound {limit:.3g}"
 
 
+def assert_rounded_once(got: torch.Tensor, exact: torch.Tensor) -> None:
+    """The error is that of rounding the float64 numbers `exact` to the result's dtype; another rounding adds 40 %."""
+    exact = exact.detach()
+    best = float((exact.to(got.dtype).double() - exact).norm())
+    error = float((got.detach().cpu().double() - exact).norm())
+    assert error <= 1.05 * best, f"error {error:.4g}, of one rounding {best:.4g}"
+
+
 def compare(
     function: Callable[..., Any], *arguments: Any, bound: float | None = None, gradients: bool = False, **keywords: Any
 ) -> Any:

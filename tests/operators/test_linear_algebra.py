@@ -264,6 +264,9 @@ def test_what_fails_says_so() -> None:
             torch.linalg.eig(given.clone().fill_(float("nan")))
         with pytest.raises(torch.linalg.LinAlgError, match="failed to converge"):
             torch.linalg.eigh(given.clone().fill_(float("nan")))
+        for call in (torch.cholesky_inverse, lambda a: torch.linalg.lstsq(a, a, driver="gels")):
+            with pytest.raises(torch.linalg.LinAlgError, match=r"Batch element 0.*(element 2 is zero|full rank)"):
+                call(zero)
         with pytest.raises(RuntimeError, match="must be batches of square matrices"):
             torch.linalg.inv(given[:, :2])
         with pytest.raises(NotImplementedError, match=r"not implemented for .Half.|Low precision"):

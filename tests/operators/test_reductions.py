@@ -123,3 +123,17 @@ def test_out_and_dtype() -> None:
     torch.sum(x.to(DEVICE), 1, out=out)
     assert_matches(out, x.sum(1))
     compare(lambda t: t.sum(1, dtype=torch.float64), x)
+
+
+def test_extremes_of_all_into_another_dtype() -> None:
+    x = random_tensor(5, 7, dtype=torch.bfloat16)
+    for name in ("max", "min"):
+        for dtype in (torch.float32, torch.float64, torch.float16):
+            out = torch.empty((), dtype=dtype, device=DEVICE)
+            assert getattr(torch, name)(x.to(DEVICE), out=out) is out
+            assert torch.equal(out.cpu(), getattr(torch, name)(x, out=torch.empty((), dtype=dtype)))
+        for device in ("cpu", DEVICE):
+            with pytest.raises(RuntimeError, match=r"can't be cast|canCast"):
+                getattr(torch, name)(x.to(device), out=torch.empty((), dtype=torch.int32, device=device))
+            with pytest.raises(RuntimeError, match="dtype"):
+                getattr(torch, "a" + name)(x.to(device), (0, 1), out=torch.empty((), device=device))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 import torch
 
+from tests.operators.comparison import assert_rounded_once
 from tests.operators.test_sorting_sweep import DEVICE, FLOATS, INTEGERS, assert_same, layout, row_values
 
 SHAPES = ((0,), (1,), (257,), (3, 1000), (5, 0, 3), (4, 9, 33), (2, 3, 5, 7), (70, 300))
@@ -77,6 +79,35 @@ def test_products_of_what_one_index_gets(dtype: torch.dtype, include_self: bool)
             torch.testing.assert_close(got.cpu(), want, rtol=1e-12, atol=0)
             want = x.scatter(dim, index, 2, reduce=reduce)
             torch.testing.assert_close(x.to(DEVICE).scatter(dim, index.to(DEVICE), 2, reduce=reduce).cpu(), want)
+
+
+@pytest.mark.filterwarnings("ignore:index_reduce:UserWarning")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_halves_of_one_index_are_rounded_once(dtype: torch.dtype) -> None:
+    x, source = torch.rand(5, 37).to(dtype), torch.rand(3001, 37).to(dtype)
+    row = torch.randint(0, 4, (3001,))
+    index = torch.randint(0, 4, (3001, 37))
+    calls: list[Callable[..., torch.Tensor]] = [
+        lambda t, s, r, i: t.index_add(0, r, s, alpha=0.5),
+        lambda t, s, r, i: t.scatter_add(0, i, s),
+        lambda t, s, r, i: t.scatter_add(0, r[:, None].expand(-1, 37), s),
+        lambda t, s, r, i: t.scatter(0, i, s, reduce="add"),
+        *(
+            lambda t, s, r, i, e=reduction, o=own: t.scatter_reduce(0, i, s, e, include_self=o)
+            for reduction in ("sum", "mean")
+            for own in (True, False)
+        ),
+        lambda t, s, r, i: t.index_reduce(0, r, s, "mean"),
+    ]
+    for call in calls:
+        got = call(*(t.to(DEVICE) for t in (x, source, row, index)))
+        assert_rounded_once(got, call(x.double(), source.double(), row, index))
+    ones = torch.ones(1000, dtype=dtype, device=DEVICE)
+    zeros = torch.zeros(1000, dtype=torch.int64, device=DEVICE)
+    assert torch.zeros(1, dtype=dtype, device=DEVICE).index_add(0, zeros, ones).item() == 1000
+    large = torch.full((1001,), 30000.0).to(dtype).to(DEVICE)
+    mean = large[:1].scatter_reduce(0, zeros, large[:1000], "mean")
+    assert torch.equal(mean, large[:1])
 
 
 @pytest.mark.filterwarnings("ignore:An output with one or more:UserWarning")

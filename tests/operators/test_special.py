@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, special
 
-from tests.operators.comparison import DEVICE, compare, random_tensor
+from tests.operators.comparison import DEVICE, assert_matches, compare, random_tensor
 
 INFINITY = float("inf")
 EDGES = [0.0, -0.0, 1.0, -1.0, 0.5, -2.0, 3.0, INFINITY, -INFINITY, float("nan")]
@@ -152,6 +152,17 @@ def test_divisors(dtype: torch.dtype) -> None:
         compare(function, a, b)
         with pytest.raises(NotImplementedError):
             function(torch.ones(3, device=DEVICE), torch.ones(3, device=DEVICE))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("beta", [None, 0.0, 5.5, 14.0])
+def test_kaiser_window(dtype: torch.dtype, beta: float | None) -> None:
+    more = {} if beta is None else {"beta": beta}
+    for length in (0, 1, 2, 10, 33, 1001):
+        for periodic in (False, True):
+            got = torch.kaiser_window(length, periodic, **more, dtype=dtype, device=DEVICE)
+            assert got.dtype == dtype
+            assert_matches(got, torch.kaiser_window(length, periodic, **more, dtype=torch.float64))
 
 
 def test_outputs_and_halves() -> None:

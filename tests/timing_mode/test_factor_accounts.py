@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.device.subprocesses import run_successfully
+
 pytestmark = pytest.mark.unchecked(reason="checks look at values, which timing mode does not compute")
 HERE = Path(__file__).parent
 
@@ -31,3 +33,18 @@ def test_factorisations_take_about_the_same() -> None:
     for case, (functional, timing) in results.items():
         bound = 0 if case.split()[0] in DIRECT else 0.15
         assert abs(timing - functional) <= bound * functional, (case, timing / functional)
+
+
+def test_what_is_not_known_is_not_singular() -> None:
+    """Zeros, which stand in for it, would be."""
+    program = """
+        import torch
+        from torch import linalg
+        numbers = torch.randn(8192).to("mtia_sim")  # more than what is known
+        a, b = numbers[:64].view(8, 8).clone(), numbers[:16].view(8, 2).clone()
+        linalg.cholesky(a @ a.mT), linalg.inv(a), linalg.solve(a, b), linalg.eig(a)
+        torch.cholesky_inverse(a), linalg.lstsq(a, b, driver="gels")
+        torch.mtia_sim.synchronize()
+        assert torch.mtia_sim.timing_summary()["computed"] < torch.mtia_sim.timing_summary()["launches"]
+    """
+    run_successfully(program, MTIA_SIM_MODE="timing", MTIA_SIM_TIMING_KEPT_BYTES="4096")

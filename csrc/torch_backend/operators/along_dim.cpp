@@ -52,7 +52,7 @@ at::Tensor along(const at::Tensor& index, c10::IntArrayRef box, int64_t dim) {
   return index.as_strided(box, strides);
 }
 
-c10::ScalarType accumulated_in(std::string_view kernel, c10::ScalarType dtype) {
+c10::ScalarType accumulated_in(c10::ScalarType dtype) {
   switch (dtype) {
     case c10::kBool:
     case c10::kByte:
@@ -61,7 +61,7 @@ c10::ScalarType accumulated_in(std::string_view kernel, c10::ScalarType dtype) {
       return c10::kInt;
     case c10::kHalf:
     case c10::kBFloat16:
-      return kernel == "index_add" ? dtype : c10::kFloat;
+      return c10::kFloat;
     default:
       return dtype;
   }

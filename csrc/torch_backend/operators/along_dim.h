@@ -3,8 +3,6 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <string_view>
-
 namespace mtia::torch_backend {
 
 at::Tensor at_least_1d(const at::Tensor& tensor);
@@ -17,9 +15,9 @@ at::Tensor along(const at::Tensor& index, c10::IntArrayRef box, int64_t dim);
 void launch_along_dim(const char* kernel, const at::Tensor& fixed, const at::Tensor& indexed, int64_t dim,
                       const at::Tensor& index, const at::Tensor& value = {});
 
-// The dtype in which elements of one index are joined by `kernel`: the chip has no atomics of narrower integers, and of
-// half precision sums only. Integers of 32 bits that wrap around are those of 8 and 16 bits in their low bits; a sum of
-// bool is true unless 0.
-c10::ScalarType accumulated_in(std::string_view kernel, c10::ScalarType dtype);
+// The dtype in which elements of one index are joined: float32 for half precision, whose sums would stand still where
+// each addition is rounded; the chip has no atomics of narrower integers. Integers of 32 bits that wrap around are
+// those of 8 and 16 bits in their low bits; a sum of bool is true unless 0.
+c10::ScalarType accumulated_in(c10::ScalarType dtype);
 
 }  // namespace mtia::torch_backend

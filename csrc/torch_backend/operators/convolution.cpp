@@ -1,6 +1,5 @@
 // Convolutions of one to three dimensions as matrix products over windows of the padded input (im2col), group by group;
 // a transposed convolution is the gradient of one. Windows are strided views, gathered into columns by one copy.
-#include <ATen/ops/bmm.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/zeros.h>
 #include <torch/library.h>
@@ -8,6 +7,7 @@
 #include <algorithm>
 
 #include "torch_backend/operators/allocate.h"
+#include "torch_backend/operators/products.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -86,23 +86,34 @@ at::Tensor columns_of(const at::Tensor& input, const Convolution& it) {
       .reshape({it.groups, channels * it.positions(), it.columns()});
 }
 
-at::Tensor forward(const at::Tensor& input, const at::Tensor& weight, const Convolution& it) {
-  return from_groups(at::bmm(matrix_of(weight, it), columns_of(input, it)), it);
+// a b for each group, rounded once to `dtype`; the addend, where there is one, before that.
+at::Tensor product_of(const at::Tensor& a, const at::Tensor& b, c10::ScalarType dtype, const at::Tensor& addend = {}) {
+  const at::Tensor product = empty_device({a.size(0), a.size(1), b.size(2)}, dtype, a.device());
+  matrix_product("convolution", product, a, b, addend.defined() ? addend.expand(product.sizes()) : addend, 1, 1);
+  return product;
+}
+
+at::Tensor forward(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias, const Convolution& it) {
+  const at::Tensor addend = bias.defined() ? bias.reshape({it.groups, it.out_channels / it.groups, 1}) : bias;
+  return from_groups(product_of(matrix_of(weight, it), columns_of(input, it), input.scalar_type(), addend), it);
 }
 
 at::Tensor weight_gradient(const at::Tensor& grad_output, const at::Tensor& input, const at::Tensor& weight,
                            const Convolution& it) {
-  return at::bmm(by_group(grad_output, it), columns_of(input, it).transpose(1, 2)).reshape(weight.sizes());
+  return product_of(by_group(grad_output, it), columns_of(input, it).transpose(1, 2), weight.scalar_type())
+      .reshape(weight.sizes());
 }
 
 // Adds the columns back one kernel position at a time, in float32 or wider: no two windows meet in one addition.
-at::Tensor input_gradient(const at::Tensor& grad_output, const at::Tensor& weight, const Convolution& it) {
+at::Tensor input_gradient(const at::Tensor& grad_output, const at::Tensor& weight, const at::Tensor& bias,
+                          const Convolution& it) {
+  const c10::ScalarType dtype = grad_output.scalar_type();
+  const c10::ScalarType wide = dtype == c10::kHalf || dtype == c10::kBFloat16 ? c10::kFloat : dtype;
   const at::Tensor columns =
-      at::bmm(matrix_of(weight, it).transpose(1, 2), by_group(grad_output, it))
+      product_of(matrix_of(weight, it).transpose(1, 2), by_group(grad_output, it), wide)
           .reshape(joined({it.groups, it.channels / it.groups, it.positions(), it.batch}, {it.windows}));
-  const bool narrow = columns.scalar_type() == c10::kHalf || columns.scalar_type() == c10::kBFloat16;
-  const at::Tensor sums = at::zeros(joined({it.batch, it.groups, it.channels / it.groups}, {it.padded()}),
-                                    columns.options().dtype(narrow ? c10::kFloat : columns.scalar_type()));
+  const at::Tensor sums =
+      at::zeros(joined({it.batch, it.groups, it.channels / it.groups}, {it.padded()}), columns.options());
   at::Tensor inside = sums.view(joined({it.batch, it.channels}, {it.padded()}));
   for (int64_t position = 0; position < it.positions(); ++position) {
     at::Tensor place = sums;
@@ -117,7 +128,8 @@ at::Tensor input_gradient(const at::Tensor& grad_output, const at::Tensor& weigh
   for (size_t i = 0; i < it.dimensions(); ++i) {
     inside = inside.narrow(static_cast<int64_t>(i) + 2, it.padding[i], it.spatial[i]);
   }
-  return inside.to(columns.scalar_type()).contiguous();
+  if (bias.defined()) inside.add_(bias.view(joined({-1}, {Sizes(it.dimensions(), 1)})));
+  return inside.to(dtype).contiguous();
 }
 
 // The windows that a transposed convolution's input has elements for: where the output padding reaches the stride, more
@@ -147,14 +159,12 @@ at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const 
               " and weight ", weight.scalar_type(), "; convert one of them");
   TORCH_CHECK(!transposed || weight.numel() != 0 || input.numel() == 0,
               "convolution: expected a weight that is not empty, got ", weight.sizes());
-  at::Tensor output =
-      transposed ? input_gradient(input, weight,
-                                  transposed_geometry(input, weight, stride, padding, dilation, output_padding, groups))
-                 : forward(input, weight, geometry(input.sizes(), weight, stride, padding, dilation, groups));
-  if (bias.has_value() && bias->defined()) {
-    output.add_(bias->view(joined({-1}, {Sizes(stride.size(), 1)})));
+  const at::Tensor added = bias.value_or(at::Tensor());
+  if (!transposed) {
+    return forward(input, weight, added, geometry(input.sizes(), weight, stride, padding, dilation, groups));
   }
-  return output;
+  return input_gradient(input, weight, added,
+                        transposed_geometry(input, weight, stride, padding, dilation, output_padding, groups));
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor> convolution_backward(const at::Tensor& grad_output,
@@ -167,11 +177,11 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> convolution_backward(const at::Te
   if (transposed) {
     const Convolution it =
         with_windows(geometry(grad_output.sizes(), weight, stride, padding, dilation, groups), input);
-    if (wanted[0]) grad_input = forward(grad_output, weight, it);
+    if (wanted[0]) grad_input = forward(grad_output, weight, {}, it);
     if (wanted[1]) grad_weight = weight_gradient(input, grad_output, weight, it);
   } else {
     const Convolution it = geometry(input.sizes(), weight, stride, padding, dilation, groups);
-    if (wanted[0]) grad_input = input_gradient(grad_output, weight, it);
+    if (wanted[0]) grad_input = input_gradient(grad_output, weight, {}, it);
     if (wanted[1]) grad_weight = weight_gradient(grad_output, input, weight, it);
   }
   if (wanted[2]) {

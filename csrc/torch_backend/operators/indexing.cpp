@@ -98,7 +98,9 @@ void index_put_accumulate_kernel(at::Tensor& self, const c10::List<std::optional
   TORCH_CHECK(value.scalar_type() == self.scalar_type(),
               "Index put requires the source and destination dtypes match, got ", self.scalar_type(),
               " for the destination and ", value.scalar_type(), " for the source.");
-  const c10::ScalarType wide = accumulated_in("index_add", self.scalar_type());
+  // Sums of halves are rounded addition by addition here, as CPU torch's are.
+  const bool is_integer = c10::isIntegralType(self.scalar_type(), /*includeBool=*/true);
+  const c10::ScalarType wide = is_integer ? accumulated_in(self.scalar_type()) : self.scalar_type();
   if (accumulate && wide != self.scalar_type()) {
     at::Tensor sums = self.to(wide);
     index_put_accumulate_kernel(sums, indices, value.to(wide), accumulate, unsafe);
@@ -262,9 +264,11 @@ at::Tensor& put_(at::Tensor& self, const at::Tensor& index, const at::Tensor& so
   TORCH_CHECK(self.scalar_type() == source.scalar_type(),
               "put_(): self and source expected to have the same dtype, but got self.dtype = ", self.scalar_type(),
               " and source.dtype = ", source.scalar_type());
-  TORCH_CHECK(index.numel() == source.numel(),
-              "put_(): Expected source and index to have the same number of elements, but got source.numel() = ",
-              source.numel(), ", index.numel() = ", index.numel());
+  check_same_device("put_", self.device(), index);
+  check_same_device("put_", self.device(), source);
+  TORCH_CHECK_INDEX(index.numel() == source.numel(),
+                    "put_(): Expected source and index to have the same number of elements, but got source.numel() = ",
+                    source.numel(), ", index.numel() = ", index.numel());
   TORCH_CHECK_INDEX(self.numel() != 0 || index.numel() == 0, "put_(): Tried to put elements into an empty tensor");
   if (index.numel() == 0) return self;
   check_apart(self, {index, source});

@@ -8,6 +8,7 @@
 #include <ATen/ops/_linalg_check_errors.h>
 #include <ATen/ops/_linalg_det_native.h>
 #include <ATen/ops/_linalg_slogdet_native.h>
+#include <ATen/ops/_linalg_solve_ex_compositeexplicitautogradnonfunctional_dispatch.h>
 #include <ATen/ops/_linalg_solve_ex_native.h>
 #include <ATen/ops/cholesky_inverse_native.h>
 #include <ATen/ops/cholesky_native.h>
@@ -33,6 +34,7 @@
 #include "runtime/runtime.h"
 #include "torch_backend/dtypes.h"
 #include "torch_backend/launching/launch.h"
+#include "torch_backend/operators/allocate.h"
 #include "torch_backend/operators/dtype_checks.h"
 #include "torch_backend/operators/products.h"
 
@@ -188,6 +190,18 @@ void solve_triangular(const at::Tensor& a, const at::Tensor& b, bool left, bool 
   starts_above ? solve(half, n - half) : solve(0, half);
 }
 
+at::Tensor zeros_on_diagonals(const at::Tensor& matrices) {
+  static const emulator::CppKernel& kernel = emulator::cpp_kernel("find_zero_diagonal");
+  const at::Tensor info = empty_device({matrices.size(0)}, c10::kInt, matrices.device());
+  kernels::FindZeroDiagonalArguments arguments;
+  arguments.a = matrices_of(matrices);
+  arguments.info = address_of(info);
+  arguments.batch = matrices.size(0);
+  arguments.number = number_of(factorise, matrices.scalar_type());
+  launch_cpp_kernel(kernel, matrices.device().index(), arguments, {matrices, info});
+  return info;
+}
+
 namespace {
 
 kernels::Transpose transpose_of(at::native::TransposeType transpose) {
@@ -277,10 +291,8 @@ at::Tensor cholesky_solve_helper(const at::Tensor& self, const at::Tensor& facto
 at::Tensor& cholesky_inverse_kernel(at::Tensor& result, at::Tensor& infos, bool upper) {
   number_of("cholesky_inverse_out_cpu", result.scalar_type());
   if (result.numel() == 0) return result;
-  const at::Tensor zeros = result.diagonal(0, -2, -1).eq(0);
-  const at::Tensor first = zeros.to(c10::kInt).argmax(-1).add(1).mul(zeros.any(-1));
-  infos.copy_(first.to(c10::kInt).reshape({-1}));
   const at::Tensor factor = as_columns(at::native::cloneBatchedColumnMajor(result));
+  infos.copy_(zeros_on_diagonals(factor));
   result.zero_();
   result.diagonal(0, -2, -1).fill_(1);
   solve_with_cholesky(factor, as_columns(result), upper);
@@ -498,17 +510,18 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   using namespace mtia::torch_backend;
   library.impl("linalg_cholesky_ex.L", linalg_cholesky_ex_out);
   library.impl("cholesky", at::native::cholesky);
-  library.impl("cholesky.out", at::native::cholesky_out);
-  library.impl("_cholesky_solve_helper", cholesky_solve_helper);
-  library.impl("cholesky_inverse", at::native::cholesky_inverse);
-  library.impl("cholesky_inverse.out", at::native::cholesky_inverse_out);
-  library.impl("linalg_solve_triangular", at::native::linalg_solve_triangular);
-  library.impl("linalg_solve_triangular.out", at::native::linalg_solve_triangular_out);
+  impl_on_one_device<at::native::cholesky_out>(library, "cholesky.out");
+  impl_on_one_device<cholesky_solve_helper>(library, "_cholesky_solve_helper");
+  impl_on_one_device<at::native::cholesky_inverse>(library, "cholesky_inverse");
+  impl_on_one_device<at::native::cholesky_inverse_out>(library, "cholesky_inverse.out");
+  impl_on_one_device<at::native::linalg_solve_triangular>(library, "linalg_solve_triangular");
+  impl_on_one_device<at::native::linalg_solve_triangular_out>(library, "linalg_solve_triangular.out");
   library.impl("triangular_solve.X", triangular_solve_out);
   library.impl("linalg_lu_factor_ex.out", linalg_lu_factor_ex_out);
   library.impl("linalg_lu.out", linalg_lu_out);
   library.impl("lu_unpack.out", lu_unpack_out);
   library.impl("linalg_lu_solve.out", linalg_lu_solve_out);
+  impl_on_one_device<at::compositeexplicitautogradnonfunctional::_linalg_solve_ex>(library, "_linalg_solve_ex");
   library.impl("_linalg_solve_ex.result", linalg_solve_ex_out);
   library.impl("linalg_inv_ex.inverse", linalg_inv_ex_out);
   library.impl("_linalg_det.result", linalg_det_out);

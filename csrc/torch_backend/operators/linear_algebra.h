@@ -33,6 +33,10 @@ bool pays_to_share(int64_t batch, int64_t steps);
 void solve_triangular(const at::Tensor& a, const at::Tensor& b, bool left, bool upper, kernels::Transpose transpose,
                       bool has_unit_diagonal);
 
+// Of each matrix, a tensor of as_columns, the place of the first zero on its diagonal, counted from 1; 0: there is
+// none.
+at::Tensor zeros_on_diagonals(const at::Tensor& matrices);
+
 // torch's structured operator on the outputs that the caller gave: meta function, then its device-independent body.
 template <typename Structured, typename... Outputs, typename... Arguments>
 void run_structured(const std::tuple<Outputs&...>& outputs, const Arguments&... arguments) {

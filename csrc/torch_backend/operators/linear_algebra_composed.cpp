@@ -47,9 +47,10 @@ void solve_by_qr(const Tensor& a, const Tensor& b, LeastSquares& result) {
   const bool is_tall = m >= n;
   const auto [factors, tau] = at::geqrf(is_tall ? a : a.mH());
   const Tensor triangle = at::native::cloneBatchedColumnMajor(factors.narrow(-2, 0, steps));
-  const Tensor zeros = triangle.diagonal(0, -2, -1).eq(0);
-  const Tensor first = zeros.to(c10::kInt).argmax(-1).add(1).mul(zeros.any(-1)).to(c10::kInt);
-  at::_linalg_check_errors(first, "torch.linalg.lstsq", first.numel() <= 1);
+  if (triangle.numel() != 0) {
+    const Tensor zeros = zeros_on_diagonals(as_columns(triangle));
+    at::_linalg_check_errors(zeros, "torch.linalg.lstsq", zeros.numel() == 1);
+  }
   if (is_tall) {
     const Tensor turned = at::ormqr(factors, tau, b, /*left=*/true, /*transpose=*/true);
     result.solution = at::native::cloneBatchedColumnMajor(turned.narrow(-2, 0, n));

@@ -167,12 +167,12 @@ at::Tensor min(const at::Tensor& self) {
 }
 
 at::Tensor& max_all_out(const at::Tensor& self, at::Tensor& out) {
-  check_output("max", out, self.scalar_type(), self.device());
+  check_convertible("max", out, self.scalar_type(), self.device());
   return write_output(out, torch_backend::max(self));
 }
 
 at::Tensor& min_all_out(const at::Tensor& self, at::Tensor& out) {
-  check_output("min", out, self.scalar_type(), self.device());
+  check_convertible("min", out, self.scalar_type(), self.device());
   return write_output(out, torch_backend::min(self));
 }
 

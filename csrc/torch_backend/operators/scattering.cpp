@@ -28,7 +28,8 @@ namespace {
 // launch_along_dim where elements of one index are joined with each other.
 void accumulate_along_dim(const char* kernel, const at::Tensor& source, const at::Tensor& self, int64_t dim,
                           const at::Tensor& index) {
-  const c10::ScalarType wide = accumulated_in(kernel, self.scalar_type());
+  if (index.numel() == 0) return;
+  const c10::ScalarType wide = accumulated_in(self.scalar_type());
   if (wide == self.scalar_type()) return launch_along_dim(kernel, source, self, dim, index);
   const at::Tensor joined = self.to(wide);
   launch_along_dim(kernel, source.to(wide), joined, dim, index);
@@ -80,7 +81,7 @@ void multiply_along_dim(const at::Tensor& source, const at::Tensor& self, int64_
 void join_along_dim(at::native::ReductionType reduction, const at::Tensor& source, const at::Tensor& self, int64_t dim,
                     const at::Tensor& index) {
   if (const char* kernel = kernel_of(reduction)) return accumulate_along_dim(kernel, source, self, dim, index);
-  const c10::ScalarType wide = accumulated_in("product", self.scalar_type());
+  const c10::ScalarType wide = accumulated_in(self.scalar_type());
   if (wide == self.scalar_type()) return multiply_along_dim(source, self, dim, index);
   const at::Tensor joined = self.to(wide);
   multiply_along_dim(source.to(wide), joined, dim, index);
@@ -91,6 +92,11 @@ void scatter_reduce_kernel(const at::Tensor& self, int64_t dim, const at::Tensor
                            const at::native::ReductionType& reduction) {
   const OperatorScope scope("scatter_reduce");
   join_along_dim(reduction, source, self, dim, index);
+}
+
+// A mean of halves is rounded once: neither its sum, which may overflow, nor its count, which may be odd, is a half.
+bool is_wider_mean(c10::string_view reduce, c10::ScalarType dtype) {
+  return reduce == "mean" && (dtype == c10::kHalf || dtype == c10::kBFloat16);
 }
 
 // Of the older names "add" and "multiply".
@@ -121,7 +127,11 @@ at::Tensor& scatter_reduce_two_out(const at::Tensor& self, int64_t dim, const at
                                    at::Tensor& out) {
   WithOutputs<at::native::structured_scatter_reduce_two> call(out);
   call.meta(self, dim, index, source, reduce, include_self);
-  call.impl(self, dim, index, source, reduce, include_self, call.output());
+  if (is_wider_mean(reduce, self.scalar_type())) {
+    call.output().copy_(self.to(c10::kFloat).scatter_reduce(dim, index, source.to(c10::kFloat), reduce, include_self));
+  } else {
+    call.impl(self, dim, index, source, reduce, include_self, call.output());
+  }
   call.finish();
   return out;
 }
@@ -162,6 +172,11 @@ at::Tensor& index_reduce_out(const at::Tensor& self, int64_t dim, const at::Tens
   check_numeric("index_reduce_func_exclude_input_init", self.scalar_type());
   check_implemented(!self.is_complex(), "index_func", self.scalar_type());
   const at::Tensor& result = call.output();
+  if (is_wider_mean(reduce, self.scalar_type())) {
+    result.copy_(self.to(c10::kFloat).index_reduce(dim, index, source.to(c10::kFloat), reduce, include_self));
+    call.finish();
+    return out;
+  }
   if (!result.is_same(self)) result.copy_(self);
   if (index.numel() != 0) {
     if (!include_self) result.index_fill_(precomputed.dim, index, neutral(reduction, self.scalar_type()));

@@ -1,6 +1,12 @@
-// Special functions beside the rows of the element-wise table: frexp is two of them, mvlgamma is made of lgamma.
+// Special functions beside the rows of the element-wise table: frexp is two of them, mvlgamma is made of lgamma,
+// Kaiser's window of Bessel functions.
+#include <ATen/TensorIterator.h>
 #include <ATen/native/Resize.h>
+#include <ATen/native/UnaryOps.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/mvlgamma.h>
+#include <ATen/ops/special_i0.h>
 #include <torch/library.h>
 
 #include <tuple>
@@ -37,8 +43,23 @@ at::Tensor& mvlgamma_out(const at::Tensor& self, int64_t p, at::Tensor& out) {
   return write_output(out, result);
 }
 
+// The positions are made here: those of the iterator are of the window's dtype, which may not hold them.
+void kaiser_window_kernel(at::TensorIteratorBase& iterator, int64_t length, double beta) {
+  const at::Tensor& window = iterator.tensor(0);
+  const bool narrow = window.scalar_type() == c10::kHalf || window.scalar_type() == c10::kBFloat16;
+  const at::TensorOptions options = window.options().dtype(narrow ? c10::kFloat : window.scalar_type());
+  const double middle = static_cast<double>(length - 1) / 2;
+  const at::Tensor square = at::arange(length, options).sub_(middle).div_(middle).square_();
+  const at::Tensor arguments = square.neg_().add_(1).sqrt_().mul_(beta);
+  window.copy_(at::special_i0(arguments).div_(at::special_i0(at::full({}, beta, options))));
+}
+
 }  // namespace
 }  // namespace mtia::torch_backend
+
+namespace at::native {
+REGISTER_PRIVATEUSE1_DISPATCH(kaiser_window_stub, &mtia::torch_backend::kaiser_window_kernel)
+}  // namespace at::native
 
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("frexp.Tensor_out", mtia::torch_backend::frexp_out);

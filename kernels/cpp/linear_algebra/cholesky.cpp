@@ -1,12 +1,11 @@
 // The C++ kernel "cholesky": one matrix a PE, column by column from the left.
 #include "kernels/cpp/linear_algebra/cholesky.h"
 
-#include "kernels/cpp/linear_algebra/columns.h"
+#include "kernels/cpp/linear_algebra/parts.h"
 
 namespace mtia::kernels {
 namespace {
 
-using emulator::LocalScope;
 using emulator::ProcessingElement;
 
 // The root of a diagonal element that has to be positive, or nothing of it.
@@ -54,10 +53,9 @@ void charge(ColumnWork& work, int64_t n, bool upper) {
 
 template <typename T>
 void factor_matrix(ProcessingElement& pe, const CholeskyArguments& arguments, int64_t matrix) {
-  const LocalScope scope(pe);
   ColumnWork work(pe, arguments.number);
   const int64_t n = arguments.a.rows;
-  ResultVector<int32_t> info(work, {.base = arguments.info, .length = 1, .batch_stride = 1}, matrix, DType::I32);
+  ResultVector<int32_t> info(work, {.base = arguments.info, .length = 1, .batch_stride = 1}, matrix);
   if (arguments.first > 0) info.load();
   Block<T> a(work, arguments.a, matrix, 0, n, 0, n);
   if (work.computes()) {
@@ -73,10 +71,8 @@ void factor_matrix(ProcessingElement& pe, const CholeskyArguments& arguments, in
 }
 
 void cholesky(ProcessingElement& pe, const CholeskyArguments& arguments) {
-  with_number(arguments.number, [&](auto number) {
-    for (int64_t matrix = pe.index(); matrix < arguments.batch; matrix += pe.count())
-      factor_matrix<decltype(number)>(pe, arguments, matrix);
-  });
+  for_each_matrix_of_numbers(
+      pe, arguments, [&](auto number, int64_t matrix) { factor_matrix<decltype(number)>(pe, arguments, matrix); });
 }
 
 MTIA_CPP_KERNEL("cholesky", cholesky, CholeskyArguments);

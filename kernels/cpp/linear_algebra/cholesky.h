@@ -10,6 +10,7 @@ namespace mtia::kernels {
 // as it is by then. `first`: the matrices are blocks on the diagonal of larger ones, from there on; one whose info is
 // set is left alone.
 struct CholeskyArguments {
+  static constexpr bool charges_unknown = true;  // unlike zeros it has a factor
   Matrices a;
   uint64_t info = 0;  // [batch], int32
   int64_t batch = 0;

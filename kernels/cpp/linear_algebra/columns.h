@@ -77,18 +77,22 @@ class ColumnWork {
 // A tile of numbers T: `rows` of them a column, columns behind each other.
 template <typename T>
 emulator::Tile allocate_columns(emulator::ProcessingElement& pe, int64_t rows, int64_t columns) {
-  constexpr int64_t parts = is_complex_number<T> ? 2 : 1;
-  return pe.allocate(sizeof(Real<T>) == 4 ? DType::F32 : DType::F64, columns, rows * parts);
+  return pe.allocate(element_dtype<T>, columns, rows * elements_of<T>);
 }
 
 // Columns [column, column + tile.rows) of a matrix, from row `row` on.
 template <typename T>
 emulator::DmaDescriptor columns_at(const Matrices& matrices, int64_t batch, int64_t row, int64_t column) {
-  constexpr int64_t parts = is_complex_number<T> ? 2 : 1;
   const int64_t place = batch * matrices.batch_stride + column * matrices.column_stride + row;
   return {.base = matrices.base + static_cast<uint64_t>(place) * sizeof(T),
-          .dtype = sizeof(Real<T>) == 4 ? DType::F32 : DType::F64,
-          .row_stride = matrices.column_stride * parts};
+          .dtype = element_dtype<T>,
+          .row_stride = matrices.column_stride * elements_of<T>};
+}
+
+// How many columns of so many rows take up to so many bytes.
+template <typename T>
+int64_t columns_within(uint64_t bytes, int64_t rows) {
+  return static_cast<int64_t>(bytes / (static_cast<uint64_t>(std::max<int64_t>(rows, 1)) * sizeof(T)));
 }
 
 // A part of a matrix that is in local memory as a whole: rows [row, row + rows) of columns [column, column + columns).
@@ -169,8 +173,7 @@ class Columns {
  private:
   static int64_t slots_within(const Matrices& matrices, uint64_t budget) {
     constexpr int64_t fewest = 4;
-    const auto column = static_cast<uint64_t>(std::max<int64_t>(matrices.rows, 1)) * sizeof(T);
-    const auto fitting = static_cast<int64_t>((budget > 64 ? budget - 64 : 0) / column);
+    const int64_t fitting = columns_within<T>(budget > 64 ? budget - 64 : 0, matrices.rows);
     return std::min(matrices.columns, std::max(fitting, fewest));
   }
 
@@ -231,10 +234,11 @@ class Columns {
 template <typename V>
 class ResultVector {
  public:
-  ResultVector(ColumnWork& work, const Vectors& vectors, int64_t batch, DType dtype, int64_t parts = 1)
+  ResultVector(ColumnWork& work, const Vectors& vectors, int64_t batch)
       : work_(work),
-        place_{.base = vectors.base + static_cast<uint64_t>(batch * vectors.batch_stride) * sizeof(V), .dtype = dtype},
-        tile_(work.pe().allocate(dtype, 1, vectors.length * parts)) {}
+        place_{.base = vectors.base + static_cast<uint64_t>(batch * vectors.batch_stride) * sizeof(V),
+               .dtype = element_dtype<V>},
+        tile_(work.pe().allocate(element_dtype<V>, 1, vectors.length * elements_of<V>)) {}
 
   V& operator[](int64_t i) { return tile_.as<V>()[i]; }
 
@@ -257,7 +261,7 @@ class ResultVector {
 
 // The number that tells what went wrong with matrix `batch`; 0: nothing.
 inline void store_info(ColumnWork& work, uint64_t base, int64_t batch, int32_t info) {
-  ResultVector<int32_t> result(work, {.base = base, .length = 1, .batch_stride = 1}, batch, DType::I32);
+  ResultVector<int32_t> result(work, {.base = base, .length = 1, .batch_stride = 1}, batch);
   result[0] = info;
   result.store();
 }

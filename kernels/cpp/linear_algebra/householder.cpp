@@ -2,12 +2,12 @@
 // columns (rows where Q stands on the right) of the matrix that it is applied to.
 #include "kernels/cpp/linear_algebra/householder.h"
 
+#include "kernels/cpp/linear_algebra/parts.h"
 #include "kernels/cpp/linear_algebra/reflector.h"
 
 namespace mtia::kernels {
 namespace {
 
-using emulator::LocalScope;
 using emulator::ProcessingElement;
 
 // A reflection of `columns` columns of n numbers.
@@ -18,11 +18,9 @@ void charge_reflection(ColumnWork& work, int64_t n, int64_t columns) {
 
 template <typename T>
 void factor_matrix(ProcessingElement& pe, const GeqrfArguments& arguments, int64_t matrix) {
-  const LocalScope scope(pe);
   ColumnWork work(pe, arguments.number);
   const int64_t rows = arguments.a.rows, columns = arguments.a.columns;
-  constexpr int64_t parts = is_complex_number<T> ? 2 : 1;
-  ResultVector<T> tau(work, arguments.tau, matrix, part_of(arguments.number), parts);
+  ResultVector<T> tau(work, arguments.tau, matrix);
   Columns<T> a(work, arguments.a, matrix, pe.local_bytes_free(), columns);
   for (int64_t k = 0; k < arguments.tau.length; ++k) {
     const int64_t n = rows - k;
@@ -43,21 +41,17 @@ void factor_matrix(ProcessingElement& pe, const GeqrfArguments& arguments, int64
 }
 
 void geqrf(ProcessingElement& pe, const GeqrfArguments& arguments) {
-  with_number(arguments.number, [&](auto number) {
-    for (int64_t matrix = pe.index(); matrix < arguments.batch; matrix += pe.count())
-      factor_matrix<decltype(number)>(pe, arguments, matrix);
-  });
+  for_each_matrix_of_numbers(
+      pe, arguments, [&](auto number, int64_t matrix) { factor_matrix<decltype(number)>(pe, arguments, matrix); });
 }
 
 MTIA_CPP_KERNEL("geqrf", geqrf, GeqrfArguments);
 
 template <typename T>
 void multiply_reflectors(ProcessingElement& pe, const HouseholderProductArguments& arguments, int64_t matrix) {
-  const LocalScope scope(pe);
   ColumnWork work(pe, arguments.number);
   const int64_t rows = arguments.a.rows, columns = arguments.a.columns, reflectors = arguments.tau.length;
-  constexpr int64_t parts = is_complex_number<T> ? 2 : 1;
-  ResultVector<T> tau(work, arguments.tau, matrix, part_of(arguments.number), parts);
+  ResultVector<T> tau(work, arguments.tau, matrix);
   tau.load();
   Columns<T> a(work, arguments.a, matrix, pe.local_bytes_free(), reflectors);
   for (int64_t j = reflectors; j < columns; ++j) {
@@ -86,9 +80,8 @@ void multiply_reflectors(ProcessingElement& pe, const HouseholderProductArgument
 }
 
 void householder_product(ProcessingElement& pe, const HouseholderProductArguments& arguments) {
-  with_number(arguments.number, [&](auto number) {
-    for (int64_t matrix = pe.index(); matrix < arguments.batch; matrix += pe.count())
-      multiply_reflectors<decltype(number)>(pe, arguments, matrix);
+  for_each_matrix_of_numbers(pe, arguments, [&](auto number, int64_t matrix) {
+    multiply_reflectors<decltype(number)>(pe, arguments, matrix);
   });
 }
 
@@ -101,29 +94,16 @@ class Application {
 
   void apply_all() {
     const int64_t lines = arguments_.left ? arguments_.c.columns : arguments_.c.rows;
-    const int64_t part = part_length(lines);
-    const int64_t parts = (lines + part - 1) / part;
-    for (int64_t item = pe_.index(); item < arguments_.batch * parts; item += pe_.count()) {
-      const int64_t first = item % parts * part;
-      apply_part(item / parts, first, std::min(part, lines - first));
-    }
+    const int64_t length = arguments_.left ? arguments_.c.rows : arguments_.c.columns;
+    // Half of local memory is for the part of c.
+    for_each_part(pe_, arguments_.batch, lines, columns_within<T>(pe_.local_bytes_free() / 2, length),
+                  [&](int64_t matrix, int64_t first, int64_t count) { apply_part(matrix, first, count); });
   }
 
  private:
-  // Half of local memory is for the part of c.
-  int64_t part_length(int64_t lines) const {
-    const int64_t pes_a_matrix = std::max<int64_t>(1, pe_.count() / std::max<int64_t>(arguments_.batch, 1));
-    const int64_t length = arguments_.left ? arguments_.c.rows : arguments_.c.columns;
-    const auto fitting = static_cast<int64_t>(pe_.local_bytes_free() / 2 /
-                                              (static_cast<uint64_t>(std::max<int64_t>(length, 1)) * sizeof(T)));
-    return std::max<int64_t>(1, std::min(fitting, (lines + pes_a_matrix - 1) / pes_a_matrix));
-  }
-
   void apply_part(int64_t matrix, int64_t first, int64_t count) {
-    const LocalScope scope(pe_);
     ColumnWork work(pe_, arguments_.number);
-    constexpr int64_t parts = is_complex_number<T> ? 2 : 1;
-    ResultVector<T> tau(work, arguments_.tau, matrix, part_of(arguments_.number), parts);
+    ResultVector<T> tau(work, arguments_.tau, matrix);
     tau.load();
     const bool left = arguments_.left;
     const int64_t length = left ? arguments_.c.rows : arguments_.c.columns;
@@ -139,21 +119,12 @@ class Application {
       if (work.computes()) {
         const T factor = maybe_conjugate(tau[k], arguments_.adjoint);
         for (int64_t column = 0; left && column < count; ++column) reflect(n, factor, v, c[column] + k);
-        if (!left) reflect_rows(c, k, n, factor, v, sums);
+        if (!left) reflect_rows([&](int64_t column) { return c[k + column]; }, count, n, factor, v, sums.data());
       }
       if (left) charge_reflection(work, n, count);
       if (!left) work.vector(count, 2 * n);
     }
     c.store();
-  }
-
-  // c -= factor (c v) v^H in columns [k, k + n).
-  static void reflect_rows(Block<T>& c, int64_t k, int64_t n, T factor, const T* v, std::vector<T>& sums) {
-    const auto count = static_cast<int64_t>(sums.size());
-    std::copy_n(c[k], count, sums.data());
-    for (int64_t i = 1; i < n; ++i) add_multiple(count, v[i], c[k + i], sums.data());
-    for (int64_t i = 0; i < n; ++i)
-      add_multiple(count, T(-times(factor, i == 0 ? T(1) : conjugate(v[i]))), sums.data(), c[k + i]);
   }
 
   ProcessingElement& pe_;

@@ -6,12 +6,11 @@
 #include <optional>
 #include <utility>
 
-#include "kernels/cpp/linear_algebra/columns.h"
+#include "kernels/cpp/linear_algebra/parts.h"
 
 namespace mtia::kernels {
 namespace {
 
-using emulator::LocalScope;
 using emulator::ProcessingElement;
 
 constexpr int most_sweeps = 60;
@@ -38,7 +37,7 @@ class OneSidedJacobi {
         matrix_(matrix),
         rows_(arguments.u.rows),
         n_(arguments.s.length),
-        s_(work_, arguments.s, matrix, part_of(arguments.number)),
+        s_(work_, arguments.s, matrix),
         u_(work_, arguments.u, matrix, u_budget(), n_) {
     if (arguments.has_vectors) v_.emplace(work_, arguments.v, matrix, pe.local_bytes_free(), /*filled=*/0);
   }
@@ -263,11 +262,8 @@ class OneSidedJacobi {
 };
 
 void jacobi_svd(ProcessingElement& pe, const JacobiSvdArguments& arguments) {
-  with_number(arguments.number, [&](auto number) {
-    for (int64_t matrix = pe.index(); matrix < arguments.batch; matrix += pe.count()) {
-      const LocalScope scope(pe);
-      OneSidedJacobi<decltype(number)>(pe, arguments, matrix).run();
-    }
+  for_each_matrix_of_numbers(pe, arguments, [&](auto number, int64_t matrix) {
+    OneSidedJacobi<decltype(number)>(pe, arguments, matrix).run();
   });
 }
 

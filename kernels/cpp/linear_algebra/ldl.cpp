@@ -3,12 +3,11 @@
 
 #include <utility>
 
-#include "kernels/cpp/linear_algebra/columns.h"
+#include "kernels/cpp/linear_algebra/parts.h"
 
 namespace mtia::kernels {
 namespace {
 
-using emulator::LocalScope;
 using emulator::ProcessingElement;
 
 // Where the matrix is not known every third step is charged as one of two columns, as it is for random numbers.
@@ -144,19 +143,16 @@ class Factorisation {
 };
 
 void ldl_factor(ProcessingElement& pe, const LdlFactorArguments& arguments) {
-  with_number(arguments.number, [&](auto number) {
+  for_each_matrix_of_numbers(pe, arguments, [&](auto number, int64_t matrix) {
     using T = decltype(number);
     const int64_t n = arguments.a.rows;
-    for (int64_t matrix = pe.index(); matrix < arguments.batch; matrix += pe.count()) {
-      const LocalScope scope(pe);
-      ColumnWork work(pe, arguments.number);
-      ResultVector<int32_t> pivots(work, arguments.pivots, matrix, DType::I32);
-      Block<T> a(work, arguments.a, matrix, 0, n, 0, n);
-      const int32_t info = Factorisation<T>(work, a, n, arguments.hermitian).run(pivots);
-      a.store();
-      pivots.store();
-      store_info(work, arguments.info, matrix, info);
-    }
+    ColumnWork work(pe, arguments.number);
+    ResultVector<int32_t> pivots(work, arguments.pivots, matrix);
+    Block<T> a(work, arguments.a, matrix, 0, n, 0, n);
+    const int32_t info = Factorisation<T>(work, a, n, arguments.hermitian).run(pivots);
+    a.store();
+    pivots.store();
+    store_info(work, arguments.info, matrix, info);
   });
 }
 
@@ -222,25 +218,28 @@ class Solution {
   bool hermitian_;
 };
 
+template <typename T>
+void solve_column(ProcessingElement& pe, const LdlSolveArguments& arguments, int64_t matrix, int64_t column) {
+  const int64_t n = arguments.a.rows;
+  ColumnWork work(pe, arguments.number);
+  ResultVector<int32_t> pivots(work, arguments.pivots, matrix);
+  pivots.load();
+  const Block<T> a(work, arguments.a, matrix, 0, n, 0, n);
+  Block<T> b(work, arguments.b, matrix, 0, n, column, 1);
+  if (work.computes()) Solution<T>(a, pivots, n, arguments.hermitian).solve(b[0]);
+  for (int64_t k = 0; k < n; ++k) {
+    work.vector(n - k);
+    work.inner(n - k);
+  }
+  b.store();
+}
+
 void ldl_solve(ProcessingElement& pe, const LdlSolveArguments& arguments) {
   with_number(arguments.number, [&](auto number) {
-    using T = decltype(number);
-    const int64_t n = arguments.a.rows, columns = arguments.b.columns;
-    for (int64_t item = pe.index(); item < arguments.batch * columns; item += pe.count()) {
-      const LocalScope scope(pe);
-      ColumnWork work(pe, arguments.number);
-      const int64_t matrix = item / columns;
-      ResultVector<int32_t> pivots(work, arguments.pivots, matrix, DType::I32);
-      pivots.load();
-      const Block<T> a(work, arguments.a, matrix, 0, n, 0, n);
-      Block<T> b(work, arguments.b, matrix, 0, n, item % columns, 1);
-      if (work.computes()) Solution<T>(a, pivots, n, arguments.hermitian).solve(b[0]);
-      for (int64_t k = 0; k < n; ++k) {
-        work.vector(n - k);
-        work.inner(n - k);
-      }
-      b.store();
-    }
+    for_each_part(pe, arguments.batch, arguments.b.columns, /*fitting=*/1,
+                  [&](int64_t matrix, int64_t column, int64_t) {
+                    solve_column<decltype(number)>(pe, arguments, matrix, column);
+                  });
   });
 }
 

@@ -5,12 +5,11 @@
 #include <numeric>
 #include <utility>
 
-#include "kernels/cpp/linear_algebra/columns.h"
+#include "kernels/cpp/linear_algebra/parts.h"
 
 namespace mtia::kernels {
 namespace {
 
-using emulator::LocalScope;
 using emulator::ProcessingElement;
 
 template <typename T>
@@ -43,12 +42,11 @@ void charge(ColumnWork& work, int64_t rows, int64_t columns) {
 
 template <typename T>
 void factor_matrix(ProcessingElement& pe, const LuPanelArguments& arguments, int64_t matrix) {
-  const LocalScope scope(pe);
   ColumnWork work(pe, arguments.number);
   const int64_t rows = arguments.a.rows, columns = arguments.a.columns;
-  ResultVector<int32_t> info(work, {.base = arguments.info, .length = 1, .batch_stride = 1}, matrix, DType::I32);
+  ResultVector<int32_t> info(work, {.base = arguments.info, .length = 1, .batch_stride = 1}, matrix);
   if (arguments.first > 0) info.load();
-  ResultVector<int32_t> pivots(work, arguments.pivots, matrix, DType::I32);
+  ResultVector<int32_t> pivots(work, arguments.pivots, matrix);
   Block<T> a(work, arguments.a, matrix, 0, rows, 0, columns);
   if (work.computes()) {
     if (arguments.first == 0) info[0] = 0;
@@ -61,10 +59,8 @@ void factor_matrix(ProcessingElement& pe, const LuPanelArguments& arguments, int
 }
 
 void lu_panel(ProcessingElement& pe, const LuPanelArguments& arguments) {
-  with_number(arguments.number, [&](auto number) {
-    for (int64_t matrix = pe.index(); matrix < arguments.batch; matrix += pe.count())
-      factor_matrix<decltype(number)>(pe, arguments, matrix);
-  });
+  for_each_matrix_of_numbers(
+      pe, arguments, [&](auto number, int64_t matrix) { factor_matrix<decltype(number)>(pe, arguments, matrix); });
 }
 
 MTIA_CPP_KERNEL("lu_panel", lu_panel, LuPanelArguments);
@@ -72,10 +68,9 @@ MTIA_CPP_KERNEL("lu_panel", lu_panel, LuPanelArguments);
 template <typename T>
 void swap_part(ProcessingElement& pe, const SwapRowsArguments& arguments, int64_t matrix, int64_t first,
                int64_t count) {
-  const LocalScope scope(pe);
   ColumnWork work(pe, arguments.number);
   const int64_t swaps = arguments.pivots.length;
-  ResultVector<int32_t> pivots(work, arguments.pivots, matrix, DType::I32);
+  ResultVector<int32_t> pivots(work, arguments.pivots, matrix);
   pivots.load();
   Block<T> b(work, arguments.b, matrix, 0, arguments.b.rows, first, count);
   if (work.computes()) {
@@ -95,28 +90,21 @@ void swap_part(ProcessingElement& pe, const SwapRowsArguments& arguments, int64_
 void swap_rows(ProcessingElement& pe, const SwapRowsArguments& arguments) {
   with_number(arguments.number, [&](auto number) {
     using T = decltype(number);
-    const int64_t columns = arguments.b.columns;
-    const auto column = static_cast<uint64_t>(std::max<int64_t>(arguments.b.rows, 1)) * sizeof(T);
     const auto pivots = static_cast<uint64_t>(arguments.pivots.length) * 4 + 4 * 64;
-    const auto fitting = static_cast<int64_t>((pe.local_bytes_free() - pivots) / column);
-    const int64_t pes_a_matrix = std::max<int64_t>(1, pe.count() / std::max<int64_t>(arguments.batch, 1));
-    const int64_t part = std::max<int64_t>(1, std::min(fitting, (columns + pes_a_matrix - 1) / pes_a_matrix));
-    const int64_t parts = (columns + part - 1) / part;
-    for (int64_t item = pe.index(); item < arguments.batch * parts; item += pe.count()) {
-      const int64_t first = item % parts * part;
-      swap_part<T>(pe, arguments, item / parts, first, std::min(part, columns - first));
-    }
+    const int64_t fitting = columns_within<T>(pe.local_bytes_free() - pivots, arguments.b.rows);
+    for_each_part(pe, arguments.batch, arguments.b.columns, fitting, [&](int64_t matrix, int64_t first, int64_t count) {
+      swap_part<T>(pe, arguments, matrix, first, count);
+    });
   });
 }
 
 MTIA_CPP_KERNEL("swap_rows", swap_rows, SwapRowsArguments);
 
 void unpack_pivots(ProcessingElement& pe, const UnpackPivotsArguments& arguments) {
-  for (int64_t matrix = pe.index(); matrix < arguments.batch; matrix += pe.count()) {
-    const LocalScope scope(pe);
+  for_each_matrix(pe, arguments.batch, [&](int64_t matrix) {
     ColumnWork work(pe, Number::f32);
-    ResultVector<int32_t> pivots(work, arguments.pivots, matrix, DType::I32);
-    ResultVector<int64_t> permutation(work, arguments.permutation, matrix, DType::I64);
+    ResultVector<int32_t> pivots(work, arguments.pivots, matrix);
+    ResultVector<int64_t> permutation(work, arguments.permutation, matrix);
     pivots.load();
     const int64_t n = arguments.permutation.length;
     if (work.computes()) {
@@ -128,7 +116,7 @@ void unpack_pivots(ProcessingElement& pe, const UnpackPivotsArguments& arguments
     }
     work.scalar(static_cast<uint64_t>(n + 4 * arguments.pivots.length));
     permutation.store();
-  }
+  });
 }
 
 MTIA_CPP_KERNEL("unpack_pivots", unpack_pivots, UnpackPivotsArguments);

@@ -10,6 +10,7 @@ namespace mtia::kernels {
 // panels of larger ones, from row and column `first` on: pivots and info count from those, and an info that is set
 // stays.
 struct LuPanelArguments {
+  static constexpr bool charges_unknown = true;  // unlike zeros it has a factor
   Matrices a;
   Vectors pivots;     // int32
   uint64_t info = 0;  // [batch], int32

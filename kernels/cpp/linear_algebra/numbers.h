@@ -27,6 +27,13 @@ using Real = typename RealOf<T>::type;
 template <typename T>
 inline constexpr bool is_complex_number = !std::is_same_v<T, Real<T>>;
 
+// How the chip holds numbers and whole numbers: so many adjacent elements of a dtype.
+template <typename V>
+inline constexpr int64_t elements_of = is_complex_number<V> ? 2 : 1;
+template <typename V>
+inline constexpr DType element_dtype = std::is_integral_v<V> ? (sizeof(V) == 4 ? DType::I32 : DType::I64)
+                                                             : (sizeof(Real<V>) == 4 ? DType::F32 : DType::F64);
+
 template <typename R>
 R conjugate(R a) {
   return a;

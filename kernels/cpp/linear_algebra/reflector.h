@@ -45,4 +45,13 @@ void reflect(int64_t n, T factor, const T* v, T* x) {
   add_multiple(n - 1, T(-along), v + 1, x + 1);
 }
 
+// c -= factor (c v) v^H for c of `rows` rows and n columns, which column(i) points to; `sums` has room for one.
+template <typename T, typename Column>
+void reflect_rows(const Column& column, int64_t rows, int64_t n, T factor, const T* v, T* sums) {
+  std::copy_n(column(0), rows, sums);
+  for (int64_t i = 1; i < n; ++i) add_multiple(rows, v[i], column(i), sums);
+  for (int64_t i = 0; i < n; ++i)
+    add_multiple(rows, T(-times(factor, i == 0 ? T(1) : conjugate(v[i]))), sums, column(i));
+}
+
 }  // namespace mtia::kernels

@@ -2,12 +2,11 @@
 // the triangle stands on the right; columns (rows) do not depend on each other.
 #include "kernels/cpp/linear_algebra/triangular.h"
 
-#include "kernels/cpp/linear_algebra/columns.h"
+#include "kernels/cpp/linear_algebra/parts.h"
 
 namespace mtia::kernels {
 namespace {
 
-using emulator::LocalScope;
 using emulator::ProcessingElement;
 
 template <typename T>
@@ -22,27 +21,15 @@ class Substitution {
         is_lower_(arguments.upper != (arguments.transpose == Transpose::none)) {}
 
   void solve_all() {
-    const Matrices& b = arguments_.b;
-    const int64_t lines = arguments_.left ? b.columns : b.rows;
-    const int64_t lines_a_part = part_length(lines);
-    const int64_t parts = (lines + lines_a_part - 1) / lines_a_part;
-    for (int64_t part = pe_.index(); part < arguments_.batch * parts; part += pe_.count()) {
-      const int64_t first = part % parts * lines_a_part;
-      solve_part(part / parts, first, std::min(lines_a_part, lines - first));
-    }
+    const int64_t lines = arguments_.left ? arguments_.b.columns : arguments_.b.rows;
+    const auto triangle = static_cast<uint64_t>(n_ * n_) * sizeof(T) + 3 * 64;
+    const uint64_t room = pe_.local_bytes_free() > triangle ? pe_.local_bytes_free() - triangle : 0;
+    for_each_part(pe_, arguments_.batch, lines, columns_within<T>(room, n_),
+                  [&](int64_t matrix, int64_t first, int64_t count) { solve_part(matrix, first, count); });
   }
 
  private:
-  int64_t part_length(int64_t lines) const {
-    const int64_t pes_a_matrix = std::max<int64_t>(1, pe_.count() / arguments_.batch);
-    const auto triangle = static_cast<uint64_t>(n_ * n_) * sizeof(T) + 3 * 64;
-    const uint64_t room = pe_.local_bytes_free() > triangle ? pe_.local_bytes_free() - triangle : 0;
-    const auto fitting = static_cast<int64_t>(room / (static_cast<uint64_t>(std::max<int64_t>(n_, 1)) * sizeof(T)));
-    return std::max<int64_t>(1, std::min(fitting, (lines + pes_a_matrix - 1) / pes_a_matrix));
-  }
-
   void solve_part(int64_t matrix, int64_t first, int64_t count) {
-    const LocalScope scope(pe_);
     ColumnWork work(pe_, arguments_.number);
     const Block<T> a(work, arguments_.a, matrix, 0, n_, 0, n_);
     const bool left = arguments_.left;
@@ -123,6 +110,30 @@ void solve_triangular(ProcessingElement& pe, const SolveTriangularArguments& arg
 }
 
 MTIA_CPP_KERNEL("solve_triangular", solve_triangular, SolveTriangularArguments);
+
+template <typename T>
+void find_zero(ProcessingElement& pe, const FindZeroDiagonalArguments& arguments, int64_t matrix) {
+  ColumnWork work(pe, arguments.number);
+  const int64_t n = std::min(arguments.a.rows, arguments.a.columns);
+  // The diagonal as a column of its own: its elements are a column and a row apart.
+  const emulator::Tile tile = pe.allocate(element_dtype<T>, n, elements_of<T>);
+  emulator::DmaDescriptor diagonal = columns_at<T>(arguments.a, matrix, 0, 0);
+  diagonal.row_stride += elements_of<T>;
+  pe.dma_load(tile, diagonal);
+  work.joins(tile);
+  int32_t info = 0;
+  for (int64_t i = n - 1; work.computes() && i >= 0; --i)
+    info = tile.as<T>()[i] == T(0) ? static_cast<int32_t>(i + 1) : info;
+  work.vector(n, 1, Opcode::min_f);
+  store_info(work, arguments.info, matrix, info);
+}
+
+void find_zero_diagonal(ProcessingElement& pe, const FindZeroDiagonalArguments& arguments) {
+  for_each_matrix_of_numbers(pe, arguments,
+                             [&](auto number, int64_t matrix) { find_zero<decltype(number)>(pe, arguments, matrix); });
+}
+
+MTIA_CPP_KERNEL("find_zero_diagonal", find_zero_diagonal, FindZeroDiagonalArguments);
 
 }  // namespace
 }  // namespace mtia::kernels

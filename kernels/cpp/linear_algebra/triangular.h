@@ -1,4 +1,4 @@
-// Arguments of the C++ kernel "solve_triangular".
+// Arguments of the C++ kernels "solve_triangular" and "find_zero_diagonal".
 #pragma once
 
 #include "kernels/cpp/linear_algebra/matrices.h"
@@ -16,6 +16,15 @@ struct SolveTriangularArguments {
   bool left = true;
   bool upper = false;
   bool has_unit_diagonal = false;
+};
+
+// info[b]: the place of the first zero on a matrix's diagonal, counted from 1; 0: there is none.
+struct FindZeroDiagonalArguments {
+  static constexpr bool charges_unknown = true;  // unlike zeros it is taken to have none
+  Matrices a;
+  uint64_t info = 0;  // [batch], int32
+  int64_t batch = 0;
+  Number number = Number::f32;
 };
 
 }  // namespace mtia::kernels

@@ -2,12 +2,12 @@
 // implicit QL algorithm finds. The tridiagonal's scalars are kept in float64.
 #include "kernels/cpp/linear_algebra/tridiagonal.h"
 
+#include "kernels/cpp/linear_algebra/parts.h"
 #include "kernels/cpp/linear_algebra/reflector.h"
 
 namespace mtia::kernels {
 namespace {
 
-using emulator::LocalScope;
 using emulator::ProcessingElement;
 using emulator::Tile;
 
@@ -26,7 +26,7 @@ class SymmetricEigen {
         arguments_(arguments),
         matrix_(matrix),
         n_(arguments.a.rows),
-        values_(work_, arguments.values, matrix, part_of(arguments.number)),
+        values_(work_, arguments.values, matrix),
         scratch_(allocate_columns<T>(pe, n_, 3)),
         scalars_(pe.allocate(DType::F64, 2, n_)),
         diagonal_(scalars_.as<double>()),
@@ -210,11 +210,8 @@ class SymmetricEigen {
 };
 
 void symmetric_eigen(ProcessingElement& pe, const SymmetricEigenArguments& arguments) {
-  with_number(arguments.number, [&](auto number) {
-    for (int64_t matrix = pe.index(); matrix < arguments.batch; matrix += pe.count()) {
-      const LocalScope scope(pe);
-      SymmetricEigen<decltype(number)>(pe, arguments, matrix).run();
-    }
+  for_each_matrix_of_numbers(pe, arguments, [&](auto number, int64_t matrix) {
+    SymmetricEigen<decltype(number)>(pe, arguments, matrix).run();
   });
 }
 
