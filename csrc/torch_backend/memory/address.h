@@ -1,3 +1,4 @@
+// Device addresses of tensors.
 #pragma once
 
 #include <ATen/core/TensorBase.h>

@@ -94,9 +94,14 @@ def _samples(entry: catalogue.Entry, dtype: torch.dtype, requires_grad: bool = F
 
 def _exact(sample: SampleInput, call: Callable[..., Any]) -> Any:
     """The sample's result in higher precision, or None where CPU torch does not compute it."""
-    with contextlib.suppress(Exception):
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)  # what integers become
+    try:
         return call(sample.transform(to_higher))
-    return None
+    except Exception:
+        return None
+    finally:
+        torch.set_default_dtype(default)
 
 
 def _refuse_alike(refusal: Exception, call: Callable[..., Any], *arguments: Any) -> None:
