@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "emulator/machine.h"
+#include "kernels/kernel_launch.h"
 #include "network/reduction.h"
 #include "test.h"
 
@@ -63,6 +64,20 @@ TEST(small_sums_go_at_once_and_large_ones_in_two_steps) {
   const NetworkAccount large = account(chip, Collective::all_reduce, 4'000'000, first_ranks(4));
   CHECK_EQ(large.algorithm, "direct");
   CHECK_NEAR(large.seconds, 2e-6 + 2 * 1e-6 + 2 * 3e6 / 50e9, 1e-12);
+}
+
+// GB/s that each chip of an all-gather of 1 GiB a rank receives.
+double received_gigabytes_per_second(const ChipSpec& chip, int64_t ranks) {
+  const uint64_t part = uint64_t{1} << 30;
+  const auto count = static_cast<uint64_t>(ranks);
+  const double seconds = account(chip, Collective::all_gather, part * count, first_ranks(ranks)).seconds;
+  return static_cast<double>(part * (count - 1)) / seconds * 1e-9;
+}
+
+TEST(all_gathers_of_mtia300_take_what_hccl_measured) {
+  const ChipSpec chip = mtia::test::chip_of_file("mtia300");
+  CHECK_NEAR(received_gigabytes_per_second(chip, 16), 940, 1);   // calibrates link_efficiency
+  CHECK_NEAR(received_gigabytes_per_second(chip, 128), 796, 1);  // HCCL: 838
 }
 
 TEST(a_rank_alone_waits_for_its_launch_only) {
