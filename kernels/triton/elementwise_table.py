@@ -138,6 +138,7 @@ _ARITHMETIC = (
     _row("addcdiv", arithmetic.addcdiv, "self tensor1 tensor2 value", "addcdiv"),
     _row("lerp", arithmetic.lerp, "self end weight", "lerp.Scalar lerp.Tensor"),
     _row("bernoulli", arithmetic.bernoulli, "draw p", result="bool", outside=0),
+    _row("scaled_draw", arithmetic.scaled_draw, "draw deviation", outside=0),
     _row("nan_to_num", arithmetic.nan_to_num, "self nan posinf neginf", "nan_to_num"),
     _compare("eq", arithmetic.equal),
     _compare("ne", arithmetic.not_equal),
@@ -336,6 +337,7 @@ _ACTIVATION = (
         "grad_output self target delta norm",
         "huber_loss_backward",
     ),
+    _row("label", activation.label, "target classes", outside=0),
     _row(
         "binary_cross_entropy",
         activation.binary_cross_entropy,

@@ -11,6 +11,7 @@ INPUT = tl.constexpr(
     "binary_cross_entropy_with_logits"
 )
 TARGET = tl.constexpr("mtia.check_value all elements of target should be between 0 and 1, found {value}")
+LABEL = tl.constexpr("mtia.check_value target is out of range: {value}; give classes to {high}, {low} behind the last")
 
 
 @triton.jit
@@ -250,9 +251,16 @@ def huber_loss_backward(grad, x, target, delta, norm):
 
 
 @triton.jit
+@triton.jit
+def label(target, classes):
+    check_value(target, -1, classes - 1, LABEL)
+    return target
+
+
 def binary_cross_entropy(x, target, weight):
     check_value(x, 0.0, 1.0, INPUT)
     positive = tl.maximum(tl.log(x), -100.0)
+    check_value(target, 0.0, 1.0, TARGET)
     negative = tl.maximum(libdevice.log1p(-x), -100.0)
     return weight * ((target - 1.0) * negative - target * positive)
 

@@ -7,6 +7,7 @@ from triton.language.extra import libdevice
 from mtia_sim_kernels.triton.checks import check_value
 
 PROBABILITY = tl.constexpr("mtia.check_value a probability of {value} is not between 0 and 1; clamp it to [0, 1]")
+DEVIATION = tl.constexpr("mtia.check_value normal expects all elements of std >= 0.0, found {value}")
 ZERO_DIVISOR = tl.constexpr("mtia.check_value ZeroDivisionError: an integer is divided by 0; divide floats instead")
 
 
@@ -272,6 +273,12 @@ def equal(x, y):
 @triton.jit
 def not_equal(x, y):
     return x != y
+@triton.jit
+def scaled_draw(draw, deviation):
+    check_value(deviation, 0.0, float("inf"), DEVIATION)
+    return draw * deviation
+
+
 
 
 @triton.jit
