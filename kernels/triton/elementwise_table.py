@@ -113,10 +113,10 @@ _ARITHMETIC = (
     _row("fmin", arithmetic.fmin, "self other", "fmin"),
     _row("clamp", arithmetic.clamp, "self min max", "clamp clamp.Tensor"),
     _row(
-        "clamp_min", arithmetic.maximum, "self min", "clamp[max=None] clamp.Tensor[max=None] clamp_min clamp_min.Tensor"
+        "clamp_min", arithmetic.at_least, "self min", "clamp[max=None] clamp.Tensor[max=None] clamp_min clamp_min.Tensor"
     ),
     _row(
-        "clamp_max", arithmetic.minimum, "self max", "clamp[min=None] clamp.Tensor[min=None] clamp_max clamp_max.Tensor"
+        "clamp_max", arithmetic.at_most, "self max", "clamp[min=None] clamp.Tensor[min=None] clamp_max clamp_max.Tensor"
     ),
     _row("hardtanh", arithmetic.clamp, "self min_val max_val", "hardtanh"),
     _row("where", arithmetic.where, "condition self other", "where.self", unpromoted=("condition",)),

@@ -199,6 +199,9 @@ def test_logit_backward_and_in_place_division() -> None:
     x = torch.tensor([0.0, 1.0, 0.3, -0.1, 1.2, 0.001, float("nan")])
     for eps in (None, 0.01):
         compare(lambda g, t, e=eps: torch.ops.aten.logit_backward(g, t, e), torch.ones(7), x)
+    # As in the CPU's vector loops; its last elements lose the sign.
+    ends = torch.tensor([0.0, -0.0, 1.0, 0.5], dtype=torch.float64).repeat(16)
+    compare(torch.ops.aten.logit_backward, torch.full_like(ends, 2), ends)
     a = torch.tensor([5, -7, 9])
     assert torch.equal(a.to(DEVICE).floor_divide_(torch.tensor([2, 2, 4]).to(DEVICE)).cpu(), torch.tensor([2, -4, 2]))
 

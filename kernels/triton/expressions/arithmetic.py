@@ -149,7 +149,11 @@ def cube(x):
 
 @triton.jit
 def negate(x):
-    return -x
+    if x.dtype.is_floating():
+        # Triton's -x is 0 - x, which has no negative zero.
+        return x * -1.0
+    else:
+        return -x
 
 
 @triton.jit
@@ -213,8 +217,25 @@ def fmin(x, y):
 
 
 @triton.jit
+def at_least(x, low):
+    """Of two zeros the second is taken: that of a tensor, and of two tensors the limit's."""
+    if low.type.is_block():
+        return maximum(x, low)
+    else:
+        return maximum(low, x)
+
+
+@triton.jit
+def at_most(x, high):
+    if high.type.is_block():
+        return minimum(x, high)
+    else:
+        return minimum(high, x)
+
+
+@triton.jit
 def clamp(x, low, high):
-    return minimum(maximum(x, low), high)
+    return at_most(at_least(x, low), high)
 
 
 @triton.jit
@@ -253,6 +274,12 @@ def bernoulli(draw, p):
 
 
 @triton.jit
+def scaled_draw(draw, deviation):
+    check_value(deviation, 0.0, float("inf"), DEVIATION)
+    return draw * deviation
+
+
+@triton.jit
 def lerp(x, end, weight):
     # The two forms keep both ends exact, as torch does.
     return tl.where(tl.abs(weight) < 0.5, x + weight * (end - x), end - (end - x) * (1 - weight))
@@ -273,12 +300,6 @@ def equal(x, y):
 @triton.jit
 def not_equal(x, y):
     return x != y
-@triton.jit
-def scaled_draw(draw, deviation):
-    check_value(deviation, 0.0, float("inf"), DEVIATION)
-    return draw * deviation
-
-
 
 
 @triton.jit
