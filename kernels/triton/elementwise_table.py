@@ -113,7 +113,10 @@ _ARITHMETIC = (
     _row("fmin", arithmetic.fmin, "self other", "fmin"),
     _row("clamp", arithmetic.clamp, "self min max", "clamp clamp.Tensor"),
     _row(
-        "clamp_min", arithmetic.at_least, "self min", "clamp[max=None] clamp.Tensor[max=None] clamp_min clamp_min.Tensor"
+        "clamp_min",
+        arithmetic.at_least,
+        "self min",
+        "clamp[max=None] clamp.Tensor[max=None] clamp_min clamp_min.Tensor",
     ),
     _row(
         "clamp_max", arithmetic.at_most, "self max", "clamp[min=None] clamp.Tensor[min=None] clamp_max clamp_max.Tensor"

@@ -54,7 +54,7 @@ def test_targets_that_are_no_classes(bad: int, place: int) -> None:
     target = torch.tensor([[1, -1, -1], [0, -1, -1]])
     target[1, place] = bad
     for device in ("cpu", "mtia_sim"):
-        with pytest.raises(RuntimeError, match="target.* is out of range"):
+        with pytest.raises(RuntimeError, match=r"target.* is out of range"):
             F.multilabel_margin_loss(torch.ones(2, 3, device=device), target.to(device))
             torch.mtia_sim.synchronize()
 
