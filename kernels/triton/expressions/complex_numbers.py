@@ -79,8 +79,8 @@ def conjugate(z):
 
 @triton.jit
 def quotient(a, b):
-    """By the ratio of the divisor's parts (Smith, CACM 5, 1962): no square overflows or vanishes, and what is divided by
-    an infinite part beside a finite one is 0."""
+    """By the ratio of the divisor's parts (Smith, CACM 5, 1962): no square overflows or vanishes, and what is divided
+    by an infinite part beside a finite one is 0."""
     first = tl.abs(b[0]) >= tl.abs(b[1])
     larger = tl.where(first, b[0], b[1])
     smaller = tl.where(first, b[1], b[0])
