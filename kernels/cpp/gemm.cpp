@@ -203,7 +203,7 @@ class Gemm {
       if (!has_product) pe_.fill(sum, 0.0);
       // Tiles beside each other read the same rows of a, those below each other the same columns of b.
       emulator::DotChain chain(pe_, sum, arguments_.n, down_ > 1);
-      for (int64_t step = 0; step < steps; ++step) {
+      for (int64_t step = 0; step < steps && step * tiling_.depth < depth_of(place); ++step) {
         const int64_t last = std::min(tile * steps + step + tiling_.pages, tiles * steps);
         for (; loaded < last; ++loaded) load(place_of(loaded / steps), loaded % steps * tiling_.depth);
         const CircularBuffer::Front a = a_pages_.front();
@@ -232,9 +232,10 @@ class Gemm {
     std::vector<AddressRange> touched;
     for (int64_t tile = 0; tile < tiles; ++tile) {
       const TilePlace place = place_of(tile);
-      calls.insert(calls.end(), {place.rows, place.columns, place.sharers});
-      const int64_t rows[] = {place.rows, arguments_.k, place.rows, place.rows};
-      const int64_t columns[] = {arguments_.k, place.columns, place.columns, place.columns};
+      const int64_t depth = depth_of(place);
+      calls.insert(calls.end(), {place.rows, place.columns, place.sharers, depth});
+      const int64_t rows[] = {place.rows, depth, place.rows, place.rows};
+      const int64_t columns[] = {depth, place.columns, place.columns, place.columns};
       for (size_t i = 0; i < std::size(operands); ++i) {
         const Operand& operand = operands[i];
         if (!operand.is_used) continue;
@@ -282,8 +283,14 @@ class Gemm {
     return is_whole ? static_cast<uint32_t>(group) : 1;
   }
 
+  int64_t depth_of(const TilePlace& place) const {
+    if (arguments_.k_of_parts == 0) return arguments_.k;
+    return std::min(arguments_.k, arguments_.k_of_parts - place.second * arguments_.k);
+  }
+
   void load(const TilePlace& place, int64_t p) {
-    const int64_t depth = std::min(tiling_.depth, arguments_.k - p);
+    const int64_t depth = std::min(tiling_.depth, depth_of(place) - p);
+    if (depth <= 0) return;
     load_operand(pe_, a_pages_, arguments_.a, arguments_.dtype, place.row, place.rows, p, depth, place.first,
                  place.second, 1);
     load_operand(pe_, b_pages_, arguments_.b, arguments_.dtype, p, depth, place.column, place.columns, place.first,

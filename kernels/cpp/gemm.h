@@ -35,6 +35,9 @@ struct GemmArguments {
   DType dtype = DType::F32;         // of a and b: F32 F16 BF16 F64 F8E4M3 F8E5M2
   DType c_dtype = DType::F32;       // any float type
   DType addend_dtype = DType::F32;  // any float type
+  // Where the second batch index counts parts of one product's k: what they have together, the last one perhaps less
+  // than k. Else 0.
+  int64_t k_of_parts = 0;
 };
 
 }  // namespace mtia::kernels

@@ -284,6 +284,12 @@ def test_parameters_of_another_dtype(dtype: torch.dtype, input_dtype: torch.dtyp
         assert isinstance(got, Exception) == isinstance(expected, Exception), f"{got}, the CPU says {expected!r}"
 
 
+def test_put_of_another_number_of_elements() -> None:
+    for place in ("cpu", DEVICE):
+        with pytest.raises(IndexError, match="same number of elements"):
+            torch.rand(3, device=place).put_(torch.tensor([0, 1], device=place), torch.ones(1, device=place))
+
+
 def test_empty_weights_and_negative_classes_are_refused() -> None:
     for place in ("cpu", DEVICE):
         with pytest.raises(RuntimeError):
@@ -297,8 +303,44 @@ def test_tensors_of_two_devices_are_told_of_by_operator() -> None:
     calls: dict[str, Call] = {
         r"\(embedding; move it": lambda: F.embedding(torch.tensor([1]), x),
         r"\(take; move it": lambda: x.take(torch.tensor([1])),
-        r"^mm: ": lambda: x.mm(x.cpu()),
+        r"\(mm; move it": lambda: x.mm(x.cpu()),
     }
     for message, call in calls.items():
         with pytest.raises(RuntimeError, match=message):
             call()
+
+
+# torch's own code of these runs above the device's stubs: any operand may be the one on another device.
+PIVOTS = torch.tensor([1, 2, 3], dtype=torch.int32)
+OF_MATRICES: dict[str, tuple[Call, list[torch.Tensor]]] = {
+    "linalg.cross": (torch.linalg.cross, [torch.rand(5, 3), torch.rand(5, 3)]),
+    "cross": (lambda x, y: torch.cross(x, y, dim=1), [torch.rand(5, 3), torch.rand(5, 3)]),
+    "gather": (lambda x, index: x.gather(0, index), [torch.rand(3), torch.tensor([0, 1, 2])]),
+    "linalg.lu_solve": (torch.linalg.lu_solve, [torch.rand(3, 3), PIVOTS, torch.rand(3, 1)]),
+    "lu_unpack": (torch.lu_unpack, [torch.rand(3, 3), PIVOTS]),
+    "linalg.ldl_solve": (torch.linalg.ldl_solve, [torch.rand(3, 3), PIVOTS, torch.rand(3, 1)]),
+    "linalg.solve": (torch.linalg.solve, [torch.rand(3, 3), torch.rand(3, 1)]),
+    "linalg.solve_ex": (torch.linalg.solve_ex, [torch.rand(3, 3), torch.rand(3, 1)]),
+    "linalg.tensorsolve": (torch.linalg.tensorsolve, [torch.rand(2, 3, 6), torch.rand(2, 3)]),
+    "linalg.solve_triangular": (
+        lambda a, b: torch.linalg.solve_triangular(a, b, upper=True),
+        [torch.rand(3, 3), torch.rand(3, 1)],
+    ),
+    "triangular_solve": (torch.triangular_solve, [torch.rand(3, 1), torch.rand(3, 3)]),
+    "ormqr": (torch.ormqr, [torch.rand(3, 3), torch.rand(3), torch.rand(3, 3)]),
+    "householder_product": (torch.linalg.householder_product, [torch.rand(3, 3), torch.rand(3)]),
+    "put_": (lambda x, i, y: x.clone().put_(i, y), [torch.rand(3), torch.tensor([0, 1]), torch.rand(2)]),
+    "lstsq": (torch.linalg.lstsq, [torch.rand(3, 3), torch.rand(3, 1)]),
+}
+
+
+@pytest.mark.parametrize("name", OF_MATRICES)
+def test_matrices_of_two_devices_are_refused(name: str) -> None:
+    call, operands = OF_MATRICES[name]
+    for there in range(2 ** len(operands)):
+        places = [operand.to(DEVICE) if there >> i & 1 else operand for i, operand in enumerate(operands)]
+        if len({place.device for place in places}) == 1:
+            continue
+        with pytest.raises(RuntimeError, match=r"(?s)^(?!.*INTERNAL).*same device"):
+            call(*places)
+            torch.mtia_sim.synchronize()

@@ -92,8 +92,9 @@ def test_kernels_take_the_same(workload, chip):
         assert functional[0] in DECIDED or same_work, (functional, timing)
 
 
-def test_transforms_take_the_same():
-    result = compared("transforms")
+@pytest.mark.parametrize("workload", ["transforms", "long_products"])
+def test_transforms_and_long_products_take_the_same(workload):
+    result = compared(workload)
     assert result["number_different"] == 0, result["different"]
     assert result["summary"]["computed"] < result["summary"]["launches"]
 

@@ -177,3 +177,13 @@ def transforms(device: str) -> None:
             torch.fft.irfft(numbers, dim=dim)
     signal, window = torch.randn(2, 8000, generator=generator).to(device), torch.hann_window(400).to(device)
     torch.stft(signal, 400, 160, window=window, center=False, return_complex=True)
+
+
+def long_products(device: str) -> None:
+    """Products of few results, whose long k is cut in parts."""
+    for dtype in (torch.float32, torch.bfloat16):
+        x = torch.randn(2_000_003, device=device, dtype=dtype)
+        torch.dot(x, x)
+        for m, n in ((2, 1), (4, 4), (64, 40)):
+            k = x.numel() // 64
+            x[: m * k].view(m, k) @ x[: k * n].view(k, n)

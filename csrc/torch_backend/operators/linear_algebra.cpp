@@ -8,6 +8,7 @@
 #include <ATen/ops/_linalg_check_errors.h>
 #include <ATen/ops/_linalg_det_native.h>
 #include <ATen/ops/_linalg_slogdet_native.h>
+#include <ATen/ops/_linalg_solve_ex_compositeexplicitautogradnonfunctional_dispatch.h>
 #include <ATen/ops/_linalg_solve_ex_native.h>
 #include <ATen/ops/cholesky_inverse_native.h>
 #include <ATen/ops/cholesky_native.h>
@@ -509,17 +510,18 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   using namespace mtia::torch_backend;
   library.impl("linalg_cholesky_ex.L", linalg_cholesky_ex_out);
   library.impl("cholesky", at::native::cholesky);
-  library.impl("cholesky.out", at::native::cholesky_out);
-  library.impl("_cholesky_solve_helper", cholesky_solve_helper);
-  library.impl("cholesky_inverse", at::native::cholesky_inverse);
-  library.impl("cholesky_inverse.out", at::native::cholesky_inverse_out);
-  library.impl("linalg_solve_triangular", at::native::linalg_solve_triangular);
-  library.impl("linalg_solve_triangular.out", at::native::linalg_solve_triangular_out);
+  impl_on_one_device<at::native::cholesky_out>(library, "cholesky.out");
+  impl_on_one_device<cholesky_solve_helper>(library, "_cholesky_solve_helper");
+  impl_on_one_device<at::native::cholesky_inverse>(library, "cholesky_inverse");
+  impl_on_one_device<at::native::cholesky_inverse_out>(library, "cholesky_inverse.out");
+  impl_on_one_device<at::native::linalg_solve_triangular>(library, "linalg_solve_triangular");
+  impl_on_one_device<at::native::linalg_solve_triangular_out>(library, "linalg_solve_triangular.out");
   library.impl("triangular_solve.X", triangular_solve_out);
   library.impl("linalg_lu_factor_ex.out", linalg_lu_factor_ex_out);
   library.impl("linalg_lu.out", linalg_lu_out);
   library.impl("lu_unpack.out", lu_unpack_out);
   library.impl("linalg_lu_solve.out", linalg_lu_solve_out);
+  impl_on_one_device<at::compositeexplicitautogradnonfunctional::_linalg_solve_ex>(library, "_linalg_solve_ex");
   library.impl("_linalg_solve_ex.result", linalg_solve_ex_out);
   library.impl("linalg_inv_ex.inverse", linalg_inv_ex_out);
   library.impl("_linalg_det.result", linalg_det_out);

@@ -280,11 +280,11 @@ REGISTER_PRIVATEUSE1_DISPATCH(svd_stub, &mtia::torch_backend::svd_kernel)
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   using namespace mtia::torch_backend;
   library.impl("geqrf", at::native::geqrf);
-  library.impl("geqrf.a", at::native::geqrf_out);
-  library.impl("ormqr", at::native::ormqr);
-  library.impl("ormqr.out", at::native::ormqr_out);
-  library.impl("linalg_householder_product", at::native::linalg_householder_product);
-  library.impl("linalg_householder_product.out", at::native::linalg_householder_product_out);
+  impl_on_one_device<at::native::geqrf_out>(library, "geqrf.a");
+  impl_on_one_device<at::native::ormqr>(library, "ormqr");
+  impl_on_one_device<at::native::ormqr_out>(library, "ormqr.out");
+  impl_on_one_device<at::native::linalg_householder_product>(library, "linalg_householder_product");
+  impl_on_one_device<at::native::linalg_householder_product_out>(library, "linalg_householder_product.out");
   library.impl("linalg_qr.out", linalg_qr_out);
   library.impl("_linalg_eigh.eigenvalues", linalg_eigh_out);
   library.impl("linalg_eig", mtia::torch_backend::linalg_eig);

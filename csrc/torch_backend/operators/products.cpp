@@ -4,6 +4,7 @@
 #include <ATen/MemoryOverlap.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/neg.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/view_as_real.h>
 
 #include <cmath>
@@ -31,9 +32,70 @@ bool has_dense_line(const at::Tensor& tensor) {
   return tensor.stride(-1) == 1 || tensor.stride(-2) == 1 || tensor.size(-1) == 1 || tensor.size(-2) == 1;
 }
 
+// Where k is cut follows from sizes alone, since it decides bits: a chip must not.
+constexpr int64_t long_depth = 16384;
+constexpr int64_t part_depth = 2048;
+constexpr int64_t few_tiles = 16;  // of 64 x 64 results
+
+bool is_cut(const kernels::GemmArguments& it) {
+  return it.k >= long_depth && (it.m + 63) / 64 * ((it.n + 63) / 64) * it.batch[0] <= few_tiles;
+}
+
+void launch_gemm(const kernels::GemmArguments& arguments, const at::Tensor& out, const at::Tensor& a,
+                 const at::Tensor& b, const at::Tensor& addend) {
+  static const emulator::CppKernel& kernel = emulator::cpp_kernel("gemm");
+  launch_cpp_kernel(kernel, out.device().index(), arguments, {out, a, b, addend});
+}
+
+// Parts of k side by side: [parts, results].
+at::Tensor products_of_parts(const kernels::GemmArguments& whole, const at::Tensor& a, const at::Tensor& b,
+                             c10::ScalarType wide) {
+  const int64_t count = (whole.k + part_depth - 1) / part_depth;
+  const int64_t results = whole.batch[0] * whole.m * whole.n;
+  at::Tensor products = empty_device({count, results}, wide, a.device());
+  kernels::GemmArguments parts = whole;
+  parts.k = part_depth;
+  parts.k_of_parts = whole.k;
+  parts.batch[1] = count;
+  parts.a.batch_stride[1] = part_depth * whole.a.column_stride;
+  parts.b.batch_stride[1] = part_depth * whole.b.row_stride;
+  parts.c = matrix_of(products);
+  parts.c.row_stride = whole.n;
+  parts.c.batch_stride[0] = whole.m * whole.n;
+  parts.c.batch_stride[1] = results;
+  parts.c_dtype = chip_dtype(wide).dtype;
+  parts.addend = {};
+  parts.alpha = 1;
+  launch_gemm(parts, products, a, b, {});
+  return products;
+}
+
+// Few results would leave most PEs idle over a long k: parts of it are multiplied, and a second product, by ones, adds
+// them. One result would leave most of each dot product engine idle too: the vector cores make it.
+void launch_in_parts(const kernels::GemmArguments& whole, const at::Tensor& out, const at::Tensor& a,
+                     const at::Tensor& b, const at::Tensor& addend) {
+  const c10::ScalarType wide = a.scalar_type() == c10::kDouble ? c10::kDouble : c10::kFloat;
+  const at::Tensor parts = out.numel() > 1
+                               ? products_of_parts(whole, a, b, wide)
+                               : at::mul(a.reshape({-1}).to(wide), b.reshape({-1}).to(wide)).sum().view({1, 1});
+  const at::Tensor ones = at::ones({1, parts.size(0)}, parts.options());
+  kernels::GemmArguments total = whole;
+  total.m = 1;
+  total.k = parts.size(0);
+  total.batch[1] = whole.m;
+  total.dtype = chip_dtype(wide).dtype;
+  total.a = matrix_of(ones);
+  total.b = matrix_of(parts);
+  total.b.batch_stride[0] = whole.m * whole.n;
+  total.b.batch_stride[1] = whole.n;
+  total.c.batch_stride[1] = whole.c.row_stride;
+  if (total.c.column_stride != 1) total.c.row_stride = 1;
+  total.addend.batch_stride[1] = whole.addend.row_stride;
+  launch_gemm(total, out, ones, parts, addend);
+}
+
 void float_product(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, const at::Tensor& addend,
                    double beta, double alpha) {
-  static const emulator::CppKernel& kernel = emulator::cpp_kernel("gemm");
   const bool direct = has_dense_line(out);
   const at::Tensor target = direct ? out : empty_device(out.sizes(), out.scalar_type(), out.device());
   kernels::GemmArguments arguments;
@@ -55,7 +117,7 @@ void float_product(const at::Tensor& out, const at::Tensor& a, const at::Tensor&
   }
   arguments.dtype = chip_dtype(a.scalar_type()).dtype;
   arguments.c_dtype = chip_dtype(target.scalar_type()).dtype;
-  launch_cpp_kernel(kernel, out.device().index(), arguments, {target, a, b, addend});
+  (is_cut(arguments) ? launch_in_parts : launch_gemm)(arguments, target, a, b, addend);
   if (!direct) out.copy_(target);
 }
 

@@ -9,8 +9,10 @@
 
 #include <array>
 #include <type_traits>
+#include <typeinfo>
 
 #include "torch_backend/operators/allocate.h"
+#include "torch_backend/same_device.h"
 
 namespace mtia::torch_backend {
 
@@ -22,6 +24,14 @@ class WithOutputs final : public Meta {
  public:
   template <typename... Tensors>
   explicit WithOutputs(const Tensors&... outputs) : outputs_{outputs...} {}
+
+  // An iterator looks at its operands' devices itself, and lets scalars of the CPU pass.
+  template <typename... Arguments>
+  decltype(auto) meta(const Arguments&... arguments) {
+    if constexpr (!std::is_base_of_v<at::TensorIteratorBase, Meta>)
+      check_one_device([] { return operator_of_structured(typeid(Meta)); }, arguments...);
+    return Meta::meta(arguments...);
+  }
 
   void set_output_strided(int64_t index, c10::IntArrayRef sizes, c10::IntArrayRef strides,
                           at::TensorOptions options) override {

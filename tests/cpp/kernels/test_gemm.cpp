@@ -206,6 +206,40 @@ TEST("the result depends neither on the chip nor on the host's threads, and the 
   }
 }
 
+TEST("parts of one product's k, of which the last is shorter") {
+  constexpr int64_t m = 5;
+  constexpr int64_t n = 67;
+  constexpr int64_t part = 96;
+  constexpr int64_t k = 3 * part + 33;
+  constexpr int64_t parts = 4;
+  for (const DType dtype : {DType::F32, DType::BF16}) {
+    const auto size = static_cast<int64_t>(size_of(dtype));
+    const Values a = random_values(dtype, m * k, 1);
+    const Values b = random_values(dtype, k * n, 2);
+    std::vector<float> expected(parts * m * n);
+    for (int64_t i = 0; i < parts; ++i) {
+      host_math::dot(dtype, {expected.data() + i * m * n, n, 1}, {a.bytes.data() + i * part * size, k, 1},
+                     {b.bytes.data() + i * part * n * size, n, 1}, m, n,
+                     static_cast<size_t>(std::min(part, k - i * part)), false);
+    }
+    for (const ChipSpec& chip : kernel_chips()) {
+      Machine machine(2, chip);
+      GemmArguments arguments;
+      arguments.m = m;
+      arguments.n = n;
+      arguments.k = part;
+      arguments.k_of_parts = k;
+      arguments.batch[1] = parts;
+      arguments.dtype = dtype;
+      arguments.a = {machine.put(a.bytes), k, 1, {0, part}};
+      arguments.b = {machine.put(b.bytes), n, 1, {0, part * n}};
+      arguments.c = {machine.put(std::vector<float>(expected.size(), 777)), n, 1, {0, m * n}};
+      run_kernel(machine, "gemm", arguments);
+      CHECK(machine.get<float>(arguments.c.base, expected.size()) == expected);
+    }
+  }
+}
+
 TEST("a product of 2048^3 on mtia2i runs above 85 % of the chip's peak") {
   const ChipSpec chip = test::chip_of_file("mtia2i");
   Machine machine(2, chip);
