@@ -215,9 +215,14 @@ def test_probabilities_are_between_0_and_1(dtype: torch.dtype, bad: float) -> No
         with pytest.raises(RuntimeError, match=rf"bernoulli, called at .*test_refusals.py.* {text} is not between 0"):
             torch.bernoulli(source)
             torch.mtia_sim.synchronize()
-        with pytest.raises(RuntimeError, match=rf"binary_cross_entropy, called at .* between 0 and 1, found {text}"):
-            F.binary_cross_entropy(source, target.to(DEVICE).expand_as(source))
-            torch.mtia_sim.synchronize()
+        good = target.to(DEVICE).expand_as(source)
+        for name, x, y in (("input", source, good), ("target", good, source)):
+            with pytest.raises(
+                RuntimeError,
+                match=rf"binary_cross_entropy, called at .* {name} should be between 0 and 1, found {text}",
+            ):
+                F.binary_cross_entropy(x, y)
+                torch.mtia_sim.synchronize()
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64])
