@@ -113,10 +113,13 @@ _ARITHMETIC = (
     _row("fmin", arithmetic.fmin, "self other", "fmin"),
     _row("clamp", arithmetic.clamp, "self min max", "clamp clamp.Tensor"),
     _row(
-        "clamp_min", arithmetic.maximum, "self min", "clamp[max=None] clamp.Tensor[max=None] clamp_min clamp_min.Tensor"
+        "clamp_min",
+        arithmetic.at_least,
+        "self min",
+        "clamp[max=None] clamp.Tensor[max=None] clamp_min clamp_min.Tensor",
     ),
     _row(
-        "clamp_max", arithmetic.minimum, "self max", "clamp[min=None] clamp.Tensor[min=None] clamp_max clamp_max.Tensor"
+        "clamp_max", arithmetic.at_most, "self max", "clamp[min=None] clamp.Tensor[min=None] clamp_max clamp_max.Tensor"
     ),
     _row("hardtanh", arithmetic.clamp, "self min_val max_val", "hardtanh"),
     _row("where", arithmetic.where, "condition self other", "where.self", unpromoted=("condition",)),
@@ -138,6 +141,7 @@ _ARITHMETIC = (
     _row("addcdiv", arithmetic.addcdiv, "self tensor1 tensor2 value", "addcdiv"),
     _row("lerp", arithmetic.lerp, "self end weight", "lerp.Scalar lerp.Tensor"),
     _row("bernoulli", arithmetic.bernoulli, "draw p", result="bool", outside=0),
+    _row("scaled_draw", arithmetic.scaled_draw, "draw deviation", outside=0),
     _row("nan_to_num", arithmetic.nan_to_num, "self nan posinf neginf", "nan_to_num"),
     _compare("eq", arithmetic.equal),
     _compare("ne", arithmetic.not_equal),
@@ -336,6 +340,7 @@ _ACTIVATION = (
         "grad_output self target delta norm",
         "huber_loss_backward",
     ),
+    _row("label", activation.label, "target classes", outside=0),
     _row(
         "binary_cross_entropy",
         activation.binary_cross_entropy,

@@ -144,7 +144,9 @@ def grid_taps(
                 weight = weight * w2
             to = sample.to(tl.int64) * TAPS + tap
             tl.store(places + to, tl.where(found, first + position, -1), mask=inside)
-            tl.store(weights + to, tl.where(found, weight, 0), mask=inside)
+            # As on the CPU, a position in an image that is no number makes its sample none, one in a volume is outside.
+            kept = found | (weight != weight) if DIMS == 2 else found
+            tl.store(weights + to, tl.where(kept, weight, 0), mask=inside)
             if changes is not None:
                 change0 = c0 * w1
                 change1 = w0 * c1
@@ -152,8 +154,8 @@ def grid_taps(
                     change0 = change0 * w2
                     change1 = change1 * w2
                     tl.store(changes + to * DIMS + 2, tl.where(found, w0 * w1 * c2, 0), mask=inside)
-                tl.store(changes + to * DIMS, tl.where(found, change0, 0), mask=inside)
-                tl.store(changes + to * DIMS + 1, tl.where(found, change1, 0), mask=inside)
+                tl.store(changes + to * DIMS, tl.where(kept, change0, 0), mask=inside)
+                tl.store(changes + to * DIMS + 1, tl.where(kept, change1, 0), mask=inside)
 
 
 @triton.jit

@@ -16,6 +16,8 @@ aten = torch.ops.aten
 REFERENCES = {
     "copy": lambda x: x,
     "bernoulli": lambda draw, p: draw < p,
+    "scaled_draw": torch.mul,
+    "label": lambda target, classes: target,
     "glu": lambda x, gate: x * torch.sigmoid(gate),
     "log_sigmoid": F.logsigmoid,
     "add": torch.add,
@@ -69,13 +71,15 @@ REFERENCES = {
 NUMBERS = {
     "alpha": 1.5, "norm": 0.25, "beta": 0.75, "threshold": 0.5, "delta": 0.6, "negative_slope": 0.1, "lambd": 0.4,
     "min_val": -0.5, "max_val": 0.5, "scale": 1.25, "input_scale": 0.8, "eps": 0.3, "nan": 1.0, "posinf": 2.0,
-    "neginf": -2.0, "decimals": 2.0,
+    "neginf": -2.0, "decimals": 2.0, "classes": 4,
 }  # fmt: skip
 # Operands that are numbers in these rows alone.
 NUMBERS_OF = {("polygamma", "n"): 2.0}
 TENSORS_OF = {("binary_cross_entropy_with_logits", "weight")}
 UNIT_INTERVAL = {
     "bernoulli",
+    "scaled_draw",
+    "label",
     "logit",
     "logit_eps",
     "binary_cross_entropy",

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from tests.operators.comparison import DEVICE
 
+INFINITY, NAN = float("inf"), float("nan")
+
 
 def complex_tensor(*shape: int, dtype: torch.dtype = torch.complex64, seed: int = 0) -> Tensor:
     return torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
@@ -72,6 +74,28 @@ def test_fill() -> None:
 def test_quotients_of_large_numbers_do_not_overflow() -> None:
     a = torch.tensor([3e30 + 4e30j, 1e-30 - 1e-30j])
     torch.testing.assert_close((a.to(DEVICE) / a.to(DEVICE)).cpu(), torch.ones(2, dtype=torch.complex64))
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128], ids=str)
+def test_infinities(dtype: torch.dtype) -> None:
+    """Each part is NaN, infinite or zero where the CPU's is."""
+    ends = torch.tensor([0.0, -0.0, 1.0, -2.0, INFINITY, -INFINITY, NAN], dtype=dtype.to_real())
+    z = torch.complex(*torch.cartesian_prod(ends, ends).unbind(1))
+
+    def compare_parts(function: Callable[..., Tensor], *operands: Tensor) -> None:
+        got = torch.view_as_real(function(*(operand.to(DEVICE) for operand in operands)).cpu())
+        torch.testing.assert_close(got, torch.view_as_real(function(*operands)), rtol=1e-5, atol=1e-6, equal_nan=True)
+
+    for function in (torch.reciprocal, torch.rsqrt, torch.exp, torch.expm1, torch.exp2, torch.sinh, torch.cosh):
+        compare_parts(function, z)
+    for function in (torch.tanh, torch.cos, torch.tan):
+        compare_parts(function, z)
+    # Without an angle the sign of infinity is either.
+    compare_parts(torch.sin, z[z.real.isfinite() | z.imag.isfinite()])
+    for numerator in (1 + 1j, 0j, complex(INFINITY, 1), complex(1, NAN)):
+        compare_parts(torch.div, torch.full_like(z, numerator), z)
+    far = torch.tensor([complex(-INFINITY, -1e-19), complex(INFINITY, 1)], dtype=dtype)
+    compare_parts(lambda exponent: torch.float_power(9, exponent), far)
 
 
 def test_rotary_embedding_in_complex_numbers() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -82,6 +83,25 @@ def test_refusals() -> None:
     with pytest.raises(NotImplementedError, match="not implemented for 'Long'"):
         torch.poisson(torch.tensor([2], device=DEVICE))
     assert torch.poisson(torch.empty(0, 3, device=DEVICE)).shape == (0, 3)
+
+
+@pytest.mark.parametrize("bad", [-1.0, -math.inf, math.nan])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.complex64])
+def test_normal_refuses_deviations_below_zero(dtype: torch.dtype, bad: float) -> None:
+    mean, deviation = torch.zeros(3, 5, dtype=dtype), torch.ones(5, dtype=dtype.to_real())
+    for device in ("cpu", DEVICE):
+        assert torch.normal(mean.to(device), deviation.to(device)).dtype == dtype
+        deviation[4] = bad
+        calls: list[Callable[[torch.Tensor], torch.Tensor]] = [
+            lambda std, device=device: torch.normal(mean.to(device), std),
+            lambda std: torch.normal(2.0, std),
+            lambda std, device=device: torch.normal(mean.to(device), std, out=torch.empty_like(mean, device=device)),
+        ]
+        for call in calls:
+            with pytest.raises(RuntimeError, match=r"normal expects all elements of std >= 0\.0"):
+                call(deviation.to(device))
+                torch.accelerator.synchronize()
+        deviation[4] = 0
 
 
 def _distributions() -> dict[str, tuple[torch.Tensor, ...]]:

@@ -204,6 +204,27 @@ def test_nan_and_infinity() -> None:
     compare(lambda t: t.clamp(min=0), a)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_signs_of_zeros(dtype: torch.dtype) -> None:
+    x = torch.tensor([0.0, -0.0, -1.0, 2.0, float("nan")], dtype=dtype).repeat(32)
+    calls = [F.relu, F.relu6, F.hardswish, lambda x: F.hardtanh(x, 0.0, 1.0), lambda x: x.clamp(-0.0, 1.0)]
+    calls += [torch.neg, lambda x: x.clamp_min(0.0), lambda x: x.clamp_max(-0.0), lambda x: x.clamp(min=-x)]
+    calls.append(lambda x: torch.xlogy(x, 2.0))
+    for call in calls:
+        got, expected = call(x.to(DEVICE)).cpu(), call(x)
+        number = ~expected.isnan()
+        assert torch.equal(got.isnan(), ~number)
+        assert torch.equal(got[number], expected[number])
+        assert torch.equal(got[number].signbit(), expected[number].signbit())
+
+
+def test_shrinking_nan_passes_the_gradient_on() -> None:
+    x = torch.tensor([float("nan"), -2.0, 0.25], device=DEVICE, requires_grad=True)
+    for function in (F.softshrink, F.hardshrink):
+        (gradient,) = torch.autograd.grad(function(x).sum(), x)
+        assert gradient.tolist() == [1.0, 1.0, 0.0]
+
+
 def test_ternary() -> None:
     a, b, c = random_tensor(4, 9), random_tensor(9), random_tensor(4, 1, low=0.5)
     compare(lambda x, y, z: torch.addcmul(x, y, z, value=0.5), a, b, c)

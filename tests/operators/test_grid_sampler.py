@@ -71,6 +71,25 @@ def test_spatial_transformer() -> None:
     compare(transformed, theta, random_tensor(2, 3, 8, 9), gradients=True, bound=2e-5)
 
 
+@pytest.mark.parametrize(("mode", "padding"), list(itertools.product(MODES, PADDINGS)))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_positions_that_are_no_numbers(mode: str, padding: str, dtype: torch.dtype) -> None:
+    ends = torch.tensor([float("nan"), float("inf"), -float("inf"), 0.3, 1e30, -1e30], dtype=dtype)
+    x, grid = random_tensor(1, 3, 4, 5, dtype=dtype), torch.cartesian_prod(ends, ends).view(1, 6, 6, 2)
+    cases = [(x, grid)]
+    if padding == "zeros" and mode != "bicubic":  # into a volume the CPU brings them at another corner
+        cases.append((x.unsqueeze(2), F.pad(grid, (0, 1)).unsqueeze(1)))
+    for operands, aligned in itertools.product(cases, (False, True)):
+        results = []
+        for place in ("cpu", "mtia_sim"):
+            moved = [operand.detach().to(place).requires_grad_() for operand in operands]
+            out = F.grid_sample(moved[0], moved[1], mode, padding, aligned)
+            # With another padding the CPU's backward reads memory that is not the image's.
+            results.append([out, *(torch.autograd.grad(out.sum(), moved) if padding == "zeros" else ())])
+        for expected, got in zip(*results, strict=True):
+            torch.testing.assert_close(got.cpu(), expected, equal_nan=True)
+
+
 def test_what_lies_outside_is_not_read() -> None:
     x = torch.full((1, 2, 3, 3), float("nan"))
     grid = torch.full((1, 2, 2, 2), 5.0)

@@ -279,15 +279,79 @@ def test_what_fails_says_so() -> None:
     assert torch.linalg.cholesky_ex(failed.to(DEVICE)).info.item() == 551
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("place", [(0, 0), (4, 1), (7, 7)])
-def test_what_is_not_finite_has_no_eigenvalues(value: float, place: tuple[int, int]) -> None:
-    """On the CPU MKL ends the process in eigvals, and eigh gives NaN for some infinities."""
+def test_nan_has_no_eigenvalues(place: tuple[int, int]) -> None:
+    """On the CPU MKL ends the process in eigvals."""
     a = torch.eye(8)
-    a[place] = value
-    for call in (torch.linalg.eigvals, torch.linalg.eigvalsh, torch.linalg.eigh):
+    a[place] = float("nan")
+    for call in (torch.linalg.eigvals, torch.linalg.eigvalsh, torch.linalg.eigh, torch.linalg.svdvals):
         with pytest.raises(torch.linalg.LinAlgError, match="failed to converge"):
             call(a.to(DEVICE))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex128])
+def test_values_of_infinite_matrices_are_no_numbers(dtype: torch.dtype) -> None:
+    """As on the CPU where LAPACK comes back; its vectors are numbers, so that a pseudo-inverse is 0."""
+    a = torch.stack([torch.eye(3), torch.eye(3)]).to(dtype)
+    a[1, 0, 0] = float("inf")
+    calls = [
+        torch.linalg.svdvals,
+        torch.linalg.eigvalsh,
+        lambda x: torch.linalg.eigh(x)[0],
+        lambda x: torch.linalg.eigvals(x).real,
+        torch.linalg.cond,
+        torch.linalg.pinv,
+        torch.linalg.matrix_rank,
+        lambda x: torch.linalg.matrix_rank(x, hermitian=True),
+        lambda x: torch.linalg.pinv(x, hermitian=True),
+        lambda x: torch.linalg.matrix_norm(x, "nuc"),
+        lambda x: torch.linalg.svd(x[:, :2])[1],
+    ]
+    for call in calls:
+        assert_matches(call(a.to(DEVICE)), call(a), 1e-6)
+    assert torch.linalg.svd(a[1].to(DEVICE))[0].isfinite().all()
+
+
+@pytest.mark.parametrize("upper", [False, True])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_infinite_pivot_of_cholesky_is_the_last(place: int, upper: bool) -> None:
+    a = torch.eye(3)
+    a[place, place] = float("inf")
+    expected = place + 2 if place < 2 else 0
+    for x in (a, a.to(DEVICE)):
+        assert torch.linalg.cholesky_ex(x, upper=upper).info.item() == expected
+
+
+@pytest.mark.parametrize("driver", ["gelsy", "gels", "gelsd"])
+@pytest.mark.parametrize(
+    ("a_shape", "b_shape"), [((1, 3, 3), (3, 3)), ((1, 4, 3), (4, 2)), ((1, 4, 3), (5, 4, 2)), ((2, 4, 3), (2, 4))]
+)
+def test_shapes_of_least_squares(driver: str, a_shape: tuple[int, ...], b_shape: tuple[int, ...]) -> None:
+    a, b = torch.rand(a_shape, dtype=torch.float64), torch.rand(b_shape, dtype=torch.float64)
+    results, gradients = [], []
+    for place in ("cpu", DEVICE):
+        operands = [x.detach().to(place).requires_grad_() for x in (a, b)]
+        results.append(torch.linalg.lstsq(*operands, driver=driver))
+        results[-1].solution.square().sum().backward()
+        gradients.append([x.grad for x in operands])
+    for got, expected in [*zip(results[1], results[0], strict=True), *zip(gradients[1], gradients[0], strict=True)]:
+        assert got.shape == expected.shape
+        assert_matches(got.detach(), expected.detach(), 1e-8)
+
+
+@pytest.mark.parametrize("pivots", [[0, 2, 3], [1, 2, 4], [1, -5, 3]])
+def test_pivots_are_rows(pivots: list[int]) -> None:
+    a, b, places = torch.eye(3), torch.ones(3, 1), torch.tensor(pivots, dtype=torch.int32)
+    for call in (
+        lambda a, b, places: torch.linalg.lu_solve(a, places, b),
+        lambda a, b, places: torch.linalg.ldl_solve(a, places, b),
+        lambda a, b, places: torch.lu_unpack(a, places),
+    ):
+        with pytest.raises(RuntimeError, match="ivot"):
+            call(a, b, places)
+        with pytest.raises(RuntimeError, match=r"pivot .* is not a row of 3; give 1 to 3"):
+            call(a.to(DEVICE), b.to(DEVICE), places.to(DEVICE))
+            torch.mtia_sim.synchronize()
 
 
 def test_what_is_not_finite_is_not_iterated_on() -> None:

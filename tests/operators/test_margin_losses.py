@@ -47,6 +47,18 @@ def test_margins_of_several_targets(reduction: str) -> None:
         compare(loss, random_tensor(*sizes), target, gradients=True)
 
 
+@pytest.mark.parametrize("bad", [-2, 3])
+@pytest.mark.parametrize("place", [0, 2])
+def test_targets_that_are_no_classes(bad: int, place: int) -> None:
+    """Behind the end too, as on the CPU."""
+    target = torch.tensor([[1, -1, -1], [0, -1, -1]])
+    target[1, place] = bad
+    for device in ("cpu", "mtia_sim"):
+        with pytest.raises(RuntimeError, match=r"target.* is out of range"):
+            F.multilabel_margin_loss(torch.ones(2, 3, device=device), target.to(device))
+            torch.mtia_sim.synchronize()
+
+
 def sequence_loss(
     log_probs: Tensor, targets: Tensor, lengths: list[int], sizes: list[int], reduction: str, zero: bool
 ) -> list[Tensor]:

@@ -215,9 +215,14 @@ def test_probabilities_are_between_0_and_1(dtype: torch.dtype, bad: float) -> No
         with pytest.raises(RuntimeError, match=rf"bernoulli, called at .*test_refusals.py.* {text} is not between 0"):
             torch.bernoulli(source)
             torch.mtia_sim.synchronize()
-        with pytest.raises(RuntimeError, match=rf"binary_cross_entropy, called at .* between 0 and 1, found {text}"):
-            F.binary_cross_entropy(source, target.to(DEVICE).expand_as(source))
-            torch.mtia_sim.synchronize()
+        good = target.to(DEVICE).expand_as(source)
+        for name, x, y in (("input", source, good), ("target", good, source)):
+            with pytest.raises(
+                RuntimeError,
+                match=rf"binary_cross_entropy, called at .* {name} should be between 0 and 1, found {text}",
+            ):
+                F.binary_cross_entropy(x, y)
+                torch.mtia_sim.synchronize()
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64])
@@ -277,6 +282,108 @@ def test_parameters_of_another_dtype(dtype: torch.dtype, input_dtype: torch.dtyp
         expected = outcome(lambda x, call=call: call(x, parameter), x)
         got = outcome(lambda x, call=call: call(x, parameter.to(DEVICE)), x.to(DEVICE))
         assert isinstance(got, Exception) == isinstance(expected, Exception), f"{got}, the CPU says {expected!r}"
+
+
+# Arguments that CPU torch refuses whatever the dtype, made on the place that is given.
+OF_PLACE: dict[str, Call] = {
+    "decreasing offsets": lambda place: torch.segment_reduce(
+        torch.rand(4, device=place), "sum", offsets=torch.tensor([0, 3, 2, 4], device=place), axis=0
+    ),
+    "dropout with a mask and causality": lambda place: F.scaled_dot_product_attention(
+        *torch.rand(3, 1, 1, 4, 4, device=place), torch.ones(4, 4, device=place), 0.5, is_causal=True
+    ),
+    "dropout of 1.5": lambda place: F.scaled_dot_product_attention(*torch.rand(3, 1, 1, 4, 4, device=place), None, 1.5),
+    "one edge of a histogram": lambda place: torch.histogram(
+        torch.rand(4, device=place), torch.tensor([1.0], device=place)
+    ),
+    "renorm of an empty tensor": lambda place: torch.renorm(torch.rand(0, 3, device=place), 1.0, 2, 1.0),
+    "cross of two dtypes": lambda place: torch.linalg.cross(
+        torch.rand(2, 3, device=place), torch.rand(2, 3, device=place, dtype=torch.float64)
+    ),
+    "variance of no dimension": lambda place: F.batch_norm(
+        torch.rand(2, 1, device=place), torch.zeros(1, device=place), torch.tensor(1.0, device=place)
+    ),
+    "mean of no dimension": lambda place: F.batch_norm(
+        torch.rand(2, 1, device=place), torch.tensor(1.0, device=place), torch.ones(1, device=place), training=True
+    ),
+    "weights of a histogram": lambda place: torch.histogram(
+        torch.rand(2, 3, device=place), 2, weight=torch.rand(5, device=place)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OF_PLACE)
+def test_arguments_that_the_cpu_refuses(name: str) -> None:
+    with pytest.raises((RuntimeError, IndexError)) as refusal:
+        OF_PLACE[name]("cpu")
+    with pytest.raises(refusal.type):
+        OF_PLACE[name](DEVICE)
+        torch.mtia_sim.synchronize()
+
+
+# And some that it takes.
+TAKEN: dict[str, Call] = {
+    "segments of nothing": lambda place: torch.stack(
+        [
+            torch.segment_reduce(
+                torch.empty(0, 3, device=place),
+                reduce,
+                lengths=torch.tensor([0, 0], device=place),
+                axis=0,
+                initial=initial,
+            )
+            for reduce in ("sum", "mean", "max", "min", "prod")
+            for initial in (None, 2.0)
+        ]
+    ),
+    "no columns of a segment": lambda place: torch.segment_reduce(
+        torch.empty(3, 0, device=place), "mean", offsets=torch.tensor([0, 2, 3], device=place), axis=0
+    ),
+    "take_along_dim of nothing": lambda place: torch.take_along_dim(
+        torch.empty(2, 0, device=place), torch.empty(2, 0, dtype=torch.int64, device=place), 1
+    ),
+    "remainder of nothing": lambda place: torch.empty(2, 0, dtype=torch.int64, device=place) % 0,
+    "weight of a number": lambda place: torch.histogram(
+        torch.tensor(0.5, device=place), 3, range=(0.0, 1.0), weight=torch.tensor([2.0], device=place)
+    )[0],
+    "weights of another shape": lambda place: torch.histogram(
+        torch.arange(6.0, device=place).view(2, 3), 2, weight=torch.arange(6.0, device=place)
+    )[0],
+}
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_arguments_that_the_cpu_takes(name: str) -> None:
+    expected, got = TAKEN[name]("cpu"), TAKEN[name](DEVICE)
+    assert got.dtype == expected.dtype and got.shape == expected.shape
+    assert_matches(got, expected, 1e-6)
+
+
+@pytest.mark.parametrize("out_dtype", [torch.float64, torch.float32, torch.float16, torch.complex64, torch.int32])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.float32])
+def test_results_go_into_what_can_hold_them(dtype: torch.dtype, out_dtype: torch.dtype) -> None:
+    x = torch.tensor([3, 0, 1]).to(dtype)
+    calls: list[Call] = [
+        lambda x, out: torch.nansum(x, 0, out=out),
+        lambda x, out: torch.sum(x, 0, out=out),
+        lambda x, out: torch.div(x, 1, out=out),
+        lambda x, out: torch.div(x, 2, rounding_mode="trunc", out=out),
+        lambda x, out: torch.div(x, 2, rounding_mode="floor", out=out),
+        lambda x, out: torch.logical_xor(x, x[0], out=out),
+        lambda x, out: torch.logical_not(x, out=out),
+        lambda x, out: torch.eq(x, 1, out=out),
+    ]
+    for i, call in enumerate(calls):
+        shape = (3,) if i > 1 else ()
+        expected = outcome(lambda x, call=call, shape=shape: call(x, torch.empty(shape, dtype=out_dtype)), x)
+        got = outcome(
+            lambda x, call=call, shape=shape: call(x, torch.empty(shape, dtype=out_dtype, device=DEVICE)), x.to(DEVICE)
+        )
+        if isinstance(expected, Exception):
+            assert isinstance(got, type(expected)), f"{got!r}, the CPU says {expected!r}"
+        else:
+            assert not isinstance(got, Exception), f"{got!r}, the CPU says {expected}"
+            assert_matches(got, expected, 1e-6)
 
 
 def test_put_of_another_number_of_elements() -> None:

@@ -1,5 +1,6 @@
 """Special functions of the element-wise table: values, edges, dtypes, orders of polynomials, gradients, refusals."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -60,6 +61,20 @@ def test_zeta() -> None:
     compare(special.zeta, random_tensor(3, 1, low=2, high=5), random_tensor(4, low=1, high=5))
     compare(lambda t: special.zeta(t, 2.0), x)
     compare(special.zeta, *torch.cartesian_prod(torch.tensor(EDGES[:-3]), torch.tensor(EDGES[:-3])).unbind(1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_zeta_of_negative_numbers(dtype: torch.dtype) -> None:
+    """The number of terms is that of any other operand, where CPU torch's grows with -q."""
+    q = torch.tensor([-1e-3, -0.5, -0.99, -3.7, -8.5, -77.125, -4000.25], dtype=dtype)
+    for x in (2, 3, 4, 7):
+        compare(special.zeta, torch.full_like(q, x), q)
+    far = torch.tensor([-1e6 - 0.5, -1e15 - 0.5], dtype=torch.float64)
+    limit = torch.full((2,), math.pi**2, dtype=torch.float64)
+    assert_matches(special.zeta(torch.full_like(far, 2).to(DEVICE), far.to(DEVICE)), limit - 1 / far.abs())
+    # Of an odd exponent the terms beside zero cancel, and those from 3.5 on remain.
+    rest = [torch.tensor([number], dtype=torch.float64) for number in (25, -2.5, 3.5)]
+    assert_matches(special.zeta(rest[0].to(DEVICE), rest[1].to(DEVICE)), special.zeta(rest[0], rest[2]))
 
 
 @pytest.mark.parametrize("name", ["igamma", "igammac"])
@@ -184,6 +199,9 @@ def test_logit_backward_and_in_place_division() -> None:
     x = torch.tensor([0.0, 1.0, 0.3, -0.1, 1.2, 0.001, float("nan")])
     for eps in (None, 0.01):
         compare(lambda g, t, e=eps: torch.ops.aten.logit_backward(g, t, e), torch.ones(7), x)
+    # As in the CPU's vector loops; its last elements lose the sign.
+    ends = torch.tensor([0.0, -0.0, 1.0, 0.5], dtype=torch.float64).repeat(16)
+    compare(torch.ops.aten.logit_backward, torch.full_like(ends, 2), ends)
     a = torch.tensor([5, -7, 9])
     assert torch.equal(a.to(DEVICE).floor_divide_(torch.tensor([2, 2, 4]).to(DEVICE)).cpu(), torch.tensor([2, -4, 2]))
 

@@ -102,6 +102,10 @@ Forward attention_forward(const at::Tensor& query, const at::Tensor& key, const 
                           std::optional<double> scale) {
   static const KernelId kernel("flash_attention_forward");
   const Shape shape = shape_of(query, key, value);
+  TORCH_CHECK(dropout_p >= 0 && dropout_p <= 1, "dropout probability has to be between 0 and 1, but got ", dropout_p);
+  // Without dropout CPU torch takes both together.
+  TORCH_CHECK(dropout_p == 0 || !is_causal || !attn_bias.has_value() || !attn_bias->defined(),
+              "scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True");
   const at::Tensor out = empty_in_layout_of(query, shape.value_size);
   const at::Tensor logsumexp = empty_device({shape.batch, shape.heads, shape.q_length}, c10::kFloat, query.device());
   const at::Tensor mask = expanded_mask(attn_bias, shape);

@@ -75,6 +75,12 @@ void check_channels(const char* name, const at::Tensor& parameter, int64_t chann
               " elements not ", parameter.defined() ? parameter.numel() : 0);
 }
 
+void check_statistics(const char* name, const at::Tensor& statistics, int64_t channels) {
+  check_channels(name, statistics, channels);
+  TORCH_CHECK(!statistics.defined() || statistics.dim() == 1, name, " should have 1 dimension, but has ",
+              statistics.defined() ? statistics.dim() : 0);
+}
+
 void check_input(const char* operation, const at::Tensor& input) {
   check_implemented(c10::isFloatingType(input.scalar_type()), operation, input.scalar_type());
   TORCH_CHECK_INDEX(input.dim() >= 2, "Dimension out of range (expected to be in range of [-", input.dim(), ", ",
@@ -140,8 +146,8 @@ struct Parameters {
     const int64_t channels = input.size(1);
     check_channels("weight", weight, channels);
     check_channels("bias", bias, channels);
-    check_channels("running_mean", running_mean, channels);
-    check_channels("running_var", running_var, channels);
+    check_statistics("running_mean", running_mean, channels);
+    check_statistics("running_var", running_var, channels);
   }
 };
 

@@ -159,9 +159,9 @@ at::Tensor& renorm_out(const at::Tensor& self, const at::Scalar& p, int64_t dim,
   WithOutputs<at::meta::structured_renorm> call(out);
   call.meta(self, p, dim, max_norm);
   const at::Tensor& result = call.output();
+  const int64_t kept = c10::maybe_wrap_dim(dim, self.dim());
   if (result.numel() > 0) {
     c10::DimVector others;
-    const int64_t kept = c10::maybe_wrap_dim(dim, self.dim());
     for (int64_t d = 0; d < self.dim(); ++d)
       if (d != kept) others.push_back(d);
     const c10::ScalarType wide = at::toOpMathType(c10::toRealValueType(self.scalar_type()));

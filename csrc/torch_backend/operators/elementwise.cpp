@@ -4,6 +4,7 @@
 #include <ATen/EmptyTensor.h>
 #include <ATen/MemoryOverlap.h>
 #include <ATen/TensorIterator.h>
+#include <ATen/native/Resize.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "torch_backend/operators/allocate.h"
+#include "torch_backend/same_device.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -163,6 +165,12 @@ at::Tensor elementwise(const KernelId& kernel, const at::Tensor& out, OperandLis
       elementwise(kernel, view, operands, compute, result);
       return out;
     }
+  }
+  if (first != nullptr && out.defined() && out.is_complex()) {  // into which the result, which is real, is converted
+    check_same_device("the output", first->device(), out);
+    const at::Tensor real = elementwise(kernel, {}, operands, compute, result);
+    at::native::resize_output(out, real.sizes());
+    return out.copy_(real);
   }
   const at::Tensor& like = first != nullptr ? *first : out;
   if (is_plain(operands, like, out)) return run_plain(kernel, out, operands, like, compute, result);

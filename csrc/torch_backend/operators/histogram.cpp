@@ -80,6 +80,7 @@ void check_edges(const char* name, const at::Tensor& self, at::TensorList edges)
     TORCH_CHECK(row.numel() > 0, "torch.", name,
                 ": bins tensor should have at least 1 element, but got 0 elements in the bins tensor for dimension ",
                 dim);
+    TORCH_CHECK(row.numel() > 1, "torch.", name, "(): bins must be > 0, but got 0 for dimension ", dim);
     TORCH_CHECK(row.scalar_type() == self.scalar_type(), "torch.", name,
                 ": input tensor and bins tensors should have the same dtype, but got input with dtype ",
                 self.scalar_type(), " and bins for dimension ", dim, " with dtype ", row.scalar_type());
@@ -100,7 +101,7 @@ at::Tensor counted(const at::Tensor& self, at::TensorList edges, const OptionalT
     const int64_t count = row.numel() - 1;
     shape.push_back(count);
     bins *= count;
-    if (count == 0 || rows.numel() == 0) continue;
+    if (rows.numel() == 0) continue;
     const at::Tensor column = rows.select(1, dim).contiguous();
     const at::Tensor bin = at::searchsorted(row.contiguous(), column, /*out_int32=*/false, /*right=*/true).sub(1);
     const at::Tensor inside = column.ge(row[0]).logical_and_(column.le(row[count]));
@@ -146,7 +147,7 @@ at::Tensor column_of(const at::Tensor& self) { return self.reshape({-1, 1}); }
 
 OptionalTensor flat(const at::Tensor& self, const OptionalTensor& weight) {
   if (!weight.has_value() || !weight->defined()) return weight;
-  TORCH_CHECK(weight->sizes().equals(self.sizes()),
+  TORCH_CHECK(weight->numel() == self.numel(),  // both are rows of points, of whatever shape they were
               "torch.histogram: if weight tensor is provided it should have the same shape as the input tensor, but got"
               " input with shape ",
               self.sizes(), " and weight with shape ", weight->sizes());

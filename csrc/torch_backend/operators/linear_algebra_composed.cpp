@@ -1,4 +1,5 @@
 // Operators of linear algebra made of others: least squares, the matrix exponential, cross products.
+#include <ATen/ExpandUtils.h>
 #include <ATen/OpMathType.h>
 #include <ATen/native/Cross.h>
 #include <ATen/native/LinearAlgebraUtils.h>
@@ -22,6 +23,7 @@
 #include <array>
 #include <cctype>
 #include <string>
+#include <vector>
 
 #include "torch_backend/operators/allocate.h"
 #include "torch_backend/operators/linear_algebra.h"
@@ -111,9 +113,10 @@ void check_least_squares(const Tensor& input, const Tensor& other) {
   TORCH_CHECK(0 <= difference && difference <= 1,
               "torch.linalg.lstsq: input.dim() must be greater or equal to other.dim() and (input.dim() - "
               "other.dim()) <= 1");
-  TORCH_CHECK(input.size(-2) == other.size(difference == 1 ? -1 : -2),
-              difference == 1 ? "torch.linalg.lstsq: input.size(-2) should match other.size(-1)"
-                              : "torch.linalg.lstsq: input.size(-2) should match other.size(-2)");
+  const bool is_vector = at::native::linalg_solve_is_vector_rhs(input, other);
+  TORCH_CHECK(input.size(-2) == other.size(is_vector ? -1 : -2),
+              is_vector ? "torch.linalg.lstsq: input.size(-2) should match other.size(-1)"
+                        : "torch.linalg.lstsq: input.size(-2) should match other.size(-2)");
   at::native::checkSameDevice("torch.linalg.lstsq", other, input, "other");
 }
 
@@ -135,7 +138,12 @@ Outputs linalg_lstsq_out(const Tensor& input, const Tensor& other, std::optional
   }
   const std::string name = driver_of(driver);
   const bool is_vector = at::native::linalg_solve_is_vector_rhs(input, other);
-  const Tensor matrices = is_vector || input.dim() != other.dim() ? other.unsqueeze(-1) : other;
+  const Tensor matrices = is_vector ? other.unsqueeze(-1) : other;
+  // CPU torch reads the sizes of a batch from the left, also where `other` has fewer dimensions: what it then makes of
+  // a matrix of rows is repeated as often.
+  const auto batch_dims = static_cast<size_t>(input.dim() - 2);
+  const std::vector<int64_t> batch =
+      at::infer_size(input.sizes().slice(0, batch_dims), matrices.sizes().slice(0, batch_dims));
   const auto [b_sizes, a_sizes] = at::native::_linalg_broadcast_batch_dims(matrices, input);
   const Tensor a = input.expand(a_sizes), b = matrices.expand(b_sizes);
   LeastSquares result;
@@ -144,8 +152,17 @@ Outputs linalg_lstsq_out(const Tensor& input, const Tensor& other, std::optional
   } else {
     const double epsilon = at::native::_get_epsilon(real);
     const double tolerance = rcond.value_or(epsilon * static_cast<double>(std::max(input.size(-2), input.size(-1))));
-    solve_by_svd(a, b, tolerance, name != "gelsy", result);
+    solve_by_svd(input, b, tolerance, name != "gelsy", result);
     if (name == "gelsy") result.singular_values = Tensor();
+  }
+  if (matrices.dim() < input.dim()) {
+    const auto repeated = [&](const Tensor& value, int64_t dims) {
+      std::vector<int64_t> sizes = batch;
+      sizes.insert(sizes.end(), value.sizes().end() - dims, value.sizes().end());
+      return value.expand(sizes);
+    };
+    result.solution = repeated(result.solution, 2);
+    if (result.residuals.defined()) result.residuals = repeated(result.residuals, 1);
   }
   if (is_vector) result.solution = result.solution.squeeze(-1);
   const auto write = [](Tensor& out, const Tensor& value) {
@@ -204,6 +221,8 @@ Tensor linalg_matrix_exp(const Tensor& self) {
 }
 
 void cross_kernel(const Tensor& result, const Tensor& a, const Tensor& b, const int64_t dim) {
+  TORCH_CHECK(a.scalar_type() == b.scalar_type(), "linalg.cross: expected scalar type ", a.scalar_type(), " but found ",
+              b.scalar_type());
   for (int64_t i = 0; i < 3; ++i) {
     const int64_t j = (i + 1) % 3, k = (i + 2) % 3;
     Tensor out = result.select(dim, i);

@@ -9,6 +9,7 @@
 #include "torch_backend/launching/operator_scope.h"
 #include "torch_backend/operators/allocate.h"
 #include "torch_backend/operators/dtype_checks.h"
+#include "torch_backend/operators/elementwise.h"
 #include "torch_backend/operators/output_checks.h"
 #include "torch_backend/same_device.h"
 
@@ -96,7 +97,7 @@ at::Tensor& multi_margin_loss_backward_out(const at::Tensor& grad, const at::Ten
                       torch_backend::multi_margin_loss_backward(grad, self, target, p, margin, weight, reduction));
 }
 
-// Rows of targets end at the first negative one.
+// Rows of targets end at the first -1.
 struct Labels {
   at::Tensor scores;     // [rows, classes]
   at::Tensor target;     // [rows, classes], 0 behind the end
@@ -109,7 +110,9 @@ Labels labels_of(const at::Tensor& self, const at::Tensor& target) {
   check_dtypes("multilabel_margin_loss", self, target);
   Labels labels;
   labels.scores = self.reshape({rows, classes});
-  const at::Tensor given = target.reshape({rows, classes});
+  static const KernelId kernel("elementwise.label");
+  const at::Tensor given = elementwise(kernel, at::Tensor(), {target.reshape({rows, classes}), c10::Scalar(classes)},
+                                       c10::kLong, c10::kLong);
   labels.is_listed = given.lt(0).to(c10::kLong).cumsum(1).eq(0);
   labels.target = at::where(labels.is_listed, given, 0);
   return labels;

@@ -285,6 +285,20 @@ at::Tensor& random_to_(at::Tensor& self, int64_t to, OptionalGenerator generator
   return random_from_(self, 0, to, generator);
 }
 
+// Refuses deviations that are negative or NaN.
+at::Tensor& scale_by(at::Tensor& draws, const at::Tensor& deviation) {
+  static const KernelId kernel("elementwise.scaled_draw");
+  const OperatorScope scope("normal");
+  if (draws.is_complex()) {
+    at::Tensor parts = at::view_as_real(draws);
+    scale_by(parts, deviation.to(draws.device()).unsqueeze(-1));
+    return draws;
+  }
+  elementwise(kernel, draws, {draws, deviation}, c10::promoteTypes(draws.scalar_type(), deviation.scalar_type()),
+              draws.scalar_type());
+  return draws;
+}
+
 at::Tensor normal_tensor_float(const at::Tensor& mean, double deviation, OptionalGenerator generator) {
   at::Tensor out = empty_device(mean.sizes(), mean.scalar_type(), mean.device());
   return normal_(out, 0, deviation, generator).add_(mean);
@@ -292,13 +306,13 @@ at::Tensor normal_tensor_float(const at::Tensor& mean, double deviation, Optiona
 
 at::Tensor normal_float_tensor(double mean, const at::Tensor& deviation, OptionalGenerator generator) {
   at::Tensor out = empty_device(deviation.sizes(), deviation.scalar_type(), deviation.device());
-  return normal_(out, 0, 1, generator).mul_(deviation).add_(mean);
+  return scale_by(normal_(out, 0, 1, generator), deviation).add_(mean);
 }
 
 at::Tensor normal_tensor_tensor(const at::Tensor& mean, const at::Tensor& deviation, OptionalGenerator generator) {
   const std::vector<int64_t> sizes = at::infer_size(mean.sizes(), deviation.sizes());
   at::Tensor out = empty_device(sizes, mean.scalar_type(), mean.device());
-  return normal_(out, 0, 1, generator).mul_(deviation).add_(mean);
+  return scale_by(normal_(out, 0, 1, generator), deviation).add_(mean);
 }
 
 // Drawn in the output's dtype, as on the CPU.
@@ -317,13 +331,13 @@ at::Tensor& normal_tensor_float_out(const at::Tensor& mean, double deviation, Op
 
 at::Tensor& normal_float_tensor_out(double mean, const at::Tensor& deviation, OptionalGenerator generator,
                                     at::Tensor& out) {
-  return write_normal(out, deviation.sizes(), 1, generator, {deviation}).mul_(deviation).add_(mean);
+  return scale_by(write_normal(out, deviation.sizes(), 1, generator, {deviation}), deviation).add_(mean);
 }
 
 at::Tensor& normal_tensor_tensor_out(const at::Tensor& mean, const at::Tensor& deviation, OptionalGenerator generator,
                                      at::Tensor& out) {
   const std::vector<int64_t> sizes = at::infer_size(mean.sizes(), deviation.sizes());
-  return write_normal(out, sizes, 1, generator, {mean, deviation}).mul_(deviation).add_(mean);
+  return scale_by(write_normal(out, sizes, 1, generator, {mean, deviation}), deviation).add_(mean);
 }
 
 at::Tensor& randperm_out(int64_t n, OptionalGenerator generator, at::Tensor& out) {

@@ -78,8 +78,9 @@ at::Tensor& sum_out(const at::Tensor& self, Dims dim, bool keepdim, std::optiona
   static const KernelId kernel("reduce.sum");
   WithOutputs<at::meta::structured_sum_dim_IntList> call(out);
   call.meta(self, dim, keepdim, dtype);
-  if (self.is_complex()) {
-    for_both_parts(self, call.output(), [&](const at::Tensor& part) { return part.sum(dim, keepdim); });
+  if (call.output().is_complex()) {
+    const at::Tensor numbers = self.to(call.output().scalar_type());
+    for_both_parts(numbers, call.output(), [&](const at::Tensor& part) { return part.sum(dim, keepdim); });
   } else {
     reduce(kernel, made_integers(self, call.output().scalar_type()), dim, call.output(), c10::Scalar(0));
   }
@@ -416,10 +417,11 @@ at::Tensor nansum(const at::Tensor& self, Dims dim, bool keepdim, std::optional<
 
 at::Tensor& nansum_out(const at::Tensor& self, Dims dim, bool keepdim, std::optional<at::ScalarType> dtype,
                        at::Tensor& out) {
-  const c10::ScalarType result =
-      dtype.value_or(at::isIntegralType(self.scalar_type(), true) ? c10::kLong : self.scalar_type());
+  check_same_device("nansum", self.device(), out);
+  const c10::ScalarType result = dtype.value_or(out.scalar_type());
   check_output("nansum", out, result, self.device());
-  return write_output(out, nansum(self, dim, keepdim, dtype));
+  check_implemented(at::isIntegralType(self.scalar_type(), true) || c10::isFloatingType(result), "nansum_cpu", result);
+  return write_output(out, nansum(self, dim, keepdim, result));
 }
 
 std::tuple<at::Tensor, at::Tensor> aminmax_of_all(const at::Tensor& self) { return {self.amin(), self.amax()}; }

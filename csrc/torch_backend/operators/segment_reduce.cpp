@@ -1,4 +1,5 @@
 // Reductions of neighbouring elements along an axis, by lengths or offsets, with their gradient.
+#include <ATen/ops/_assert_async.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/searchsorted.h>
@@ -104,11 +105,12 @@ at::Tensor reduced(Reduction reduction, const at::Tensor& data, const Segments& 
 at::Tensor segment_reduce(const at::Tensor& data, c10::string_view reduce, const std::optional<at::Tensor>& lengths,
                           const std::optional<at::Tensor>& indices, const std::optional<at::Tensor>& offsets,
                           int64_t given_axis, bool unsafe, const std::optional<at::Scalar>& initial) {
+  if (offsets.has_value() && offsets->defined() && offsets->size(-1) > 1)
+    at::_assert_async(offsets->diff().ge(0).all(), "segment_reduce(): offsets must not decrease");
   const OperatorScope scope("segment_reduce");
   const int64_t axis = at::maybe_wrap_dim(given_axis, data.dim());
   TORCH_CHECK(!(indices.has_value() && indices->defined()),
               "segment_reduce(): indices based reduction is not supported yet.");
-  TORCH_CHECK(data.numel() > 0, "segment_reduce(): input tensor must not be empty");
   check_implemented(c10::isFloatingType(data.scalar_type()), "_segment_reduce_cpu", data.scalar_type());
   const Reduction reduction = reduction_of(reduce);
   const Segments segments = segments_of(data, lengths, offsets, axis);

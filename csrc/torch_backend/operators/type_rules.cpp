@@ -95,16 +95,26 @@ uint32_t word_of(const c10::IValue& argument) {
   return argument.isNone() ? 0U : 6U << 28U;
 }
 
-std::vector<int64_t> stand_in_sizes(int64_t rank) {
+// Whether the result has no elements: what kernels say of an element, such as a division by zero, they do not say then.
+bool are_empty(c10::ArrayRef<c10::IValue> arguments, const c10::FunctionSchema& schema) {
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    if (!schema.arguments()[i].is_out() && arguments[i].isTensor() && arguments[i].toTensor().defined() &&
+        arguments[i].toTensor().numel() == 0)
+      return true;
+  }
+  return false;
+}
+
+std::vector<int64_t> stand_in_sizes(int64_t rank, bool empty) {
   std::vector<int64_t> sizes(static_cast<size_t>(rank), 1);
-  if (!sizes.empty()) sizes.back() = 2;  // one element is a special case of fill_, with other rules
+  if (!sizes.empty()) sizes.back() = empty ? 0 : 2;  // one element is a special case of fill_, with other rules
   return sizes;
 }
 
 // Ones in the dtype and rank of the argument; with `keep_value` a number on the CPU as it is.
-at::Tensor ones_like(const at::Tensor& tensor, bool keep_value) {
+at::Tensor ones_like(const at::Tensor& tensor, bool keep_value, bool empty) {
   at::Tensor ones =
-      at::empty(stand_in_sizes(tensor.dim()), at::TensorOptions().dtype(tensor.scalar_type()).device(c10::kCPU));
+      at::empty(stand_in_sizes(tensor.dim(), empty), at::TensorOptions().dtype(tensor.scalar_type()).device(c10::kCPU));
   if (keep_value && tensor.is_cpu() && tensor.dim() == 0) {
     ones.copy_(tensor);
   } else {
@@ -117,13 +127,13 @@ at::Tensor ones_like(const at::Tensor& tensor, bool keep_value) {
 // Of the shape that the operands have together. Not empty: CPU torch's binary_cross_entropy multiplies its output by
 // the weight before it has resized it.
 at::Tensor stand_in_of_output(const at::Tensor& out, c10::ArrayRef<c10::IValue> arguments,
-                              const c10::FunctionSchema& schema) {
+                              const c10::FunctionSchema& schema, bool empty) {
   int64_t rank = 0;
   for (size_t i = 0; i < arguments.size(); ++i) {
     if (!schema.arguments()[i].is_out() && arguments[i].isTensor() && arguments[i].toTensor().defined())
       rank = std::max(rank, arguments[i].toTensor().dim());
   }
-  return at::ones(stand_in_sizes(rank), at::TensorOptions().dtype(out.scalar_type()));
+  return at::ones(stand_in_sizes(rank, empty), at::TensorOptions().dtype(out.scalar_type()));
 }
 
 // What the operator itself will say.
@@ -134,12 +144,13 @@ struct Silent final : c10::WarningHandler {
 // The arguments with their tensors replaced; with `values`, numbers are the caller's own.
 torch::jit::Stack stand_ins(c10::ArrayRef<c10::IValue> arguments, const c10::FunctionSchema& schema, bool values) {
   torch::jit::Stack stack;
+  const bool empty = are_empty(arguments, schema);
   for (size_t i = 0; i < arguments.size(); ++i) {
     const c10::IValue& argument = arguments[i];
     if (schema.arguments()[i].is_out()) {
-      stack.emplace_back(stand_in_of_output(argument.toTensor(), arguments, schema));
+      stack.emplace_back(stand_in_of_output(argument.toTensor(), arguments, schema, empty));
     } else if (argument.isTensor() && argument.toTensor().defined()) {
-      stack.emplace_back(ones_like(argument.toTensor(), values));
+      stack.emplace_back(ones_like(argument.toTensor(), values, empty));
     } else if (!values && argument.isScalar() && !argument.isBool()) {
       stack.emplace_back(representative(argument.toScalar()));
     } else {
@@ -246,7 +257,8 @@ c10::ScalarType TypeRules::result(const c10::OperatorHandle& operation, c10::Arr
     signature[i] = word_of(arguments[i]);
     hash = (hash ^ signature[i]) * 0x9E3779B97F4A7C15U;
   }
-  signature[max_arguments] = static_cast<uint32_t>(c10::get_default_dtype_as_scalartype());
+  signature[max_arguments] = static_cast<uint32_t>(c10::get_default_dtype_as_scalartype()) |
+                             static_cast<uint32_t>(are_empty(arguments, operation.schema())) << 8U;
   std::atomic<const Verdict*>& chain = verdicts_[hash >> 60U];
   for (const Verdict* verdict = chain.load(std::memory_order_acquire); verdict != nullptr; verdict = verdict->next) {
     if (verdict->signature != signature) continue;

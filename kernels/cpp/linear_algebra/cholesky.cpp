@@ -16,13 +16,19 @@ bool take_root(T& diagonal, Real<T> value) {
   return is_positive;
 }
 
+// 1 / root; NaN of an infinite one, as in LAPACK, so that what follows is not taken for positive.
+template <typename T>
+T reciprocal(T root) {
+  return std::isinf(real_part(root)) ? T(std::numeric_limits<Real<T>>::quiet_NaN()) : T(1) / root;
+}
+
 template <typename T>
 int64_t factor_lower(Block<T>& a, int64_t n) {
   for (int64_t j = 0; j < n; ++j) {
     T* column = a[j];
     for (int64_t k = 0; k < j; ++k) add_multiple(n - j, T(-conjugate(a[k][j])), a[k] + j, column + j);
     if (!take_root(column[j], real_part(column[j]))) return j + 1;
-    multiply(n - j - 1, T(1) / column[j], column + j + 1);
+    multiply(n - j - 1, reciprocal(column[j]), column + j + 1);
   }
   return 0;
 }
@@ -31,7 +37,10 @@ template <typename T>
 int64_t factor_upper(Block<T>& a, int64_t n) {
   for (int64_t j = 0; j < n; ++j) {
     T* column = a[j];
-    for (int64_t i = 0; i < j; ++i) column[i] = (column[i] - inner_product(i, a[i], column)) / a[i][i];
+    for (int64_t i = 0; i < j; ++i) {
+      const T value = column[i] - inner_product(i, a[i], column);
+      column[i] = std::isinf(real_part(a[i][i])) ? reciprocal(a[i][i]) : value / a[i][i];
+    }
     if (!take_root(column[j], real_part(column[j]) - sum_of_squares(j, column))) return j + 1;
   }
   return 0;

@@ -70,7 +70,11 @@ class OneSidedJacobi {
       }
     }
     const R largest = scale();
-    if (!std::isfinite(largest)) return -4;
+    if (std::isnan(largest)) return -4;
+    if (std::isinf(largest)) {
+      give_no_values();
+      return 0;
+    }
     if (work_.is_unknown()) {
       charge_usual_sweeps();
       finish(largest);
@@ -87,25 +91,27 @@ class OneSidedJacobi {
   }
 
   // Brings the largest number near to 1 by a power of two, so that no square leaves the range. Returns the factor that
-  // undoes it; 0: all numbers are 0; NaN or infinity: one is.
+  // undoes it; 0: all numbers are 0; infinity: one is; NaN: one is.
   R scale() {
     R largest = 0;
-    bool is_finite = true;
-    for (int64_t j = 0; j < n_; ++j) {
-      const T* column = u_.read(j);
-      for (int64_t i = 0; i < rows_; ++i) {
-        const R size = size_of_pivot(column[i]);
-        is_finite = is_finite && std::isfinite(size);
-        largest = std::max(largest, size);
-      }
-    }
+    for (int64_t j = 0; j < n_; ++j) largest = larger(largest, largest_part(rows_, u_.read(j)));
     work_.vector(rows_, n_, Opcode::max_f);
-    if (!is_finite) return std::numeric_limits<R>::infinity();
+    if (!std::isfinite(largest)) return largest;
     if (largest == 0 && !work_.is_unknown()) return 0;
     const R factor = power_of_two_near(largest);
     for (int64_t j = 0; j < n_; ++j) multiply(rows_, T(1 / factor), u_.write(j));
     work_.vector(rows_, n_, Opcode::mul_f);
     return factor;
+  }
+
+  // As LAPACK of a matrix with an infinity: no value is a number, but the factors are made of numbers.
+  void give_no_values() {
+    std::fill(&s_[0], &s_[0] + n_, std::numeric_limits<R>::quiet_NaN());
+    for (int64_t k = 0; v_ && k < arguments_.u.columns; ++k) {
+      T* column = u_.write(k);
+      std::fill(column, column + rows_, T(0));
+      column[k] = T(1);
+    }
   }
 
   int64_t pairs() const { return n_ * (n_ - 1) / 2; }

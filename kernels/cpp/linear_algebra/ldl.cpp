@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kernels/cpp/linear_algebra/parts.h"
+#include "kernels/cpp/linear_algebra/pivots.h"
 
 namespace mtia::kernels {
 namespace {
@@ -224,6 +225,8 @@ void solve_column(ProcessingElement& pe, const LdlSolveArguments& arguments, int
   ColumnWork work(pe, arguments.number);
   ResultVector<int32_t> pivots(work, arguments.pivots, matrix);
   pivots.load();
+  for (int64_t k = 0; knows_pivots(work) && k < n; ++k)
+    check_pivot("linalg.ldl_solve", std::abs(int64_t{pivots[k]}), n);
   const Block<T> a(work, arguments.a, matrix, 0, n, 0, n);
   Block<T> b(work, arguments.b, matrix, 0, n, column, 1);
   if (work.computes()) Solution<T>(a, pivots, n, arguments.hermitian).solve(b[0]);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "kernels/cpp/linear_algebra/parts.h"
+#include "kernels/cpp/linear_algebra/pivots.h"
 
 namespace mtia::kernels {
 namespace {
@@ -72,6 +73,8 @@ void swap_part(ProcessingElement& pe, const SwapRowsArguments& arguments, int64_
   const int64_t swaps = arguments.pivots.length;
   ResultVector<int32_t> pivots(work, arguments.pivots, matrix);
   pivots.load();
+  for (int64_t i = 0; knows_pivots(work) && i < swaps; ++i)
+    check_pivot("linalg.lu_solve", pivots[i] - arguments.first, arguments.b.rows);
   Block<T> b(work, arguments.b, matrix, 0, arguments.b.rows, first, count);
   if (work.computes()) {
     for (int64_t column = 0; column < count; ++column) {
@@ -107,6 +110,7 @@ void unpack_pivots(ProcessingElement& pe, const UnpackPivotsArguments& arguments
     ResultVector<int64_t> permutation(work, arguments.permutation, matrix);
     pivots.load();
     const int64_t n = arguments.permutation.length;
+    for (int64_t i = 0; knows_pivots(work) && i < arguments.pivots.length; ++i) check_pivot("lu_unpack", pivots[i], n);
     if (work.computes()) {
       std::iota(&permutation[0], &permutation[0] + n, int64_t{0});
       for (int64_t i = 0; i < arguments.pivots.length; ++i) {

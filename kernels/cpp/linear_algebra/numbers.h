@@ -88,6 +88,26 @@ R size_of_pivot(std::complex<R> a) {
   return std::abs(a.real()) + std::abs(a.imag());
 }
 
+// The larger of two sizes; NaN where one is.
+template <typename R>
+R larger(R a, R b) {
+  return std::isnan(a) || a > b ? a : b;
+}
+template <typename R>
+R largest_part(R a) {
+  return std::abs(a);
+}
+template <typename R>
+R largest_part(std::complex<R> a) {
+  return larger(std::abs(a.real()), std::abs(a.imag()));
+}
+template <typename T>
+Real<T> largest_part(int64_t n, const T* x) {
+  Real<T> largest = 0;
+  for (int64_t i = 0; i < n; ++i) largest = larger(largest, largest_part(x[i]));
+  return largest;
+}
+
 template <typename T>
 T maybe_conjugate(T a, bool conjugates) {
   return conjugates ? conjugate(a) : a;

@@ -31,8 +31,10 @@ class EigenSolver {
 
   void run() {
     const int32_t info = form_.find();
-    for (int64_t i = 0; info == 0 && i < n_; ++i) values_[i] = form_.value_at(i);
-    if (arguments_.has_vectors && info == 0) make_vectors();
+    const bool has_form = info == 0 && !form_.has_infinity();
+    const R nan = std::numeric_limits<R>::quiet_NaN();
+    for (int64_t i = 0; i < n_; ++i) values_[i] = has_form ? form_.value_at(i) : C(nan, nan);
+    if (arguments_.has_vectors && has_form) make_vectors();
     for (int64_t i = 0; i < n_; ++i) values_[i] *= form_.unit();
     values_.store();
     store_info(work_, arguments_.info, matrix_, info);

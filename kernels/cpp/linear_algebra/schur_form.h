@@ -32,6 +32,10 @@ class SchurForm {
 
   // Returns 0, or the number of eigenvalues that do not converge.
   int32_t find() {
+    const R largest = largest_part(n_ * n_, h_[0]);
+    work_.vector(n_, n_, Opcode::max_f);
+    has_infinity_ = std::isinf(largest);
+    if (!std::isfinite(largest)) return has_infinity_ ? 0 : static_cast<int32_t>(n_);
     reduce();
     if (!std::isfinite(size_)) return static_cast<int32_t>(n_);
     scale();
@@ -39,6 +43,9 @@ class SchurForm {
     charge_usual_steps();
     return 0;
   }
+
+  // There is no form then, and as in LAPACK no eigenvalue is a number.
+  bool has_infinity() const { return has_infinity_; }
 
   // Of the form divided by unit(), so that no product of a step left the range.
   T& h(int64_t row, int64_t column) { return h_[column][row]; }
@@ -218,6 +225,7 @@ class SchurForm {
   Block<T> h_;
   T* basis_ = nullptr;
   R size_ = 0;  // of the largest number
+  bool has_infinity_ = false;
   R unit_ = 1;  // that h was divided by
 };
 

@@ -34,10 +34,16 @@ class SymmetricEigen {
         a_(work_, arguments.a, matrix, pe.local_bytes_free() - 64, n_) {}
 
   void run() {
-    make_tridiagonal();
-    if (arguments_.has_vectors) make_vectors();
-    const int32_t info = find_values();
-    if (info == 0) sort();
+    const R largest = largest_of_triangle();
+    int32_t info = std::isnan(largest) ? static_cast<int32_t>(n_) : 0;
+    if (std::isfinite(largest) || n_ == 1) {
+      make_tridiagonal();
+      if (arguments_.has_vectors) make_vectors();
+      info = find_values();
+      if (info == 0) sort();
+    } else {
+      give_no_values();
+    }
     for (int64_t i = 0; i < n_; ++i) values_[i] = static_cast<R>(diagonal_[i]);
     if (arguments_.has_vectors) a_.store();
     values_.store();
@@ -45,6 +51,23 @@ class SymmetricEigen {
   }
 
  private:
+  R largest_of_triangle() {
+    R largest = 0;
+    for (int64_t j = 0; j < n_; ++j) largest = larger(largest, largest_part(n_ - j, a_.read(j) + j));
+    work_.vector(n_ / 2 + 1, n_, Opcode::max_f);
+    return largest;
+  }
+
+  // As LAPACK of a matrix with an infinity: no value is a number, but the vectors are made of numbers.
+  void give_no_values() {
+    std::fill(diagonal_, diagonal_ + n_, std::numeric_limits<double>::quiet_NaN());
+    for (int64_t j = 0; j < n_ && arguments_.has_vectors; ++j) {
+      T* column = a_.write(j);
+      std::fill(column, column + n_, T(0));
+      column[j] = T(1);
+    }
+  }
+
   // Leaves the reflectors in the columns of a, their factors in tau.
   void make_tridiagonal() {
     T* tau = scratch_.as<T>();
@@ -116,7 +139,7 @@ class SymmetricEigen {
       return 0;
     }
     const auto is_finite = [](double value) { return std::isfinite(value); };
-    if (!std::all_of(diagonal_, off_diagonal_ + n_, is_finite)) return static_cast<int32_t>(n_);
+    if (n_ > 1 && !std::all_of(diagonal_, off_diagonal_ + n_, is_finite)) return static_cast<int32_t>(n_);
     for (int64_t low = 0; low < n_; ++low) {
       for (int iteration = 0;; ++iteration) {
         int64_t high = low;

@@ -11,12 +11,14 @@ INPUT = tl.constexpr(
     "binary_cross_entropy_with_logits"
 )
 TARGET = tl.constexpr("mtia.check_value all elements of target should be between 0 and 1, found {value}")
+LABEL = tl.constexpr("mtia.check_value target is out of range: {value}; give classes to {high}, {low} behind the last")
 
 
 @triton.jit
 def relu(x):
     if x.dtype.is_floating():
-        return tl.maximum(x, 0.0, propagate_nan=tl.PropagateNan.ALL)
+        # Neither -0 nor NaN is below 0: both stay.
+        return tl.where(x < 0, 0.0, x)
     else:
         return tl.maximum(x, x * 0)
 
@@ -194,7 +196,7 @@ def hardshrink(x, limit):
 
 @triton.jit
 def shrink_backward(grad, x, limit):
-    return tl.where((x < -limit) | (x > limit), grad, 0.0)
+    return tl.where((x >= -limit) & (x <= limit), 0.0, grad)
 
 
 @triton.jit
@@ -250,8 +252,15 @@ def huber_loss_backward(grad, x, target, delta, norm):
 
 
 @triton.jit
+def label(target, classes):
+    check_value(target, -1, classes - 1, LABEL)
+    return target
+
+
+@triton.jit
 def binary_cross_entropy(x, target, weight):
     check_value(x, 0.0, 1.0, INPUT)
+    check_value(target, 0.0, 1.0, TARGET)
     positive = tl.maximum(tl.log(x), -100.0)
     negative = tl.maximum(libdevice.log1p(-x), -100.0)
     return weight * ((target - 1.0) * negative - target * positive)

@@ -7,6 +7,7 @@ from triton.language.extra import libdevice
 from mtia_sim_kernels.triton.checks import check_value
 
 PROBABILITY = tl.constexpr("mtia.check_value a probability of {value} is not between 0 and 1; clamp it to [0, 1]")
+DEVIATION = tl.constexpr("mtia.check_value normal expects all elements of std >= 0.0, found {value}")
 ZERO_DIVISOR = tl.constexpr("mtia.check_value ZeroDivisionError: an integer is divided by 0; divide floats instead")
 
 
@@ -148,7 +149,11 @@ def cube(x):
 
 @triton.jit
 def negate(x):
-    return -x
+    if x.dtype.is_floating():
+        # Triton's -x is 0 - x, which has no negative zero.
+        return x * -1.0
+    else:
+        return -x
 
 
 @triton.jit
@@ -212,8 +217,25 @@ def fmin(x, y):
 
 
 @triton.jit
+def at_least(x, low):
+    """Of two zeros the second is taken: that of a tensor, and of two tensors the limit's."""
+    if low.type.is_block():
+        return maximum(x, low)
+    else:
+        return maximum(low, x)
+
+
+@triton.jit
+def at_most(x, high):
+    if high.type.is_block():
+        return minimum(x, high)
+    else:
+        return minimum(high, x)
+
+
+@triton.jit
 def clamp(x, low, high):
-    return minimum(maximum(x, low), high)
+    return at_most(at_least(x, low), high)
 
 
 @triton.jit
@@ -249,6 +271,12 @@ def addcdiv(x, y, z, value):
 def bernoulli(draw, p):
     check_value(p, 0.0, 1.0, PROBABILITY)
     return draw < p
+
+
+@triton.jit
+def scaled_draw(draw, deviation):
+    check_value(deviation, 0.0, float("inf"), DEVIATION)
+    return draw * deviation
 
 
 @triton.jit

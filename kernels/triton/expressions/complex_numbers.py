@@ -79,15 +79,17 @@ def conjugate(z):
 
 @triton.jit
 def quotient(a, b):
-    """With the divisor scaled to its larger part, so that its square neither overflows nor vanishes."""
-    scale = tl.maximum(tl.abs(b[0]), tl.abs(b[1]))
-    real = b[0] / scale
-    imaginary = b[1] / scale
-    square = (real * real + imaginary * imaginary) * scale
-    above = (a[0] * real + a[1] * imaginary) / square
-    beside = (a[1] * real - a[0] * imaginary) / square
-    none = scale == 0
-    return tl.where(none, a[0] / scale, above), tl.where(none, a[1] / scale, beside)
+    """By the ratio of the divisor's parts (Smith, CACM 5, 1962): no square overflows or vanishes, and what is divided
+    by an infinite part beside a finite one is 0."""
+    first = tl.abs(b[0]) >= tl.abs(b[1])
+    larger = tl.where(first, b[0], b[1])
+    smaller = tl.where(first, b[1], b[0])
+    ratio = smaller / larger
+    size = larger + smaller * ratio
+    above = tl.where(first, a[0] + a[1] * ratio, a[0] * ratio + a[1]) / size
+    beside = tl.where(first, a[1] - a[0] * ratio, a[1] * ratio - a[0]) / size
+    none = (b[0] == 0) & (b[1] == 0)
+    return tl.where(none, a[0] / tl.abs(larger), above), tl.where(none, a[1] / tl.abs(larger), beside)
 
 
 @triton.jit
@@ -224,10 +226,18 @@ def is_finite(z):
 
 
 @triton.jit
+def is_aimless(z):
+    """Whether z says the size of an exponential, 0 or infinity, but no direction."""
+    return (tl.abs(z[0]) == float("inf")) & ((tl.abs(z[1]) < float("inf")) == 0)
+
+
+@triton.jit
 def exp_of(z):
     size = tl.exp(z[0])
+    aimless = is_aimless(z)
+    beside = tl.where(aimless & (z[0] < 0), libdevice.copysign(size, z[1]), size * tl.sin(z[1]))
     # A real number stays one, infinities among them.
-    return size * tl.cos(z[1]), tl.where(z[1] == 0, z[1], size * tl.sin(z[1]))
+    return tl.where(aimless, size, size * tl.cos(z[1])), tl.where(z[1] == 0, z[1], beside)
 
 
 @triton.jit
@@ -326,13 +336,17 @@ def power(base, exponent):
 
 @triton.jit
 def sinh_of(z):
-    return libdevice.sinh(z[0]) * tl.cos(z[1]), tl.where(z[1] == 0, z[1], libdevice.cosh(z[0]) * tl.sin(z[1]))
+    real = tl.where(z[0] == 0, z[0], libdevice.sinh(z[0]) * tl.cos(z[1]))
+    return tl.where(is_aimless(z), tl.abs(z[0]), real), tl.where(z[1] == 0, z[1], libdevice.cosh(z[0]) * tl.sin(z[1]))
 
 
 @triton.jit
 def cosh_of(z):
     beside = libdevice.sinh(z[0]) * tl.sin(z[1])
-    return libdevice.cosh(z[0]) * tl.cos(z[1]), tl.where((z[1] == 0) | (z[0] == 0), z[0] * z[1], beside)
+    one = one_like(z)[0]
+    none = libdevice.copysign(one, z[0]) * libdevice.copysign(one * 0.0, z[1])
+    real = libdevice.cosh(z[0]) * tl.cos(z[1])
+    return tl.where(is_aimless(z), tl.abs(z[0]), real), tl.where((z[1] == 0) | (z[0] == 0), none, beside)
 
 
 @triton.jit
@@ -349,7 +363,8 @@ def tanh_of(z):
     steep = tangent == tangent * 2.0
     real = tl.where(far, libdevice.copysign(one_like(z)[0], x), beta * root * sine / below)
     imaginary = tl.where(far, tl.where(tl.abs(y) < float("inf"), tail, 0.0), tangent / below)
-    return tl.where(steep & (y != 0), root / sine, real), tl.where(y == 0, y, imaginary)
+    real = tl.where(steep & (y != 0), root / sine, real)
+    return tl.where(x == 0, x, real), tl.where(y == 0, y, imaginary)
 
 
 @triton.jit

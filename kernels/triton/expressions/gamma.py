@@ -106,19 +106,15 @@ def trigamma(x):
 
 
 @triton.jit
-def zeta_of(x, q):
-    regular = (x > 1.0) & ((q > 0) | ((q != tl.floor(q)) & (x == tl.floor(x))))
-    steps = tl.where(regular, tl.maximum(9.0, tl.floor(9.0 - q) + 1.0), 0.0)
-    at = tl.where(x == x, q, q)
+def zeta_beyond_zero(x, q):
+    """For x > 1 and q > 0: nine terms, the rest by Euler and Maclaurin's sum."""
     total = libdevice.pow(q, -x)
-    term = x * 0.0 + q * 0.0
-    step = tl.full([], 0.0, tl.float64)
-    while any_of(steps > step):
-        here = steps > step
-        at = tl.where(here, at + 1.0, at)
-        term = tl.where(here, libdevice.pow(at, -x), term)
-        total = tl.where(here, total + term, total)
-        step += 1.0
+    term = total
+    at = q
+    for _ in tl.static_range(9):
+        at += 1.0
+        term = libdevice.pow(at, -x)
+        total += term
     # Where the terms no longer count, their factors may overflow.
     rest = tl.abs(term) > EPSILON * tl.abs(total)
     integral = term * at / (x - 1.0) - 0.5 * term
@@ -127,6 +123,21 @@ def zeta_of(x, q):
     for i in tl.static_range(12):
         total += factor * ZETA_SERIES[i]
         factor = tl.where(rest, factor * ((x + (2 * i + 1)) / at) * ((x + (2 * i + 2)) / at), 0.0)
+    return total
+
+
+@triton.jit
+def zeta_of(x, q):
+    below = q < 0
+    fraction = -q - tl.floor(-q)
+    total = zeta_beyond_zero(x, tl.where(below, 1.0 - fraction, q))
+    if any_of(below):
+        # The terms of negative numbers are those of all numbers from the fraction of -q up, without those beyond -q.
+        sizes = zeta_beyond_zero(x, tl.where(below, fraction, 1.0))
+        excess = zeta_beyond_zero(x, tl.where(below, 1.0 - q, 1.0))
+        odd = x - 2.0 * tl.floor(x * 0.5) == 1.0
+        both = tl.where(odd, (total - sizes) + excess, (total + sizes) - excess)
+        total = tl.where(below, both, total)
     total = tl.where((q <= 0) & (x != tl.floor(x)), float("nan"), total)
     total = tl.where((q <= 0) & (q == tl.floor(q)), float("inf"), total)
     return tl.where(x == 1.0, float("inf"), tl.where(x < 1.0, float("nan"), total))

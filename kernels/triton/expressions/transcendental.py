@@ -247,7 +247,7 @@ def logaddexp2(x, y):
 
 @triton.jit
 def xlogy(x, y):
-    return tl.where((x == 0) & (y == y), x * 0, x * tl.log(y))
+    return tl.where((x == 0) & (y == y), 0.0, x * tl.log(y))
 
 
 @triton.jit
@@ -263,10 +263,7 @@ def logit_eps(x, eps):
 
 @triton.jit
 def logit_backward_within(grad, x, low, high, outside):
-    slope = grad / (x * (1 - x))
-    # The ends themselves have an infinite slope.
-    slope = tl.where((x == 0) | (x == 1), grad * float("inf"), slope)
-    return tl.where((x < low) | (x > high), outside, slope)
+    return tl.where((x < low) | (x > high), outside, grad / (x * (1 - x)))
 
 
 @triton.jit
