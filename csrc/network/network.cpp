@@ -136,8 +136,7 @@ Plan plan_of(const Links& links, const Layout& layout, Collective collective, do
     case Collective::send:
       return tree(layout, bytes);
     case Collective::broadcast:
-      return best(links, layout, tree(layout, bytes),
-                  both(to_one(layout, bytes), all_gather(layout, bytes)));
+      return best(links, layout, tree(layout, bytes), both(to_one(layout, bytes), all_gather(layout, bytes)));
     case Collective::gather:
     case Collective::scatter:
       return to_one(layout, bytes);

@@ -70,8 +70,7 @@ void step(Combiner combiner, T* sums, const T* part, size_t count) {
   switch (combiner) {
     case Combiner::sum:
     case Combiner::average:
-      return each(sums, part, count,
-                  [](T a, T b) { return static_cast<T>(unsigned_of(a) + unsigned_of(b)); });
+      return each(sums, part, count, [](T a, T b) { return static_cast<T>(unsigned_of(a) + unsigned_of(b)); });
     case Combiner::product:
       return each(sums, part, count, [](T a, T b) {
         if constexpr (std::is_integral_v<T>) return static_cast<T>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b));

@@ -21,9 +21,9 @@ struct Reduction {
 // Whether the engines combine such numbers: bits of floats they do not.
 bool is_supported(const Reduction& reduction);
 
-// result[i] = parts[0][i], combined with parts[1][i], parts[2][i], ... in this order, so that the bits depend neither on
-// who arrived first nor on how the elements were cut. Halves are combined in float32 and rounded once, integers wrap,
-// an extreme of NaN is NaN. `result` may be one of the parts. Throws Unsupported where is_supported() says no.
+// result[i] = parts[0][i], combined with parts[1][i], parts[2][i], ... in this order, so that the bits depend neither
+// on who arrived first nor on how the elements were cut. Halves are combined in float32 and rounded once, integers
+// wrap, an extreme of NaN is NaN. `result` may be one of the parts. Throws Unsupported where is_supported() says no.
 void combine(const Reduction& reduction, std::byte* result, std::span<const std::byte* const> parts, size_t count);
 
 }  // namespace mtia::network

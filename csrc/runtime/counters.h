@@ -13,11 +13,11 @@ struct Counters {
   uint64_t copies = 0;
   uint64_t bytes_to_device = 0;
   uint64_t bytes_from_device = 0;
-  double host_link_seconds = 0.0;  // busy time of the host link, both directions added
-  uint64_t collectives = 0;           // and messages, that have ended
-  uint64_t bytes_to_peers = 0;        // sent in them
-  double collective_seconds = 0.0;    // that they took, from the arrival of the last rank
-  double elapsed_seconds = 0.0;    // chip time from the reset to the end of the last command of any stream
+  double host_link_seconds = 0.0;   // busy time of the host link, both directions added
+  uint64_t collectives = 0;         // and messages, that have ended
+  uint64_t bytes_to_peers = 0;      // sent in them
+  double collective_seconds = 0.0;  // that they took, from the arrival of the last rank
+  double elapsed_seconds = 0.0;     // chip time from the reset to the end of the last command of any stream
 
   Counters& operator+=(const Counters& other) {
     total += other.total;

@@ -198,8 +198,7 @@ void Device::execute(Command& command) {
 
 void Device::execute_exchange(Command& command) {
   Exchange& exchange = *command.exchange;
-  if (command.kind == CommandKind::begin_exchange)
-    return exchange.begin(*this, timeline_.stream_time(command.stream));
+  if (command.kind == CommandKind::begin_exchange) return exchange.begin(*this, timeline_.stream_time(command.stream));
   ExchangeEnd end;
   try {
     end = exchange.finish(*this);

@@ -1,5 +1,5 @@
-// One operation with other chips, as a device's queue sees it: it begins where its stream has reached it, goes on beside
-// the queue, and ends where somebody waits for it.
+// One operation with other chips, as a device's queue sees it: it begins where its stream has reached it, goes on
+// beside the queue, and ends where somebody waits for it.
 #pragma once
 
 #include <cstddef>

@@ -15,7 +15,7 @@ def _make(options: Any, _backend_options: Any = None) -> Any:
     """The backend for one group: Gloo carries the bytes between its ranks, and serves tensors in host memory."""
 
     def gloo(purpose: str) -> Any:
-        store = distributed.PrefixStore(purpose, options.store)
+        store = distributed.distributed_c10d.PrefixStore(purpose, options.store)
         return distributed.ProcessGroupGloo(store, options.group_rank, options.group_size, timeout=options.timeout)
 
     ranks = list(options.global_ranks_in_group) or list(range(options.group_size))
@@ -48,7 +48,7 @@ def register() -> None:
         return
     device = torch._C._get_privateuse1_backend_name()
     distributed.Backend.register_backend(BACKEND, _make, extended_api=True, devices=[device, "cpu"])
-    make_group, make_mesh = distributed.init_process_group, distributed.init_device_mesh
+    make_group, make_mesh = distributed.init_process_group, distributed.device_mesh.init_device_mesh
 
     @functools.wraps(make_group)
     def init_process_group(backend: str | None = None, *arguments: Any, **keywords: Any) -> None:

@@ -35,5 +35,7 @@ def run(script: str, size: int, folder: Path, expected: int | None = 0, **enviro
         for rank in ranks:
             rank.kill()
     if expected is not None:
-        assert [rank.returncode for rank in ranks] == [expected] * size, "\n---\n".join(text[-2000:] for text in printed)
+        assert [rank.returncode for rank in ranks] == [expected] * size, "\n---\n".join(
+            text[-2000:] for text in printed
+        )
     return printed

@@ -77,7 +77,10 @@ dist.destroy_process_group()
 @pytest.mark.parametrize(("way", "size"), [("ddp", 2), ("fsdp", 2), ("fsdp and tensor", 4)])
 def test_losses_of_twenty_steps(way: str, size: int, tmp_path: Path) -> None:
     def losses() -> list[list[str]]:
-        return [[line for line in text.splitlines() if line.startswith("0x")] for text in run(TRAINING, size, tmp_path, WAY=way)]
+        return [
+            [line for line in text.splitlines() if line.startswith("0x")]
+            for text in run(TRAINING, size, tmp_path, WAY=way)
+        ]
 
     first = losses()
     assert len(first[0]) == 20 and all(each == first[0] for each in first)

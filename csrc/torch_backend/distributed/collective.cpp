@@ -70,8 +70,7 @@ void deliver_all(runtime::Device& device, const Regions& regions, const Buffer* 
   throw CollectiveFailure(problem, where, remedy);
 }
 
-class CollectiveExchange final : public runtime::Exchange,
-                                 public std::enable_shared_from_this<CollectiveExchange> {
+class CollectiveExchange final : public runtime::Exchange, public std::enable_shared_from_this<CollectiveExchange> {
  public:
   CollectiveExchange(CommunicatorPointer communicator, CollectivePlan plan)
       : communicator_(std::move(communicator)), plan_(std::move(plan)), sequence_(++communicator_->sequence) {}
@@ -148,8 +147,9 @@ class CollectiveExchange final : public runtime::Exchange,
       header.set_signature(plan_.signature);
     }
     headers[own()] = own_headers[own()];
-    move(Phase::header, [&](size_t rank) { return bytes_of(std::as_const(own_headers[rank])); },
-         [&](size_t rank) { return bytes_of(headers[rank]); });
+    move(
+        Phase::header, [&](size_t rank) { return bytes_of(std::as_const(own_headers[rank])); },
+        [&](size_t rank) { return bytes_of(headers[rank]); });
     uint64_t accounted = 0;
     for (size_t rank = 0; rank < ranks(); ++rank) {
       check(headers[rank], rank);
@@ -191,24 +191,24 @@ class CollectiveExchange final : public runtime::Exchange,
       if (rank != own()) arrived_[rank].resize(expected_bytes(rank));
     }
     arrived_[own()] = std::move(parts_[own()]);
-    move(Phase::parts, [&](size_t rank) { return std::span<const std::byte>(parts_[rank]); },
-         [&](size_t rank) { return std::span<std::byte>(arrived_[rank]); });
+    move(
+        Phase::parts, [&](size_t rank) { return std::span<const std::byte>(parts_[rank]); },
+        [&](size_t rank) { return std::span<std::byte>(arrived_[rank]); });
   }
 
   void combine_parts() {
     std::vector<const std::byte*> parts;
     for (const Buffer& part : arrived_) parts.push_back(part.data());
     combined_.resize(arrived_[own()].size());
-    network::combine(*plan_.reduction, combined_.data(), parts,
-                     combined_.size() / size_of(plan_.reduction->dtype));
+    network::combine(*plan_.reduction, combined_.data(), parts, combined_.size() / size_of(plan_.reduction->dtype));
     const std::span<const std::byte> mine(combined_);
     for (size_t rank = 0; rank < ranks(); ++rank) {
       if (rank != own()) arrived_[rank].resize(torch_backend::bytes_of(plan_.shared[rank]));
     }
     arrived_[own()] = combined_;
-    move(Phase::shares,
-         [&](size_t rank) { return plan_.shares_with[rank] ? mine : std::span<const std::byte>(); },
-         [&](size_t rank) { return std::span<std::byte>(arrived_[rank]); });
+    move(
+        Phase::shares, [&](size_t rank) { return plan_.shares_with[rank] ? mine : std::span<const std::byte>(); },
+        [&](size_t rank) { return std::span<std::byte>(arrived_[rank]); });
   }
 
   // One message to each other rank and one from each; those without bytes are not made.
@@ -229,8 +229,7 @@ class CollectiveExchange final : public runtime::Exchange,
           messages.push_back({transport.receive(static_cast<int>(from), tag, received(from)), from, false});
         });
       if (!sent(to).empty())
-        attempt(to, true,
-                [&] { messages.push_back({transport.send(static_cast<int>(to), tag, sent(to)), to, true}); });
+        attempt(to, true, [&] { messages.push_back({transport.send(static_cast<int>(to), tag, sent(to)), to, true}); });
     }
     for (const Awaited& awaited : messages)
       attempt(awaited.rank, awaited.is_sent, [&] { awaited.message->wait(communicator_->timeout.load()); });
@@ -341,15 +340,14 @@ class ReceiveExchange final : public runtime::Exchange {
     }
     const uint64_t expected = bytes_of(regions_);
     if (header_.bytes != expected)
-      throw_failure(concat(communicator_->describe(source), " sends ", header_.bytes, " bytes where ", expected,
-                           " are expected"),
-                    where(), "give matching sizes on both ranks");
+      throw_failure(
+          concat(communicator_->describe(source), " sends ", header_.bytes, " bytes where ", expected, " are expected"),
+          where(), "give matching sizes on both ranks");
     deliver_all(device, regions_, header_.is_known ? &buffer : nullptr);
     const std::array<int64_t, 2> ranks{communicator_->global_ranks[static_cast<size_t>(source)],
                                        communicator_->global_ranks[static_cast<size_t>(communicator_->rank())]};
     const double begin = std::max(chip_seconds_, header_.chip_seconds);
-    const network::NetworkAccount account =
-        network::account(device.chip(), network::Collective::send, expected, ranks);
+    const network::NetworkAccount account = network::account(device.chip(), network::Collective::send, expected, ranks);
     return {begin, begin + account.seconds, 0, 0};
   }
 

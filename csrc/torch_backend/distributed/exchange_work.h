@@ -68,8 +68,7 @@ class ExchangeWork final : public c10d::Work {
 
   bool wait(std::chrono::milliseconds) override {
     synchronize();
-    if (parts_.blocks_host)
-      surfacing_errors([&] { torch_backend::device_of(device_).synchronize_stream(stream_); });
+    if (parts_.blocks_host) surfacing_errors([&] { torch_backend::device_of(device_).synchronize_stream(stream_); });
     return true;
   }
 
@@ -112,7 +111,8 @@ using ExchangeWorkPointer = c10::intrusive_ptr<ExchangeWork>;
 // What was started between startCoalescing and endCoalescing.
 class BatchWork final : public c10d::Work {
  public:
-  BatchWork(int rank, std::vector<WorkPointer> works) : c10d::Work(rank, c10d::OpType::COALESCED), works_(std::move(works)) {}
+  BatchWork(int rank, std::vector<WorkPointer> works)
+      : c10d::Work(rank, c10d::OpType::COALESCED), works_(std::move(works)) {}
   bool isCompleted() override {
     return std::all_of(works_.begin(), works_.end(), [](const WorkPointer& work) { return work->isCompleted(); });
   }

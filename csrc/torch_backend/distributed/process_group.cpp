@@ -64,7 +64,8 @@ network::Reduction reduction_of(const c10d::ReduceOp& operation, c10::ScalarType
       break;
     case c10d::ReduceOp::PREMUL_SUM: {
       const auto* given = dynamic_cast<const c10d::PreMulSumSupplement*>(operation.supplement_.get());
-      TORCH_CHECK(given != nullptr, "PREMUL_SUM without a factor; make it with torch.distributed._make_nccl_premul_sum");
+      TORCH_CHECK(given != nullptr,
+                  "PREMUL_SUM without a factor; make it with torch.distributed._make_nccl_premul_sum");
       reduction.factor = given->tensor_factor.defined() ? given->tensor_factor.item().toDouble() : given->double_factor;
       break;
     }
@@ -86,8 +87,7 @@ class ProcessGroup final : public c10d::Backend {
  public:
   // `host` serves tensors in host memory; `transport` carries this group's own messages.
   ProcessGroup(c10::intrusive_ptr<c10d::Backend> transport, c10::intrusive_ptr<c10d::Backend> host,
-               std::vector<int64_t> global_ranks, const std::string& name,
-               std::chrono::milliseconds timeout)
+               std::vector<int64_t> global_ranks, const std::string& name, std::chrono::milliseconds timeout)
       : Backend(transport->getRank(), transport->getSize()),
         transport_(std::move(transport)),
         host_(std::move(host)),
@@ -262,8 +262,8 @@ class ProcessGroup final : public c10d::Backend {
                      ", input of ", input.scalar_type());
     c10d::checkSplitSizes(input_splits, input, size_);
     c10d::checkSplitSizes(output_splits, output, size_);
-    CollectivePlan plan = plan_for(network::Collective::all_to_all,
-                                   concat("all_to_all of ", c10::toString(input.scalar_type())), input);
+    CollectivePlan plan =
+        plan_for(network::Collective::all_to_all, concat("all_to_all of ", c10::toString(input.scalar_type())), input);
     plan.sent = split(input, input_splits);
     plan.received = split(output, output_splits);
     return run(OpType::ALLTOALL_BASE, "mccl:all_to_all", {std::move(plan)}, tensors, {output});
@@ -310,8 +310,9 @@ class ProcessGroup final : public c10d::Backend {
     if (!options.device_ids.empty()) device = static_cast<c10::DeviceIndex>(options.device_ids.front());
     CollectivePlan plan;
     plan.signature = "barrier";
-    const ExchangeWorkPointer work = start_on(OpType::BARRIER, "mccl:barrier", device,
-                                              {{make_collective(communicator_, std::move(plan))}, {}, {}, nullptr, true});
+    const ExchangeWorkPointer work =
+        start_on(OpType::BARRIER, "mccl:barrier", device,
+                 {{make_collective(communicator_, std::move(plan))}, {}, {}, nullptr, true});
     return work;
   }
 
@@ -442,14 +443,12 @@ class ProcessGroup final : public c10d::Backend {
     Tensors rest = tensors;
     while (!rest.empty()) {
       const c10::ScalarType dtype = rest.front().scalar_type();
-      const auto others = std::stable_partition(rest.begin(), rest.end(), [&](const at::Tensor& tensor) {
-        return tensor.scalar_type() == dtype;
-      });
+      const auto others = std::stable_partition(
+          rest.begin(), rest.end(), [&](const at::Tensor& tensor) { return tensor.scalar_type() == dtype; });
       const Tensors alike(rest.begin(), others);
       rest.erase(rest.begin(), others);
       const auto kind = root.has_value() ? network::Collective::reduce : network::Collective::all_reduce;
-      CollectivePlan plan =
-          plan_reduction(kind, reduction_of(operation, dtype), regions_of(alike), size_, root);
+      CollectivePlan plan = plan_reduction(kind, reduction_of(operation, dtype), regions_of(alike), size_, root);
       if (root.has_value() && rank_ != *root) std::fill(plan.shared.begin(), plan.shared.end(), Regions{});
       const std::string what = concat(network::name_of(kind), " ", name_of(operation));
       plan.signature = describe(what.c_str(), alike, root.value_or(-1));
@@ -467,11 +466,14 @@ class ProcessGroup final : public c10d::Backend {
     plan.sent.assign(static_cast<size_t>(size_), regions_of(inputs));
     plan.received.resize(static_cast<size_t>(size_));
     for (size_t i = 0; i < outputs.size(); ++i) {
-      TORCH_CHECK_TYPE(outputs[i].scalar_type() == inputs[i].scalar_type(), "output tensor must have the same type as "
-                       "input tensor, got ", outputs[i].scalar_type(), " and ", inputs[i].scalar_type());
-      TORCH_CHECK_VALUE(outputs[i].numel() == inputs[i].numel() * size_, "output tensor size must be equal to world_size "
-                        "times input tensor size, got ", outputs[i].numel(), " for ", size_, " times ",
-                        inputs[i].numel());
+      TORCH_CHECK_TYPE(outputs[i].scalar_type() == inputs[i].scalar_type(),
+                       "output tensor must have the same type as "
+                       "input tensor, got ",
+                       outputs[i].scalar_type(), " and ", inputs[i].scalar_type());
+      TORCH_CHECK_VALUE(outputs[i].numel() == inputs[i].numel() * size_,
+                        "output tensor size must be equal to world_size "
+                        "times input tensor size, got ",
+                        outputs[i].numel(), " for ", size_, " times ", inputs[i].numel());
       for (int rank = 0; rank < size_; ++rank) at_rank(plan.received, rank).push_back(part_of(outputs[i], rank, size_));
     }
     return run(type, "mccl:all_gather_into_tensor", {std::move(plan)}, joined(inputs, outputs), outputs);
@@ -484,11 +486,14 @@ class ProcessGroup final : public c10d::Backend {
                       outputs.size(), " outputs");
     std::vector<CollectivePlan> plans;
     for (size_t i = 0; i < outputs.size(); ++i) {
-      TORCH_CHECK_TYPE(outputs[i].scalar_type() == inputs[i].scalar_type(), "input tensor must be the same type as the "
-                       "output tensor, got ", inputs[i].scalar_type(), " and ", outputs[i].scalar_type());
-      TORCH_CHECK_VALUE(inputs[i].numel() == outputs[i].numel() * size_, "input tensor must be the same size as output "
-                        "size times world size, got ", inputs[i].numel(), " for ", size_, " times ",
-                        outputs[i].numel());
+      TORCH_CHECK_TYPE(outputs[i].scalar_type() == inputs[i].scalar_type(),
+                       "input tensor must be the same type as the "
+                       "output tensor, got ",
+                       inputs[i].scalar_type(), " and ", outputs[i].scalar_type());
+      TORCH_CHECK_VALUE(inputs[i].numel() == outputs[i].numel() * size_,
+                        "input tensor must be the same size as output "
+                        "size times world size, got ",
+                        inputs[i].numel(), " for ", size_, " times ", outputs[i].numel());
       CollectivePlan plan = scatter_plan(outputs[i], options.reduceOp);
       for (int rank = 0; rank < size_; ++rank) plan.sent.push_back({part_of(inputs[i], rank, size_)});
       plans.push_back(std::move(plan));
@@ -498,8 +503,9 @@ class ProcessGroup final : public c10d::Backend {
 
   WorkPointer receive(Tensors& tensors, int source, int tag, OpType type) {
     const auto found = std::make_shared<std::atomic<int>>(source);
-    return start(type, "mccl:recv", tensors,
-                 {{make_receive(communicator_, regions_of(tensors), source, tag_of(tag), found)}, tensors, tensors, found});
+    return start(
+        type, "mccl:recv", tensors,
+        {{make_receive(communicator_, regions_of(tensors), source, tag_of(tag), found)}, tensors, tensors, found});
   }
 
   WorkPointer run(OpType type, const char* title, std::vector<CollectivePlan> plans, Tensors kept, Tensors outputs) {
