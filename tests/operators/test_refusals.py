@@ -306,6 +306,7 @@ OF_PLACE: dict[str, Call] = {
     "mean of no dimension": lambda place: F.batch_norm(
         torch.rand(2, 1, device=place), torch.tensor(1.0, device=place), torch.ones(1, device=place), training=True
     ),
+    "nansum into complex numbers": lambda place: torch.nansum(torch.rand(3, device=place), dtype=torch.complex64),
     "weights of a histogram": lambda place: torch.histogram(
         torch.rand(2, 3, device=place), 2, weight=torch.rand(5, device=place)
     ),

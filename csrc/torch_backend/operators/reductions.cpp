@@ -412,6 +412,8 @@ at::Tensor count_nonzero(const at::Tensor& self, c10::IntArrayRef dims) { return
 
 at::Tensor nansum(const at::Tensor& self, Dims dim, bool keepdim, std::optional<at::ScalarType> dtype) {
   if (at::isIntegralType(self.scalar_type(), true)) return self.sum(dim, keepdim, dtype);
+  const c10::ScalarType result = dtype.value_or(self.scalar_type());
+  check_implemented(!self.is_complex() && !c10::isComplexType(result), "nansum_cpu", result);
   return self.masked_fill(self.isnan(), 0).sum(dim, keepdim, dtype);
 }
 
@@ -420,7 +422,8 @@ at::Tensor& nansum_out(const at::Tensor& self, Dims dim, bool keepdim, std::opti
   check_same_device("nansum", self.device(), out);
   const c10::ScalarType result = dtype.value_or(out.scalar_type());
   check_output("nansum", out, result, self.device());
-  check_implemented(at::isIntegralType(self.scalar_type(), true) || c10::isFloatingType(result), "nansum_cpu", result);
+  const bool as_given = dtype.has_value() || at::isIntegralType(self.scalar_type(), true);
+  check_implemented(as_given || c10::isFloatingType(result), "nansum_cpu", result);
   return write_output(out, nansum(self, dim, keepdim, result));
 }
 
