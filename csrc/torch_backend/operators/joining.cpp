@@ -23,9 +23,14 @@ at::Tensor& cat_out(const at::ITensorListRef& tensors, int64_t dim, at::Tensor& 
     check_same_device("cat", *device, tensor);
   }
   if (out.defined() && device) check_same_device("cat", *device, out);
+  // Before it is resized, which may part them.
+  for (const at::Tensor& tensor : tensors) {
+    TORCH_CHECK(!out.is_same(tensor),
+                "unsupported operation: cat: an input and the written-to tensor refer to a single memory location");
+    check_apart(out, {tensor});
+  }
   WithOutputs<at::meta::structured_cat> call(out);
   const auto precomputed = call.meta(tensors, dim);
-  for (const at::Tensor& tensor : tensors) check_apart(out, {tensor});
   const at::Tensor& result = call.output();
   int64_t begin = 0;
   for (const at::Tensor& tensor : tensors) {
@@ -40,7 +45,6 @@ at::Tensor& cat_out(const at::ITensorListRef& tensors, int64_t dim, at::Tensor& 
 
 at::Tensor& narrow_copy_out(const at::Tensor& self, int64_t dim, int64_t start, int64_t length, at::Tensor& out) {
   TORCH_CHECK(self.dim() > 0, "narrow() cannot be applied to a 0-dim tensor.");
-  TORCH_CHECK(dim < self.dim(), "narrow_copy: dimension ", dim, " of a tensor with ", self.dim());
   check_output("narrow_copy", out, self.scalar_type(), self.device());
   return write_output(out, self.narrow(dim, start, length));
 }
