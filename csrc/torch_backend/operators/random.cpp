@@ -326,12 +326,14 @@ at::Tensor& write_normal(at::Tensor& out, c10::IntArrayRef sizes, double deviati
 
 at::Tensor& normal_tensor_float_out(const at::Tensor& mean, double deviation, OptionalGenerator generator,
                                     at::Tensor& out) {
-  return write_normal(out, mean.sizes(), deviation, generator, {mean}).add_(mean);
+  // torch broadcasts with what the output is, so that one of size 0 is refused.
+  return write_normal(out, at::infer_size(mean.sizes(), out.sizes()), deviation, generator, {mean}).add_(mean);
 }
 
 at::Tensor& normal_float_tensor_out(double mean, const at::Tensor& deviation, OptionalGenerator generator,
                                     at::Tensor& out) {
-  return scale_by(write_normal(out, deviation.sizes(), 1, generator, {deviation}), deviation).add_(mean);
+  const std::vector<int64_t> sizes = at::infer_size(deviation.sizes(), out.sizes());
+  return scale_by(write_normal(out, sizes, 1, generator, {deviation}), deviation).add_(mean);
 }
 
 at::Tensor& normal_tensor_tensor_out(const at::Tensor& mean, const at::Tensor& deviation, OptionalGenerator generator,

@@ -34,13 +34,19 @@ _HIGHER = {
 
 
 class Mover:
-    """Copies tensors to the device as they are: strides, offset and what shares a storage stay."""
+    """Copies tensors to the device as they are: strides, offset and what shares a storage stay, and who is the same."""
 
     def __init__(self) -> None:
+        self._moved: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self._storages: dict[int, tuple[torch.UntypedStorage, torch.Tensor]] = {}
 
     def tensor(self, tensor: torch.Tensor) -> torch.Tensor:
         """``tensor`` on the device, with its strides and its requires_grad."""
+        if id(tensor) not in self._moved:
+            self._moved[id(tensor)] = (tensor, self._move(tensor))
+        return self._moved[id(tensor)][1]
+
+    def _move(self, tensor: torch.Tensor) -> torch.Tensor:
         if tensor.device.type != "cpu":
             return tensor
         if tensor.layout is not torch.strided:
