@@ -1,148 +1,54 @@
-// Combining in blocks that stay in the first cache, one instance a format.
+// Combining by the loops of the emulator's units, in blocks that stay in the first cache.
 #include "network/reduction.h"
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstring>
-#include <type_traits>
 
-#include "base/bit_patterns.h"
 #include "base/error.h"
+#include "host_math/elementwise.h"
 
 namespace mtia::network {
 namespace {
 
-// Elements that are combined at a time: they stay in the first cache.
-constexpr size_t block = 2048;
+using host_math::BinaryLoop;
+using host_math::BinaryMode;
+using host_math::BinaryOp;
 
-// A type of memory and the one that it is combined in.
-template <typename Stored, typename Wide, Wide (*widen)(Stored), Stored (*narrow)(Wide)>
-struct Format {
-  using stored = Stored;
-  using wide = Wide;
-  static Wide load(Stored value) { return widen(value); }
-  static Stored store(Wide value) { return narrow(value); }
-};
+constexpr size_t block = 2048;  // elements
+constexpr size_t widest = 8;    // bytes of an element
 
-template <typename T>
-T same(T value) {
-  return value;
-}
+DType combined_in(DType dtype) { return is_narrow_float(dtype) ? DType::F32 : dtype == DType::I1 ? DType::I8 : dtype; }
 
-template <typename T>
-using Plain = Format<T, T, same<T>, same<T>>;
-
-uint16_t half_of(float value) { return f16_from_f32(value); }
-float from_half(uint16_t bits) { return f32_from_f16(bits); }
-uint16_t bfloat_of(float value) { return bf16_from_f32(value); }
-float from_bfloat(uint16_t bits) { return f32_from_bf16(bits); }
-
-using Half = Format<uint16_t, float, from_half, half_of>;
-using Bfloat = Format<uint16_t, float, from_bfloat, bfloat_of>;
-
-// Integers wrap: sums and products are made without a sign.
-template <typename T>
-auto unsigned_of(T value) {
-  if constexpr (std::is_integral_v<T>) {
-    return static_cast<std::make_unsigned_t<T>>(value);
-  } else {
-    return value;
-  }
-}
-
-template <typename T>
-T extreme(T a, T b, bool least) {
-  if constexpr (std::is_floating_point_v<T>) {
-    if (std::isnan(a)) return a;
-    if (std::isnan(b)) return b;
-  }
-  return least ? std::min(a, b) : std::max(a, b);
-}
-
-template <typename T, typename Step>
-void each(T* sums, const T* part, size_t count, Step&& step) {
-  for (size_t i = 0; i < count; ++i) sums[i] = step(sums[i], part[i]);
-}
-
-template <typename T>
-void step(Combiner combiner, T* sums, const T* part, size_t count) {
-  switch (combiner) {
+BinaryOp operation_of(const Reduction& reduction) {
+  const bool is_real = is_float(reduction.dtype);
+  // A sum of truths is whether one is, a product whether all are.
+  const bool is_truth = reduction.dtype == DType::I1;
+  switch (reduction.combiner) {
     case Combiner::sum:
     case Combiner::average:
-      return each(sums, part, count, [](T a, T b) { return static_cast<T>(unsigned_of(a) + unsigned_of(b)); });
+      return is_real ? BinaryOp::add_f : is_truth ? BinaryOp::or_i : BinaryOp::add_i;
     case Combiner::product:
-      return each(sums, part, count, [](T a, T b) {
-        if constexpr (std::is_integral_v<T>) return static_cast<T>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b));
-        return static_cast<T>(a * b);
-      });
+      return is_real ? BinaryOp::mul_f : is_truth ? BinaryOp::and_i : BinaryOp::mul_i;
     case Combiner::minimum:
-      return each(sums, part, count, [](T a, T b) { return extreme(a, b, true); });
+      return is_real ? BinaryOp::minimum_f : reduction.is_unsigned ? BinaryOp::min_u : BinaryOp::min_s;
     case Combiner::maximum:
-      return each(sums, part, count, [](T a, T b) { return extreme(a, b, false); });
+      return is_real ? BinaryOp::maximum_f : reduction.is_unsigned ? BinaryOp::max_u : BinaryOp::max_s;
+    case Combiner::bit_and:
+      return BinaryOp::and_i;
+    case Combiner::bit_or:
+      return BinaryOp::or_i;
     default:
-      break;
-  }
-  if constexpr (std::is_integral_v<T>) {
-    switch (combiner) {
-      case Combiner::bit_and:
-        return each(sums, part, count, [](T a, T b) { return static_cast<T>(a & b); });
-      case Combiner::bit_or:
-        return each(sums, part, count, [](T a, T b) { return static_cast<T>(a | b); });
-      default:
-        return each(sums, part, count, [](T a, T b) { return static_cast<T>(a ^ b); });
-    }
+      return BinaryOp::xor_i;
   }
 }
 
-template <typename Format>
-void combine_as(const Reduction& reduction, std::byte* result, std::span<const std::byte* const> parts, size_t count) {
-  using Stored = typename Format::stored;
-  using Wide = typename Format::wide;
-  std::array<Wide, block> sums;
-  std::array<Wide, block> next;
-  const auto load = [&](const std::byte* part, size_t first, size_t length, Wide* into) {
-    const auto* from = reinterpret_cast<const Stored*>(part) + first;
-    for (size_t i = 0; i < length; ++i) into[i] = Format::load(from[i]);
-    if (reduction.factor == 1) return;
-    for (size_t i = 0; i < length; ++i) into[i] = static_cast<Wide>(static_cast<double>(into[i]) * reduction.factor);
-  };
-  for (size_t first = 0; first < count; first += block) {
-    const size_t length = std::min(block, count - first);
-    load(parts[0], first, length, sums.data());
-    for (const std::byte* part : parts.subspan(1)) {
-      load(part, first, length, next.data());
-      step(reduction.combiner, sums.data(), next.data(), length);
-    }
-    if (reduction.combiner == Combiner::average) {
-      const auto ranks = static_cast<Wide>(parts.size());
-      for (size_t i = 0; i < length; ++i) sums[i] = static_cast<Wide>(sums[i] / ranks);
-    }
-    auto* to = reinterpret_cast<Stored*>(result) + first;
-    for (size_t i = 0; i < length; ++i) to[i] = Format::store(sums[i]);
-  }
-}
+// One number in a dtype, as the loops read it.
+struct Number {
+  alignas(widest) std::array<std::byte, widest> bytes{};
 
-// A sum of truths is whether one is, a product whether all are.
-Combiner of_truths(Combiner combiner) {
-  switch (combiner) {
-    case Combiner::sum:
-    case Combiner::maximum:
-      return Combiner::bit_or;
-    case Combiner::product:
-    case Combiner::minimum:
-      return Combiner::bit_and;
-    default:
-      return combiner;
-  }
-}
-
-template <typename Signed, typename Unsigned>
-void combine_integers(const Reduction& reduction, std::byte* result, std::span<const std::byte* const> parts,
-                      size_t count) {
-  reduction.is_unsigned ? combine_as<Plain<Unsigned>>(reduction, result, parts, count)
-                        : combine_as<Plain<Signed>>(reduction, result, parts, count);
-}
+  Number(double value, DType dtype) { host_math::convert_loop(DType::F64, dtype)(bytes.data(), &value, 1); }
+};
 
 }  // namespace
 
@@ -157,28 +63,37 @@ void combine(const Reduction& reduction, std::byte* result, std::span<const std:
     throw Unsupported(concat("the message engines do not combine ", name_of(reduction.dtype), " so"), "",
                       "convert to float32, bfloat16 or an integer first");
   }
-  switch (reduction.dtype) {
-    case DType::I1: {
-      Reduction of_bits = reduction;
-      of_bits.combiner = of_truths(reduction.combiner);
-      return combine_as<Plain<uint8_t>>(of_bits, result, parts, count);
+  const DType wide = combined_in(reduction.dtype);
+  const size_t element = size_of(reduction.dtype);
+  const bool converts = is_narrow_float(reduction.dtype);
+  const BinaryLoop step = host_math::binary_loop(operation_of(reduction), wide);
+  const BinaryLoop scale = reduction.factor == 1 ? nullptr : host_math::binary_loop(BinaryOp::mul_f, wide);
+  BinaryLoop divide = nullptr;
+  if (reduction.combiner == Combiner::average)
+    divide = host_math::binary_loop(is_float(wide)          ? BinaryOp::div_f
+                                    : reduction.is_unsigned ? BinaryOp::div_u
+                                                            : BinaryOp::div_s,
+                                    wide);
+  const Number factor(reduction.factor, wide), ranks(static_cast<double>(parts.size()), wide);
+  alignas(64) std::array<std::byte, block * widest> sums;
+  alignas(64) std::array<std::byte, block * widest> next;
+  for (size_t first = 0; first < count; first += block) {
+    const size_t length = std::min(block, count - first);
+    const auto load = [&](const std::byte* part, std::byte* into) {
+      const std::byte* from = part + first * element;
+      converts ? host_math::convert_loop(reduction.dtype, wide)(into, from, length)
+               : static_cast<void>(std::memcpy(into, from, length * element));
+      if (scale != nullptr) scale(into, into, factor.bytes.data(), length, BinaryMode::vector_scalar);
+    };
+    load(parts[0], sums.data());
+    for (const std::byte* part : parts.subspan(1)) {
+      load(part, next.data());
+      step(sums.data(), sums.data(), next.data(), length, BinaryMode::vector_vector);
     }
-    case DType::I8:
-      return combine_integers<int8_t, uint8_t>(reduction, result, parts, count);
-    case DType::I16:
-      return combine_integers<int16_t, uint16_t>(reduction, result, parts, count);
-    case DType::I32:
-      return combine_integers<int32_t, uint32_t>(reduction, result, parts, count);
-    case DType::I64:
-      return combine_integers<int64_t, uint64_t>(reduction, result, parts, count);
-    case DType::F16:
-      return combine_as<Half>(reduction, result, parts, count);
-    case DType::BF16:
-      return combine_as<Bfloat>(reduction, result, parts, count);
-    case DType::F32:
-      return combine_as<Plain<float>>(reduction, result, parts, count);
-    default:
-      return combine_as<Plain<double>>(reduction, result, parts, count);
+    if (divide != nullptr) divide(sums.data(), sums.data(), ranks.bytes.data(), length, BinaryMode::vector_scalar);
+    std::byte* to = result + first * element;
+    converts ? host_math::convert_loop(wide, reduction.dtype)(to, sums.data(), length)
+             : static_cast<void>(std::memcpy(to, sums.data(), length * element));
   }
 }
 

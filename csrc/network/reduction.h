@@ -1,4 +1,5 @@
-// What the message engines compute: parts of several ranks combined element by element.
+// What the message engines compute: parts of several ranks combined element by element, with the bits of the same
+// operations on a PE (docs/numerics.md).
 #pragma once
 
 #include <cstddef>
