@@ -94,6 +94,33 @@ at::Tensor& conj_physical_out(const at::Tensor& self, at::Tensor& out) {
 
 at::Tensor& conj_physical_(at::Tensor& self) { return conj_physical_out(self, self); }
 
+// A complex tensor of two real ones, by the kernel's expression.
+at::Tensor& from_parts(const KernelId& kernel, const at::Tensor& first, const at::Tensor& second, at::Tensor& out) {
+  const c10::ScalarType dtype = first.scalar_type();
+  TORCH_CHECK(dtype == c10::kFloat || dtype == c10::kDouble || dtype == c10::kHalf,
+              "Expected both inputs to be Half, Float or Double tensors but got ", dtype, " and ",
+              second.scalar_type());
+  TORCH_CHECK(dtype == second.scalar_type(), "Expected object of scalar type ", dtype, " but got scalar type ",
+              second.scalar_type(), " for second argument");
+  const c10::ScalarType result = c10::toComplexType(dtype);
+  TORCH_CHECK(out.scalar_type() == result, "Expected object of scalar type ", result, " but got scalar type ",
+              out.scalar_type(), " for argument 'out'");
+  complex_elementwise(kernel, out, /*resizes=*/true, {first, second}, result, result);
+  return out;
+}
+
+at::Tensor& complex_out(const at::Tensor& real, const at::Tensor& imaginary, at::Tensor& out) {
+  const OperatorScope scope("complex");
+  static const KernelId kernel("complex.complex");
+  return from_parts(kernel, real, imaginary, out);
+}
+
+at::Tensor& polar_out(const at::Tensor& magnitude, const at::Tensor& angle, at::Tensor& out) {
+  const OperatorScope scope("polar");
+  static const KernelId kernel("complex.polar");
+  return from_parts(kernel, magnitude, angle, out);
+}
+
 }  // namespace
 
 at::Tensor complex_elementwise(const KernelId& kernel, const at::Tensor& out, bool resizes, OperandList operands,
@@ -130,36 +157,6 @@ at::Tensor complex_elementwise(const KernelId& kernel, const at::Tensor& out, bo
   return given ? out : computed;
 }
 
-namespace {
-
-// A complex tensor of two real ones, by the kernel's expression.
-at::Tensor& from_parts(const KernelId& kernel, const at::Tensor& first, const at::Tensor& second, at::Tensor& out) {
-  const c10::ScalarType dtype = first.scalar_type();
-  TORCH_CHECK(dtype == c10::kFloat || dtype == c10::kDouble || dtype == c10::kHalf,
-              "Expected both inputs to be Half, Float or Double tensors but got ", dtype, " and ",
-              second.scalar_type());
-  TORCH_CHECK(dtype == second.scalar_type(), "Expected object of scalar type ", dtype, " but got scalar type ",
-              second.scalar_type(), " for second argument");
-  const c10::ScalarType result = c10::toComplexType(dtype);
-  TORCH_CHECK(out.scalar_type() == result, "Expected object of scalar type ", result, " but got scalar type ",
-              out.scalar_type(), " for argument 'out'");
-  complex_elementwise(kernel, out, /*resizes=*/true, {first, second}, result, result);
-  return out;
-}
-
-at::Tensor& complex_out(const at::Tensor& real, const at::Tensor& imaginary, at::Tensor& out) {
-  const OperatorScope scope("complex");
-  static const KernelId kernel("complex.complex");
-  return from_parts(kernel, real, imaginary, out);
-}
-
-at::Tensor& polar_out(const at::Tensor& magnitude, const at::Tensor& angle, at::Tensor& out) {
-  const OperatorScope scope("polar");
-  static const KernelId kernel("complex.polar");
-  return from_parts(kernel, magnitude, angle, out);
-}
-
-}  // namespace
 }  // namespace mtia::torch_backend
 
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {

@@ -1,5 +1,6 @@
 // Convolutions of one to three dimensions as matrix products over windows of the padded input (im2col), group by group;
 // a transposed convolution is the gradient of one. Windows are strided views, gathered into columns by one copy.
+#include <ATen/OpMathType.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/zeros.h>
 #include <torch/library.h>
@@ -108,7 +109,7 @@ at::Tensor weight_gradient(const at::Tensor& grad_output, const at::Tensor& inpu
 at::Tensor input_gradient(const at::Tensor& grad_output, const at::Tensor& weight, const at::Tensor& bias,
                           const Convolution& it) {
   const c10::ScalarType dtype = grad_output.scalar_type();
-  const c10::ScalarType wide = dtype == c10::kHalf || dtype == c10::kBFloat16 ? c10::kFloat : dtype;
+  const c10::ScalarType wide = at::toOpMathType(dtype);
   const at::Tensor columns =
       product_of(matrix_of(weight, it).transpose(1, 2), by_group(grad_output, it), wide)
           .reshape(joined({it.groups, it.channels / it.groups, it.positions(), it.batch}, {it.windows}));

@@ -2,6 +2,7 @@
 // else one, so that no sum is made twice.
 #include "torch_backend/operators/gather_axes.h"
 
+#include <ATen/OpMathType.h>
 #include <ATen/ops/view_as_real.h>
 #include <c10/util/SmallVector.h>
 
@@ -53,7 +54,7 @@ void launch_pass(const at::Tensor& out, const at::Tensor& x, int64_t outer, cons
 // The passes of dense tensors, from the last dimension on.
 void run(const at::Tensor& out, const at::Tensor& x, Box box) {
   const c10::ScalarType dtype = x.scalar_type();
-  const c10::ScalarType wide = dtype == c10::kHalf || dtype == c10::kBFloat16 ? c10::kFloat : dtype;
+  const c10::ScalarType wide = at::toOpMathType(dtype);
   at::Tensor current = x;
   auto left = static_cast<size_t>(
       std::count_if(box.axes.begin(), box.axes.end(), [](const Axis& axis) { return axis.table.table.defined(); }));

@@ -53,14 +53,13 @@ std::tuple<at::Tensor&, at::Tensor&> nll_loss_forward_out(const at::Tensor& self
     if (result.numel() != 0) result.fill_(reduction == at::Reduction::Mean ? NAN : 0.0);
     total.fill_(0);
   } else {
-    const at::Tensor dense =
-        result.is_contiguous() ? result : empty_device(result.sizes(), result.scalar_type(), result.device());
+    const Dense dense(result);
     const at::Tensor weight = weight_of(self, weight_ref);
     launch_kernel(
-        kernel, {dense, total, scores.matrix, scores.target, weight},
+        kernel, {dense.tensor(), total, scores.matrix, scores.target, weight},
         {scores.matrix.size(0), scores.matrix.size(1), scores.matrix.stride(0), scores.matrix.stride(1), reduction},
         {ignore_index});
-    if (!dense.is_same(result)) result.copy_(dense);
+    dense.finish();
   }
   call.finish();
   return {output, total_weight};
@@ -79,13 +78,12 @@ at::Tensor& nll_loss_backward_out(const at::Tensor& grad_output, const at::Tenso
   const at::Tensor& result = call.output();
   const Scores scores = scores_of(self, target);
   if (result.numel() != 0) {
-    const at::Tensor dense =
-        result.is_contiguous() ? result : empty_device(result.sizes(), result.scalar_type(), result.device());
+    const Dense dense(result);
     const int64_t grad_row = grad_output.dim() == 0 ? 0 : grad_output.stride(0);
     const at::Tensor weight = weight_of(self, weight_ref);
-    launch_kernel(kernel, {dense, grad_output, scores.target, weight, total_weight},
+    launch_kernel(kernel, {dense.tensor(), grad_output, scores.target, weight, total_weight},
                   {scores.matrix.size(0), scores.matrix.size(1), grad_row, reduction}, {ignore_index});
-    if (!dense.is_same(result)) result.copy_(dense);
+    dense.finish();
   }
   call.finish();
   return grad_input;

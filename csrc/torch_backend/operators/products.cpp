@@ -2,6 +2,7 @@
 #include "torch_backend/operators/products.h"
 
 #include <ATen/MemoryOverlap.h>
+#include <ATen/OpMathType.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/neg.h>
 #include <ATen/ops/ones.h>
@@ -74,7 +75,7 @@ at::Tensor products_of_parts(const kernels::GemmArguments& whole, const at::Tens
 // them. One result would leave most of each dot product engine idle too: the vector cores make it.
 void launch_in_parts(const kernels::GemmArguments& whole, const at::Tensor& out, const at::Tensor& a,
                      const at::Tensor& b, const at::Tensor& addend) {
-  const c10::ScalarType wide = a.scalar_type() == c10::kDouble ? c10::kDouble : c10::kFloat;
+  const c10::ScalarType wide = at::toOpMathType(a.scalar_type());
   const at::Tensor parts = out.numel() > 1
                                ? products_of_parts(whole, a, b, wide)
                                : at::mul(a.reshape({-1}).to(wide), b.reshape({-1}).to(wide)).sum().view({1, 1});

@@ -41,12 +41,12 @@ at::Tensor& searchsorted_out(const at::Tensor& sorted, const at::Tensor& values,
   TORCH_CHECK_NOT_IMPLEMENTED(!at::isComplexType(common) && common != c10::kBool, "\"searchsorted_out_mtia_sim\" not ",
                               "implemented for '", common, "'");
   const at::Tensor boundaries = order.defined() ? sorted.gather(-1, order) : sorted;
-  const at::Tensor results = out.is_contiguous() ? out : empty_device(out.sizes(), out.scalar_type(), out.device());
+  const Dense results(out);
   kernels::SearchArguments arguments;
   arguments.result = out_int32 ? kernels::SearchResult::place32 : kernels::SearchResult::place64;
   arguments.upper = side.has_value() ? *side == "right" : right;
-  search(values.to(common).contiguous(), boundaries.to(common).contiguous(), results, arguments);
-  if (!results.is_same(out)) out.copy_(results);
+  search(values.to(common).contiguous(), boundaries.to(common).contiguous(), results.tensor(), arguments);
+  results.finish();
   return out;
 }
 
@@ -95,12 +95,12 @@ void find_members(const at::Tensor& elements, const at::Tensor& tests, bool inve
   const c10::ScalarType common = at::result_type(elements, tests);
   const at::Tensor sorted =
       std::get<0>(tests.to(common).reshape({-1}).sort(/*stable=*/false, /*dim=*/0, /*descending=*/false));
-  const at::Tensor results = out.is_contiguous() ? out : empty_device(out.sizes(), c10::kBool, out.device());
+  const Dense results(out);
   kernels::SearchArguments arguments;
   arguments.result = kernels::SearchResult::is_found;
   arguments.invert = invert;
-  search(elements.to(common).contiguous(), sorted, results, arguments);
-  if (!results.is_same(out)) out.copy_(results);
+  search(elements.to(common).contiguous(), sorted, results.tensor(), arguments);
+  results.finish();
 }
 
 at::Tensor& isin_out(const at::Tensor& elements, const at::Tensor& tests, bool assume_unique, bool invert,

@@ -1,5 +1,6 @@
 // Special functions beside the rows of the element-wise table: frexp is two of them, mvlgamma is made of lgamma,
 // Kaiser's window of Bessel functions.
+#include <ATen/OpMathType.h>
 #include <ATen/TensorIterator.h>
 #include <ATen/native/Resize.h>
 #include <ATen/native/UnaryOps.h>
@@ -46,8 +47,7 @@ at::Tensor& mvlgamma_out(const at::Tensor& self, int64_t p, at::Tensor& out) {
 // The positions are made here: those of the iterator are of the window's dtype, which may not hold them.
 void kaiser_window_kernel(at::TensorIteratorBase& iterator, int64_t length, double beta) {
   const at::Tensor& window = iterator.tensor(0);
-  const bool narrow = window.scalar_type() == c10::kHalf || window.scalar_type() == c10::kBFloat16;
-  const at::TensorOptions options = window.options().dtype(narrow ? c10::kFloat : window.scalar_type());
+  const at::TensorOptions options = window.options().dtype(at::toOpMathType(window.scalar_type()));
   const double middle = static_cast<double>(length - 1) / 2;
   const at::Tensor square = at::arange(length, options).sub_(middle).div_(middle).square_();
   const at::Tensor arguments = square.neg_().add_(1).sqrt_().mul_(beta);

@@ -84,8 +84,9 @@ uint32_t word_of(const c10::IValue& argument) {
     const at::Tensor& tensor = argument.toTensor();
     if (!tensor.defined()) return 1U << 28U;
     const bool wrapped = tensor.unsafeGetTensorImpl()->is_wrapped_number();
-    return 2U << 28U | static_cast<uint32_t>(wrapped) << 17U | static_cast<uint32_t>(tensor.is_cpu()) << 16U |
-           (static_cast<uint32_t>(tensor.dim()) & 0xFFU) << 8U | static_cast<uint32_t>(tensor.scalar_type());
+    return 2U << 28U | static_cast<uint32_t>(tensor.numel() == 0) << 18U | static_cast<uint32_t>(wrapped) << 17U |
+           static_cast<uint32_t>(tensor.is_cpu()) << 16U | (static_cast<uint32_t>(tensor.dim()) & 0xFFU) << 8U |
+           static_cast<uint32_t>(tensor.scalar_type());
   }
   if (argument.isBool()) return 4U << 28U | static_cast<uint32_t>(argument.toBool());
   if (argument.isScalar()) return word_of(argument.toScalar());
@@ -257,8 +258,7 @@ c10::ScalarType TypeRules::result(const c10::OperatorHandle& operation, c10::Arr
     signature[i] = word_of(arguments[i]);
     hash = (hash ^ signature[i]) * 0x9E3779B97F4A7C15U;
   }
-  signature[max_arguments] = static_cast<uint32_t>(c10::get_default_dtype_as_scalartype()) |
-                             static_cast<uint32_t>(are_empty(arguments, operation.schema())) << 8U;
+  signature[max_arguments] = static_cast<uint32_t>(c10::get_default_dtype_as_scalartype());
   std::atomic<const Verdict*>& chain = verdicts_[hash >> 60U];
   for (const Verdict* verdict = chain.load(std::memory_order_acquire); verdict != nullptr; verdict = verdict->next) {
     if (verdict->signature != signature) continue;
