@@ -284,12 +284,10 @@ EventRecordPointer Device::record_event(StreamId stream) {
 }
 
 void Device::begin_exchange(StreamId stream, ExchangePointer exchange) {
-  {
-    const std::lock_guard lock(exchanges_mutex_);
-    open_exchanges_.emplace_back(stream, exchange);
-  }
-  submit(CommandKind::begin_exchange, stream,
-         [&](Command& command, Ticket) { command.exchange = std::move(exchange); });
+  submit(CommandKind::begin_exchange, stream, [&](Command& command, Ticket) { command.exchange = exchange; });
+  // Known as open from now on, so that another thread, which ends all that are, does not end it before it begins.
+  const std::lock_guard lock(exchanges_mutex_);
+  open_exchanges_.emplace_back(stream, std::move(exchange));
 }
 
 void Device::end_exchange(StreamId stream, const ExchangePointer& exchange) {
@@ -310,22 +308,6 @@ void Device::end_all_exchanges() {
     open = open_exchanges_;
   }
   for (const auto& [stream, exchange] : open) end_exchange(stream, exchange);
-}
-
-bool Device::fetch(uint64_t address, size_t bytes, std::byte* destination) {
-  const emulator::AddressRange range{address, address + bytes};
-  const void* source = memory().host_span(address, bytes, emulator::Access::read);
-  if (timing_ != nullptr && !(timing_->keeps(range) && timing_->knows(range))) return false;
-  std::memcpy(destination, source, bytes);
-  return true;
-}
-
-void Device::deliver(uint64_t address, size_t bytes, const std::byte* source) {
-  const emulator::AddressRange range{address, address + bytes};
-  void* destination = memory().host_span(address, bytes, emulator::Access::write);
-  const bool kept = timing_ == nullptr || timing_->keeps(range);
-  if (source != nullptr && kept) std::memcpy(destination, source, bytes);
-  if (timing_ != nullptr) timing_->arrived(range, source != nullptr && kept);
 }
 
 void Device::wait_event(StreamId stream, EventRecordPointer event) {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -175,6 +176,8 @@ class Device {
   void execute_exchange(Command& command);
   void end_all_exchanges();
   void check_transfer(const Command& command);
+  void check_access(const Command& command, std::string_view name, emulator::AddressRange read,
+                    emulator::AddressRange written, bool moves);
   void surface_findings();
   void execute_observed(Command& command, const std::vector<ObserverPointer>& observers);
   void execute_transfer(Command& command);
@@ -207,6 +210,7 @@ class Device {
   emulator::PowerLimit power_limit_;
   std::atomic<bool> spends_saved_power_{false};
   emulator::LaunchTrace* trace_ = nullptr;  // of the launch that runs
+  const Command* exchanging_ = nullptr;     // the exchange that begins or ends
   Execution* execution_ = nullptr;          // of the command at work, while somebody observes
   std::shared_ptr<LaunchMonitor> monitor_;  // dispatcher only
   std::atomic<bool> monitored_{false};

@@ -198,9 +198,12 @@ void Device::execute(Command& command) {
 
 void Device::execute_exchange(Command& command) {
   Exchange& exchange = *command.exchange;
-  if (command.kind == CommandKind::begin_exchange) return exchange.begin(*this, timeline_.stream_time(command.stream));
+  if (exchange.failure) return;  // told of when it began
+  exchanging_ = &command;
   ExchangeEnd end;
   try {
+    if (command.kind == CommandKind::begin_exchange)
+      return exchange.begin(*this, timeline_.stream_time(command.stream));
     end = exchange.finish(*this);
   } catch (...) {
     exchange.failure = std::current_exception();
@@ -221,6 +224,24 @@ void Device::execute_exchange(Command& command) {
   counters_.elapsed_seconds = timeline_.latest() - counters_origin_;
 }
 
+bool Device::fetch(uint64_t address, size_t bytes, std::byte* destination) {
+  const emulator::AddressRange range{address, address + bytes};
+  const void* source = memory().host_span(address, bytes, Access::read);
+  if (is_checked_) check_access(*exchanging_, exchanging_->exchange->name(), range, {}, true);
+  if (timing_ != nullptr && !(timing_->keeps(range) && timing_->knows(range))) return false;
+  copy_bytes(destination, source, bytes);
+  return true;
+}
+
+void Device::deliver(uint64_t address, size_t bytes, const std::byte* source) {
+  const emulator::AddressRange range{address, address + bytes};
+  void* destination = memory().host_span(address, bytes, Access::write);
+  if (is_checked_) check_access(*exchanging_, exchanging_->exchange->name(), {}, range, true);
+  const bool kept = timing_ == nullptr || timing_->keeps(range);
+  if (source != nullptr && kept) copy_bytes(destination, source, bytes);
+  if (timing_ != nullptr) timing_->arrived(range, source != nullptr && kept);
+}
+
 void Device::execute_note(Command& command) {
   if (command.kind == CommandKind::host_waited) {
     const Ticket ticket = command.source_address;
@@ -236,22 +257,27 @@ void Device::execute_note(Command& command) {
 // Before the transfer is made: the check of its bounds comes first.
 void Device::check_transfer(const Command& command) {
   const emulator::AddressRange range{command.device_address, command.device_address + command.bytes};
+  switch (command.kind) {
+    case CommandKind::copy_from_device:
+      return check_access(command, "copy to the host", range, {}, command.moves);
+    case CommandKind::stage_peer:
+      return check_access(command, "copy to another device", range, {}, true);
+    case CommandKind::copy_on_device:
+      return check_access(command, "copy on the device",
+                          {command.source_address, command.source_address + command.bytes}, range, false);
+    case CommandKind::fill:
+      return check_access(command, "fill", {}, range, false);
+    default:
+      return check_access(command, "copy to the device", {}, range, false);
+  }
+}
+
+void Device::check_access(const Command& command, std::string_view name, emulator::AddressRange read,
+                          emulator::AddressRange written, bool moves) {
   const OrderContext context{&order_, command.stream};
   const emulator::CommandOrder order{static_cast<uint32_t>(command.stream), ticket_, many_streams_, command.location,
                                      &OrderContext::happened_before,        &context};
-  switch (command.kind) {
-    case CommandKind::copy_from_device:
-      return checker_owner_->transfer(order, "copy to the host", range, {}, command.moves);
-    case CommandKind::stage_peer:
-      return checker_owner_->transfer(order, "copy to another device", range, {}, true);
-    case CommandKind::copy_on_device:
-      return checker_owner_->transfer(order, "copy on the device",
-                                      {command.source_address, command.source_address + command.bytes}, range);
-    case CommandKind::fill:
-      return checker_owner_->transfer(order, "fill", {}, range);
-    default:
-      return checker_owner_->transfer(order, "copy to the device", {}, range);
-  }
+  checker_owner_->transfer(order, name, read, written, moves);
 }
 
 // Any thread.

@@ -31,7 +31,7 @@ class Exchange {
   // Waits for the other ranks, then writes what they sent. Throws what went wrong.
   virtual ExchangeEnd finish(Device& device) = 0;
 
-  // What finish() threw; read once the ticket of end_exchange is complete.
+  // What either threw; read once the ticket of end_exchange is complete. What did not begin is not finished.
   std::exception_ptr failure;
 };
 

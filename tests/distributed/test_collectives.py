@@ -102,6 +102,30 @@ pairs = torch.complex(torch.full((5,), float(RANK)), torch.ones(5)).to(DEVICE)
 dist.all_reduce(pairs)
 held(pairs, torch.complex(torch.full((5,), float(sum(range(SIZE)))), torch.full((5,), float(SIZE))))
 
+# Several at once, and sums of what is multiplied first.
+ones = [torch.full((n,), float(RANK + n), device=DEVICE) for n in (3, 700)]
+with dist._coalescing_manager(device=DEVICE):
+    for one in ones:
+        dist.all_reduce(one)
+for n, one in zip((3, 700), ones):
+    held(one, torch.full((n,), float(sum(range(SIZE)) + SIZE * n)))
+wide = [poisoned(SIZE * n, dtype=torch.float32) for n in (3, 700)]
+with dist._coalescing_manager(device=DEVICE):
+    for got, n in zip(wide, (3, 700)):
+        dist.all_gather_into_tensor(got, part(RANK, torch.float32, n).to(DEVICE))
+for got, n in zip(wide, (3, 700)):
+    held(got, torch.cat([part(rank, torch.float32, n) for rank in range(SIZE)]))
+narrow = [poisoned(n, dtype=torch.float32) for n in (3, 700)]
+with dist._coalescing_manager(device=DEVICE):
+    for got, n in zip(narrow, (3, 700)):
+        dist.reduce_scatter_tensor(got, part(RANK, torch.float32, SIZE * n).to(DEVICE))
+for got, n in zip(narrow, (3, 700)):
+    pieces = [part(rank, torch.float32, SIZE * n)[RANK * n : (RANK + 1) * n] for rank in range(SIZE)]
+    held(got, in_order(pieces, torch.add))
+halved = torch.full((9,), float(RANK), device=DEVICE)
+dist.all_reduce(halved, op=dist._make_nccl_premul_sum(0.5))
+held(halved, torch.full((9,), sum(range(SIZE)) / 2))
+
 # Messages, in a batch too, and of any rank.
 after, before = (RANK + 1) % SIZE, (RANK - 1) % SIZE
 got, mine = poisoned(300, dtype=torch.float32), part(RANK, torch.float32, 300)
@@ -216,3 +240,56 @@ print("done")
 os._exit(0)
 """
     assert all(text.endswith("done\n") for text in run(script, 2, tmp_path))
+
+
+def test_checked_mode_knows_what_collectives_write(tmp_path: Path) -> None:
+    script = """
+x = torch.ones(100, device=DEVICE)
+whole = torch.empty(SIZE * 100, device=DEVICE)
+dist.all_gather_into_tensor(whole, x)
+assert (whole * 2).sum().item() == 200 * SIZE
+unwritten = torch.empty(100, device=DEVICE)
+try:
+    (unwritten * 2).sum().item()
+except RuntimeError as error:
+    assert "UninitialisedRead" in str(error)
+    print("done")
+dist.destroy_process_group()
+"""
+    assert all("done" in text for text in run(script, 2, tmp_path, MTIA_SIM_CHECK="1"))
+
+
+def test_timing_mode_takes_the_same_time_and_sends_no_unknown_values(tmp_path: Path) -> None:
+    script = """
+x = torch.randn(1 << 20, device=DEVICE)
+small = torch.arange(5, device=DEVICE)
+dist.all_reduce(x)
+dist.all_reduce(small)
+parts = [torch.empty_like(x) for _ in range(SIZE)]
+dist.all_gather(parts, x)
+torch.mtia_sim.synchronize()
+assert small.tolist() == [SIZE * i for i in range(5)]
+counters = torch.mtia_sim.perf_counters()
+print("took", counters["elapsed_seconds"].hex(), counters["collective_seconds"].hex())
+dist.destroy_process_group()
+"""
+    printed = [
+        text.splitlines()[-1]
+        for mode in ("functional", "timing")
+        for text in run(script, 2, tmp_path, MTIA_SIM_MODE=mode, MTIA_SIM_TIMING_KEPT_BYTES="65536")
+    ]
+    assert printed[0].startswith("took") and len(set(printed)) == 1, printed
+
+
+def test_traces_and_profiles_show_collectives(tmp_path: Path) -> None:
+    script = """
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
+x = torch.ones(1000, device=DEVICE)
+with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.PrivateUse1]) as profiled:
+    dist.all_reduce(x)
+    torch.mtia_sim.synchronize()
+assert any("all_reduce" in event.name and event.device_type == DeviceType.PrivateUse1 for event in profiled.events())
+print("done")  # and the process ends by itself, with its group
+"""
+    assert all("done" in text for text in run(script, 2, tmp_path))

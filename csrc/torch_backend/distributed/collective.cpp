@@ -14,7 +14,17 @@
 namespace mtia::torch_backend {
 namespace {
 
-using Buffer = std::vector<std::byte>;
+// Bytes in host memory, not set to anything when made. Copies share them.
+class Buffer {
+ public:
+  Buffer() = default;
+  explicit Buffer(size_t size) : data_(std::make_shared_for_overwrite<std::byte[]>(size)), size_(size) {}
+  std::span<std::byte> span() const { return {data_.get(), size_}; }
+
+ private:
+  std::shared_ptr<std::byte[]> data_;
+  size_t size_ = 0;
+};
 
 // What goes before the bytes: who is where, at what chip time.
 struct Header {
@@ -48,10 +58,10 @@ uint32_t tag_of_message(uint32_t tag, Phase phase) {
 
 // Reads device memory; false where timing mode does not know it.
 bool fetch_all(runtime::Device& device, const Regions& regions, Buffer& into) {
-  into.resize(bytes_of(regions));
-  size_t place = 0;
+  into = Buffer(bytes_of(regions));
+  std::byte* place = into.span().data();
   for (const Region& region : regions) {
-    if (region.bytes != 0 && !device.fetch(region.address, region.bytes, into.data() + place)) return false;
+    if (region.bytes != 0 && !device.fetch(region.address, region.bytes, place)) return false;
     place += region.bytes;
   }
   return true;
@@ -61,7 +71,7 @@ void deliver_all(runtime::Device& device, const Regions& regions, const Buffer* 
   size_t place = 0;
   for (const Region& region : regions) {
     if (region.bytes != 0)
-      device.deliver(region.address, region.bytes, from == nullptr ? nullptr : from->data() + place);
+      device.deliver(region.address, region.bytes, from == nullptr ? nullptr : from->span().data() + place);
     place += region.bytes;
   }
 }
@@ -81,7 +91,11 @@ class CollectiveExchange final : public runtime::Exchange, public std::enable_sh
     parts_.resize(ranks());
     is_known_ = true;
     for (size_t rank = 0; rank < ranks(); ++rank) {
-      if (is_known_) is_known_ = fetch_all(device, plan_.sent[rank], parts_[rank]);
+      if (rank > 0 && plan_.sent[rank] == plan_.sent[rank - 1]) {  // what all get alike is read once
+        parts_[rank] = parts_[rank - 1];
+      } else if (is_known_) {
+        is_known_ = fetch_all(device, plan_.sent[rank], parts_[rank]);
+      }
     }
     chip_seconds_ = chip_seconds;
     chip_ = &device.chip();
@@ -101,7 +115,7 @@ class CollectiveExchange final : public runtime::Exchange, public std::enable_sh
     deliver_all(device, plan_.combined, is_known_ ? &combined_ : nullptr);
     parts_.clear();
     arrived_.clear();
-    combined_.clear();
+    combined_ = Buffer();
     return end_;
   }
 
@@ -116,7 +130,8 @@ class CollectiveExchange final : public runtime::Exchange, public std::enable_sh
   // On the communicator's thread.
   void carry_out() {
     try {
-      if (communicator_->is_aborted) throw_failure("the process group was aborted", where(), "make a new one");
+      if (const std::string reason = communicator_->given_up(); !reason.empty())
+        throw_failure(concat("the process group was given up: ", reason), where(), "make a new one");
       meet();
       if (is_known_) {
         exchange_parts();
@@ -188,27 +203,27 @@ class CollectiveExchange final : public runtime::Exchange, public std::enable_sh
   void exchange_parts() {
     arrived_.resize(ranks());
     for (size_t rank = 0; rank < ranks(); ++rank) {
-      if (rank != own()) arrived_[rank].resize(expected_bytes(rank));
+      arrived_[rank] = rank == own() ? parts_[rank] : Buffer(expected_bytes(rank));
     }
-    arrived_[own()] = std::move(parts_[own()]);
     move(
-        Phase::parts, [&](size_t rank) { return std::span<const std::byte>(parts_[rank]); },
-        [&](size_t rank) { return std::span<std::byte>(arrived_[rank]); });
+        Phase::parts, [&](size_t rank) { return std::span<const std::byte>(parts_[rank].span()); },
+        [&](size_t rank) { return arrived_[rank].span(); });
   }
 
   void combine_parts() {
     std::vector<const std::byte*> parts;
-    for (const Buffer& part : arrived_) parts.push_back(part.data());
-    combined_.resize(arrived_[own()].size());
-    network::combine(*plan_.reduction, combined_.data(), parts, combined_.size() / size_of(plan_.reduction->dtype));
-    const std::span<const std::byte> mine(combined_);
-    for (size_t rank = 0; rank < ranks(); ++rank) {
-      if (rank != own()) arrived_[rank].resize(torch_backend::bytes_of(plan_.shared[rank]));
-    }
-    arrived_[own()] = combined_;
+    for (const Buffer& part : arrived_) parts.push_back(part.span().data());
+    combined_ = Buffer(arrived_[own()].span().size());
+    const std::span<std::byte> mine = combined_.span();
+    network::combine(*plan_.reduction, mine.data(), parts, mine.size() / size_of(plan_.reduction->dtype));
+    for (size_t rank = 0; rank < ranks(); ++rank)
+      arrived_[rank] = rank == own() ? combined_ : Buffer(torch_backend::bytes_of(plan_.shared[rank]));
     move(
-        Phase::shares, [&](size_t rank) { return plan_.shares_with[rank] ? mine : std::span<const std::byte>(); },
-        [&](size_t rank) { return std::span<std::byte>(arrived_[rank]); });
+        Phase::shares,
+        [&](size_t rank) {
+          return plan_.shares_with[rank] ? std::span<const std::byte>(mine) : std::span<const std::byte>();
+        },
+        [&](size_t rank) { return arrived_[rank].span(); });
   }
 
   // One message to each other rank and one from each; those without bytes are not made.
@@ -274,9 +289,9 @@ class SendExchange final : public runtime::Exchange {
   std::string_view name() const override { return "send"; }
 
   void begin(runtime::Device& device, double chip_seconds) override {
-    const auto buffer = std::make_shared<Buffer>();
+    Buffer buffer;
     const auto header = std::make_shared<Header>();
-    header->is_known = fetch_all(device, regions_, *buffer);
+    header->is_known = fetch_all(device, regions_, buffer);
     header->chip_seconds = chip_seconds;
     header->bytes = bytes_of(regions_);
     const std::array<int64_t, 2> ranks{communicator_->global_ranks[static_cast<size_t>(communicator_->rank())],
@@ -284,18 +299,18 @@ class SendExchange final : public runtime::Exchange {
     const network::NetworkAccount account =
         network::account(device.chip(), network::Collective::send, header->bytes, ranks);
     end_ = {chip_seconds, chip_seconds + account.seconds, account.joules, header->bytes};
-    // What fails here fails on the receiver's side too, which tells of it: nobody waits for a send.
+    // Nobody waits for a send: what fails is told by the next collective, and on the receiver's side.
     communicator_->sends.run([communicator = communicator_, buffer, header, destination = destination_, tag = tag_] {
       try {
         const auto first = communicator->transport->send(destination, tag_of_message(tag, Phase::header),
                                                          bytes_of(std::as_const(*header)));
         PendingMessagePointer second;
-        if (header->is_known && !buffer->empty())
-          second = communicator->transport->send(destination, tag_of_message(tag, Phase::parts), *buffer);
+        if (header->is_known && !buffer.span().empty())
+          second = communicator->transport->send(destination, tag_of_message(tag, Phase::parts), buffer.span());
         first->wait(communicator->timeout.load());
         if (second) second->wait(communicator->timeout.load());
-      } catch (const std::exception&) {
-        communicator->is_aborted = true;
+      } catch (const std::exception& error) {
+        communicator->give_up(concat(communicator->describe(destination), " did not take a message: ", error.what()));
       }
     });
   }
@@ -333,11 +348,9 @@ class ReceiveExchange final : public runtime::Exchange {
     await(*first_);
     const int source = source_ < 0 ? first_->source() : source_;
     if (source_found_) *source_found_ = source;
-    Buffer buffer;
-    if (header_.is_known && header_.bytes != 0) {
-      buffer.resize(header_.bytes);
-      await(*communicator_->transport->receive(source, tag_of_message(tag_, Phase::parts), buffer));
-    }
+    const Buffer buffer(header_.is_known ? header_.bytes : 0);
+    if (!buffer.span().empty())
+      await(*communicator_->transport->receive(source, tag_of_message(tag_, Phase::parts), buffer.span()));
     const uint64_t expected = bytes_of(regions_);
     if (header_.bytes != expected)
       throw_failure(
@@ -401,7 +414,7 @@ Regions slice(const Regions& regions, uint64_t offset, uint64_t bytes) {
 }
 
 CollectivePlan plan_reduction(network::Collective kind, const network::Reduction& reduction, const Regions& tensors,
-                              int size, std::optional<int> root) {
+                              int rank, int size, std::optional<int> root) {
   const auto ranks = static_cast<size_t>(size);
   const uint64_t element = size_of(reduction.dtype);
   const uint64_t bytes = bytes_of(tensors);
@@ -413,11 +426,11 @@ CollectivePlan plan_reduction(network::Collective kind, const network::Reduction
   plan.received.resize(ranks);
   plan.shares_with.assign(ranks, !root.has_value());
   if (root.has_value()) plan.shares_with[static_cast<size_t>(*root)] = true;
-  for (size_t rank = 0; rank < ranks; ++rank) {
-    const uint64_t first = std::min(bytes, rank * share);
+  for (size_t part = 0; part < ranks; ++part) {
+    const uint64_t first = std::min(bytes, part * share);
     plan.sent.push_back(slice(tensors, first, std::min(share, bytes - first)));
   }
-  plan.shared = plan.sent;
+  if (plan.shares_with[static_cast<size_t>(rank)]) plan.shared = plan.sent;
   return plan;
 }
 

@@ -17,6 +17,8 @@ namespace mtia::torch_backend {
 struct Region {
   uint64_t address = 0;
   uint64_t bytes = 0;
+
+  friend bool operator==(const Region&, const Region&) = default;
 };
 
 using Regions = std::vector<Region>;
@@ -40,9 +42,9 @@ struct CollectivePlan {
   uint64_t accounted_bytes = 0;  // network::account's
 };
 
-// The same, for `count` elements in `tensors`, of equal meaning on all ranks: each combines its part of them.
+// Of tensors of one length on all ranks, of which each combines its part; the results are for all, or for the root.
 CollectivePlan plan_reduction(network::Collective kind, const network::Reduction& reduction, const Regions& tensors,
-                              int size, std::optional<int> root);
+                              int rank, int size, std::optional<int> root);
 
 runtime::ExchangePointer make_collective(CommunicatorPointer communicator, CollectivePlan plan);
 

@@ -56,4 +56,14 @@ std::string Communicator::describe(int group_rank) const {
   return text;
 }
 
+void Communicator::give_up(const std::string& reason) {
+  const std::lock_guard lock(mutex_);
+  if (given_up_.empty()) given_up_ = reason;
+}
+
+std::string Communicator::given_up() const {
+  const std::lock_guard lock(mutex_);
+  return given_up_;
+}
+
 }  // namespace mtia::torch_backend

@@ -44,7 +44,8 @@ class WorkerThread {
   std::thread thread_;
 };
 
-struct Communicator {
+class Communicator {
+ public:
   Communicator(std::unique_ptr<Transport> given, std::vector<int64_t> ranks, std::string group,
                std::chrono::milliseconds limit)
       : transport(std::move(given)), global_ranks(std::move(ranks)), name(std::move(group)), timeout(limit) {}
@@ -54,15 +55,22 @@ struct Communicator {
   // "rank 3 of group 0"; with the rank in the job where that is another.
   std::string describe(int group_rank) const;
 
+  // Why the group is of no use any more; the first reason stays. Empty: it is.
+  void give_up(const std::string& reason);
+  std::string given_up() const;
+
   std::unique_ptr<Transport> transport;
   std::vector<int64_t> global_ranks;
   std::string name;
   std::atomic<std::chrono::milliseconds> timeout;
-  std::atomic<bool> is_aborted{false};
   std::atomic<uint64_t> sequence{0};  // of the last collective
   double latest_end = 0;              // chip time; collectives' thread only
   WorkerThread collectives;
   WorkerThread sends;
+
+ private:
+  mutable std::mutex mutex_;
+  std::string given_up_;
 };
 
 using CommunicatorPointer = std::shared_ptr<Communicator>;

@@ -107,10 +107,10 @@ class ProcessGroup final : public c10d::Backend {
   uint64_t getSequenceNumberForGroup() override { return communicator_->sequence; }
   void setSequenceNumberForGroup() override {}  // every rank counts from 0
   c10d::ErrorType getError() override {
-    return communicator_->is_aborted ? c10d::ErrorType::COMM_ERROR : c10d::ErrorType::SUCCESS;
+    return communicator_->given_up().empty() ? c10d::ErrorType::SUCCESS : c10d::ErrorType::COMM_ERROR;
   }
   void abort() override {
-    communicator_->is_aborted = true;
+    communicator_->give_up("abort() was called");
     transport_->abort();
     host_->abort();
   }
@@ -448,8 +448,7 @@ class ProcessGroup final : public c10d::Backend {
       const Tensors alike(rest.begin(), others);
       rest.erase(rest.begin(), others);
       const auto kind = root.has_value() ? network::Collective::reduce : network::Collective::all_reduce;
-      CollectivePlan plan = plan_reduction(kind, reduction_of(operation, dtype), regions_of(alike), size_, root);
-      if (root.has_value() && rank_ != *root) std::fill(plan.shared.begin(), plan.shared.end(), Regions{});
+      CollectivePlan plan = plan_reduction(kind, reduction_of(operation, dtype), regions_of(alike), rank_, size_, root);
       const std::string what = concat(network::name_of(kind), " ", name_of(operation));
       plan.signature = describe(what.c_str(), alike, root.value_or(-1));
       plans.push_back(std::move(plan));
