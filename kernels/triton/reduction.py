@@ -109,7 +109,7 @@ def combine(x, y, COMBINE: tl.constexpr):
     elif COMBINE == "multiply":
         return x * y
     elif COMBINE == "xor":
-        return x ^ y
+        return exclusive_or(x, y)
     elif COMBINE == "larger":
         return larger(x, y)
     else:

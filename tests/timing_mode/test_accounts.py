@@ -99,6 +99,14 @@ def test_transforms_and_long_products_take_the_same(workload):
     assert result["summary"]["computed"] < result["summary"]["launches"]
 
 
+@pytest.mark.parametrize("workload", ["pooled", "draws"])
+def test_pooling_and_draws_take_the_same(workload):
+    """All together: fractional pooling and torch's checks of probabilities read values."""
+    result = compared(workload)
+    assert result["cycles"][0] == result["cycles"][1] > 100_000
+    assert result["summary"]["stood_in"] <= 1 and result["summary"]["computed"] < result["summary"]["launches"]
+
+
 def test_what_rests_on_stand_ins_is_counted():
     result = compared("decisions")
     assert result["summary"]["stood_in"] > 0 and result["summary"]["stand_in_seconds"] > 0

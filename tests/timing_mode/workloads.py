@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributions, nn
+from torch.nn import functional
 from torch.nn.functional import cross_entropy
 
 ROOT = Path(__file__).parents[2]
@@ -187,3 +188,50 @@ def long_products(device: str) -> None:
         for m, n in ((2, 1), (4, 4), (64, 40)):
             k = x.numel() // 64
             x[: m * k].view(m, k) @ x[: k * n].view(k, n)
+
+
+def pooled(device: str) -> None:
+    """Each kind of pooling of one to three dimensions, with its gradient, in both layouts of images."""
+    generator = torch.Generator().manual_seed(9)
+    images = torch.randn(4, 16, 33, 40, generator=generator).to(device)
+    volumes, rows = torch.randn(2, 8, 10, 12, 14, generator=generator).to(device), images.flatten(2)
+    calls: list[tuple[Callable[[Tensor], Tensor], Tensor]] = []
+    for x in (images, images.contiguous(memory_format=torch.channels_last)):
+        calls += [
+            (lambda x: functional.max_pool2d(x, 3, 2, 1), x),
+            (lambda x: functional.avg_pool2d(x, 3, 2, 1, count_include_pad=False), x),
+            (lambda x: functional.adaptive_avg_pool2d(x, (7, 5)), x),
+            (lambda x: functional.adaptive_max_pool2d(x, (7, 5)), x),
+            (lambda x: functional.lp_pool2d(x, 2, 3), x),
+        ]
+    calls += [
+        (lambda x: functional.max_pool3d(x, 2), volumes),
+        (lambda x: functional.avg_pool3d(x, 3, 2), volumes),
+        (lambda x: functional.max_pool1d(x, 4, 3), rows),
+        (lambda x: functional.avg_pool1d(x, 4, 3), rows),
+        (lambda x: functional.unfold(x, 3, stride=2), images),
+        (lambda x: functional.max_unpool2d(*functional.max_pool2d(x, 2, return_indices=True), 2), images),
+        (lambda x: functional.fractional_max_pool2d(x, 2, output_ratio=(0.6, 0.6)), images),
+    ]
+    for pool, x in calls:
+        given = x.clone().requires_grad_()
+        pool(given).sum().backward()
+
+
+def draws(device: str) -> None:
+    """Random numbers of every law that the device draws."""
+    distributions.Distribution.set_default_validate_args(False)  # which looks at values
+    rates = (torch.rand(20_000, generator=torch.Generator().manual_seed(10)) + 0.1).to(device)
+    for law in (
+        distributions.Gamma(rates, rates),
+        distributions.Beta(rates, rates),
+        distributions.Dirichlet(rates.view(-1, 5)),
+        distributions.StudentT(rates + 2),
+        distributions.LogNormal(rates, rates),
+    ):
+        law.sample()
+    torch.poisson(rates * 20), torch.binomial((rates * 30).floor(), rates / 2)
+    torch.multinomial(rates.view(20, 1000), 50, replacement=True), torch.bernoulli(rates.clamp(max=1))
+    for fill in ("exponential_", "cauchy_", "log_normal_"):
+        getattr(rates.clone(), fill)()
+    rates.clone().geometric_(0.3)

@@ -6,6 +6,8 @@ import triton
 import triton.language as tl
 from triton.language.extra import libdevice
 
+from mtia_sim_kernels.triton.expressions.arithmetic import negate as negative
+
 LN2 = tl.constexpr(0.6931471805599453)
 LN10 = tl.constexpr(2.302585092994046)
 PI = tl.constexpr(3.141592653589793)
@@ -14,12 +16,6 @@ PI = tl.constexpr(3.141592653589793)
 @triton.jit
 def wide(z):
     return z[0].to(tl.float64), z[1].to(tl.float64)
-
-
-@triton.jit
-def negative(x):
-    """Triton's -x is 0 - x, which has no negative zero."""
-    return x * -1.0
 
 
 @triton.jit
