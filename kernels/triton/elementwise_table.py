@@ -239,7 +239,7 @@ _SPECIAL = (
     _row("polygamma_0", gamma.digamma, "self", "polygamma[n=0]", promotion="float"),
     _row("polygamma_1", gamma.trigamma, "self", "polygamma[n=1]", promotion="float"),
     _row("polygamma", gamma.polygamma, "n self", "polygamma", promotion="float", scratch=128),
-    _row("special_zeta", gamma.zeta, "self other", "special_zeta", promotion="float", scratch=128),
+    _row("special_zeta", gamma.zeta, "self other", "special_zeta", promotion="float", scratch=192),
     _row("dirichlet_grad", beta.dirichlet_grad, "x alpha total", "_dirichlet_grad", scratch=192),
     _row("igamma", gamma.igamma, "self other", "igamma", scratch=192),
     _row("igammac", gamma.igammac, "self other", "igammac", scratch=192),
