@@ -13,6 +13,7 @@ from tests.source_tree import ROOT, Reference, imports, includes, module_graph, 
 CPP_ORDER = (
     "include",
     "base",
+    "transport",
     "host_math",
     "chip",
     "isa",

@@ -75,25 +75,39 @@ void combine(const Reduction& reduction, std::byte* result, std::span<const std:
                                                             : BinaryOp::div_s,
                                     wide);
   const Number factor(reduction.factor, wide), ranks(static_cast<double>(parts.size()), wide);
+  // Numbers that are combined as they are stored need no copy but where a result is still to be changed.
+  const bool is_as_stored = !converts && scale == nullptr;
   alignas(64) std::array<std::byte, block * widest> sums;
   alignas(64) std::array<std::byte, block * widest> next;
   for (size_t first = 0; first < count; first += block) {
     const size_t length = std::min(block, count - first);
-    const auto load = [&](const std::byte* part, std::byte* into) {
+    const auto load = [&](const std::byte* part, std::byte* into) -> const std::byte* {
       const std::byte* from = part + first * element;
+      if (is_as_stored) return from;
       converts ? host_math::convert_loop(reduction.dtype, wide)(into, from, length)
                : static_cast<void>(std::memcpy(into, from, length * element));
       if (scale != nullptr) scale(into, into, factor.bytes.data(), length, BinaryMode::vector_scalar);
+      return into;
     };
-    load(parts[0], sums.data());
-    for (const std::byte* part : parts.subspan(1)) {
-      load(part, next.data());
-      step(sums.data(), sums.data(), next.data(), length, BinaryMode::vector_vector);
-    }
-    if (divide != nullptr) divide(sums.data(), sums.data(), ranks.bytes.data(), length, BinaryMode::vector_scalar);
     std::byte* to = result + first * element;
-    converts ? host_math::convert_loop(wide, reduction.dtype)(to, sums.data(), length)
-             : static_cast<void>(std::memcpy(to, sums.data(), length * element));
+    const std::byte* sum = load(parts[0], sums.data());
+    for (size_t part = 1; part < parts.size(); ++part) {
+      // The result may lie where a part is, so that it is written when the last one has been read.
+      const bool is_last = part + 1 == parts.size() && !converts && divide == nullptr;
+      std::byte* into = is_last ? to : sums.data();
+      step(into, sum, load(parts[part], next.data()), length, BinaryMode::vector_vector);
+      sum = into;
+    }
+    if (divide != nullptr) {
+      std::byte* into = converts ? sums.data() : to;
+      divide(into, sum, ranks.bytes.data(), length, BinaryMode::vector_scalar);
+      sum = into;
+    }
+    if (converts) {
+      host_math::convert_loop(wide, reduction.dtype)(to, sum, length);
+    } else if (sum != to) {
+      std::memcpy(to, sum, length * element);
+    }
   }
 }
 

@@ -151,6 +151,10 @@ class Device {
   bool fetch(uint64_t address, size_t bytes, std::byte* destination);
   // `source` is nullptr where the values are not known.
   void deliver(uint64_t address, size_t bytes, const std::byte* source);
+  // Whether a range's bytes may be used where they are, beside the queue, until the exchange ends: not where timing
+  // mode or checked mode has to be told of each access.
+  bool exchanges_in_place() const { return timing_ == nullptr && !is_checked_; }
+  std::byte* exchanged_bytes(uint64_t address, size_t bytes);
 
   // Stops the dispatcher after the command that runs now; drops the others. For the exit of the process.
   void stop();

@@ -233,6 +233,10 @@ bool Device::fetch(uint64_t address, size_t bytes, std::byte* destination) {
   return true;
 }
 
+std::byte* Device::exchanged_bytes(uint64_t address, size_t bytes) {
+  return static_cast<std::byte*>(memory().host_span(address, bytes, Access::write));
+}
+
 void Device::deliver(uint64_t address, size_t bytes, const std::byte* source) {
   const emulator::AddressRange range{address, address + bytes};
   void* destination = memory().host_span(address, bytes, Access::write);

@@ -21,7 +21,7 @@ struct ExchangeEnd {
 };
 
 // Calls come from the dispatcher of the device, begin() before finish(); both may read and write its memory by
-// Device::fetch and Device::deliver.
+// Device::fetch and Device::deliver, and in between other threads by Device::exchanged_bytes.
 class Exchange {
  public:
   virtual ~Exchange() = default;

@@ -19,15 +19,20 @@ dist.init_process_group(
 """
 
 
-def run(script: str, size: int, folder: Path, expected: int | None = 0, **environment: str) -> list[str]:
-    """What each rank of `size` printed; `expected` is the exit status of all, None for any."""
+def run(
+    script: str, size: int, folder: Path, expected: int | None = 0, before: str = "", **environment: str
+) -> list[str]:
+    """What each rank of `size` printed; `expected` is the exit status of all, None for any.
+
+    `before` runs ahead of everything but `import os`.
+    """
     meeting = folder / "meeting"
     meeting.unlink(missing_ok=True)
     ranks = []
     for rank in range(size):
         variables = {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(size)}
         own = {**os.environ, **variables, "MEETING": f"file://{meeting}", "OMP_NUM_THREADS": "1", **environment}
-        command = [sys.executable, "-c", START + script]
+        command = [sys.executable, "-c", "import os\n" + before + START + script]
         ranks.append(subprocess.Popen(command, env=own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
     try:
         printed = [rank.communicate(timeout=240)[0] for rank in ranks]

@@ -46,6 +46,8 @@ struct CollectivePlan {
 CollectivePlan plan_reduction(network::Collective kind, const network::Reduction& reduction, const Regions& tensors,
                               int rank, int size, std::optional<int> root);
 
+// Memory that is sent and received is read and written between begin() and the end of finish(). Throws InvalidArgument
+// where parts that are combined do not fit the result.
 runtime::ExchangePointer make_collective(CommunicatorPointer communicator, CollectivePlan plan);
 
 // A send does not wait for its receiver. `source` of a receive is -1 for any rank; `source_found`, where given, is set

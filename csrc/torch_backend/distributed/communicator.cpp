@@ -1,52 +1,9 @@
-// The threads of a group, and what its ranks are called in errors.
+// What the ranks of a group are called in errors, and the group's end.
 #include "torch_backend/distributed/communicator.h"
-
-#include <exception>
 
 #include "base/error.h"
 
 namespace mtia::torch_backend {
-
-void WorkerThread::loop(const std::shared_ptr<State>& state) {
-  std::unique_lock lock(state->mutex);
-  while (true) {
-    state->changed.wait(lock, [&] { return state->is_stopped || !state->tasks.empty(); });
-    if (state->tasks.empty()) return;
-    const std::function<void()> task = std::move(state->tasks.front());
-    state->tasks.pop_front();
-    state->is_busy = true;
-    lock.unlock();
-    task();
-    lock.lock();
-    state->is_busy = false;
-    state->changed.notify_all();
-  }
-}
-
-void WorkerThread::run(std::function<void()> task) {
-  const std::lock_guard lock(state_->mutex);
-  if (!thread_.joinable()) thread_ = std::thread([state = state_] { loop(state); });
-  state_->tasks.push_back(std::move(task));
-  state_->changed.notify_all();
-}
-
-void WorkerThread::drain() {
-  std::unique_lock lock(state_->mutex);
-  state_->changed.wait(lock, [&] { return state_->tasks.empty() && !state_->is_busy; });
-}
-
-WorkerThread::~WorkerThread() {
-  bool is_idle = false;
-  {
-    std::unique_lock lock(state_->mutex);
-    state_->is_stopped = true;
-    state_->changed.notify_all();
-    is_idle = state_->changed.wait_for(lock, std::chrono::seconds(1),
-                                       [&] { return state_->tasks.empty() && !state_->is_busy; });
-  }
-  if (!thread_.joinable()) return;
-  is_idle ? thread_.join() : thread_.detach();
-}
 
 std::string Communicator::describe(int group_rank) const {
   const auto place = static_cast<size_t>(group_rank);
@@ -57,8 +14,12 @@ std::string Communicator::describe(int group_rank) const {
 }
 
 void Communicator::give_up(const std::string& reason) {
-  const std::lock_guard lock(mutex_);
-  if (given_up_.empty()) given_up_ = reason;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!given_up_.empty()) return;
+    given_up_ = reason;
+  }
+  transport->give_up(reason);
 }
 
 std::string Communicator::given_up() const {

@@ -4,49 +4,21 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
-#include <deque>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
+#include <utility>
 #include <vector>
 
-#include "torch_backend/distributed/transport.h"
+#include "transport/transport.h"
+#include "transport/worker_thread.h"
 
 namespace mtia::torch_backend {
 
-// Runs what it is given, one after the other.
-class WorkerThread {
- public:
-  WorkerThread() : state_(std::make_shared<State>()) {}
-  ~WorkerThread();
-  WorkerThread(const WorkerThread&) = delete;
-  WorkerThread& operator=(const WorkerThread&) = delete;
-  void run(std::function<void()> task);
-  // Until what was given has run.
-  void drain();
-
- private:
-  // The thread keeps it alive, so that a thread which waits for a rank that is gone can be left behind.
-  struct State {
-    std::mutex mutex;
-    std::condition_variable changed;
-    std::deque<std::function<void()>> tasks;
-    bool is_busy = false;
-    bool is_stopped = false;
-  };
-  static void loop(const std::shared_ptr<State>& state);
-
-  std::shared_ptr<State> state_;
-  std::thread thread_;
-};
-
 class Communicator {
  public:
-  Communicator(std::unique_ptr<Transport> given, std::vector<int64_t> ranks, std::string group,
+  Communicator(std::unique_ptr<transport::Transport> given, std::vector<int64_t> ranks, std::string group,
                std::chrono::milliseconds limit)
       : transport(std::move(given)), global_ranks(std::move(ranks)), name(std::move(group)), timeout(limit) {}
 
@@ -55,22 +27,24 @@ class Communicator {
   // "rank 3 of group 0"; with the rank in the job where that is another.
   std::string describe(int group_rank) const;
 
-  // Why the group is of no use any more; the first reason stays. Empty: it is.
+  // Why the group is of no use any more; the first reason stays. Empty: it is. Waits of this rank end at once, those of
+  // others as far as the transport can tell them.
   void give_up(const std::string& reason);
   std::string given_up() const;
 
-  std::unique_ptr<Transport> transport;
-  std::vector<int64_t> global_ranks;
-  std::string name;
+  const std::unique_ptr<transport::Transport> transport;
+  const std::vector<int64_t> global_ranks;
+  const std::string name;
   std::atomic<std::chrono::milliseconds> timeout;
   std::atomic<uint64_t> sequence{0};  // of the last collective
   double latest_end = 0;              // chip time; collectives' thread only
-  WorkerThread collectives;
-  WorkerThread sends;
 
  private:
   mutable std::mutex mutex_;
   std::string given_up_;
+
+ public:
+  transport::WorkerThread collectives;  // last, so that it ends first
 };
 
 using CommunicatorPointer = std::shared_ptr<Communicator>;

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -20,6 +21,33 @@
 
 namespace mtia::torch_backend {
 
+using WorkPointer = c10::intrusive_ptr<c10d::Work>;
+
+// Tensors of works that nobody waits for any more: the exchanges still read and write them.
+class DroppedWorks {
+ public:
+  void add(std::vector<runtime::ExchangePointer> exchanges, std::vector<at::Tensor> tensors) {
+    const std::lock_guard lock(mutex_);
+    works_.push_back({std::move(exchanges), std::move(tensors)});
+  }
+  // Those whose exchanges are over, which the queue has let go of then.
+  void release() {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(works_, [](const Dropped& work) {
+      return std::all_of(work.exchanges.begin(), work.exchanges.end(),
+                         [](const runtime::ExchangePointer& exchange) { return exchange.use_count() == 1; });
+    });
+  }
+
+ private:
+  struct Dropped {
+    std::vector<runtime::ExchangePointer> exchanges;
+    std::vector<at::Tensor> tensors;
+  };
+  std::mutex mutex_;
+  std::vector<Dropped> works_;
+};
+
 // Exchanges that were begun together. Waiting makes the current stream wait, not the host.
 class ExchangeWork final : public c10d::Work {
  public:
@@ -29,6 +57,7 @@ class ExchangeWork final : public c10d::Work {
     std::vector<at::Tensor> outputs;
     std::shared_ptr<std::atomic<int>> source;
     bool blocks_host = false;  // in wait()
+    std::shared_ptr<DroppedWorks> dropped;
   };
 
   ExchangeWork(int rank, c10d::OpType type, const char* title, uint64_t sequence, c10::DeviceIndex device,
@@ -38,6 +67,9 @@ class ExchangeWork final : public c10d::Work {
         device_(device),
         stream_(stream),
         parts_(std::move(parts)) {}
+  ~ExchangeWork() override {
+    if (!event_ && parts_.dropped) parts_.dropped->add(std::move(parts_.exchanges), std::move(parts_.kept));
+  }
 
   // Asking ends it in chip time as waiting does.
   bool isCompleted() override {

@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "torch_backend/distributed/backend_transport.h"
 #include "torch_backend/distributed/collective.h"
 #include "torch_backend/distributed/exchange_work.h"
+#include "torch_backend/distributed/group_transport.h"
 #include "torch_backend/dtypes.h"
 #include "torch_backend/errors.h"
 #include "torch_backend/memory/address.h"
@@ -89,9 +89,8 @@ class ProcessGroup final : public c10d::Backend {
   ProcessGroup(c10::intrusive_ptr<c10d::Backend> transport, c10::intrusive_ptr<c10d::Backend> host,
                std::vector<int64_t> global_ranks, const std::string& name, std::chrono::milliseconds timeout)
       : Backend(transport->getRank(), transport->getSize()),
-        transport_(std::move(transport)),
         host_(std::move(host)),
-        communicator_(std::make_shared<Communicator>(std::make_unique<BackendTransport>(transport_),
+        communicator_(std::make_shared<Communicator>(make_group_transport(std::move(transport), timeout),
                                                      std::move(global_ranks), name, timeout)),
         options_(c10::make_intrusive<Options>(process_group_name, timeout)) {
     options_->group_name = name;
@@ -111,13 +110,11 @@ class ProcessGroup final : public c10d::Backend {
   }
   void abort() override {
     communicator_->give_up("abort() was called");
-    transport_->abort();
     host_->abort();
   }
   void shutdown() override {
-    communicator_->sends.drain();
+    communicator_->transport->drain_messages();
     communicator_->collectives.drain();
-    transport_->shutdown();
     host_->shutdown();
   }
 
@@ -288,7 +285,12 @@ class ProcessGroup final : public c10d::Backend {
     only(tensors, "send");
     check_peer(destination, "send");
     return start(OpType::SEND, "mccl:send", tensors,
-                 {{make_send(communicator_, regions_of(tensors), destination, tag_of(tag))}, tensors, {}, nullptr});
+                 {{make_send(communicator_, regions_of(tensors), destination, tag_of(tag))},
+                  tensors,
+                  {},
+                  nullptr,
+                  false,
+                  nullptr});
   }
 
   WorkPointer recv(Tensors& tensors, int source, int tag) override {
@@ -312,7 +314,7 @@ class ProcessGroup final : public c10d::Backend {
     plan.signature = "barrier";
     const ExchangeWorkPointer work =
         start_on(OpType::BARRIER, "mccl:barrier", device,
-                 {{make_collective(communicator_, std::move(plan))}, {}, {}, nullptr, true});
+                 {{make_collective(communicator_, std::move(plan))}, {}, {}, nullptr, true, nullptr});
     return work;
   }
 
@@ -502,9 +504,13 @@ class ProcessGroup final : public c10d::Backend {
 
   WorkPointer receive(Tensors& tensors, int source, int tag, OpType type) {
     const auto found = std::make_shared<std::atomic<int>>(source);
-    return start(
-        type, "mccl:recv", tensors,
-        {{make_receive(communicator_, regions_of(tensors), source, tag_of(tag), found)}, tensors, tensors, found});
+    return start(type, "mccl:recv", tensors,
+                 {{make_receive(communicator_, regions_of(tensors), source, tag_of(tag), found)},
+                  tensors,
+                  tensors,
+                  found,
+                  false,
+                  nullptr});
   }
 
   WorkPointer run(OpType type, const char* title, std::vector<CollectivePlan> plans, Tensors kept, Tensors outputs) {
@@ -525,6 +531,8 @@ class ProcessGroup final : public c10d::Backend {
     if (!stream_.has_value() || stream_->first != index) stream_ = {index, stream_from_pool(index, true)};
     const runtime::StreamId stream = stream_->second;
     device.wait_event(stream, device.record_event(current_stream_id(index)));
+    dropped_->release();
+    parts.dropped = dropped_;
     for (const runtime::ExchangePointer& exchange : parts.exchanges) device.begin_exchange(stream, exchange);
     auto work = c10::make_intrusive<ExchangeWork>(rank_, type, title, communicator_->sequence.load(), index, stream,
                                                   std::move(parts));
@@ -532,12 +540,12 @@ class ProcessGroup final : public c10d::Backend {
     return work;
   }
 
-  c10::intrusive_ptr<c10d::Backend> transport_;
   c10::intrusive_ptr<c10d::Backend> host_;
   CommunicatorPointer communicator_;
   c10::intrusive_ptr<Options> options_;
   std::optional<std::pair<c10::DeviceIndex, runtime::StreamId>> stream_;
   std::optional<std::vector<WorkPointer>> batch_;
+  const std::shared_ptr<DroppedWorks> dropped_ = std::make_shared<DroppedWorks>();
 };
 
 }  // namespace
