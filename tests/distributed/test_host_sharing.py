@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +83,13 @@ sys.stdin.read()
 """
 
 
-def sample_when(condition: Any) -> list[dict[str, Any]]:
+def sample_when(condition: Callable[[dict[str, Any], dict[str, Any]], bool]) -> list[dict[str, Any]]:
+    """What two processes say in the order of their ranks, once it holds for their devices."""
     for _ in range(600):
-        found = status.processes()
-        if condition(found):
+        found = [state for state in status.processes() if state["groups"] and state["devices"]]
+        found.sort(key=lambda state: state["groups"][0]["rank"])
+        # Who is too busy to answer in time is left out.
+        if len(found) == 2 and condition(found[0]["devices"][0], found[1]["devices"][0]):
             return found
         time.sleep(0.1)
     raise AssertionError(found)
@@ -101,16 +105,7 @@ def test_smi_shows_ranks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         command = [sys.executable, "-c", START + WAITING]
         ranks.append(subprocess.Popen(command, env=environment, stdin=subprocess.PIPE))
     try:
-        by_rank = lambda found: sorted(found, key=lambda state: state["groups"][0]["rank"])  # noqa: E731
-        waiting = by_rank(
-            sample_when(
-                lambda found: (
-                    len(found) == 2
-                    and all(state["groups"] and state["devices"] for state in found)
-                    and any(state["devices"][0]["waiting_seconds"] > 0.3 for state in found)
-                )
-            )
-        )
+        waiting = sample_when(lambda first, second: second["waiting_seconds"] > 0.3 and first["collectives"] == 2)
         assert [state["pid"] for state in waiting] == [rank.pid for rank in ranks]
         assert [state["devices"][0]["index"] for state in waiting] == [0, 1]
         first, second = (state["devices"][0] for state in waiting)
@@ -122,16 +117,18 @@ def test_smi_shows_ranks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         table = smi.table_of(smi.sample_of(waiting, waiting))
         assert "1 of 2" in table and "waits in all_reduce, " in table and "pair 1/2" in table
         go.touch()
-        ended = by_rank(sample_when(lambda found: all(state["devices"][0]["collectives"] == 3 for state in found)))
+        ended = sample_when(lambda first, second: first["collectives"] == second["collectives"] == 3)
         first, second = (state["devices"][0] for state in ended)
         assert second["waiting_for"] == "" and smi.state_of(second) == "idle"
         # Rank 1 waited for rank 0's fifty launches of chip time, and stood meanwhile.
         assert second["waited_chip_seconds"] > first["waited_chip_seconds"]
         assert second["waited_chip_seconds"] > 50e-7
         assert second["waited_host_seconds"] > 0.3
-    finally:
         for each in ranks:
             each.communicate(timeout=60)
+    finally:
+        for each in ranks:
+            each.kill()
     assert [each.returncode for each in ranks] == [0, 0]
 
 
