@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from torch.distributed import Store
+from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
 
 from mtia_core.errors import InvalidArgument
