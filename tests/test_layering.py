@@ -70,7 +70,8 @@ ROOM_ORDER = {
     "mtia_sim": (
         ("_utils", "amp", "batching", "checking", "checkpoints", "cpp_compiler", "explanation"),
         ("interchange", "launch_bridge", "processes", "status", "triton_runtime", "world"),
-        ("distributed", "initialisation", "meeting", "operators", "random", "smi"),
+        ("initialisation", "meeting", "operators", "random", "smi"),
+        ("distributed",),
         ("_registration", "counters", "cpp_kernels", "debugging", "devices", "memory", "timing"),
         ("reporting", "stored_kernels", "streams", "tracing"),
         ("__main__", "compilation"),
