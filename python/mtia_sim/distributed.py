@@ -29,7 +29,7 @@ def _make(options: Any, _backend_options: Any = None) -> Any:
         place = present.index(ranks[options.group_rank])
         return distributed.ProcessGroupGloo(store, place, len(present), timeout=options.timeout)
 
-    if len(present) == len(ranks):
+    if job is None or 1 < len(present) == len(ranks):
         return _C.make_process_group(gloo("messages"), gloo("host"), ranks, options.group_id, options.timeout)
     host = _C.make_mirrored_host_group(options.group_rank, options.group_size)
     between = gloo("messages") if len(present) > 1 else None

@@ -133,6 +133,9 @@ out = torch.empty(8, device=DEVICE)
 dist.all_to_all_single(out, torch.arange(8.0, device=DEVICE), group=eight)
 assert out.tolist() == list(range(8))
 
+alone = dist.new_group([5])
+assert reduced([3.0], dist.ReduceOp.SUM, alone) == [3.0]
+
 everyone = [None] * 16384
 dist.all_gather_object(everyone, {"rank": dist.get_rank()})
 assert everyone[16383] == {"rank": 5}
