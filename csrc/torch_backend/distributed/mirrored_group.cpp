@@ -14,6 +14,7 @@
 #include "torch_backend/distributed/mirrored_exchange.h"
 #include "torch_backend/distributed/process_group.h"
 #include "torch_backend/distributed/tensor_regions.h"
+#include "torch_backend/status/group_table.h"
 #include "torch_backend/streams/stream.h"
 
 namespace mtia::torch_backend {
@@ -35,7 +36,8 @@ class MirroredGroup final : public c10d::Backend {
       : Backend(rank, static_cast<int>(global_ranks.size())),
         host_(std::move(host)),
         communicator_(std::make_shared<MirroredCommunicator>(rank, std::move(global_ranks), std::move(present))),
-        options_(c10::make_intrusive<Options>(process_group_name, timeout)) {
+        options_(c10::make_intrusive<Options>(process_group_name, timeout)),
+        status_(name, rank_, size_) {
     options_->group_name = name;
     options_->global_ranks_in_group.assign(communicator_->global_ranks.begin(), communicator_->global_ranks.end());
     init();
@@ -338,7 +340,10 @@ class MirroredGroup final : public c10d::Backend {
   // Behind what the current stream was given, on the group's own.
   WorkPointer start(OpType type, const char* title, c10::DeviceIndex index, ExchangeWork::Parts parts) {
     runtime::Device& device = device_of(index);
-    if (!stream_.has_value() || stream_->first != index) stream_ = {index, stream_from_pool(index, true)};
+    if (!stream_.has_value() || stream_->first != index) {
+      stream_ = {index, stream_from_pool(index, true)};
+      status_.describe(getGroupDesc());  // torch gives it after it has made the group
+    }
     const runtime::StreamId stream = stream_->second;
     device.wait_event(stream, device.record_event(current_stream_id(index)));
     for (const runtime::ExchangePointer& exchange : parts.exchanges) device.begin_exchange(stream, exchange);
@@ -349,6 +354,7 @@ class MirroredGroup final : public c10d::Backend {
   c10::intrusive_ptr<c10d::Backend> host_;
   MirroredCommunicatorPointer communicator_;
   c10::intrusive_ptr<Options> options_;
+  GroupEntry status_;
   std::optional<std::pair<c10::DeviceIndex, runtime::StreamId>> stream_;
   std::optional<std::vector<WorkPointer>> batch_;
 };
