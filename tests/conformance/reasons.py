@@ -45,6 +45,11 @@ GPU_CODE = r"asm\[.(ptx|amdgcn|ttgir|llir|sass)"
 _BACKENDS = r"(?i)only (nccl|mpi|gloo)|(nccl|gloo).*only|requires backend|nccl (does|doesn|backend)|(nccl|gloo)[- ]only"
 _OF_A_NAME = r"monitored_?barrier|'custom' != 'mccl'|'mccl' != '(gloo|nccl)'"
 
+_OLDER_TORCH = (
+    r"get_dim_groups|foreach_all_gather\(\) missing|<class .ValueError.> != <class .AssertionError.>"
+    r"|does not support sharded embedding|cannot import name '_Partial'|torch\.distributed\._tensor\.ops"
+)
+
 # The first rule that holds gives the class.
 RULES: tuple[Rule, ...] = (
     # Skips. First the combinations that a test leaves out on every device, whatever else it is about.
@@ -99,9 +104,7 @@ RULES: tuple[Rule, ...] = (
         _V,
     ),
     Rule("vendor: what torch has under the name gloo or nccl alone", _OF_A_NAME, _V),
-    Rule(
-        "a test of an older torch", r"get_dim_groups|cannot import name '_Partial'|torch\.distributed\._tensor\.ops", _N
-    ),
+    Rule("a test of an older torch", _OLDER_TORCH, _N),
     Rule("a class without cases, which pytest cannot make", r"has no attribute 'runTest'", _N),
     # Failures of a process and of what a test asks of another vendor.
     Rule("not run to its end here: needs {0} of host memory", r"^host memory: (more than [\d.]+ GiB)", _N),
@@ -123,6 +126,7 @@ RULES: tuple[Rule, ...] = (
         source=r"_(Op|Buffer)Recorder\(",
         statement=r"\brec\.\w+_out|in logits_out\]",
     ),
+    Rule("a collective on sparse tensors, which torch has for CPU and CUDA", r"Unimplemented: c10d::allreduce_ ", _O),
     Rule("CUDA-only API", r"Torch not compiled with CUDA|no NVIDIA driver|CUDA driver", _V),
     # Failures that are ours.
     Rule("refused: local memory", r"OutOfLocalMemory|OutOfResources", _O),

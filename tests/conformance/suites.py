@@ -23,14 +23,20 @@ _LOOKS_LIKE_CUDA = (
 )
 
 
-def _ranks(count: int) -> tuple[tuple[str, str], ...]:
+def _ranks(count: int, devices: int) -> tuple[tuple[str, str], ...]:
     """A distributed case that does not say how many ranks it needs has `count`, of a core each."""
-    names = ("WORLD_SIZE", "MTIA_SIM_DEVICE_COUNT")
-    return (*((name, str(count)) for name in names), ("MTIA_SIM_THREADS", "1"), ("OMP_NUM_THREADS", "1"))
+    numbers = {"WORLD_SIZE": count, "MTIA_SIM_DEVICE_COUNT": devices, "MTIA_SIM_THREADS": 1, "OMP_NUM_THREADS": 1}
+    return tuple((name, str(number)) for name, number in numbers.items())
 
 
 # Ascend's tree names its collectives library, and keeps copies of modules of torch.
-_MOVED = (("Backend.HCCL", "Backend.MCCL"), ("torch_npu.distributed", "torch.distributed"))
+_OF_ASCEND = (
+    (r"\bnpu\b", DEVICE),
+    (r"\bhccl\b", "mccl"),
+    ("is_hccl_available", "is_mccl_available"),
+    ("Backend.HCCL", "Backend.MCCL"),
+    ("torch_npu.distributed", "torch.distributed"),
+)
 
 
 @dataclass(frozen=True)
@@ -195,7 +201,7 @@ SUITES = {
             redirect=("cuda",),
             prepare="mtia_sim_many_ranks.prepare",
             apart=True,
-            environment=_ranks(2),
+            environment=_ranks(2, devices=2),
             python_path=(".",),
             arguments=("--noconftest", "--import-mode=importlib", "-c", os.devnull),
             timeout_s=180,
@@ -211,7 +217,7 @@ SUITES = {
             redirect=("cuda",),
             prepare="mtia_sim_many_ranks.prepare_as_nccl",
             apart=True,
-            environment=_ranks(2),
+            environment=_ranks(2, devices=2),
             python_path=(".",),
             arguments=("--noconftest", "--import-mode=importlib", "-c", os.devnull),
             timeout_s=180,
@@ -230,7 +236,6 @@ SUITES = {
                 "checkpoint/test_*.py",
                 "fsdp/test_*.py",
                 "fsdp2/test_*.py",
-                "pipelining/test_*.py",
                 "tensor/parallel/test_*.py",
                 "tensor/test_context_parallel_attention.py",
                 "tensor/test_dtensor_native_kwargs_strategy.py",
@@ -244,12 +249,25 @@ SUITES = {
                 "test_store_api.py",
                 "test_zero_redundancy_optimizer.py",
             ),
-            renames=((r"\bnpu\b", DEVICE), (r"\bhccl\b", "mccl"), (r"is_hccl_available", "is_mccl_available"), *_MOVED),
+            renames=_OF_ASCEND,
             prepare="mtia_sim_npu_names.prepare",
             apart=True,
             arguments=("--noconftest", "--import-mode=importlib", "--assert=plain", "-c", os.devnull),
+            environment=_ranks(4, devices=8),
+            timeout_s=150,
+            chunk=20,
+        ),
+        Suite(
+            name="pipelining",
+            title="torch's tests of pipelines, from Ascend's tree: a stage a device",
+            folder="test/distributed",
+            files=("pipelining/test_*.py",),
+            renames=_OF_ASCEND,
+            prepare="mtia_sim_npu_names.prepare",
+            apart=True,
+            environment=_ranks(2, devices=2),
+            arguments=("--noconftest", "--import-mode=importlib", "--assert=plain", "-c", os.devnull),
             python_path=("test/distributed/pipelining",),
-            environment=_ranks(4),
             timeout_s=150,
             chunk=20,
         ),
