@@ -17,7 +17,7 @@ Shape = tuple[int, int, int]
 
 
 def with_gradients(*shapes: Shape) -> tuple[Shape, ...]:
-    """Of a linear layer: its product, that for the gradient of its input, and that for its weights'."""
+    """Of a linear layer: its product, that for the gradient of its input, and that for its weights', transposed."""
     return tuple(
         each
         for rows, columns, depth in shapes
