@@ -8,80 +8,21 @@
 
 #include "torch_backend/distributed/collective.h"
 #include "torch_backend/distributed/exchange_work.h"
+<<<<<<< HEAD
 #include "torch_backend/distributed/group_transport.h"
 #include "torch_backend/dtypes.h"
+=======
+#include "torch_backend/distributed/tensor_regions.h"
+>>>>>>> main
 #include "torch_backend/errors.h"
 #include "torch_backend/memory/address.h"
+#include "torch_backend/status/group_table.h"
 #include "torch_backend/streams/stream.h"
 
 namespace mtia::torch_backend {
 namespace {
 
 using c10d::OpType;
-using Tensors = std::vector<at::Tensor>;
-
-Region region_of(const at::Tensor& tensor) { return {address_of(tensor), tensor.nbytes()}; }
-
-Regions regions_of(const Tensors& tensors) {
-  Regions regions;
-  for (const at::Tensor& tensor : tensors) regions.push_back(region_of(tensor));
-  return regions;
-}
-
-// The part of a rank, of what holds a part of each.
-Region part_of(const at::Tensor& tensor, int rank, int size) {
-  const uint64_t bytes = tensor.nbytes() / static_cast<uint64_t>(size);
-  return {address_of(tensor) + static_cast<uint64_t>(rank) * bytes, bytes};
-}
-
-network::Reduction reduction_of(const c10d::ReduceOp& operation, c10::ScalarType dtype) {
-  using network::Combiner;
-  const ChipDType stored = chip_dtype(dtype);
-  network::Reduction reduction{Combiner::sum, stored.dtype, stored.is_unsigned, 1};
-  switch (operation) {
-    case c10d::ReduceOp::SUM:
-      break;
-    case c10d::ReduceOp::AVG:
-      reduction.combiner = Combiner::average;
-      break;
-    case c10d::ReduceOp::PRODUCT:
-      reduction.combiner = Combiner::product;
-      break;
-    case c10d::ReduceOp::MIN:
-      reduction.combiner = Combiner::minimum;
-      break;
-    case c10d::ReduceOp::MAX:
-      reduction.combiner = Combiner::maximum;
-      break;
-    case c10d::ReduceOp::BAND:
-      reduction.combiner = Combiner::bit_and;
-      break;
-    case c10d::ReduceOp::BOR:
-      reduction.combiner = Combiner::bit_or;
-      break;
-    case c10d::ReduceOp::BXOR:
-      reduction.combiner = Combiner::bit_xor;
-      break;
-    case c10d::ReduceOp::PREMUL_SUM: {
-      const auto* given = dynamic_cast<const c10d::PreMulSumSupplement*>(operation.supplement_.get());
-      TORCH_CHECK(given != nullptr,
-                  "PREMUL_SUM without a factor; make it with torch.distributed._make_nccl_premul_sum");
-      reduction.factor = given->tensor_factor.defined() ? given->tensor_factor.item().toDouble() : given->double_factor;
-      break;
-    }
-    default:
-      TORCH_CHECK(false, "mccl: no such reduction");
-  }
-  TORCH_CHECK_TYPE(network::is_supported(reduction), "mccl: no such reduction of ", dtype,
-                   "; bitwise ones are of integers, averages of numbers, and floats of 8 bits are not combined");
-  return reduction;
-}
-
-const char* name_of(const c10d::ReduceOp& operation) {
-  constexpr const char* names[] = {"sum", "avg", "product", "min", "max", "band", "bor", "bxor", "premul_sum"};
-  const auto place = static_cast<size_t>(static_cast<c10d::ReduceOp::RedOpType>(operation));
-  return place < std::size(names) ? names[place] : "unknown";
-}
 
 class ProcessGroup final : public c10d::Backend {
  public:
@@ -92,7 +33,8 @@ class ProcessGroup final : public c10d::Backend {
         host_(std::move(host)),
         communicator_(std::make_shared<Communicator>(make_group_transport(std::move(transport), timeout),
                                                      std::move(global_ranks), name, timeout)),
-        options_(c10::make_intrusive<Options>(process_group_name, timeout)) {
+        options_(c10::make_intrusive<Options>(process_group_name, timeout)),
+        status_(name, rank_, size_) {
     options_->group_name = name;
     for (const int64_t rank : communicator_->global_ranks)
       options_->global_ranks_in_group.push_back(static_cast<uint64_t>(rank));
@@ -528,7 +470,10 @@ class ProcessGroup final : public c10d::Backend {
   // Behind what the current stream was given, on the group's own.
   ExchangeWorkPointer start_on(OpType type, const char* title, c10::DeviceIndex index, ExchangeWork::Parts parts) {
     runtime::Device& device = device_of(index);
-    if (!stream_.has_value() || stream_->first != index) stream_ = {index, stream_from_pool(index, true)};
+    if (!stream_.has_value() || stream_->first != index) {
+      stream_ = {index, stream_from_pool(index, true)};
+      status_.describe(getGroupDesc());  // torch gives it after it has made the group
+    }
     const runtime::StreamId stream = stream_->second;
     device.wait_event(stream, device.record_event(current_stream_id(index)));
     dropped_->release();
@@ -543,6 +488,7 @@ class ProcessGroup final : public c10d::Backend {
   c10::intrusive_ptr<c10d::Backend> host_;
   CommunicatorPointer communicator_;
   c10::intrusive_ptr<Options> options_;
+  GroupEntry status_;
   std::optional<std::pair<c10::DeviceIndex, runtime::StreamId>> stream_;
   std::optional<std::vector<WorkPointer>> batch_;
   const std::shared_ptr<DroppedWorks> dropped_ = std::make_shared<DroppedWorks>();
