@@ -57,7 +57,7 @@ class ExchangeWork final : public c10d::Work {
     std::vector<at::Tensor> outputs;
     std::shared_ptr<std::atomic<int>> source;
     bool blocks_host = false;  // in wait()
-    std::shared_ptr<DroppedWorks> dropped;
+    std::shared_ptr<DroppedWorks> dropped = nullptr;
   };
 
   ExchangeWork(int rank, c10d::OpType type, const char* title, uint64_t sequence, c10::DeviceIndex device,

@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "torch_backend/device.h"
-#include "torch_backend/distributed/backend_transport.h"
 #include "torch_backend/distributed/exchange_work.h"
+#include "torch_backend/distributed/group_transport.h"
 #include "torch_backend/distributed/mirrored_exchange.h"
 #include "torch_backend/distributed/process_group.h"
 #include "torch_backend/distributed/tensor_regions.h"
@@ -368,7 +368,7 @@ c10::intrusive_ptr<c10d::Backend> make_mirrored_group(int rank, std::vector<int6
                                                       std::chrono::milliseconds timeout) {
   CommunicatorPointer communicator;
   if (present) {
-    communicator = std::make_shared<Communicator>(std::make_unique<BackendTransport>(std::move(present)),
+    communicator = std::make_shared<Communicator>(make_group_transport(std::move(present), timeout),
                                                   std::move(present_ranks), name, timeout);
   }
   return c10::make_intrusive<MirroredGroup>(rank, std::move(global_ranks), std::move(host), std::move(communicator),

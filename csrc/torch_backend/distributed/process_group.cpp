@@ -8,12 +8,8 @@
 
 #include "torch_backend/distributed/collective.h"
 #include "torch_backend/distributed/exchange_work.h"
-<<<<<<< HEAD
 #include "torch_backend/distributed/group_transport.h"
-#include "torch_backend/dtypes.h"
-=======
 #include "torch_backend/distributed/tensor_regions.h"
->>>>>>> main
 #include "torch_backend/errors.h"
 #include "torch_backend/memory/address.h"
 #include "torch_backend/status/group_table.h"
