@@ -52,6 +52,10 @@ def register() -> None:
 
     @functools.wraps(make_group)
     def init_process_group(backend: str | None = None, *arguments: Any, **keywords: Any) -> None:
+        # Imports torch.distributed.tensor, as every optimiser does and as `import torch` does not.
+        from mtia_sim import distributed_attention
+
+        distributed_attention.register()
         make_group(BACKEND if backend is None else backend, *arguments, **keywords)
 
     @functools.wraps(make_mesh)

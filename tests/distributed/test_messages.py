@@ -1,8 +1,22 @@
-"""Messages that are waited for in another order than they were sent in, or while others wait."""
+"""Messages that are waited for in another order than they were sent in, while others wait, or not at all."""
 
 from pathlib import Path
 
 from tests.distributed.ranks import run
+
+DROPPED = """
+given = torch.ones(3000, device=DEVICE)
+dist.all_reduce(given, async_op=True)
+place = given.data_ptr()
+del given
+others = [torch.zeros(3000, device=DEVICE) for _ in range(4)]
+torch.mtia_sim.synchronize()
+assert all(other.cpu().eq(0).all() for other in others)
+del others
+dist.barrier()
+assert torch.zeros(3000, device=DEVICE).data_ptr() == place  # it was given back
+dist.destroy_process_group()
+"""
 
 OUT_OF_ORDER = """
 count = 5
@@ -45,3 +59,7 @@ def test_receives_are_waited_for_in_any_order(tmp_path: Path) -> None:
 
 def test_a_message_that_nobody_takes_yet_holds_up_no_other(tmp_path: Path) -> None:
     run(AROUND, 3, tmp_path, LIMIT="20")
+
+
+def test_what_nobody_waits_for_writes_into_its_own_memory(tmp_path: Path) -> None:
+    run(DROPPED, 2, tmp_path, LIMIT="20")

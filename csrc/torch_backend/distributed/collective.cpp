@@ -311,15 +311,14 @@ class SendExchange final : public runtime::Exchange {
       communicator_->give_up(concat(communicator_->describe(destination_), not_taken, error.what()));
       return;
     }
-    communicator_->sends.run(
-        [communicator = communicator_, buffer, header, first, second, destination = destination_] {
-          try {
-            first->wait(communicator->timeout.load());
-            if (second) second->wait(communicator->timeout.load());
-          } catch (const std::exception& error) {
-            communicator->give_up(concat(communicator->describe(destination), not_taken, error.what()));
-          }
-        });
+    communicator_->sends.run([communicator = communicator_, buffer, header, first, second, destination = destination_] {
+      try {
+        first->wait(communicator->timeout.load());
+        if (second) second->wait(communicator->timeout.load());
+      } catch (const std::exception& error) {
+        communicator->give_up(concat(communicator->describe(destination), not_taken, error.what()));
+      }
+    });
   }
 
   runtime::ExchangeEnd finish(runtime::Device&) override { return end_; }

@@ -69,8 +69,8 @@ class Communicator {
   void give_up(const std::string& reason);
   std::string given_up() const;
 
-  // The receive that was begun before `next` from the same source (-1: any) and with the same tag; nullptr where there is
-  // none any more.
+  // The receive that was begun before `next` from the same source (-1: any) and with the same tag; nullptr where there
+  // is none any more.
   std::shared_ptr<OrderedReceive> receive_before(int source, uint32_t tag, const std::shared_ptr<OrderedReceive>& next);
 
   std::unique_ptr<Transport> transport;

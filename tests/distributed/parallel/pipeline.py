@@ -50,9 +50,7 @@ def trained(kind: Any, stages: list[int], parts: int, steps: int = STEPS) -> Los
     """With the stages of this rank, numbers among `parts`; a schedule gives the losses where the last stage is."""
     llama = build_llama()
     own = [copy.deepcopy(Part(llama, stage, parts)).to(DEVICE) for stage in stages]
-    built = [
-        pipelining.PipelineStage(part, stage, parts, DEVICE) for part, stage in zip(own, stages, strict=True)
-    ]
+    built = [pipelining.PipelineStage(part, stage, parts, DEVICE) for part, stage in zip(own, stages, strict=True)]
     is_single = issubclass(kind, schedules.PipelineScheduleSingle)
     schedule = kind(built[0] if is_single else built, MICROBATCHES, loss_fn=cross_entropy)
     optimizer = adamw([parameter for part in own for parameter in part.parameters()])

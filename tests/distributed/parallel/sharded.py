@@ -18,6 +18,7 @@ from torch.distributed.fsdp import (
     fully_shard,
 )
 from torch.distributed.fsdp.wrap import ModuleWrapPolicy
+from torch.distributed.tensor import distribute_tensor
 
 from examples.llama.model import Layer, Llama
 from tests.distributed.parallel.harness import (
@@ -129,7 +130,9 @@ def from_meta_device() -> Losses:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             full = whole.get_parameter(name).to(DEVICE)
-            parameter.copy_(torch.distributed.tensor.distribute_tensor(full, parameter.device_mesh, parameter.placements))
+            parameter.copy_(
+                torch.distributed.tensor.distribute_tensor(full, parameter.device_mesh, parameter.placements)
+            )
         for name, buffer in model.named_buffers():
             buffer.copy_(whole.get_buffer(name))
     return trained(model)
