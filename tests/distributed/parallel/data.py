@@ -48,8 +48,7 @@ def trained(model: nn.Module, device: torch.device = DEVICE, steps: int = STEPS)
 @way
 def bucket_views() -> Losses:
     model = wrapped(build_llama().to(DEVICE), gradient_as_bucket_view=True)
-    losses = trained(model)
-    return losses
+    return trained(model)
 
 
 @way

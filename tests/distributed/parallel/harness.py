@@ -28,7 +28,7 @@ from examples.llama.sizes import Size
 
 SIZE = Size(32, 4, 4, 2, 64, tied_head=False, learning_rate=3e-3)
 VOCABULARY, BATCH, SEQUENCE, STEPS = 64, 4, 16, 20
-DEVICE = torch.device("mtia_sim", int(os.environ.get("LOCAL_RANK", "0")))
+DEVICE = torch.device("mtia_sim", torch.accelerator.current_device_index())  # of the local rank
 LIMIT = 300  # seconds of a rank, after which it says where it is
 
 Losses = list[float]

@@ -130,9 +130,7 @@ def from_meta_device() -> Losses:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             full = whole.get_parameter(name).to(DEVICE)
-            parameter.copy_(
-                torch.distributed.tensor.distribute_tensor(full, parameter.device_mesh, parameter.placements)
-            )
+            parameter.copy_(distribute_tensor(full, parameter.device_mesh, parameter.placements))
         for name, buffer in model.named_buffers():
             buffer.copy_(whole.get_buffer(name))
     return trained(model)
