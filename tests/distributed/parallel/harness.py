@@ -153,18 +153,22 @@ def ways_of(module: str, size: int, again: int = 0, names: tuple[str, ...] = ())
     return said
 
 
-def check(module: str, size: int, name: str, tolerance: float = 1e-4, again: bool = False) -> None:
-    """All ranks give the losses of one CPU within `tolerance`, and the same bits in another run where `again`."""
-    rows = ways_of(module, size).get(name, [])
+def check(module: str, size: int, names: tuple[str, ...], name: str, again: bool = False) -> None:
+    """All ranks give the losses of one CPU within 1e-4, and the same bits in another run where `again`.
+
+    `names` are run one after the other in the same processes.
+    """
+    said = ways_of(module, size, 0, names)
+    rows = said.get(name, [])
     errors = [row["error"] for row in rows if "error" in row]
     assert not errors, "\n".join(errors)
-    assert len(rows) == size, f"{len(rows)} of {size} ranks came to {name}: {ways_of(module, size).get('complaints')}"
+    assert len(rows) == size, f"{len(rows)} of {size} ranks came to {name}: {said.get('complaints')}"
     losses = rows[0]["losses"]
     assert all(row["losses"] == losses for row in rows)
     values = [float.fromhex(loss) for loss in losses]
     expected = rows[0]["expected"] or reference_losses()
     assert len(values) == len(expected)
     worst = max(abs(value - wanted) for value, wanted in zip(values, expected, strict=True))
-    assert worst < tolerance, (worst, values, expected)
+    assert worst < 1e-4, (worst, values, expected)
     if again:
         assert [row["losses"] for row in ways_of(module, size, 1, (name,))[name]] == [losses] * size
