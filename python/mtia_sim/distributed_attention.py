@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DeviceMesh, DTensor, Replicate, Shard
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor, Replicate, Shard
 from torch.distributed.tensor._dtensor_spec import DTensorSpec, TensorMeta
 from torch.distributed.tensor.experimental._context_parallel import _attention as context_parallel
 from torch.distributed.tensor.placement_types import Placement
@@ -21,8 +22,10 @@ _BATCH, _HEADS, _SEQUENCE = 0, 1, 2  # dimensions of [batch, heads, sequence, si
 
 def register() -> None:
     """Gives DTensor the handlers; those of context parallel attention take their place while it is enabled."""
-    DTensor._op_dispatcher._custom_op_handlers.update({_FORWARD: _forward, _BACKWARD: _backward})
-    context_parallel.custom_ops.update({_FORWARD: _ring_forward, _BACKWARD: _ring_backward})
+    handlers: dict[Any, Any] = DTensor._op_dispatcher._custom_op_handlers
+    handlers.update({_FORWARD: _forward, _BACKWARD: _backward})
+    in_rings: dict[Any, Any] = context_parallel.custom_ops
+    in_rings.update({_FORWARD: _ring_forward, _BACKWARD: _ring_backward})
 
 
 def _named(operator: Any, arguments: Sequence[Any], keywords: dict[str, Any]) -> dict[str, Any]:
