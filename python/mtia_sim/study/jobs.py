@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from mtia_sim.study.llama import SIZES, Size
+
 
 @dataclass(frozen=True)
 class Job:
@@ -26,6 +28,10 @@ class Job:
     recompute: str = "none"
     fused_optimizer: bool = True
     written_out: bool = False
+
+    def size(self, layers: int | None = None) -> Size:
+        """Shape of the model, of which `layers`; None: all of them."""
+        return SIZES[self.model] if layers is None else replace(SIZES[self.model], layers=layers)
 
     @property
     def chips(self) -> int:

@@ -18,8 +18,6 @@ import torch
 from mtia_core import chips
 from mtia_core.errors import InvalidArgument, MtiaError
 from mtia_sim import _C
-from mtia_sim.study import stages
-from mtia_sim.study.jobs import JOBS
 from mtia_sim.study.workloads import Options, prepare
 
 
@@ -31,10 +29,6 @@ def measure(workload: str, options: Options) -> dict[str, Any]:
         joules, dynamic_joules, flops, dot_flops, bytes, launches, by_kernel (`kernel_totals.by_name`),
         peak_memory_bytes, stand_in_fraction; else problem. host_seconds of all of it.
     """
-    if workload in JOBS:
-        job = JOBS[workload]
-        measured = stages.measure(job, layers=options.layers)
-        return {"workload": workload, **asdict(options), "described": f"training step of {job.described}", **measured}
     device: Any = torch.mtia_sim  # type: ignore[attr-defined]
     began = time.perf_counter()
     device.reset_peak_memory_stats()

@@ -25,7 +25,8 @@ from torch.distributed.tensor.parallel import (
 from torch.utils.checkpoint import CheckpointPolicy, create_selective_checkpoint_contexts
 
 from mtia_sim.study.jobs import Job
-from mtia_sim.study.llama import Llama, Size
+from mtia_sim.study.llama import Size
+from mtia_sim.study.titan_llama import Llama
 
 DEVICE = "mtia_sim"
 
@@ -43,7 +44,7 @@ def _tensor_parallel(model: Llama, mesh: Any) -> None:
         plan = {
             "attention_norm": SequenceParallel(),
             "attention": PrepareModuleInput(
-                input_layouts=(Shard(1), None, None, None), desired_input_layouts=(Replicate(), None, None, None)
+                input_layouts=(Shard(1), None, None), desired_input_layouts=(Replicate(), None, None)
             ),
             "attention.query": ColwiseParallel(),
             "attention.key": ColwiseParallel(),
@@ -94,9 +95,7 @@ def _sharded(model: Llama, mesh: Any, is_stage: bool) -> None:
 
 def _part(size: Size, job: Job, layers: int, is_first: bool, is_last: bool, meshes: Any) -> Llama:
     with torch.device("meta"):
-        model = Llama(
-            size, job.sequence, layers=layers, is_first=is_first, is_last=is_last, written_out=job.written_out
-        )
+        model = Llama(size, job.sequence, layers, is_first=is_first, is_last=is_last, written_out=job.written_out)
     if job.tensor > 1:
         _tensor_parallel(model, meshes["tensor"])
     _recomputed(model, job.recompute)

@@ -20,7 +20,6 @@ from mtia_core import chips
 from mtia_sim import _C
 from mtia_sim.study import preloaded
 from mtia_sim.study.jobs import Job
-from mtia_sim.study.llama import SIZES
 from mtia_sim.study.sharded import training_step
 
 
@@ -30,7 +29,7 @@ def _rank(request: dict[str, Any]) -> dict[str, Any]:
     device: Any = torch.mtia_sim  # type: ignore[attr-defined]
     distributed.init_process_group()
     try:
-        step = training_step(SIZES[job.model].of_layers(request["layers"]), job)
+        step = training_step(job.size(request["layers"]), job)
         if job.pipeline == 1:  # stages would warm up for as long as they work
             step()
         device.synchronize()

@@ -10,7 +10,6 @@ from typing import Any
 
 from mtia_core import chips
 from mtia_sim.study.jobs import Job
-from mtia_sim.study.llama import SIZES
 
 
 def measure(job: Job, chip: str | None = None, layers: int | None = None) -> dict[str, Any]:
@@ -42,7 +41,7 @@ def measure(job: Job, chip: str | None = None, layers: int | None = None) -> dic
     if done.returncode != 0:
         raise RuntimeError(f"{job.described} failed: {done.stderr[-3000:]}")
     stages: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
-    size = SIZES[job.model].of_layers(layers)
+    size = job.size(layers)
     share = job.tensor * job.pipeline
     flops = 3 * size.forward_flops(job.batch * job.sequence, job.sequence / 2) / share
     result: dict[str, Any] = {"unit": "token", "items": job.tokens, "model_flops": flops}

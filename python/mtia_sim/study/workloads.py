@@ -48,7 +48,10 @@ class Prepared:
 
 
 def _size(name: str, options: Options) -> Size:
-    return SIZES[name].of_layers(options.layers)
+    size = SIZES[name]
+    if options.layers is None:
+        return size
+    return Size(**{**{key: getattr(size, key) for key in size.__dataclass_fields__}, "layers": options.layers})
 
 
 def _called(name: str, options: Options) -> str:

@@ -36,4 +36,4 @@ def test_stages_wait_for_each_other() -> None:
     assert two["fits"] and eight["fits"]
     assert two["seconds"] > 1.3 * two["busy_seconds"]
     assert eight["seconds"] / eight["busy_seconds"] < 0.9 * two["seconds"] / two["busy_seconds"]
-    assert two["peak_memory_bytes"] > 12 * SIZES["llama3-8b"].of_layers(1).matrix_parameters / 8  # float32, AdamW
+    assert two["peak_memory_bytes"] > 12 * job.size(1).matrix_parameters / 8  # float32, AdamW
