@@ -1,6 +1,8 @@
 // What the ranks of a group are called in errors, and the group's end.
 #include "torch_backend/distributed/communicator.h"
 
+#include <utility>
+
 #include "base/error.h"
 
 namespace mtia::torch_backend {
@@ -11,6 +13,13 @@ std::string Communicator::describe(int group_rank) const {
   if (place < global_ranks.size() && global_ranks[place] != group_rank)
     text += concat(" (rank ", global_ranks[place], " of the job)");
   return text;
+}
+
+std::shared_ptr<OrderedReceive> Communicator::receive_before(int source, uint32_t tag,
+                                                             const std::shared_ptr<OrderedReceive>& next) {
+  const std::lock_guard lock(mutex_);
+  std::weak_ptr<OrderedReceive>& latest = latest_receives_[{source, tag}];
+  return std::exchange(latest, next).lock();
 }
 
 void Communicator::give_up(const std::string& reason) {

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -15,6 +16,14 @@
 #include "transport/worker_thread.h"
 
 namespace mtia::torch_backend {
+
+// A receive that others of the same sender follow.
+class OrderedReceive {
+ public:
+  virtual ~OrderedReceive() = default;
+  // Waits until what was sent lies in host memory.
+  virtual void arrive() = 0;
+};
 
 class Communicator {
  public:
@@ -32,6 +41,10 @@ class Communicator {
   void give_up(const std::string& reason);
   std::string given_up() const;
 
+  // The receive that was begun before `next` from the same source (-1: any) and with the same tag; nullptr where there
+  // is none any more.
+  std::shared_ptr<OrderedReceive> receive_before(int source, uint32_t tag, const std::shared_ptr<OrderedReceive>& next);
+
   const std::unique_ptr<transport::Transport> transport;
   const std::vector<int64_t> global_ranks;
   const std::string name;
@@ -42,6 +55,7 @@ class Communicator {
  private:
   mutable std::mutex mutex_;
   std::string given_up_;
+  std::map<std::pair<int, uint32_t>, std::weak_ptr<OrderedReceive>> latest_receives_;
 
  public:
   transport::WorkerThread collectives;  // last, so that it ends first

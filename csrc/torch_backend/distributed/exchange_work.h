@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -23,29 +24,39 @@ namespace mtia::torch_backend {
 
 using WorkPointer = c10::intrusive_ptr<c10d::Work>;
 
-// Tensors of works that nobody waits for any more: the exchanges still read and write them.
+// The tensors of works that were dropped before anybody waited: whoever synchronises the device ends their exchanges,
+// which write into them.
 class DroppedWorks {
  public:
-  void add(std::vector<runtime::ExchangePointer> exchanges, std::vector<at::Tensor> tensors) {
-    const std::lock_guard lock(mutex_);
-    works_.push_back({std::move(exchanges), std::move(tensors)});
+  // Never destroyed: works may be dropped while the process ends.
+  static DroppedWorks& all() {
+    static auto* works = new DroppedWorks;
+    return *works;
   }
-  // Those whose exchanges are over, which the queue has let go of then.
-  void release() {
+
+  void add(const std::vector<runtime::ExchangePointer>& exchanges, const std::vector<at::Tensor>& kept) {
     const std::lock_guard lock(mutex_);
-    std::erase_if(works_, [](const Dropped& work) {
-      return std::all_of(work.exchanges.begin(), work.exchanges.end(),
-                         [](const runtime::ExchangePointer& exchange) { return exchange.use_count() == 1; });
-    });
+    for (const runtime::ExchangePointer& exchange : exchanges) works_.push_back({exchange, kept});
+  }
+
+  // Lets go of what has been written: the device holds an exchange until then.
+  void release_ended() {
+    std::vector<Work> ended;  // freed without the lock
+    const std::lock_guard lock(mutex_);
+    const auto first =
+        std::partition(works_.begin(), works_.end(), [](const Work& work) { return !work.exchange.expired(); });
+    ended.assign(std::make_move_iterator(first), std::make_move_iterator(works_.end()));
+    works_.erase(first, works_.end());
   }
 
  private:
-  struct Dropped {
-    std::vector<runtime::ExchangePointer> exchanges;
-    std::vector<at::Tensor> tensors;
+  struct Work {
+    std::weak_ptr<runtime::Exchange> exchange;
+    std::vector<at::Tensor> kept;
   };
+
   std::mutex mutex_;
-  std::vector<Dropped> works_;
+  std::vector<Work> works_;
 };
 
 // Exchanges that were begun together. Waiting makes the current stream wait, not the host.
@@ -57,7 +68,6 @@ class ExchangeWork final : public c10d::Work {
     std::vector<at::Tensor> outputs;
     std::shared_ptr<std::atomic<int>> source;
     bool blocks_host = false;  // in wait()
-    std::shared_ptr<DroppedWorks> dropped = nullptr;
   };
 
   ExchangeWork(int rank, c10d::OpType type, const char* title, uint64_t sequence, c10::DeviceIndex device,
@@ -67,9 +77,12 @@ class ExchangeWork final : public c10d::Work {
         device_(device),
         stream_(stream),
         parts_(std::move(parts)) {}
+
   ~ExchangeWork() override {
-    if (!event_ && parts_.dropped) parts_.dropped->add(std::move(parts_.exchanges), std::move(parts_.kept));
+    if (!event_) DroppedWorks::all().add(parts_.exchanges, parts_.kept);
   }
+  ExchangeWork(const ExchangeWork&) = delete;
+  ExchangeWork& operator=(const ExchangeWork&) = delete;
 
   // Asking ends it in chip time as waiting does.
   bool isCompleted() override {

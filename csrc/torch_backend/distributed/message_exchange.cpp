@@ -1,6 +1,7 @@
 // Messages between two ranks, beside the collectives of their group.
 #include <array>
 #include <exception>
+#include <memory>
 #include <utility>
 
 #include "base/error.h"
@@ -78,7 +79,9 @@ class SendExchange final : public runtime::Exchange {
   runtime::ExchangeEnd end_;
 };
 
-class ReceiveExchange final : public runtime::Exchange {
+class ReceiveExchange final : public runtime::Exchange,
+                              public OrderedReceive,
+                              public std::enable_shared_from_this<ReceiveExchange> {
  public:
   ReceiveExchange(CommunicatorPointer communicator, Regions regions, int source, uint32_t tag,
                   std::shared_ptr<std::atomic<int>> source_found)
@@ -93,13 +96,22 @@ class ReceiveExchange final : public runtime::Exchange {
   void begin(runtime::Device&, double chip_seconds) override {
     chip_seconds_ = chip_seconds;
     attempt([&] { pending_ = communicator_->transport->receive_message(source_, tag_); });
+    before_ = communicator_->receive_before(source_, tag_, shared_from_this());
+  }
+
+  // By Gloo a message is an envelope and its bytes, so those of one sender are taken in the order in which they were
+  // asked for, whichever is waited for first.
+  void arrive() override {
+    if (before_) std::exchange(before_, nullptr)->arrive();
+    if (!pending_) return;
+    attempt([&] { message_ = pending_->wait(communicator_->timeout.load()); });
+    pending_.reset();
+    if (source_found_) *source_found_ = message_.source;
   }
 
   runtime::ExchangeEnd finish(runtime::Device& device) override {
-    transport::Message message;
-    attempt([&] { message = pending_->wait(communicator_->timeout.load()); });
-    pending_.reset();
-    if (source_found_) *source_found_ = message.source;
+    arrive();
+    const transport::Message message = std::exchange(message_, {});
     const Envelope& envelope = message.envelope;
     const uint64_t expected = bytes_of(regions_);
     if (envelope.bytes != expected)
@@ -138,7 +150,9 @@ class ReceiveExchange final : public runtime::Exchange {
   const uint32_t tag_;
   const std::shared_ptr<std::atomic<int>> source_found_;
   double chip_seconds_ = 0;
+  std::shared_ptr<OrderedReceive> before_;
   transport::PendingMessagePointer pending_;
+  transport::Message message_;
 };
 
 }  // namespace

@@ -252,7 +252,7 @@ class ProcessGroup final : public c10d::Backend {
     plan.signature = "barrier";
     const ExchangeWorkPointer work =
         start_on(OpType::BARRIER, "mccl:barrier", device,
-                 {{make_collective(communicator_, std::move(plan))}, {}, {}, nullptr, true, nullptr});
+                 {{make_collective(communicator_, std::move(plan))}, {}, {}, nullptr, true});
     return work;
   }
 
@@ -466,14 +466,13 @@ class ProcessGroup final : public c10d::Backend {
   // Behind what the current stream was given, on the group's own.
   ExchangeWorkPointer start_on(OpType type, const char* title, c10::DeviceIndex index, ExchangeWork::Parts parts) {
     runtime::Device& device = device_of(index);
+    DroppedWorks::all().release_ended();
     if (!stream_.has_value() || stream_->first != index) {
       stream_ = {index, stream_from_pool(index, true)};
       status_.describe(getGroupDesc());  // torch gives it after it has made the group
     }
     const runtime::StreamId stream = stream_->second;
     device.wait_event(stream, device.record_event(current_stream_id(index)));
-    dropped_->release();
-    parts.dropped = dropped_;
     for (const runtime::ExchangePointer& exchange : parts.exchanges) device.begin_exchange(stream, exchange);
     auto work = c10::make_intrusive<ExchangeWork>(rank_, type, title, communicator_->sequence.load(), index, stream,
                                                   std::move(parts));
@@ -487,7 +486,6 @@ class ProcessGroup final : public c10d::Backend {
   GroupEntry status_;
   std::optional<std::pair<c10::DeviceIndex, runtime::StreamId>> stream_;
   std::optional<std::vector<WorkPointer>> batch_;
-  const std::shared_ptr<DroppedWorks> dropped_ = std::make_shared<DroppedWorks>();
 };
 
 }  // namespace
