@@ -14,6 +14,7 @@
 #include "emulator/trace.h"
 #include "runtime/checking.h"
 #include "runtime/device.h"
+#include "runtime/grid_sharing.h"
 
 namespace mtia::runtime {
 
@@ -207,8 +208,10 @@ void Device::execute_exchange(Command& command) {
     end = exchange.finish(*this);
   } catch (...) {
     exchange.failure = std::current_exception();
+    links_.forget(&exchange);
     throw;
   }
+  links_.end(&exchange, end.begin, end.end);
   timeline_.end(command.stream, end.end);
   if (execution_ != nullptr) {
     execution_->start = end.begin;
@@ -403,10 +406,21 @@ void Device::charge_memory(int stream, emulator::LaunchAccount account) {
   if (spends_saved_power_.exchange(false)) power_limit_.spend();
   power_limit_.rest(timeline_.idle_before(stream, Engine::grid));
   power_limit_.apply(account);
+  wait_for_links(stream, account);
   occupy(stream, Engine::grid, account.seconds, account);
   const std::lock_guard lock(counters_mutex_);
   counters_.total += account;
   counters_.elapsed_seconds = timeline_.latest() - counters_origin_;
+}
+
+// Its time beside operations with other chips.
+void Device::wait_for_links(int stream, emulator::LaunchAccount& account) {
+  const double start = timeline_.start(stream, Engine::grid);
+  const std::vector<network::LinkUse> uses = links_.after(start);
+  if (uses.empty()) return;
+  const double longer = seconds_beside(chip(), uses, start, account) - account.seconds;
+  account.seconds += longer;
+  account.joules += (chip().idle_watts() + chip().clock_watts) * longer;
 }
 
 void Device::charge_link(Command& command, Engine engine, double bytes_per_second, bool writes_device) {
