@@ -60,10 +60,13 @@ class Figure:
     cause: str = ""
     sense: Literal["", "at least", "at most"] = ""
     published_to: float | None = None  # the other end, where a range was published
+    group: str = ""  # what `kind` is, where neither unit nor workload tell it
 
     @property
     def kind(self) -> str:
         """What of a chip the figure is about."""
+        if self.group:
+            return self.group
         if self.unit in _KINDS_BY_UNIT:
             return _KINDS_BY_UNIT[self.unit]
         workload = self.runs[0].workload if self.runs else "gemm"  # without a run: a peak

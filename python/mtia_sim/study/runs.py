@@ -17,6 +17,7 @@ import mtia_core
 from mtia_core import chips
 from mtia_core.chips import Chip
 from mtia_core.errors import InvalidArgument, InvalidChip
+from mtia_sim.study.plans import Plan
 from mtia_sim.study.workloads import Options
 
 CACHE_VARIABLE = "MTIA_SIM_STUDY_CACHE"
@@ -65,6 +66,12 @@ class Run:
         path = folder / "chip.toml"
         path.write_text("\n".join(lines) + "\n")
         return str(path)
+
+    def world(self) -> dict[str, str]:
+        """Environment of a process that stands for one of the chips of a plan; of a single chip: empty."""
+        if self.options.plan is None:
+            return {}
+        return {"MTIA_SIM_WORLD": f"0/{Plan(*self.options.plan).chips}", "MTIA_SIM_MODE": "timing"}
 
     def with_room(self) -> "Run":
         """The same on a chip with more memory than anything needs: what a workload that does not fit would take."""
@@ -133,7 +140,7 @@ def _measure(
             errors.open("w") as told,
             subprocess.Popen(
                 [sys.executable, "-m", "mtia_sim.study.measuring"],
-                env={**os.environ, chips.VARIABLE: runs[0].write(Path(folder))},
+                env={**os.environ, chips.VARIABLE: runs[0].write(Path(folder)), **runs[0].world()},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=told,
@@ -194,7 +201,7 @@ def measured_all(runs: Iterable[Run], tell: Callable[[int, int], None] | None = 
         if known is not None:
             results[run] = known
         else:
-            by_chip.setdefault((run.chip, run.changes), []).append(run)
+            by_chip.setdefault((run.chip, run.changes, *run.world().values()), []).append(run)
 
     def found(run: Run, answer: dict[str, Any]) -> None:
         results[run] = answer
