@@ -1,11 +1,17 @@
 """Published figures of collectives: HCCL's of MTIA 300, nccl-tests' of GPUs, and the network model's."""
 
+from dataclasses import astuple
 from typing import Literal
 
+from mtia_core import chips
 from mtia_core.chips import Chip
 from mtia_sim import _C
 from mtia_sim.study.figures import Figure
 from mtia_sim.study.metrics import Measurements, Metric
+from mtia_sim.study.parallel_measuring import BESIDE
+from mtia_sim.study.plans import Plan
+from mtia_sim.study.runs import Run
+from mtia_sim.study.workloads import Options
 
 _Role = Literal["calibrates", "checks"]
 
@@ -34,10 +40,14 @@ def received(ranks: int, part: int = 1 << 30) -> Metric:
     return rate
 
 
-def bus(collective: str, ranks: int, sent: int = _GIGABYTES_8) -> Metric:
-    """Bus bandwidth as nccl-tests count it, GB/s: bytes over seconds, times (n - 1) / n, of a sum twice that."""
+def bus(collective: str, ranks: int, sent: int = _GIGABYTES_8, by_rings: bool = False) -> Metric:
+    """Bus bandwidth as nccl-tests count it, GB/s: bytes over seconds, times (n - 1) / n, of a sum twice that.
+
+    by_rings: Switches are not to make sums.
+    """
 
     def rate(chip: Chip, measurements: Measurements) -> float:
+        chip = chips.varied(chip, {"switch_reduction_efficiency": 0}) if by_rings else chip
         factor = (2 if collective == "all_reduce" else 1) * (ranks - 1) / ranks
         return factor * sent / _account(chip, collective, sent, ranks) / 1e9
 
@@ -47,6 +57,11 @@ def bus(collective: str, ranks: int, sent: int = _GIGABYTES_8) -> Metric:
 def microseconds(collective: str, ranks: int, sent: int) -> Metric:
     """Of one collective, us."""
     return lambda chip, measurements: _account(chip, collective, sent, ranks) * 1e6
+
+
+def slowed(chip: Chip, measurements: Measurements) -> float:
+    """By how much longer a product takes beside a collective, per cent."""
+    return 100 * (float(measurements[0]["seconds"]) / float(measurements[0]["alone_seconds"]) - 1)
 
 
 def _figure(
@@ -68,7 +83,11 @@ _SMALL = [
     for name in ("all_gather", "reduce_scatter", "all_reduce")
 ]  # fmt: skip
 
+_BESIDE = (Run(BESIDE, "mtia300", Options(shape=(4096, 4096, 4096), plan=astuple(Plan(fsdp=16)))),)
+
 LINK_FIGURES: tuple[Figure, ...] = (
+    Figure("mtia300", "product of 4096^3 beside an all_gather in a rack, slowed by", 0.5, "%", _HCCL, "checks",
+           _BESIDE, slowed, sense="at most", group="links"),
     _figure("mtia300", "all_gather in a rack of 16", 940, _HCCL, "calibrates", received(16)),
     _figure("mtia300", "all_gather of 128 ranks", 838, _HCCL_2ND, "checks", received(128)),
     _figure("mtia300", "all_gather of 4 KiB, 16 chips", 5, f"{_HCCL_2ND}: 4 to 64 KiB", "calibrates",
@@ -94,7 +113,8 @@ LINK_FIGURES: tuple[Figure, ...] = (
             bus("all_reduce", 8, 1 << 28), cause=_ONE_PROCESS),
     _figure("a100", "all_reduce of two servers, bus bandwidth", 192, "NCCL issue 1576, NVIDIA: DGX A100, 8 x 200 Gb/s",
             "checks", bus("all_reduce", 16)),
-    _figure("b200", "rings of four, bus bandwidth", 679.6, _AZURE_GB200, "calibrates", bus("all_gather", 4)),
-    _figure("b200", "rings of four, 537 MB, bus bandwidth", 618.7, _AZURE_GB200, "checks",
-            bus("all_gather", 4, 1 << 28), cause=_ONE_PROCESS),
+    _figure("b200", "all_reduce of four by rings, bus bandwidth", 679.6, _AZURE_GB200, "calibrates",
+            bus("all_reduce", 4, by_rings=True)),
+    _figure("b200", "all_reduce of 537 MB of four by rings, bus bandwidth", 618.7, _AZURE_GB200, "checks",
+            bus("all_reduce", 4, 1 << 29, by_rings=True), cause=_ONE_PROCESS),
 )  # fmt: skip

@@ -18,7 +18,7 @@ import torch
 from mtia_core import chips
 from mtia_core.errors import InvalidArgument, MtiaError
 from mtia_sim import _C
-from mtia_sim.study.parallel_measuring import measure_stage
+from mtia_sim.study.parallel_measuring import measure_part
 from mtia_sim.study.workloads import Options, prepare
 
 
@@ -72,7 +72,7 @@ def main() -> int:
         given = request["options"]
         options = Options(**{**given, **{key: tuple(given.get(key) or ()) or None for key in ("shape", "plan")}})
         try:
-            answer = (measure_stage if options.plan else measure)(request["workload"], options)
+            answer = (measure_part if options.plan else measure)(request["workload"], options)
         except MtiaError as error:
             answer = {"error": [error.problem, error.where, error.remedy]}
         print(json.dumps(answer), file=answers, flush=True)

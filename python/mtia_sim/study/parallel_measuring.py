@@ -1,10 +1,12 @@
 """Measures stages of a training job of many chips, in one process that stands for one rank of it (MTIA_SIM_WORLD)."""
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, distributed
 from torch.distributed.device_mesh import init_device_mesh
 
@@ -64,6 +66,50 @@ class _Step:
         self.optimizer.zero_grad(set_to_none=True)
 
 
+BESIDE = "gemm-beside-all-gather"
+
+
+def _elapsed(action: Callable[[], object]) -> float:
+    device: Any = torch.mtia_sim  # type: ignore[attr-defined]
+    device.synchronize()
+    device.reset_perf_counters()
+    action()
+    device.synchronize()
+    return float(device.perf_counters()["elapsed_seconds"])
+
+
+def measure_beside(options: Options) -> dict[str, Any]:
+    """A product alone, and beside an all_gather between all ranks that lasts longer: seconds and alone_seconds."""
+    rows, columns, depth = options.shape or (4096, 4096, 4096)
+    dtype = DTYPES[options.dtype]
+    left, right = (torch.randn(count, depth, device=DEVICE).to(dtype) for count in (rows, columns))
+    part = torch.empty(1 << 28, dtype=torch.uint8, device=DEVICE)
+    whole = torch.empty(distributed.get_world_size() << 28, dtype=torch.uint8, device=DEVICE)
+    ends: list[float] = []
+
+    def beside() -> None:
+        begin, end = (torch.mtia_sim.Event(enable_timing=True) for _ in range(2))  # type: ignore[attr-defined]
+        work = distributed.all_gather_into_tensor(whole, part, async_op=True)
+        begin.record()
+        F.linear(left, right)
+        end.record()
+        work.wait()
+        torch.mtia_sim.synchronize()  # type: ignore[attr-defined]
+        ends.append(begin.elapsed_time(end) / 1e3)
+
+    F.linear(left, right)
+    alone = _elapsed(lambda: F.linear(left, right))
+    _elapsed(beside)
+    return {**asdict(options), "workload": BESIDE, "fits": True, "seconds": ends[0], "alone_seconds": alone}
+
+
+def measure_part(workload: str, options: Options) -> dict[str, Any]:
+    """What one chip of options.plan takes: of a stage of a model, or of BESIDE."""
+    if not distributed.is_initialized():
+        distributed.init_process_group()
+    return measure_beside(options) if workload == BESIDE else measure_stage(workload, options)
+
+
 def measure_stage(model: str, options: Options) -> dict[str, Any]:
     """What one chip of a stage takes for a step with options.layers layers and options.microbatches.
 
@@ -73,8 +119,6 @@ def measure_stage(model: str, options: Options) -> dict[str, Any]:
     """
     device: Any = torch.mtia_sim  # type: ignore[attr-defined]
     began = time.perf_counter()
-    if not distributed.is_initialized():
-        distributed.init_process_group()
     plan = Plan(*(options.plan or ()))
     size = SIZES[model]
     device.reset_peak_memory_stats()
