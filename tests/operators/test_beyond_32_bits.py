@@ -5,7 +5,7 @@ Device memory is committed when it is touched, so that a row of such a tensor co
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -19,6 +19,13 @@ DISTANCES = (
     2**31 + 5,
     pytest.param(2**32 + 1, marks=pytest.mark.slow),
 )
+
+
+@pytest.fixture(autouse=True)
+def give_memory_back() -> Iterator[None]:
+    """Pages that a test has touched are gigabytes of the host."""
+    yield
+    torch.mtia_sim.empty_cache()
 
 
 def far_apart(x: torch.Tensor, dim: int, distance: int) -> torch.Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -133,3 +134,24 @@ def test_reductions_by_index_refuse_what_cpu_torch_refuses() -> None:
     with pytest.raises(RuntimeError, match="accumulates by index"):
         x.scatter_reduce(0, index.to(DEVICE), x, "amax")
     assert torch.isfinite(x.abs().sum())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int8, torch.int16, torch.bool])
+@pytest.mark.parametrize(("shape", "dim"), [((300, 7), 0), ((7, 300), 1), ((300,), 0), ((3, 400, 5), -2)])
+def test_few_slices_of_a_large_tensor(dtype: torch.dtype, shape: tuple[int, ...], dim: int) -> None:
+    """Twenty slices into six of hundreds: exact sums, rounded once."""
+    generator = torch.Generator().manual_seed(math.prod(shape))
+
+    def draw(size: Sequence[int]) -> torch.Tensor:
+        numbers = torch.randn(size, generator=generator) * 3
+        return numbers > 0 if dtype == torch.bool else numbers.to(dtype)
+
+    sizes = list(shape)
+    sizes[dim] = 20
+    x, source = draw(shape), draw(sizes)
+    index = torch.randint(6, (20,), generator=generator) * 7
+    exact = dtype if dtype == torch.bool else torch.float64 if dtype.is_floating_point else torch.int64
+    expected = x.to(exact).index_add(dim, index, source.to(exact)).to(dtype)
+    assert torch.equal(x.to(DEVICE).index_add(dim, index.to(DEVICE), source.to(DEVICE)).cpu(), expected)
+    everywhere = index.view([20 if d == dim % len(shape) else 1 for d in range(len(shape))]).expand(sizes)
+    assert torch.equal(x.to(DEVICE).scatter_add(dim, everywhere.to(DEVICE), source.to(DEVICE)).cpu(), expected)

@@ -10,12 +10,15 @@
 #include <ATen/ops/scatter_add_native.h>
 #include <ATen/ops/scatter_native.h>
 #include <ATen/ops/scatter_reduce_native.h>
+#include <ATen/ops/searchsorted.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
 #include <torch/library.h>
 
 #include <cmath>
 #include <limits>
+#include <optional>
+#include <tuple>
 
 #include "torch_backend/launching/operator_scope.h"
 #include "torch_backend/operators/along_dim.h"
@@ -25,12 +28,37 @@
 namespace mtia::torch_backend {
 namespace {
 
+// The positions along `dim` where an index says the same for all of a slice of self.
+std::optional<at::Tensor> positions_of(at::Tensor index, const at::Tensor& self, int64_t dim) {
+  for (int64_t d = 0; d < self.dim(); ++d) {
+    if (d == dim) continue;
+    if (index.size(d) != self.size(d) || (index.size(d) > 1 && index.stride(d) != 0)) return std::nullopt;
+    index = index.narrow(d, 0, 1);
+  }
+  return index.reshape({-1});
+}
+
+// Into few slices of a large tensor, of which these alone are widened. Equal positions share the first one's slot.
+void accumulate_slices(const char* kernel, const at::Tensor& source, const at::Tensor& self, int64_t dim,
+                       const at::Tensor& positions, c10::ScalarType wide) {
+  const at::Tensor sorted = std::get<0>(positions.sort());
+  const at::Tensor joined = self.index_select(dim, sorted).to(wide);
+  const at::Tensor slots = at::searchsorted(sorted, positions);
+  launch_along_dim(kernel, source.to(wide), joined, dim, along(slots, joined.sizes(), dim));
+  const at::Tensor results = joined.index_select(dim, at::searchsorted(sorted, sorted));
+  at::Tensor(self).index_copy_(dim, sorted, results.to(self.scalar_type()));
+}
+
 // launch_along_dim where elements of one index are joined with each other.
 void accumulate_along_dim(const char* kernel, const at::Tensor& source, const at::Tensor& self, int64_t dim,
                           const at::Tensor& index) {
   if (index.numel() == 0) return;
   const c10::ScalarType wide = accumulated_in(self.scalar_type());
   if (wide == self.scalar_type()) return launch_along_dim(kernel, source, self, dim, index);
+  if (self.dim() > 0 && self.size(dim) > 8 * index.size(dim)) {
+    if (const std::optional<at::Tensor> positions = positions_of(index, self, dim))
+      return accumulate_slices(kernel, source.narrow(dim, 0, positions->numel()), self, dim, *positions, wide);
+  }
   const at::Tensor joined = self.to(wide);
   launch_along_dim(kernel, source.to(wide), joined, dim, index);
   self.copy_(joined);
