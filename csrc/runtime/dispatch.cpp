@@ -14,6 +14,7 @@
 #include "emulator/trace.h"
 #include "runtime/checking.h"
 #include "runtime/device.h"
+#include "runtime/exchange_waits.h"
 #include "runtime/grid_sharing.h"
 
 namespace mtia::runtime {
@@ -203,12 +204,18 @@ void Device::execute_exchange(Command& command) {
   exchanging_ = &command;
   ExchangeEnd end;
   try {
-    if (command.kind == CommandKind::begin_exchange)
-      return exchange.begin(*this, timeline_.stream_time(command.stream));
+    if (command.kind == CommandKind::begin_exchange) {
+      const double now = timeline_.stream_time(command.stream);
+      exchange_began(index_, exchange, now);
+      return exchange.begin(*this, now);
+    }
+    exchange_awaited(index_, exchange);
     end = exchange.finish(*this);
+    exchange_ended(index_, exchange, end);
   } catch (...) {
     exchange.failure = std::current_exception();
     links_.forget(&exchange);
+    exchange_abandoned(index_, exchange);
     throw;
   }
   links_.end(&exchange, end.begin, end.end);

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <charconv>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/local_ranks.h"
 #include "chip/chip_spec.h"
 #include "emulator/grid/worker_pool.h"
 #include "emulator/timing_mode/timing_mode.h"
@@ -90,7 +92,10 @@ Device& make_device(int index) {
 }  // namespace
 
 int device_count_from_environment() {
-  return static_cast<int>(number_from_environment("MTIA_SIM_DEVICE_COUNT", default_devices, maximum_devices));
+  // One for each process of a job on this host, so that rank i finds a device i.
+  const int otherwise = std::clamp(local_ranks().size, default_devices, maximum_devices);
+  return static_cast<int>(
+      number_from_environment("MTIA_SIM_DEVICE_COUNT", static_cast<uint64_t>(otherwise), maximum_devices));
 }
 
 uint64_t loop_limit_from_environment() {

@@ -3,13 +3,24 @@
 
 #include <string>
 
+#include "base/local_ranks.h"
 #include "torch_backend/errors.h"
 
 namespace mtia::torch_backend {
 namespace {
 
-thread_local c10::DeviceIndex current_index = 0;
+constexpr c10::DeviceIndex not_set = -1;
+thread_local c10::DeviceIndex current_index = not_set;
 void (*initialiser)() = nullptr;
+
+// Rank i of a host begins on device i, on every thread. Asked for once: a program may set LOCAL_RANK before.
+c10::DeviceIndex first_device() noexcept {
+  static const c10::DeviceIndex first = [] {
+    const int rank = local_ranks().rank;
+    return rank < device_count() ? static_cast<c10::DeviceIndex>(rank) : c10::DeviceIndex{0};
+  }();
+  return first;
+}
 
 void check_index(c10::DeviceIndex index) {
   const c10::DeviceIndex count = device_count();
@@ -31,7 +42,7 @@ c10::DeviceIndex device_count() noexcept {
   }
 }
 
-c10::DeviceIndex current_device() noexcept { return current_index; }
+c10::DeviceIndex current_device() noexcept { return current_index == not_set ? first_device() : current_index; }
 
 void set_device(c10::DeviceIndex index) {
   check_index(index);
@@ -39,7 +50,7 @@ void set_device(c10::DeviceIndex index) {
 }
 
 c10::DeviceIndex exchange_device(c10::DeviceIndex index) {
-  const c10::DeviceIndex previous = current_index;
+  const c10::DeviceIndex previous = current_device();
   if (index != previous) set_device(index);
   return previous;
 }
@@ -47,7 +58,7 @@ c10::DeviceIndex exchange_device(c10::DeviceIndex index) {
 void set_device_unchecked(c10::DeviceIndex index) noexcept { current_index = index; }
 
 runtime::Device& device_of(c10::DeviceIndex index) {
-  if (index < 0) index = current_index;
+  if (index < 0) index = current_device();
   if (runtime::Device* made = runtime::device_if_made(index); made != nullptr && !runtime::is_in_bad_fork())
     return *made;
   ensure_initialised();

@@ -6,12 +6,13 @@ import sys
 from mtia_sim import smi
 from mtia_sim.debugging import replay_command
 from mtia_sim.study import compare_command, design_command, step_report_command, validate_command
-from mtia_sim.tracing import picture
+from mtia_sim.tracing import merge, picture
 
 # Subcommand: (module with add_arguments and run, what it does).
 COMMANDS = {
     "compare": (compare_command, "one workload on several chips: time, energy, memory, cost, and how sure that is"),
     "design": (design_command, "a chip fitted to a workload, within budgets of area, power and cost"),
+    "merge": (merge, "traces of several ranks as one, on one axis of chip time"),
     "picture": (picture, "draws a trace"),
     "replay": (replay_command, replay_command.__doc__ or ""),
     "report": (step_report_command, "where chip time and energy of a run or trace went, and what bounds each kernel"),

@@ -1,6 +1,6 @@
 """``python -m mtia_sim smi``: devices of all processes, their memory, utilisation and power, as nvidia-smi shows them.
 
-Every process has chips of its own, so a line is a device of a process."""
+Every process has chips of its own, so a line is a device of a process. Ranks of process groups have a second table."""
 
 import argparse
 import datetime
@@ -11,6 +11,7 @@ from typing import Any
 from mtia_sim import status
 
 _COLUMNS = ("pid", "device", "memory allocated / total", "reserved", "grid busy", "power", "chip time", "host", "queue")
+_RANK_COLUMNS = ("rank", "pid", "device", "state", "collectives", "in them", "waited for others", "groups")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,7 +82,7 @@ def _rates(
 
 def table_of(sample: dict[str, Any]) -> str:
     """A sample as text."""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             str(process["pid"]),
             f"{device['index']}: {process['chip']}",
@@ -98,14 +99,56 @@ def table_of(sample: dict[str, Any]) -> str:
     ]
     lines = [f"mtia_sim  {sample['time']}"]
     if rows:
-        widths = [max(len(row[i]) for row in (_COLUMNS, *rows)) for i in range(len(_COLUMNS))]
-        rule = "+".join("-" * (width + 2) for width in widths)
-        lines += [_line(_COLUMNS, widths), rule, *(_line(row, widths) for row in rows)]
+        lines += _table(_COLUMNS, rows)
     else:
         lines.append("no device of any process is in use")
+    if ranks := _rank_rows(sample):
+        lines += ["", *_table(_RANK_COLUMNS, ranks)]
     if sample["processes"]:
         lines += ["", *(f"{process['pid']:>8}  {process['command']}" for process in sample["processes"])]
     return "\n".join(lines)
+
+
+def _rank_rows(sample: dict[str, Any]) -> list[tuple[str, ...]]:
+    """A row a device of each process that is in a process group, in the order of ranks; a process's first group is that
+    of its job."""
+    ranked = [
+        (process["groups"][0], process, device)
+        for process in sample["processes"]
+        if process["groups"]
+        for device in process["devices"]
+    ]
+    return [
+        (
+            f"{job['rank']} of {job['size']}",
+            str(process["pid"]),
+            str(device["index"]),
+            state_of(device),
+            str(device["collectives"]),
+            _duration(device["collective_seconds"]),
+            _duration(device["waited_chip_seconds"]),
+            ", ".join(f"{_group_name(group)} {group['rank']}/{group['size']}" for group in process["groups"][1:])
+            or "-",
+        )
+        for job, process, device in sorted(ranked, key=lambda row: (row[0]["rank"], row[1]["pid"], row[2]["index"]))
+    ]
+
+
+def state_of(device: dict[str, Any]) -> str:
+    """What a device does: waits for other ranks, and since when on the host's clock; computes; or is idle."""
+    if device["waiting_for"]:
+        return f"waits in {device['waiting_for']}, {device['waiting_seconds']:.1f} s"
+    return "computes" if device["queued"] else "idle"
+
+
+def _group_name(group: dict[str, Any]) -> str:
+    return str(group["description"] or group["name"])
+
+
+def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[i]) for row in (columns, *rows)) for i in range(len(columns))]
+    rule = "+".join("-" * (width + 2) for width in widths)
+    return [_line(columns, widths), rule, *(_line(row, widths) for row in rows)]
 
 
 def _line(cells: tuple[str, ...], widths: list[int]) -> str:

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 warnings.simplefilter("ignore")
 RANK, SIZE = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-DEVICE = torch.device("mtia_sim", 0)
+DEVICE = torch.device("mtia_sim", torch.accelerator.current_device_index())
 dist.init_process_group(
     init_method=os.environ["MEETING"], rank=RANK, world_size=SIZE,
     timeout=datetime.timedelta(seconds=float(os.environ.get("LIMIT", "60"))),

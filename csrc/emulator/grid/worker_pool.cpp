@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/local_ranks.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -40,6 +41,16 @@ std::vector<int> allowed_cores() {
   return cores;
 }
 
+// This process's part of them, where other processes of its job run on this host; at least one.
+std::vector<int> own_cores() {
+  const std::vector<int> cores = allowed_cores();
+  const LocalRanks ranks = local_ranks();
+  const size_t share = std::max<size_t>(1, cores.size() / static_cast<size_t>(ranks.size));
+  const size_t first = static_cast<size_t>(ranks.rank) * share % cores.size();
+  const auto begin = cores.begin() + static_cast<ptrdiff_t>(std::min(first, cores.size() - share));
+  return {begin, begin + static_cast<ptrdiff_t>(share)};
+}
+
 }  // namespace
 
 // A submission. `active` counts workers inside of it: the next submission waits until they have left, so the fields may
@@ -69,11 +80,11 @@ unsigned WorkerPool::default_threads() {
     const long value = std::strtol(text, &end, 10);
     if (*end != '\0' || value < 1 || value > 1024) {
       throw InvalidArgument(concat("MTIA_SIM_THREADS=", text, " is not a number of threads"), "",
-                            "set it to 1 ... 1024, or unset it for every core");
+                            "set it to 1 ... 1024, or unset it for every core, divided by LOCAL_WORLD_SIZE");
     }
     return static_cast<unsigned>(value);
   }
-  return static_cast<unsigned>(allowed_cores().size());
+  return static_cast<unsigned>(own_cores().size());
 }
 
 WorkerPool& WorkerPool::shared() {
@@ -89,7 +100,7 @@ WorkerPool::WorkerPool(unsigned threads) : job_(std::make_unique<Job>()) {
 }
 
 void WorkerPool::start() {
-  const std::vector<int> cores = allowed_cores();
+  const std::vector<int> cores = own_cores();
   workers_.reserve(worker_count_);
   for (unsigned worker = 1; worker <= worker_count_; ++worker) {
     workers_.emplace_back([this, worker] { work(worker); });

@@ -12,6 +12,7 @@
 #include "torch_backend/dtypes.h"
 #include "torch_backend/errors.h"
 #include "torch_backend/memory/address.h"
+#include "torch_backend/status/group_table.h"
 #include "torch_backend/streams/stream.h"
 
 namespace mtia::torch_backend {
@@ -93,7 +94,8 @@ class ProcessGroup final : public c10d::Backend {
         host_(std::move(host)),
         communicator_(std::make_shared<Communicator>(std::make_unique<BackendTransport>(transport_),
                                                      std::move(global_ranks), name, timeout)),
-        options_(c10::make_intrusive<Options>(process_group_name, timeout)) {
+        options_(c10::make_intrusive<Options>(process_group_name, timeout)),
+        status_(name, rank_, size_) {
     options_->group_name = name;
     for (const int64_t rank : communicator_->global_ranks)
       options_->global_ranks_in_group.push_back(static_cast<uint64_t>(rank));
@@ -522,7 +524,10 @@ class ProcessGroup final : public c10d::Backend {
   // Behind what the current stream was given, on the group's own.
   ExchangeWorkPointer start_on(OpType type, const char* title, c10::DeviceIndex index, ExchangeWork::Parts parts) {
     runtime::Device& device = device_of(index);
-    if (!stream_.has_value() || stream_->first != index) stream_ = {index, stream_from_pool(index, true)};
+    if (!stream_.has_value() || stream_->first != index) {
+      stream_ = {index, stream_from_pool(index, true)};
+      status_.describe(getGroupDesc());  // torch gives it after it has made the group
+    }
     const runtime::StreamId stream = stream_->second;
     device.wait_event(stream, device.record_event(current_stream_id(index)));
     for (const runtime::ExchangePointer& exchange : parts.exchanges) device.begin_exchange(stream, exchange);
@@ -536,6 +541,7 @@ class ProcessGroup final : public c10d::Backend {
   c10::intrusive_ptr<c10d::Backend> host_;
   CommunicatorPointer communicator_;
   c10::intrusive_ptr<Options> options_;
+  GroupEntry status_;
   std::optional<std::pair<c10::DeviceIndex, runtime::StreamId>> stream_;
   std::optional<std::vector<WorkPointer>> batch_;
 };

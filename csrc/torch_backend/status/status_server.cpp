@@ -14,8 +14,10 @@
 #include <thread>
 
 #include "chip/chip_spec.h"
+#include "runtime/exchange_waits.h"
 #include "runtime/runtime.h"
 #include "torch_backend/memory/allocator.h"
+#include "torch_backend/status/group_table.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -106,6 +108,24 @@ std::unique_ptr<Server>& server() {
   return *instance;
 }
 
+std::string quoted(const std::string& text) {
+  std::string result = "\"";
+  for (const char letter : text) {
+    if (letter == '"' || letter == '\\') result += '\\';
+    if (static_cast<unsigned char>(letter) >= ' ') result += letter;
+  }
+  return result + '"';
+}
+
+void write_groups(std::ostream& out) {
+  const char* separator = "";
+  for (const GroupStatus& group : group_statuses()) {
+    out << separator << "{\"name\": " << quoted(group.name) << ", \"description\": " << quoted(group.description)
+        << ", \"rank\": " << group.rank << ", \"size\": " << group.size << "}";
+    separator = ", ";
+  }
+}
+
 void write_device(std::ostream& out, runtime::Device& device) {
   const auto stats = caching_allocator(static_cast<c10::DeviceIndex>(device.index())).stats();
   const runtime::Counters counters = device.lifetime_counters();
@@ -118,7 +138,11 @@ void write_device(std::ostream& out, runtime::Device& device) {
       << ", \"dispatcher_seconds\": " << device.dispatcher_seconds() << ", \"launches\": " << total.launches
       << ", \"copies\": " << counters.copies << ", \"flops\": " << total.flops << ", \"joules\": " << total.joules
       << ", \"dram_bytes\": " << total.bytes.dram_read + total.bytes.dram_written
-      << ", \"queued\": " << device.submitted() - device.completed() << "}";
+      << ", \"queued\": " << device.submitted() - device.completed();
+  const runtime::ExchangeWaits waits = runtime::exchange_waits(device.index());
+  out << ", \"collectives\": " << counters.collectives << ", \"collective_seconds\": " << counters.collective_seconds
+      << ", \"waited_chip_seconds\": " << waits.chip_seconds << ", \"waited_host_seconds\": " << waits.host_seconds
+      << ", \"waiting_for\": " << quoted(waits.waiting_for) << ", \"waiting_seconds\": " << waits.since_seconds << "}";
 }
 
 }  // namespace
@@ -138,6 +162,8 @@ std::string status_json() {
     write_device(out, *device);
     separator = ", ";
   }
+  out << "], \"groups\": [";
+  write_groups(out);
   out << "]}";
   return out.str();
 }

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from torch import distributed
+
 from mtia_core.errors import InvalidArgument
 from mtia_sim import _C
 from mtia_sim.devices import get_device_properties
@@ -15,7 +17,14 @@ from mtia_sim.initialisation import _lazy_init
 from mtia_sim.tracing import chrome, perfetto
 from mtia_sim.tracing.recording import timeline_of
 
-_PERFETTO_ENDINGS = (".pftrace", ".perfetto-trace")
+PERFETTO_ENDINGS = (".pftrace", ".perfetto-trace")
+
+
+def _rank_of_this_process() -> tuple[int, int]:
+    """Rank and number of ranks of the job; of a process without a process group 0 and 1."""
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1
 
 
 class trace:
@@ -27,6 +36,8 @@ class trace:
 
     Args:
         path: Where to write: Perfetto's protobuf if it ends in .pftrace or .perfetto-trace, else Chrome's JSON.
+            "{rank}" in it stands for the rank in torch.distributed's default group, 0 without one:
+            ``python -m mtia_sim merge`` makes one file of those of all ranks.
         pes: PEs whose instructions are recorded, or "all". () records launches and copies only.
         kernels: Shell pattern, or several, of the names of kernels whose instructions are recorded.
         limit: Most events to record; a warning says what was left out.
@@ -43,7 +54,8 @@ class trace:
         kernels: str | Iterable[str] = "*",
         limit: int = 1_000_000,
     ) -> None:
-        self._path = Path(path)
+        self._rank, self._ranks = _rank_of_this_process()
+        self._path = Path(os.fspath(path).replace("{rank}", str(self._rank)))
         count = get_device_properties(0).multi_processor_count
         self._pes = list(range(count)) if isinstance(pes, str) and pes == "all" else [int(pe) for pe in pes]
         wrong = [pe for pe in self._pes if not 0 <= pe < count]
@@ -79,7 +91,8 @@ class trace:
             raise InvalidArgument("the trace was not started", "trace", "call start(), or use it in a with statement")
         recorded, self._recording = self._recording.stop(), None
         timeline = timeline_of(recorded)
-        writer = perfetto if self._path.name.endswith(_PERFETTO_ENDINGS) else chrome
+        timeline.facts |= {"rank": self._rank, "ranks": self._ranks}
+        writer = perfetto if self._path.name.endswith(PERFETTO_ENDINGS) else chrome
         writer.write(timeline, self._path)
         instructions, commands = recorded["dropped_instructions"], recorded["dropped_commands"]
         if instructions or commands:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mtia_sim.tracing.timeline import Timeline
+from mtia_sim.tracing.timeline import Group, Slice, Timeline
 
 
 def write(timeline: Timeline, path: Path) -> None:
@@ -23,6 +23,32 @@ def write(timeline: Timeline, path: Path) -> None:
             file.write(json.dumps(event, separators=(",", ":")))
             separator = ",\n"
         file.write("\n]}\n")
+
+
+def read(path: Path) -> Timeline:
+    """The timeline that was written to a file.
+
+    Raises:
+        OSError, ValueError, LookupError, TypeError: No such file, or not one of write().
+    """
+    contents = json.loads(path.read_text(encoding="utf-8"))
+    groups: dict[int, Group] = {}
+    tracks: dict[tuple[int, int], str] = {}
+    for event in contents["traceEvents"]:
+        match event["ph"], event["name"]:
+            case "M", "process_name":
+                groups[event["pid"]] = Group(event["args"]["name"])
+            case "M", "thread_name":
+                tracks[event["pid"], event["tid"]] = event["args"]["name"]
+                groups[event["pid"]].track(event["args"]["name"])
+            case "X", name:
+                start = round(event["ts"] * 1000)
+                entry = Slice(start, start + round(event["dur"] * 1000), name, event["cat"], event["args"])
+                groups[event["pid"]].track(tracks[event["pid"], event["tid"]]).slices.append(entry)
+            case "C", name:
+                ((unit, value),) = event["args"].items()
+                groups[event["pid"]].counter(name, unit).samples.append((round(event["ts"] * 1000), value))
+    return Timeline([groups[process] for process in sorted(groups)], contents["otherData"])
 
 
 def _events(timeline: Timeline) -> Iterator[dict[str, Any]]:
