@@ -68,9 +68,10 @@ ROOM_ORDER = {
         ("driver",),
     ),
     "mtia_sim": (
-        ("_utils", "amp", "batching", "checking", "checkpoints", "cpp_compiler", "distributed", "explanation"),
-        ("interchange", "launch_bridge", "processes", "status", "triton_runtime"),
-        ("initialisation", "operators", "random", "smi"),
+        ("_utils", "amp", "batching", "checking", "checkpoints", "cpp_compiler", "explanation"),
+        ("interchange", "launch_bridge", "processes", "status", "triton_runtime", "world"),
+        ("initialisation", "meeting", "operators", "random", "smi"),
+        ("distributed",),
         ("_registration", "counters", "cpp_kernels", "debugging", "devices", "memory", "timing"),
         ("reporting", "stored_kernels", "streams", "tracing"),
         ("__main__", "compilation"),

@@ -12,6 +12,7 @@
 #include "bindings/bind_runtime.h"
 #include "chip/chip_spec.h"
 #include "network/network.h"
+#include "torch_backend/distributed/mirrored_group.h"
 #include "torch_backend/distributed/process_group.h"
 
 namespace py = pybind11;
@@ -50,6 +51,11 @@ void bind_distributed(py::module_& module) {
              "A c10d backend of the device over two that carry bytes in host memory between the same ranks.");
   module.def("collective_account", &collective_account, py::arg("chip"), py::arg("name"), py::arg("bytes"),
              py::arg("ranks"), "network::account of a serialised chip: seconds, joules, bytes sent and the algorithm.");
+  module.def("make_mirrored_group", &torch_backend::make_mirrored_group, py::arg("rank"), py::arg("global_ranks"),
+             py::arg("host"), py::arg("present"), py::arg("present_ranks"), py::arg("name"), py::arg("timeout"),
+             "A c10d backend of a group whose other ranks do not exist, and are taken to do what this one does.");
+  module.def("make_mirrored_host_group", &torch_backend::make_mirrored_host_group, py::arg("rank"), py::arg("size"),
+             "The same for tensors in host memory.");
 }
 
 }  // namespace mtia::bindings

@@ -21,6 +21,16 @@ def make_process_group(
     transport: object, host: object, global_ranks: list[int], name: str, timeout: timedelta
 ) -> object: ...
 def collective_account(chip: str, name: str, bytes: int, ranks: list[int]) -> dict[str, Any]: ...
+def make_mirrored_group(
+    rank: int,
+    global_ranks: list[int],
+    host: Any,
+    present: Any,
+    present_ranks: list[int],
+    name: str,
+    timeout: timedelta,
+) -> Any: ...
+def make_mirrored_host_group(rank: int, size: int) -> Any: ...
 def worker_threads() -> int: ...
 
 # Devices, streams, generators, counters.

@@ -1,0 +1,378 @@
+// What torch.distributed calls, as plans of what this rank's own bytes become (mirrored_exchange.h).
+#include "torch_backend/distributed/mirrored_group.h"
+
+#include <torch/csrc/distributed/c10d/Backend.hpp>
+#include <torch/csrc/distributed/c10d/Utils.hpp>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "torch_backend/device.h"
+#include "torch_backend/distributed/backend_transport.h"
+#include "torch_backend/distributed/exchange_work.h"
+#include "torch_backend/distributed/mirrored_exchange.h"
+#include "torch_backend/distributed/process_group.h"
+#include "torch_backend/distributed/tensor_regions.h"
+#include "torch_backend/status/group_table.h"
+#include "torch_backend/streams/stream.h"
+
+namespace mtia::torch_backend {
+namespace {
+
+using c10d::OpType;
+using network::Collective;
+
+uint64_t bytes_of(const Tensors& tensors) {
+  uint64_t sum = 0;
+  for (const at::Tensor& tensor : tensors) sum += tensor.nbytes();
+  return sum;
+}
+
+class MirroredGroup final : public c10d::Backend {
+ public:
+  MirroredGroup(int rank, std::vector<int64_t> global_ranks, c10::intrusive_ptr<c10d::Backend> host,
+                CommunicatorPointer present, const std::string& name, std::chrono::milliseconds timeout)
+      : Backend(rank, static_cast<int>(global_ranks.size())),
+        host_(std::move(host)),
+        communicator_(std::make_shared<MirroredCommunicator>(rank, std::move(global_ranks), std::move(present))),
+        options_(c10::make_intrusive<Options>(process_group_name, timeout)),
+        status_(name, rank_, size_) {
+    options_->group_name = name;
+    options_->global_ranks_in_group.assign(communicator_->global_ranks.begin(), communicator_->global_ranks.end());
+    init();
+  }
+
+  const std::string getBackendName() const override { return process_group_name; }
+  c10::intrusive_ptr<Options> getBackendOptions() override { return options_; }
+  bool supportsCoalescing() const override { return true; }
+  void setTimeout(std::chrono::milliseconds timeout) override {
+    if (communicator_->present) communicator_->present->timeout = timeout;
+  }
+  uint64_t getSequenceNumberForGroup() override { return communicator_->sequence; }
+  void setSequenceNumberForGroup() override {}
+  void shutdown() override {
+    if (communicator_->present) communicator_->present->collectives.drain();
+  }
+
+  WorkPointer broadcast(Tensors& tensors, const c10d::BroadcastOptions& options) override {
+    if (on_host(tensors)) return host_->broadcast(tensors, options);
+    check(tensors, "broadcast");
+    // What the root holds is what this rank holds.
+    return run(OpType::BROADCAST, "mccl:broadcast", {Collective::broadcast, bytes_of(tensors), {}, {}}, tensors,
+               tensors);
+  }
+
+  WorkPointer allreduce(Tensors& tensors, const c10d::AllreduceOptions& options) override {
+    if (on_host(tensors)) return host_->allreduce(tensors, options);
+    return reduce_all(OpType::ALLREDUCE, "mccl:all_reduce", Collective::all_reduce, tensors, options.reduceOp, true);
+  }
+
+  WorkPointer allreduce_coalesced(Tensors& tensors, const c10d::AllreduceCoalescedOptions& options) override {
+    if (on_host(tensors)) return host_->allreduce_coalesced(tensors, options);
+    return reduce_all(OpType::ALLREDUCE_COALESCED, "mccl:all_reduce_coalesced", Collective::all_reduce, tensors,
+                      options.reduceOp, true);
+  }
+
+  WorkPointer reduce(Tensors& tensors, const c10d::ReduceOptions& options) override {
+    if (on_host(tensors)) return host_->reduce(tensors, options);
+    return reduce_all(OpType::REDUCE, "mccl:reduce", Collective::reduce, tensors, options.reduceOp,
+                      options.rootRank == rank_);
+  }
+
+  WorkPointer allgather(std::vector<Tensors>& outputs, Tensors& inputs,
+                        const c10d::AllgatherOptions& options) override {
+    if (on_host(inputs)) return host_->allgather(outputs, inputs, options);
+    TORCH_CHECK_VALUE(inputs.size() == 1, "allgather: ", inputs.size(), " tensors; a process has one a call");
+    return gather_lists(OpType::ALLGATHER, Collective::all_gather, outputs.at(0), inputs);
+  }
+
+  WorkPointer allgather_coalesced(std::vector<Tensors>& outputs, Tensors& inputs,
+                                  const c10d::AllgatherOptions& options) override {
+    if (on_host(inputs)) return host_->allgather_coalesced(outputs, inputs, options);
+    check(inputs, "allgather_coalesced");
+    MirroredPlan plan{Collective::all_gather, bytes_of(inputs) * ranks(), {}, {}};
+    Tensors all;
+    for (const Tensors& list : outputs) {
+      TORCH_CHECK_VALUE(list.size() == inputs.size(), "allgather_coalesced: ", list.size(), " outputs of a rank for ",
+                        inputs.size(), " inputs");
+      for (size_t i = 0; i < list.size(); ++i) plan.moves.push_back(copy(inputs[i], list[i]));
+      all.insert(all.end(), list.begin(), list.end());
+    }
+    return run(OpType::ALLGATHER_COALESCED, "mccl:all_gather_coalesced", std::move(plan), joined(inputs, all), all);
+  }
+
+  WorkPointer _allgather_base(at::Tensor& output, at::Tensor& input, const c10d::AllgatherOptions& options) override {
+    if (on_host({input})) return host_->_allgather_base(output, input, options);
+    return gather_into(OpType::_ALLGATHER_BASE, {output}, {input});
+  }
+
+  WorkPointer allgather_into_tensor_coalesced(Tensors& outputs, Tensors& inputs,
+                                              const c10d::AllgatherOptions& options) override {
+    if (on_host(inputs)) return host_->allgather_into_tensor_coalesced(outputs, inputs, options);
+    return gather_into(OpType::COALESCED, outputs, inputs);
+  }
+
+  WorkPointer gather(std::vector<Tensors>& outputs, Tensors& inputs, const c10d::GatherOptions& options) override {
+    if (on_host(inputs)) return host_->gather(outputs, inputs, options);
+    return gather_lists(OpType::GATHER, Collective::gather, options.rootRank == rank_ ? outputs.at(0) : Tensors{},
+                        inputs);
+  }
+
+  WorkPointer scatter(Tensors& outputs, std::vector<Tensors>& inputs, const c10d::ScatterOptions& options) override {
+    if (on_host(outputs)) return host_->scatter(outputs, inputs, options);
+    check(outputs, "scatter");
+    const at::Tensor& output = outputs.front();
+    MirroredPlan plan{Collective::scatter, output.nbytes() * ranks(), {}, {}};
+    if (options.rootRank == rank_) {
+      plan.moves.push_back(copy(inputs.at(0).at(own()), output));
+    } else {
+      plan.moves.push_back({{}, region_of(output), 1, {}});
+    }
+    return run(OpType::SCATTER, "mccl:scatter", std::move(plan), outputs, outputs);
+  }
+
+  WorkPointer reduce_scatter(Tensors& outputs, std::vector<Tensors>& inputs,
+                             const c10d::ReduceScatterOptions& options) override {
+    if (on_host(outputs)) return host_->reduce_scatter(outputs, inputs, options);
+    const Tensors& parts = inputs.at(0);
+    TORCH_CHECK_VALUE(parts.size() == ranks(), "reduce_scatter: ", parts.size(), " tensors for ", ranks(), " ranks");
+    return scatter_from(OpType::REDUCE_SCATTER, outputs, {region_of(parts[own()])}, parts, options.reduceOp);
+  }
+
+  WorkPointer _reduce_scatter_base(at::Tensor& output, at::Tensor& input,
+                                   const c10d::ReduceScatterOptions& options) override {
+    if (on_host({output})) return host_->_reduce_scatter_base(output, input, options);
+    return scatter_from(OpType::_REDUCE_SCATTER_BASE, {output}, {part_of(input, rank_, size_)}, {input},
+                        options.reduceOp);
+  }
+
+  WorkPointer reduce_scatter_tensor_coalesced(Tensors& outputs, Tensors& inputs,
+                                              const c10d::ReduceScatterOptions& options) override {
+    if (on_host(outputs)) return host_->reduce_scatter_tensor_coalesced(outputs, inputs, options);
+    Regions parts;
+    for (const at::Tensor& input : inputs) parts.push_back(part_of(input, rank_, size_));
+    return scatter_from(OpType::REDUCE_SCATTER_TENSOR_COALESCED, outputs, parts, inputs, options.reduceOp);
+  }
+
+  WorkPointer alltoall_base(at::Tensor& output, at::Tensor& input, std::vector<int64_t>& output_splits,
+                            std::vector<int64_t>& input_splits, const c10d::AllToAllOptions& options) override {
+    if (on_host({input})) return host_->alltoall_base(output, input, output_splits, input_splits, options);
+    const Tensors both{output, input};
+    check(both, "alltoall_base");
+    c10d::checkSplitSizes(input_splits, input, size_);
+    c10d::checkSplitSizes(output_splits, output, size_);
+    // Each rank sends this one what this one sends to it.
+    MirroredPlan plan{Collective::all_to_all, input.nbytes(), {{region_of(input), region_of(output), 1, {}}}, {}};
+    if (input_splits != output_splits) plan.moves.front().from = {};
+    return run(OpType::ALLTOALL_BASE, "mccl:all_to_all", std::move(plan), both, {output});
+  }
+
+  WorkPointer alltoall(Tensors& outputs, Tensors& inputs, const c10d::AllToAllOptions& options) override {
+    if (on_host(inputs)) return host_->alltoall(outputs, inputs, options);
+    TORCH_CHECK_VALUE(outputs.size() == ranks() && inputs.size() == ranks(), "alltoall: ", inputs.size(),
+                      " inputs and ", outputs.size(), " outputs for ", ranks(), " ranks");
+    MirroredPlan plan{Collective::all_to_all, bytes_of(inputs), {}, {}};
+    for (size_t i = 0; i < outputs.size(); ++i) plan.moves.push_back(copy(inputs[i], outputs[i]));
+    return run(OpType::ALLTOALL, "mccl:all_to_all", std::move(plan), joined(inputs, outputs), outputs);
+  }
+
+  WorkPointer send(Tensors& tensors, int destination, int tag) override {
+    if (on_host(tensors)) return batched(host_->send(tensors, destination, tag));
+    check_peer(destination, "send");
+    check(tensors, "send");
+    const std::optional<int> place = present_place(destination);
+    runtime::ExchangePointer message =
+        place.has_value() ? make_send(communicator_->present, regions_of(tensors), *place, static_cast<uint32_t>(tag))
+                          : make_mirrored_send(communicator_, bytes_of(tensors), destination);
+    return start(OpType::SEND, "mccl:send", tensors.front().device().index(),
+                 {{std::move(message)}, tensors, {}, nullptr});
+  }
+
+  WorkPointer recv(Tensors& tensors, int source, int tag) override {
+    if (on_host(tensors)) return batched(host_->recv(tensors, source, tag));
+    check_peer(source, "recv");
+    return receive(tensors, source, tag, OpType::RECV);
+  }
+
+  WorkPointer recvAnysource(Tensors& tensors, int tag) override {
+    if (on_host(tensors)) return host_->recvAnysource(tensors, tag);
+    TORCH_CHECK_VALUE(size_ > 1, "recv: a group of one rank");
+    return receive(tensors, (rank_ + 1) % size_, tag, OpType::RECVANYSOURCE);
+  }
+
+  WorkPointer barrier(const c10d::BarrierOptions& options) override {
+    c10::DeviceIndex device = current_device();
+    if (options.device.has_value() && options.device->has_index()) device = options.device->index();
+    if (!options.device_ids.empty()) device = static_cast<c10::DeviceIndex>(options.device_ids.front());
+    return start(
+        OpType::BARRIER, "mccl:barrier", device,
+        {{make_mirrored_collective(communicator_, {Collective::barrier, 0, {}, "barrier"})}, {}, {}, nullptr, true});
+  }
+
+  void startCoalescing() override { batch_.emplace(); }
+
+  WorkPointer endCoalescing() override {
+    TORCH_CHECK(batch_.has_value(), "endCoalescing without startCoalescing");
+    std::vector<WorkPointer> all = std::move(*batch_);
+    batch_.reset();
+    return all.empty() ? nullptr : c10::make_intrusive<BatchWork>(rank_, std::move(all));
+  }
+
+ private:
+  static bool on_host(const Tensors& tensors) {
+    return !tensors.empty() && tensors.front().device().type() != device_type;
+  }
+  uint64_t ranks() const { return communicator_->size(); }
+  size_t own() const { return static_cast<size_t>(rank_); }
+
+  static Tensors joined(const Tensors& first, const Tensors& second) {
+    Tensors all = first;
+    all.insert(all.end(), second.begin(), second.end());
+    return all;
+  }
+
+  static void check(const Tensors& tensors, const char* name) {
+    TORCH_CHECK_VALUE(!tensors.empty(), name, ": no tensor");
+    for (const at::Tensor& tensor : tensors) {
+      TORCH_CHECK_VALUE(tensor.device().type() == device_type, name, ": a tensor is on ", tensor.device(),
+                        ", another on mtia_sim");
+      TORCH_CHECK_VALUE(tensor.layout() == c10::kStrided, name, ": sparse tensors are not sent; use to_dense()");
+      TORCH_CHECK_VALUE(tensor.is_non_overlapping_and_dense(), name, ": a tensor is not contiguous; use contiguous()");
+    }
+  }
+
+  void check_peer(int rank, const char* name) const {
+    TORCH_CHECK_VALUE(0 <= rank && rank < size_ && rank != rank_, name, ": rank ", rank, " is no other one of ", size_);
+  }
+
+  static MirroredMove copy(const at::Tensor& from, const at::Tensor& to) {
+    TORCH_CHECK_TYPE(from.scalar_type() == to.scalar_type(), "a collective of ", from.scalar_type(), " into ",
+                     to.scalar_type());
+    return {region_of(from), region_of(to), 1, {}};
+  }
+
+  WorkPointer reduce_all(OpType type, const char* title, Collective kind, const Tensors& tensors,
+                         const c10d::ReduceOp& operation, bool is_written) {
+    check(tensors, title);
+    MirroredPlan plan{kind, bytes_of(tensors), {}, name_of(operation)};
+    for (const at::Tensor& tensor : tensors) {
+      const network::Reduction reduction = reduction_of(operation, tensor.scalar_type());
+      if (is_written) plan.moves.push_back({region_of(tensor), region_of(tensor), 1, reduction});
+    }
+    return run(type, title, std::move(plan), tensors, tensors);
+  }
+
+  WorkPointer gather_lists(OpType type, Collective kind, const Tensors& outputs, const Tensors& inputs) {
+    check(inputs, "gather");
+    TORCH_CHECK_VALUE(outputs.empty() || outputs.size() == ranks(), "gather: ", outputs.size(), " tensors for ",
+                      ranks(), " ranks");
+    MirroredPlan plan{kind, bytes_of(inputs) * ranks(), {}, {}};
+    for (const at::Tensor& output : outputs) plan.moves.push_back(copy(inputs.front(), output));
+    return run(type, kind == Collective::gather ? "mccl:gather" : "mccl:all_gather", std::move(plan),
+               joined(inputs, outputs), outputs);
+  }
+
+  WorkPointer gather_into(OpType type, const Tensors& outputs, const Tensors& inputs) {
+    check(joined(inputs, outputs), "allgather");
+    TORCH_CHECK_VALUE(outputs.size() == inputs.size(), "allgather: ", inputs.size(), " inputs and ", outputs.size(),
+                      " outputs");
+    MirroredPlan plan{Collective::all_gather, bytes_of(inputs) * ranks(), {}, {}};
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      TORCH_CHECK_TYPE(outputs[i].scalar_type() == inputs[i].scalar_type(),
+                       "output tensor must have the same type as "
+                       "input tensor, got ",
+                       outputs[i].scalar_type(), " and ", inputs[i].scalar_type());
+      TORCH_CHECK_VALUE(outputs[i].numel() == inputs[i].numel() * size_,
+                        "output tensor size must be equal to world_size times input tensor size, got ",
+                        outputs[i].numel(), " for ", size_, " times ", inputs[i].numel());
+      plan.moves.push_back({region_of(inputs[i]), region_of(outputs[i]), ranks(), {}});
+    }
+    return run(type, "mccl:all_gather_into_tensor", std::move(plan), joined(inputs, outputs), outputs);
+  }
+
+  // `parts`: of each output's input, what is this rank's.
+  WorkPointer scatter_from(OpType type, const Tensors& outputs, const Regions& parts, const Tensors& inputs,
+                           const c10d::ReduceOp& operation) {
+    check(joined(inputs, outputs), "reduce_scatter");
+    TORCH_CHECK_VALUE(outputs.size() == parts.size(), "reduce_scatter: ", parts.size(), " inputs and ", outputs.size(),
+                      " outputs");
+    MirroredPlan plan{Collective::reduce_scatter, bytes_of(outputs) * ranks(), {}, name_of(operation)};
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      TORCH_CHECK_VALUE(parts[i].bytes == outputs[i].nbytes(),
+                        "input tensor must be the same size as output size times world size, got ", parts[i].bytes,
+                        " bytes a rank for an output of ", outputs[i].nbytes());
+      plan.moves.push_back({parts[i], region_of(outputs[i]), 1, reduction_of(operation, outputs[i].scalar_type())});
+    }
+    return run(type, "mccl:reduce_scatter", std::move(plan), joined(inputs, outputs), outputs);
+  }
+
+  // Among the ranks that exist, the place of one.
+  std::optional<int> present_place(int rank) const {
+    if (!communicator_->present) return std::nullopt;
+    const std::vector<int64_t>& all = communicator_->present->global_ranks;
+    const auto found = std::find(all.begin(), all.end(), communicator_->global_ranks[static_cast<size_t>(rank)]);
+    return found == all.end() ? std::nullopt : std::optional<int>(static_cast<int>(found - all.begin()));
+  }
+
+  WorkPointer receive(Tensors& tensors, int source, int tag, OpType type) {
+    check(tensors, "recv");
+    const std::optional<int> place = present_place(source);
+    runtime::ExchangePointer message =
+        place.has_value()
+            ? make_receive(communicator_->present, regions_of(tensors), *place, static_cast<uint32_t>(tag), nullptr)
+            : make_mirrored_receive(communicator_, regions_of(tensors), source);
+    return start(type, "mccl:recv", tensors.front().device().index(),
+                 {{std::move(message)}, tensors, tensors, std::make_shared<std::atomic<int>>(source)});
+  }
+
+  WorkPointer run(OpType type, const char* title, MirroredPlan plan, const Tensors& kept, Tensors outputs) {
+    plan.signature = c10::str(title, " ", plan.signature, " of ", plan.accounted_bytes, " bytes");
+    return start(type, title, kept.front().device().index(),
+                 {{make_mirrored_collective(communicator_, std::move(plan))}, kept, std::move(outputs), nullptr});
+  }
+
+  WorkPointer batched(WorkPointer work) {
+    if (batch_.has_value()) batch_->push_back(work);
+    return work;
+  }
+
+  // Behind what the current stream was given, on the group's own.
+  WorkPointer start(OpType type, const char* title, c10::DeviceIndex index, ExchangeWork::Parts parts) {
+    runtime::Device& device = device_of(index);
+    if (!stream_.has_value() || stream_->first != index) {
+      stream_ = {index, stream_from_pool(index, true)};
+      status_.describe(getGroupDesc());  // torch gives it after it has made the group
+    }
+    const runtime::StreamId stream = stream_->second;
+    device.wait_event(stream, device.record_event(current_stream_id(index)));
+    for (const runtime::ExchangePointer& exchange : parts.exchanges) device.begin_exchange(stream, exchange);
+    return batched(c10::make_intrusive<ExchangeWork>(rank_, type, title, communicator_->sequence.load(), index, stream,
+                                                     std::move(parts)));
+  }
+
+  c10::intrusive_ptr<c10d::Backend> host_;
+  MirroredCommunicatorPointer communicator_;
+  c10::intrusive_ptr<Options> options_;
+  GroupEntry status_;
+  std::optional<std::pair<c10::DeviceIndex, runtime::StreamId>> stream_;
+  std::optional<std::vector<WorkPointer>> batch_;
+};
+
+}  // namespace
+
+c10::intrusive_ptr<c10d::Backend> make_mirrored_group(int rank, std::vector<int64_t> global_ranks,
+                                                      c10::intrusive_ptr<c10d::Backend> host,
+                                                      c10::intrusive_ptr<c10d::Backend> present,
+                                                      std::vector<int64_t> present_ranks, std::string name,
+                                                      std::chrono::milliseconds timeout) {
+  CommunicatorPointer communicator;
+  if (present) {
+    communicator = std::make_shared<Communicator>(std::make_unique<BackendTransport>(std::move(present)),
+                                                  std::move(present_ranks), name, timeout);
+  }
+  return c10::make_intrusive<MirroredGroup>(rank, std::move(global_ranks), std::move(host), std::move(communicator),
+                                            name, timeout);
+}
+
+}  // namespace mtia::torch_backend
