@@ -38,7 +38,6 @@ class LinkCalendar {
   std::vector<LinkUse> after(double from, size_t limit = kept) const;
 
   static constexpr size_t kept = 64;
-  static constexpr size_t told = 6;  // that travel with a message
 
  private:
   struct Entry {

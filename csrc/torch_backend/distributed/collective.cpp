@@ -35,7 +35,7 @@ struct Header {
   uint64_t accounted_bytes = 0;  // CollectivePlan's
   bool is_known = true;
   std::array<char, 192> signature{};
-  std::array<network::LinkUse, network::LinkCalendar::told> uses{};  // of its chip's links, by operations called before
+  std::array<network::LinkUse, told_uses> uses{};  // of its chip's links, by operations called before
 
   void set_uses(std::span<const network::LinkUse> found) {
     std::copy_n(found.begin(), std::min(found.size(), uses.size()), uses.begin());

@@ -42,7 +42,7 @@ class MirroredCollective final : public runtime::Exchange {
     }
     for (const MirroredMove& move : plan_.moves) arrived_.push_back(arrival_of(device, move));
     alone_ = communicator_->account(device.chip(), plan_.kind, plan_.accounted_bytes);
-    uses_ = device.links().after(chip_seconds, network::LinkCalendar::told);
+    uses_ = device.links().after(chip_seconds, told_uses);
     device.links().begin(this, {chip_seconds, chip_seconds + alone_.seconds, alone_.share});
     end_ = {begin_, network::end_beside(device.chip(), uses_, begin_, alone_), alone_.joules,
             alone_.peer_bytes + alone_.scale_out_bytes};
@@ -106,7 +106,7 @@ class MirroredMessage final : public runtime::Exchange {
     const std::array<int64_t, 2> both{ranks[static_cast<size_t>(communicator_->own_rank)],
                                       ranks[static_cast<size_t>(peer_)]};
     const network::NetworkAccount account = network::account(device.chip(), network::Collective::send, bytes_, both);
-    const std::vector<network::LinkUse> uses = device.links().after(chip_seconds, network::LinkCalendar::told);
+    const std::vector<network::LinkUse> uses = device.links().after(chip_seconds, told_uses);
     end_ = {chip_seconds, network::end_beside(device.chip(), uses, chip_seconds, account), 0, 0};
     if (!received_.empty()) return;  // energy and links are the sender's
     device.links().begin(this, {end_.begin, end_.end, account.share});
