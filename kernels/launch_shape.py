@@ -271,6 +271,18 @@ def row_tile(chip: ChipLimits, rows: int, columns: int, element_bytes: int, wide
     return max(1, min(most, wanted)), block_columns
 
 
+def row_parts(rows: int, length: int, block: int) -> tuple[int, int]:
+    """(parts of each row, elements of a part): few rows of many blocks are shared by about 128 PEs, in whole blocks.
+
+    Of one order of sums, like `block`: the same on every chip.
+    """
+    blocks = ceil_div(length, block)
+    if rows > 32 or blocks < 4:
+        return 1, length
+    part = ceil_div(blocks, 128 // rows) * block
+    return ceil_div(length, part), part
+
+
 def row_group(rows: int) -> tuple[int, int]:
     """(rows a group, groups) of sums over rows: at most 144 groups of at least 8 rows, the same on every chip."""
     rows_per_group = max(8, ceil_div(rows, 144))

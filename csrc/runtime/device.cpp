@@ -171,6 +171,10 @@ bool Device::knows(uint64_t address, size_t bytes) {
   return timing_->knows({address, address + bytes});
 }
 
+void Device::assume_one(uint64_t address) {
+  if (!knows(address, 1)) *emulator_.memory().backing_of(address) = std::byte{1};
+}
+
 void Device::set_monitor(std::shared_ptr<LaunchMonitor> monitor) {
   const bool present = monitor != nullptr;
   if (present && timing_ != nullptr) {

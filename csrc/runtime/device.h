@@ -145,6 +145,8 @@ class Device {
   void count_unknown_read() { unknown_reads_.fetch_add(1, std::memory_order_release); }
   // Whether all values of [address, address + bytes) are known. Waits for all work.
   bool knows(uint64_t address, size_t bytes);
+  // Lets a byte that is not known read as 1, which it does until it is written. Waits for all work.
+  void assume_one(uint64_t address);
 
   // ---- for exchanges, on the dispatcher
   // Copies to the host what is known of a range; false, and nothing, where timing mode does not know it or it is more

@@ -13,13 +13,16 @@ from mtia_sim_kernels.launch_shape import (
     Argument,
     ChipLimits,
     Launch,
+    Plan,
     Tensor,
+    Workspace,
     ceil_div,
     compute_dtype,
     index_dtype,
     launch_shape,
     next_power_of_2,
     programs_for,
+    row_parts,
     row_tile,
     tile_count,
 )
@@ -33,6 +36,22 @@ def add(x, y):
 @triton.jit
 def multiply(x, y):
     return x * y
+
+
+@triton.jit
+def join(x, y, PRODUCT: tl.constexpr):
+    if PRODUCT:
+        return x * y
+    else:
+        return x + y
+
+
+@triton.jit
+def total_of(values, PRODUCT: tl.constexpr):
+    if PRODUCT:
+        return tl.reduce(values, 1, multiply, keep_dims=True)
+    else:
+        return tl.reduce(values, 1, add, keep_dims=True)
 
 
 @triton.jit
@@ -57,12 +76,53 @@ def cumulative(
             value = tl.load(source + source_offsets, mask=mask, other=1 if PRODUCT else 0).to(COMPUTE)
             if PRODUCT:
                 result = tl.associative_scan(value, 1, multiply) * carry
-                carry = carry * tl.reduce(value, 1, multiply, keep_dims=True)
             else:
                 result = tl.associative_scan(value, 1, add) + carry
-                carry = carry + tl.reduce(value, 1, add, keep_dims=True)
+            carry = join(carry, total_of(value, PRODUCT), PRODUCT)
             target = out + batch * out_batch + wide * out_row + place * out_column
             tl.store(target + target_offsets, result.to(out.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def cumulative_parts(
+    out, x, totals, tiles, programs, row_tiles, rows, length, parts, part_length,
+    x_batch, x_row, x_column, out_batch, out_row, out_column,
+    PRODUCT: tl.constexpr, COMPUTE: tl.constexpr, INDEX: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    PARTS: tl.constexpr,
+):  # fmt: skip
+    """Of few long rows, cut in parts: without `out` the total of each part, [rows, parts], with it the scan."""
+    row = tl.arange(0, ROWS)[:, None]
+    column = tl.arange(0, COLUMNS)[None, :]
+    IDENTITY: tl.constexpr = 1 if PRODUCT else 0
+    source_offsets = row.to(INDEX) * x_row + column.to(INDEX) * x_column
+    target_offsets = row.to(INDEX) * out_row + column.to(INDEX) * out_column
+    for tile in tl.range(tl.program_id(0), tiles, programs):
+        batch, first, part = tile // parts // row_tiles, tile // parts % row_tiles * ROWS, tile % parts
+        outer, wide = batch * tl.full([], 1, tl.int64), first * tl.full([], 1, tl.int64)
+        row_mask = row < rows - first
+        begin = part * part_length
+        end = tl.minimum(begin + part_length, length)
+        of_row = tl.arange(0, PARTS)[None, :]
+        places = totals + ((batch * rows + first) + row) * parts
+        carry = tl.full([ROWS, 1], IDENTITY, COMPUTE)
+        if out is not None:
+            before = tl.load(places + of_row, mask=row_mask & (of_row < part), other=IDENTITY).to(COMPUTE)
+            carry = total_of(before, PRODUCT)
+        for start in tl.range(begin, end, COLUMNS, num_stages=2):
+            place = start * tl.full([], 1, tl.int64)
+            mask = row_mask & (column < end - start)
+            source = x + outer * x_batch + wide * x_row + place * x_column
+            value = tl.load(source + source_offsets, mask=mask, other=IDENTITY).to(COMPUTE)
+            if out is not None:
+                if PRODUCT:
+                    result = tl.associative_scan(value, 1, multiply) * carry
+                else:
+                    result = tl.associative_scan(value, 1, add) + carry
+                target = out + outer * out_batch + wide * out_row + place * out_column
+                tl.store(target + target_offsets, result.to(out.dtype.element_ty), mask=mask)
+            carry = join(carry, total_of(value, PRODUCT), PRODUCT)
+        if out is None:
+            tl.store(places + part, carry, mask=row_mask)
 
 
 def scan_tile(
@@ -113,20 +173,35 @@ def scan_launch(
     return Launch(kernel, (programs, 1, 1), arguments, constexprs | shape)
 
 
-def cumulative_launch(product: bool, dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Launch:
-    """tensors (out, x) of one shape; `sizes` as scan_launch has them. Computed in out's dtype."""
+def cumulative_launch(product: bool, dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Plan:
+    """tensors (out, x) of one shape; `sizes` as scan_launch has them. Computed in out's dtype, in two launches where
+    the PEs share few long rows."""
     compute, tile = scan_tile(dtypes, sizes, chip, 4, 1024)
     constexprs = {"PRODUCT": product, "COMPUTE": TRITON_DTYPES[compute]}
-    return scan_launch(cumulative, ("out", "x"), sizes, chip, tile, constexprs)
+    whole = scan_launch(cumulative, ("out", "x"), sizes, chip, tile, constexprs)
+    rows = sizes[0] * sizes[2]
+    # A part is a few blocks, so that what its total costs is little beside the launch that is saved.
+    parts, part_length = row_parts(rows, sizes[1], 4 * tile[1])
+    if parts == 1:
+        return whole
+    tiles = whole.arguments["tiles"]
+    assert isinstance(tiles, int)
+    programs, _ = programs_for(chip, tiles * parts)
+    arguments = {**whole.arguments, "tiles": tiles * parts, "programs": programs}
+    arguments |= {"parts": parts, "part_length": part_length, "totals": Workspace(0, compute, rows * parts)}
+    shape = {**whole.constexprs, "PARTS": next_power_of_2(parts)}
+    return [
+        Launch(cumulative_parts, (programs, 1, 1), given, shape) for given in (arguments | {"out": None}, arguments)
+    ]
 
 
 @launch_shape("cumulative_sum")
-def cumulative_sum_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Launch:
+def cumulative_sum_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Plan:
     """See cumulative_launch."""
     return cumulative_launch(False, dtypes, sizes, chip)
 
 
 @launch_shape("cumulative_product")
-def cumulative_product_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Launch:
+def cumulative_product_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Plan:
     """See cumulative_launch."""
     return cumulative_launch(True, dtypes, sizes, chip)

@@ -78,9 +78,13 @@ def current_device() -> int:
 
 
 def set_device(device: Any) -> None:
-    """Makes a device the current one of this thread; a negative index changes nothing."""
+    """Makes a device the current one of this thread; a negative index changes nothing.
+
+    Initialises the device, as elsewhere: fake tensors without an index are on the current device only from then on.
+    """
     index = _get_device_index(device)
     if index >= 0:
+        _lazy_init()
         _C.set_device(index)
 
 

@@ -1,4 +1,4 @@
-"""Lightning and Fabric on mtia_sim: importing this module registers an accelerator and strategies named "mtia_sim".
+"""Lightning and Fabric on mtia_sim: importing this module registers an accelerator and strategies for it.
 
     import mtia_sim.lightning
     trainer = Trainer(accelerator="mtia_sim", strategy="mtia_sim", precision="bf16-mixed")
@@ -6,7 +6,8 @@
 
 The strategy is needed: without one Lightning puts a model on the CPU for every accelerator that it does not ship. It
 trains on one device, the first one or the one in `devices=[1]`, and makes 16-bit mixed precision that of mtia_sim,
-where Lightning would open an autocast of CUDA and compute in float32.
+where Lightning would open an autocast of CUDA and compute in float32. `strategy="mtia_sim_ddp"` is DDP on as many as
+`devices` says, a process each, as `strategy="ddp"` is elsewhere: that one makes a stream of CUDA.
 """
 
 from typing import Any
@@ -15,11 +16,12 @@ import torch
 from lightning.fabric.accelerators import ACCELERATOR_REGISTRY
 from lightning.fabric.plugins.precision import MixedPrecision as FabricMixedPrecision
 from lightning.fabric.strategies import STRATEGY_REGISTRY
+from lightning.fabric.strategies import DDPStrategy as FabricDDPStrategy
 from lightning.fabric.strategies import SingleDeviceStrategy as FabricSingleDeviceStrategy
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.accelerators import Accelerator, AcceleratorRegistry, CPUAccelerator
 from lightning.pytorch.plugins.precision import MixedPrecision
-from lightning.pytorch.strategies import SingleDeviceStrategy, StrategyRegistry
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, StrategyRegistry
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from mtia_core.errors import InvalidArgument
@@ -27,6 +29,7 @@ from mtia_sim import devices as mtia_devices
 from mtia_sim import memory
 
 NAME = "mtia_sim"
+DDP_NAME = "mtia_sim_ddp"
 _ADVICE = 'accelerator="mtia_sim", strategy="mtia_sim" after import mtia_sim.lightning'
 
 
@@ -105,17 +108,14 @@ class _OneDevice:
         self._root_device = devices[0]
 
 
-class MtiaSimStrategy(_OneDevice, SingleDeviceStrategy):
-    """A Trainer on one mtia_sim device."""
+class _TrainersPrecision:
+    """Mixed precision of a Trainer's strategy is that of mtia_sim."""
 
-    strategy_name = NAME
-
-    def __init__(self, device: Any = NAME, **options: Any) -> None:
-        super().__init__(device, **options)
+    _precision_plugin: Any
 
     @property
     def precision_plugin(self) -> Any:
-        return super().precision_plugin
+        return self._precision_plugin
 
     @precision_plugin.setter
     def precision_plugin(self, precision: Any) -> None:
@@ -124,21 +124,57 @@ class MtiaSimStrategy(_OneDevice, SingleDeviceStrategy):
         self._precision_plugin = precision
 
 
-class MtiaSimFabricStrategy(_OneDevice, FabricSingleDeviceStrategy):
-    """Fabric on one mtia_sim device."""
+class _FabricsPrecision:
+    """Mixed precision of a Fabric's strategy is that of mtia_sim."""
 
-    def __init__(self, device: Any = NAME, **options: Any) -> None:
-        super().__init__(device, **options)
+    _precision: Any
 
     @property
     def precision(self) -> Any:
-        return super().precision
+        return self._precision
 
     @precision.setter
     def precision(self, precision: Any) -> None:
         if isinstance(precision, FabricMixedPrecision) and precision.device != NAME:
             precision = FabricMixedPrecision(precision.precision, NAME)
         self._precision = precision
+
+
+class MtiaSimStrategy(_OneDevice, _TrainersPrecision, SingleDeviceStrategy):
+    """A Trainer on one mtia_sim device."""
+
+    strategy_name = NAME
+
+    def __init__(self, device: Any = NAME, **options: Any) -> None:
+        super().__init__(device, **options)
+
+
+class MtiaSimFabricStrategy(_OneDevice, _FabricsPrecision, FabricSingleDeviceStrategy):
+    """Fabric on one mtia_sim device."""
+
+    def __init__(self, device: Any = NAME, **options: Any) -> None:
+        super().__init__(device, **options)
+
+
+class _ManyDevices:
+    """What both DDP strategies change of Lightning's own: a device that is named makes a stream of CUDA there, and a
+    model is on its device already."""
+
+    def determine_ddp_device_ids(self) -> None:
+        return None
+
+    def _determine_ddp_device_ids(self) -> None:
+        return None
+
+
+class MtiaSimDDPStrategy(_ManyDevices, _TrainersPrecision, DDPStrategy):
+    """A Trainer on several mtia_sim devices, a process each."""
+
+    strategy_name = DDP_NAME
+
+
+class MtiaSimFabricDDPStrategy(_ManyDevices, _FabricsPrecision, FabricDDPStrategy):
+    """Fabric on several mtia_sim devices, a process each."""
 
 
 class _Notice(Callback):
@@ -165,9 +201,13 @@ def _register() -> None:
     for accelerators in (ACCELERATOR_REGISTRY, AcceleratorRegistry):
         if NAME not in accelerators:
             accelerators.register(NAME, MtiaSimAccelerator, description="a device of torch.mtia_sim")
-    for strategies, strategy in ((STRATEGY_REGISTRY, MtiaSimFabricStrategy), (StrategyRegistry, MtiaSimStrategy)):
+    for strategies, one, many in (
+        (STRATEGY_REGISTRY, MtiaSimFabricStrategy, MtiaSimFabricDDPStrategy),
+        (StrategyRegistry, MtiaSimStrategy, MtiaSimDDPStrategy),
+    ):
         if NAME not in strategies:
-            strategies.register(NAME, strategy, description="one device of torch.mtia_sim")
+            strategies.register(NAME, one, description="one device of torch.mtia_sim")
+            strategies.register(DDP_NAME, many, description="DDP on several devices of torch.mtia_sim")
 
 
 _register()

@@ -42,6 +42,14 @@ _V, _N, _O = Counts.VENDOR, Counts.VOID, Counts.OURS
 VOID = "the test excludes the combination on every device"
 GPU_CODE = r"asm\[.(ptx|amdgcn|ttgir|llir|sass)"
 
+_BACKENDS = r"(?i)only (nccl|mpi|gloo)|(nccl|gloo).*only|requires backend|nccl (does|doesn|backend)|(nccl|gloo)[- ]only"
+_OF_A_NAME = r"monitored_?barrier|'custom' != 'mccl'|'mccl' != '(gloo|nccl)'"
+
+_OLDER_TORCH = (
+    r"get_dim_groups|foreach_all_gather\(\) missing|<class .ValueError.> != <class .AssertionError.>"
+    r"|does not support sharded embedding|cannot import name '_Partial'|torch\.distributed\._tensor\.ops"
+)
+
 # The first rule that holds gives the class.
 RULES: tuple[Rule, ...] = (
     # Skips. First the combinations that a test leaves out on every device, whatever else it is about.
@@ -78,6 +86,9 @@ RULES: tuple[Rule, ...] = (
     ),
     _skip("only for other devices, by name", r"Only runs on|Excluded from CUDA tests|[Nn]ot supported on CPU", _V),
     _skip("missing package", r"test require SciPy", _V),
+    _skip(VOID, r"pytorch/(issues|pull)/|due to flakiness|failing in", _N),
+    _skip("not run here: needs more ranks", r"small world size|world size of|Need at least|^needs \d", _N),
+    _skip("of a backend by another name (see the other suite)", _BACKENDS, _N),
     _skip("not run here: torch's own slow tests are off", r"test is slow; run with", _N),
     _skip(VOID, r"^expected failure", _N),
     _skip("not run here: asks for {0} of free device memory", r"requires ([\d.]+ GB) of free CUDA memory", _N),
@@ -87,6 +98,14 @@ RULES: tuple[Rule, ...] = (
     _skip("upstream skip: only for device 'cuda'", r"^Skipped$", _O, source=r"device != .cuda"),
     _skip(VOID, r"^Skipped$", _N),
     _skip("upstream skip: {0}", r"^([^\n]{0,80})", _O),
+    Rule(
+        "vendor: operators of torch_npu",
+        r"no attribute '(npu_\w+|contrib|\w*hccl\w*)'|torch_npu\.(mtia_sim|contrib)",
+        _V,
+    ),
+    Rule("vendor: what torch has under the name gloo or nccl alone", _OF_A_NAME, _V),
+    Rule("a test of an older torch", _OLDER_TORCH, _N),
+    Rule("a class without cases, which pytest cannot make", r"has no attribute 'runTest'", _N),
     # Failures of a process and of what a test asks of another vendor.
     Rule("not run to its end here: needs {0} of host memory", r"^host memory: (more than [\d.]+ GiB)", _N),
     Rule("crash of the process", r"^(killed by|exit )", _O),
@@ -107,6 +126,7 @@ RULES: tuple[Rule, ...] = (
         source=r"_(Op|Buffer)Recorder\(",
         statement=r"\brec\.\w+_out|in logits_out\]",
     ),
+    Rule("a collective on sparse tensors, which torch has for CPU and CUDA", r"Unimplemented: c10d::allreduce_ ", _O),
     Rule("CUDA-only API", r"Torch not compiled with CUDA|no NVIDIA driver|CUDA driver", _V),
     # Failures that are ours.
     Rule("refused: local memory", r"OutOfLocalMemory|OutOfResources", _O),

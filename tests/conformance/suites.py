@@ -13,6 +13,31 @@ _LIGER_NAMES_CUDA = (
     *(f"test/transformers/test_{name}.py" for name in ("dyt", "mlp", "muse_glimmer", "selective_log_softmax_strides")),
 )
 
+_LOOKS_LIKE_CUDA = (
+    ("torch.cuda.is_available", True),
+    ("torch.cuda.is_bf16_supported", True),
+    ("torch.cuda.get_device_capability", (8, 0)),
+    ("torch.cuda.device_count", 2),
+    ("torch.cuda.is_current_stream_capturing", False),
+    ("torch.cuda.empty_cache", None),
+)
+
+
+def _ranks(count: int, devices: int) -> tuple[tuple[str, str], ...]:
+    """A distributed case that does not say how many ranks it needs has `count`, of a core each."""
+    numbers = {"WORLD_SIZE": count, "MTIA_SIM_DEVICE_COUNT": devices, "MTIA_SIM_THREADS": 1, "OMP_NUM_THREADS": 1}
+    return tuple((name, str(number)) for name, number in numbers.items())
+
+
+# Ascend's tree names its collectives library, and keeps copies of modules of torch.
+_OF_ASCEND = (
+    (r"\bnpu\b", DEVICE),
+    (r"\bhccl\b", "mccl"),
+    ("is_hccl_available", "is_mccl_available"),
+    ("Backend.HCCL", "Backend.MCCL"),
+    ("torch_npu.distributed", "torch.distributed"),
+)
+
 
 @dataclass(frozen=True)
 class Suite:
@@ -30,7 +55,10 @@ class Suite:
     returns: tuple[tuple[str, str | int | bool | tuple[int, ...] | None], ...] = ()
     redirect: tuple[str, ...] = ()
     replace: tuple[tuple[str, str], ...] = ()
+    renames: tuple[tuple[str, str], ...] = ()  # expressions in the text of the tree's files, and what stands for them
+    prepare: str = ""  # a function to call before files are imported
     after_case: str = ""  # a function to call after every case
+    apart: bool = False  # each case in a process of its own
     python_path: tuple[str, ...] = ()  # folders of the source tree
     arguments: tuple[str, ...] = ()  # further arguments of pytest that do not concern the device
     scripts: bool = False  # files without test functions run as programs; one case a file
@@ -38,6 +66,7 @@ class Suite:
     not_run: tuple[tuple[str, str], ...] = ()  # expressions of case ids that this host cannot run, and why
     timeout_s: int = 600  # of a case
     chunk: int = 800  # cases a process
+    environment: tuple[tuple[str, str], ...] = ()
     own: bool = False  # the files are this repository's, about somebody else's tables of tests: no --src
 
 
@@ -162,6 +191,85 @@ SUITES = {
             python_path=("test/xpu",),
             timeout_s=120,
             chunk=300,
+        ),
+        Suite(
+            name="distributed",
+            title="torch's distributed cases, as its wheel has them",
+            folder="tests/conformance/distributed",
+            files=("cases.py",),
+            returns=_LOOKS_LIKE_CUDA,
+            redirect=("cuda",),
+            prepare="mtia_sim_many_ranks.prepare",
+            apart=True,
+            environment=_ranks(2, devices=2),
+            python_path=(".",),
+            arguments=("--noconftest", "--import-mode=importlib", "-c", os.devnull),
+            timeout_s=180,
+            chunk=20,
+            own=True,
+        ),
+        Suite(
+            name="distributed_nccl",
+            title="torch's distributed cases, as its wheel has them, with the names of NCCL",
+            folder="tests/conformance/distributed",
+            files=("cases.py",),
+            returns=_LOOKS_LIKE_CUDA,
+            redirect=("cuda",),
+            prepare="mtia_sim_many_ranks.prepare_as_nccl",
+            apart=True,
+            environment=_ranks(2, devices=2),
+            python_path=(".",),
+            arguments=("--noconftest", "--import-mode=importlib", "-c", os.devnull),
+            timeout_s=180,
+            chunk=20,
+            own=True,
+        ),
+        Suite(
+            name="distributed_tree",
+            title="torch's distributed tests, from Ascend's tree (copies that torch's wheel leaves out)",
+            folder="test/distributed",
+            # The others are about their collectives library, torch's RPC and its rendezvous.
+            files=(
+                "_composable/fsdp/test_*.py",
+                "_tensor/test_*.py",
+                "algorithms/ddp_comm_hooks/test_*.py",
+                "checkpoint/test_*.py",
+                "fsdp/test_*.py",
+                "fsdp2/test_*.py",
+                "tensor/parallel/test_*.py",
+                "tensor/test_context_parallel_attention.py",
+                "tensor/test_dtensor_native_kwargs_strategy.py",
+                "tensor/test_fake.py",
+                "tensor/test_sharded_optim.py",
+                "test_c10d_functional_native.py",
+                "test_c10d_object_collectives.py",
+                "test_device_mesh.py",
+                "test_local_tensor.py",
+                "test_register_sharding.py",
+                "test_store_api.py",
+                "test_zero_redundancy_optimizer.py",
+            ),
+            renames=_OF_ASCEND,
+            prepare="mtia_sim_npu_names.prepare",
+            apart=True,
+            arguments=("--noconftest", "--import-mode=importlib", "--assert=plain", "-c", os.devnull),
+            environment=_ranks(4, devices=8),
+            timeout_s=150,
+            chunk=20,
+        ),
+        Suite(
+            name="pipelining",
+            title="torch's tests of pipelines, from Ascend's tree: a stage a device",
+            folder="test/distributed",
+            files=("pipelining/test_*.py",),
+            renames=_OF_ASCEND,
+            prepare="mtia_sim_npu_names.prepare",
+            apart=True,
+            environment=_ranks(2, devices=2),
+            arguments=("--noconftest", "--import-mode=importlib", "--assert=plain", "-c", os.devnull),
+            python_path=("test/distributed/pipelining",),
+            timeout_s=150,
+            chunk=20,
         ),
         Suite(
             name="files",

@@ -223,3 +223,81 @@ def test_after_the_cache_was_emptied():
     found: dict[str, Result] = {}
     run.run(run.collect()[0], found.update)
     assert not [result for result in found.values() if result["outcome"] != "passed"]
+
+
+RANKS = """
+import os, signal, threading, unittest
+import npu_names
+from torch import distributed
+from torch.testing._internal.common_distributed import MultiProcessTestCase
+
+LEFT = []
+
+class TestRanks(MultiProcessTestCase):
+    world_size = 2
+
+    def setUp(self):
+        super().setUp()
+        self._spawn_processes()
+
+    def _begin(self):
+        distributed.init_process_group(
+            "hccl", rank=self.rank, world_size=2, init_method=f"file://{self.file_name}"
+        )
+
+    def test_sum(self):
+        import torch
+        self._begin()
+        torch.npu.set_device(self.rank)
+        x = torch.full((3,), self.rank + 1.0, device=torch.device("npu", self.rank))
+        distributed.all_reduce(x)
+        self.assertEqual(x, torch.full((3,), 3.0))
+        assert "npu_not_a_word" and x.npu().device.index == self.rank == torch.accelerator.current_device_index()
+
+    def test_fails_on_a_rank(self):
+        self._begin()
+        if self.rank == 1:
+            raise KeyError("x" * 3000 + " and its end")
+
+def test_uses_the_device_of_this_process():
+    import torch
+    LEFT.append(torch.ones(3, device="npu"))
+
+def test_crashes():
+    os.kill(os.getpid(), signal.SIGABRT)
+
+def test_leaves_nothing_to_the_next():
+    assert not LEFT and npu_names.DEVICE == "mtia_sim"
+"""
+
+
+def test_cases_apart_whose_ranks_are_forks(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_ranks.py").write_text(RANKS)
+    (tmp_path / "npu_names.py").write_text('DEVICE = "npu"\n')
+    suite = Suite(
+        "r",
+        "ranks",
+        "",
+        ("test_*.py",),
+        renames=((r"\bnpu\b", "mtia_sim"), (r"\bhccl\b", "mccl")),
+        prepare="mtia_sim_many_ranks.prepare_ranks",
+        apart=True,
+        arguments=("--assert=plain",),
+        environment=(("WORLD_SIZE", "2"), ("MTIA_SIM_THREADS", "1"), ("OMP_NUM_THREADS", "1")),
+        python_path=(".",),
+    )
+    run = Run(suite, tmp_path, report=lambda line: None)
+    found: dict[str, Result] = {}
+    run.run(run.collect()[0], found.update)
+    named = {case.split("::")[-1]: result for case, result in found.items()}
+    assert {name: result["outcome"] for name, result in named.items()} == {
+        "test_sum": "passed",
+        "test_fails_on_a_rank": "failed",
+        "test_uses_the_device_of_this_process": "passed",
+        "test_crashes": "failed",
+        "test_leaves_nothing_to_the_next": "passed",
+    }, named
+    assert "and its end" in named["test_fails_on_a_rank"]["message"]
+    assert classify(named["test_crashes"], tmp_path) == ("crash of the process", Counts.OURS)
+    assert "unclassed" not in classify(named["test_fails_on_a_rank"], tmp_path)

@@ -190,3 +190,17 @@ def test_generated_methods() -> None:
     module = torch.nn.Linear(2, 3).mtia_sim()
     assert all(parameter.is_mtia_sim for parameter in module.parameters())
     assert torch.ones(3).untyped_storage().mtia_sim().device.type == "mtia_sim"
+
+
+@pytest.mark.parametrize("chosen", ["torch.mtia_sim.set_device(1)", "torch.accelerator.set_device_index(1)"])
+def test_fake_tensors_are_on_the_chosen_device_before_its_first_use_too(chosen: str) -> None:
+    program = f"""
+        import torch
+        from torch._subclasses.fake_tensor import FakeTensorMode
+        {chosen}
+        for _ in range(2):
+            with FakeTensorMode():
+                print(torch.empty(3, device="mtia_sim").device.index)
+            torch.ones(3, device="mtia_sim")
+    """
+    assert run_successfully(program).split() == ["1", "1"]

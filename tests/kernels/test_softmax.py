@@ -5,7 +5,7 @@ import torch
 
 from tests.kernels import harness
 
-SHAPES = [(1, 1), (3, 7), (130, 67), (2, 5000), (1, 9001), (1, 4096)]
+SHAPES = [(1, 1), (3, 7), (130, 67), (2, 5000), (1, 9001), (1, 4096), (3, 40001)]
 
 
 def inner_form(x, dim):
@@ -54,7 +54,7 @@ def test_rows(shape, dtype, log):
 
 
 @pytest.mark.parametrize("chip", harness.CHIPS)
-@pytest.mark.parametrize("shape", [(129, 300), (2, 4999)])
+@pytest.mark.parametrize("shape", [(129, 300), (2, 4999), (2, 20001)])
 def test_chips(shape, chip):
     check(torch.randn(shape), 1, False, chip, torch.float32)
 

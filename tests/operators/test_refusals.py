@@ -310,6 +310,18 @@ OF_PLACE: dict[str, Call] = {
     "weights of a histogram": lambda place: torch.histogram(
         torch.rand(2, 3, device=place), 2, weight=torch.rand(5, device=place)
     ),
+    "addr of three dimensions": lambda place: torch.addr(
+        torch.ones(2, 3, 4, device=place), torch.ones(3, device=place), torch.ones(4, device=place)
+    ),
+    "addr of a matrix": lambda place: torch.addr(
+        torch.ones(3, 4, device=place), torch.ones(3, 1, device=place), torch.ones(4, device=place)
+    ),
+    "a kernel of no width": lambda place: F.conv2d(
+        torch.ones(1, 2, 5, 5, device=place), torch.ones(3, 2, 2, 0, device=place)
+    ),
+    "a transposed kernel of no width": lambda place: F.conv_transpose1d(
+        torch.ones(1, 2, 5, device=place), torch.ones(2, 3, 0, device=place)
+    ),
 }
 
 

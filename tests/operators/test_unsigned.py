@@ -37,3 +37,16 @@ def test_filled_with_the_largest(dtype: torch.dtype) -> None:
     x = torch.full((3,), largest, dtype=dtype, device="mtia_sim")
     x[1] = 5
     assert x.cpu().tolist() == [largest, 5, largest]
+
+
+@pytest.mark.parametrize("dtype", UNSIGNED)
+def test_draws_between_bounds(dtype: torch.dtype) -> None:
+    x = torch.empty(20000, dtype=dtype, device=DEVICE)
+    for low, high in ((0, 9), (5, 2**16), (7, 8)):
+        drawn = x.random_(low, high).cpu().to(torch.int64)
+        share = (high - low) // 1000
+        assert low <= drawn.min() <= low + share and high - 1 - share <= drawn.max() < high
+    with pytest.raises(RuntimeError):
+        x.random_(-1, 5)
+    with pytest.raises(NotImplementedError):
+        x.random_()

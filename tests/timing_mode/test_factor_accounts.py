@@ -1,10 +1,11 @@
-"""Factorisations of matrices that timing mode does not know take what random ones take in functional mode."""
+"""What iterates on numbers that timing mode does not know takes about what usual ones take in functional mode."""
 
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,9 +18,10 @@ HERE = Path(__file__).parent
 DIRECT = {"cholesky", "lu", "lu_unpack", "qr"}
 
 
-def test_factorisations_take_about_the_same() -> None:
+def accounts(script: str) -> dict[str, Any]:
+    """Cycles in functional and in timing mode by case, as a script of this folder prints them."""
     done = subprocess.run(
-        [sys.executable, HERE / "factor_accounts.py"],
+        [sys.executable, HERE / script],
         env={**os.environ, "MTIA_SIM_TIMING_KEPT_BYTES": "4096"},
         cwd=HERE,
         capture_output=True,
@@ -27,12 +29,23 @@ def test_factorisations_take_about_the_same() -> None:
         timeout=600,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    results = json.loads(done.stdout.splitlines()[-1])
+    results: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return results
+
+
+def test_factorisations_take_about_the_same() -> None:
+    results = accounts("factor_accounts.py")
     assert len(results) == 72
     # One of them is small enough to be computed on zeros, were it not for what the kernels say.
     for case, (functional, timing) in results.items():
         bound = 0 if case.split()[0] in DIRECT else 0.15
         assert abs(timing - functional) <= bound * functional, (case, timing / functional)
+
+
+def test_series_take_about_as_many_terms() -> None:
+    """What stands in for their arguments is of the usual size, not of the same law."""
+    for case, (functional, timing) in accounts("series_accounts.py").items():
+        assert abs(timing - functional) <= 0.5 * functional, (case, timing / functional)
 
 
 def test_what_is_not_known_is_not_singular() -> None:

@@ -48,6 +48,18 @@ def test_an_unknown_value_is_0_and_said_once_with_its_line():
     assert "item" in text and "\n6\n" in text
 
 
+def test_what_is_asked_of_all_elements_is_so():
+    run(
+        "from torch.distributions import Gamma\n"
+        f"x = torch.randn({BIG}, {BIG}, device='mtia_sim').exp()\n"
+        "assert x.isfinite().all() and torch.allclose(x, x + 1) and not x.isnan().any()\n"
+        "assert Gamma(x[0], x[1]).sample().shape == (2048,)  # checks its parameters\n"
+        "assert not torch.ones(9, device='mtia_sim').lt(1).all()  # known\n"
+        "assert not (x[0, :100].clone() * 0).isnan().any() and (x[0, :100] > 0).all()\n",
+        MTIA_SIM_TIMING_KEPT_BYTES="4096",
+    )
+
+
 def test_strict_mode_names_operator_and_line(tmp_path):
     script = tmp_path / "train.py"
     script.write_text(

@@ -82,8 +82,11 @@ class Analysis {
   void need_own(std::vector<uint8_t>& live, const Instruction& instruction) {
     switch (info_of(instruction.opcode).form) {
       case Form::for_begin:
-      case Form::test:
         return need_from(live, instruction, 0, needed_for_control);
+      case Form::test: {
+        const bool loops = instruction.opcode == Opcode::while_test;
+        return need_from(live, instruction, 0, loops ? needed_for_control | needed_for_loop : needed_for_control);
+      }
       case Form::dma_load:
       case Form::dma_store: {
         need_at(live, instruction, 0, needed_for_address);

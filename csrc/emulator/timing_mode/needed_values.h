@@ -14,6 +14,7 @@ enum Need : uint8_t {
   needed_for_mask = 1,     // of a DMA, which counts only where its whole box may not be touched
   needed_for_address = 2,  // or for an offset, an extent, or the mask of an indexed access
   needed_for_control = 4,  // trip counts and conditions
+  needed_for_loop = 8,     // conditions of whiles among these, which go round until values say so
 };
 
 struct NeededValues {

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "emulator/pe/kernel_timing.h"
+#include "emulator/timing_mode/needed_values.h"
 
 namespace mtia::emulator {
 namespace {
@@ -18,30 +19,28 @@ uint64_t mixed(uint64_t counter) {
   return z ^ (z >> 31U);
 }
 
+constexpr double usual_argument = 2.0;  // the mean
+
 double unit(uint64_t bits) { return static_cast<double>(bits >> 11U) * 0x1p-53; }
 
 }  // namespace
 
-void StandIns::fill(DType dtype, std::byte* to, uint64_t count, uint64_t where) const {
-  const size_t size = size_of(dtype);
-  for (uint64_t i = 0; i < count; ++i) {
-    const uint64_t random = mixed(settings_.seed ^ mixed(where + i * size));
-    uint64_t bits = 0;
-    if (dtype == DType::I1) {
-      bits = unit(random) < settings_.mask ? 1 : 0;
-    } else if (is_float(dtype)) {
-      bits = bits_of_number(dtype, unit(random));
-    } else {
-      bits = random & ((uint64_t{1} << std::min<size_t>(30, 8 * size - 1)) - 1);
-    }
-    std::memcpy(to + i * size, &bits, size);
-  }
+uint64_t StandIns::drawn(uint8_t needs, DType dtype, uint64_t where) const {
+  const bool decides = (needs & needed_for_control) != 0, loops = (needs & needed_for_loop) != 0;
+  if (decides && !(loops && is_float(dtype))) return is_float(dtype) ? 0 : 1;
+  const uint64_t random = mixed(settings_.seed ^ mixed(where));
+  if (dtype == DType::I1) return unit(random) < settings_.mask ? 1 : 0;
+  if (loops) return bits_of_number(dtype, -usual_argument * std::log1p(-unit(random)));
+  if (is_float(dtype)) return bits_of_number(dtype, unit(random));
+  return random & ((uint64_t{1} << std::min<size_t>(30, 8 * size_of(dtype) - 1)) - 1);
 }
 
-void StandIns::fill_deciding(DType dtype, std::byte* to, uint64_t count) {
+void StandIns::fill(uint8_t needs, DType dtype, std::byte* to, uint64_t count, uint64_t where) const {
   const size_t size = size_of(dtype);
-  const uint64_t bits = is_float(dtype) ? 0 : 1;
-  for (uint64_t i = 0; i < count; ++i) std::memcpy(to + i * size, &bits, size);
+  for (uint64_t i = 0; i < count; ++i) {
+    const uint64_t bits = drawn(needs, dtype, where + i * size);
+    std::memcpy(to + i * size, &bits, size);
+  }
 }
 
 uint64_t StandIns::index(uint64_t size, uint64_t where) const {

@@ -25,19 +25,22 @@ class StandIns {
 
   const StandInSettings& settings() const { return settings_; }
 
-  // `count` elements of what an unknown load gives: booleans by `mask`, floats uniform in [0, 1), integers from 0 to
-  // 2^30 (of narrow ones the low bits that keep them positive), so that they count as indices that are yet to be drawn.
-  // `where`: what tells one load from others.
-  void fill(DType dtype, std::byte* to, uint64_t count, uint64_t where) const;
-
-  // The same for loads that loops count to or branches ask for: 1, so that a loop runs once however many are added up;
-  // of floats 0, as the host is given, since a flag that is a float tells of what is not finite.
-  static void fill_deciding(DType dtype, std::byte* to, uint64_t count);
+  // `count` elements of what an unknown load gives, by what it is needed for (bits of Need). `where`: what tells one
+  // load from others.
+  //
+  // Trip counts and branches: 1, so that a loop runs once however many are added up; of floats 0, as the host is given,
+  // since a flag that is a float tells of what is not finite. Conditions of whiles: floats drawn from an exponential
+  // law of mean 2, of which a series takes as many terms as of usual arguments. Anything else: booleans by `mask`,
+  // floats uniform in [0, 1), integers from 0 to 2^30 (of narrow ones the low bits that keep them positive), so that
+  // they count as indices that are yet to be drawn.
+  void fill(uint8_t needs, DType dtype, std::byte* to, uint64_t count, uint64_t where) const;
 
   // An index of [0, size) by `indices`. `where` as above.
   uint64_t index(uint64_t size, uint64_t where) const;
 
  private:
+  uint64_t drawn(uint8_t needs, DType dtype, uint64_t where) const;
+
   StandInSettings settings_;
 };
 

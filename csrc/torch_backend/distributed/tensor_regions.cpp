@@ -1,3 +1,4 @@
+// Bytes of tensors on the device, as lists of ranges.
 #include "torch_backend/distributed/tensor_regions.h"
 
 #include "torch_backend/dtypes.h"

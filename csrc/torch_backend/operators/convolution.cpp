@@ -158,6 +158,9 @@ at::Tensor convolution(const at::Tensor& input, const at::Tensor& weight, const 
                        at::IntArrayRef output_padding, int64_t groups) {
   TORCH_CHECK(input.scalar_type() == weight.scalar_type(), "convolution: input is ", input.scalar_type(),
               " and weight ", weight.scalar_type(), "; convert one of them");
+  const at::IntArrayRef kernel = weight.sizes().slice(2);
+  TORCH_CHECK(std::all_of(kernel.begin(), kernel.end(), [](int64_t size) { return size > 0; }),
+              "kernel size should be greater than zero, but got a kernel of size ", kernel, " (convolution)");
   TORCH_CHECK(!transposed || weight.numel() != 0 || input.numel() == 0,
               "convolution: expected a weight that is not empty, got ", weight.sizes());
   const at::Tensor added = bias.value_or(at::Tensor());

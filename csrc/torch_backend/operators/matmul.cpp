@@ -150,6 +150,10 @@ at::Tensor addbmm(const at::Tensor& self, const at::Tensor& batch1, const at::Te
 // torch's formula for other devices takes fractions of integers, its kernel for the CPU does not.
 void check_addr(const at::Tensor& self, const at::Tensor& vec1, const at::Tensor& vec2, const at::Scalar& beta,
                 const at::Scalar& alpha) {
+  for (const auto& [name, vector] : {std::pair("vec1", &vec1), std::pair("vec2", &vec2)}) {
+    TORCH_CHECK(vector->dim() == 1, "addr: Expected 1-D argument ", name, ", but got ", vector->dim(), "-D");
+  }
+  TORCH_CHECK(self.dim() <= 2, "addr: expected a tensor of at most 2 dimensions, but got sizes ", self.sizes());
   const c10::ScalarType dtype = c10::promoteTypes(at::result_type(vec1, vec2), self.scalar_type());
   for (const auto& [name, factor] : {std::pair("beta", beta), std::pair("alpha", alpha)}) {
     TORCH_CHECK(!factor.isBoolean() || dtype == c10::kBool, "Boolean ", name, " only supported for Boolean results.");

@@ -236,6 +236,12 @@ uint64_t whole_range(c10::ScalarType dtype) {
       return 1ULL << 31;
     case c10::kLong:
       return 1ULL << 63;
+    case c10::kUInt16:
+      return 1ULL << 16;
+    case c10::kUInt32:
+      return 1ULL << 32;
+    case c10::kUInt64:
+      return 0;  // all of 64 bits
     case c10::kHalf:
       return (1ULL << 11) + 1;
     case c10::kBFloat16:
@@ -247,23 +253,25 @@ uint64_t whole_range(c10::ScalarType dtype) {
   }
 }
 
-// Floats have no integer draws of their own.
+// Floats and wide unsigned integers have no integer draws of their own.
 at::Tensor& fill_integers(at::Tensor& self, int64_t low, uint64_t range, const OptionalGenerator& generator) {
-  check_implemented(!c10::isBarebonesUnsignedType(self.scalar_type()), "random_", self.scalar_type());
+  const c10::ScalarType dtype = self.scalar_type();
   const Draw draw{Distribution::integer, 0, 1, low, range};
-  if (at::isIntegralType(self.scalar_type(), /*includeBool=*/true)) return fill_random(self, draw, generator);
+  const bool has_draws = at::isIntegralType(dtype, /*includeBool=*/true) && !c10::isBarebonesUnsignedType(dtype);
+  if (has_draws) return fill_random(self, draw, generator);
   at::Tensor integers = empty_device(self.sizes(), c10::kLong, self.device());
   return self.copy_(fill_random(integers, draw, generator));
 }
 
 at::Tensor& random_(at::Tensor& self, OptionalGenerator generator) {
+  check_implemented(!c10::isBarebonesUnsignedType(self.scalar_type()), "random_", self.scalar_type());
   return fill_integers(self, 0, whole_range(self.scalar_type()), generator);
 }
 
 // Negative numbers of an unsigned dtype fit() as their complement; here they are out of bounds.
 bool holds(c10::ScalarType dtype, int64_t bound) {
   if (dtype == c10::kBool) return bound == 0 || bound == 1;
-  if (bound < 0 && dtype == c10::kByte) return false;
+  if (bound < 0 && (dtype == c10::kByte || c10::isBarebonesUnsignedType(dtype))) return false;
   return fits(bound, dtype);
 }
 

@@ -68,14 +68,16 @@ def peak_teraflops(chip: Chip, measurements: Measurements) -> float:
 
 
 def busy_watts(part: float) -> Metric:
-    """Idle and clock power, and a part of what products, operands, SRAM, DRAM and network draw at their full rates.
+    """Idle and clock power, and a part of what products, operands, SRAM, DRAM and network draw at the rates they reach.
 
-    An engine moves 3/32 byte of local memory for each multiply-accumulate: tiles of 32 x 32 bytes, sums that stay.
+    That is all of the engines' peak, but of the memories what `network_efficiency` and `dram_efficiency` leave. An
+    engine moves 3/32 byte of local memory for each multiply-accumulate: tiles of 32 x 32 bytes, sums that stay.
     """
 
     def drawn(chip: Chip, measurements: Measurements) -> float:
         macs = chip.processing_elements * chip.clock_hz * chip.dot_f16_macs_per_cycle
-        sram, dram = chip.sram_bytes_per_second, chip.dram_bytes_per_second
+        sram = chip.sram_bytes_per_second * chip.network_efficiency
+        dram = chip.dram_bytes_per_second * chip.dram_efficiency
         picojoules = macs * (chip.dot_f16_picojoules_per_mac + 3 / 32 * chip.local_memory_picojoules_per_byte)
         picojoules += sram * chip.sram_picojoules_per_byte + dram * chip.dram_picojoules_per_byte
         picojoules += (sram + dram) * chip.network_picojoules_per_byte

@@ -160,17 +160,47 @@ def _attention(options: Options, backward: bool = True, causal: bool = True) -> 
     return Prepared(step, batch * sequence, "token", flops, described)
 
 
-def _cold_gemm(options: Options) -> Prepared:
-    """A product whose operands come from DRAM: the SRAM is emptied before."""
-    prepared = _gemm(options)
+def _gemms(options: Options) -> Prepared:
+    """Products one behind the other, as in a loop that is timed as a whole."""
+    prepared, count = _gemm(options), 10
 
     def step() -> None:
-        torch.mtia_sim.flush_cache()  # type: ignore[attr-defined]
+        for _ in range(count):
+            prepared.step()
+
+    flops, described = count * prepared.model_flops, f"{count} times the {prepared.described}"
+    return replace(prepared, step=step, items=count, model_flops=flops, described=described)
+
+
+def _alone(prepared: Prepared, before: Callable[[], Any]) -> Prepared:
+    """The step is timed alone, after `before`, on an idle grid: a copy from the host takes its time in between."""
+    host = torch.zeros(1)
+
+    def step() -> None:
+        before()
+        host.to(DEVICE)
         torch.mtia_sim.synchronize()  # type: ignore[attr-defined]
         torch.mtia_sim.reset_perf_counters()  # type: ignore[attr-defined]
         prepared.step()
 
     return replace(prepared, step=step)
+
+
+def _cold_gemm(options: Options) -> Prepared:
+    """A product whose operands come from DRAM: the SRAM is emptied before."""
+    return _alone(_gemm(options), torch.mtia_sim.flush_cache)  # type: ignore[attr-defined]
+
+
+def _flushed_gemm(options: Options) -> Prepared:
+    """A product between fillings of 256 MiB, by which triton's do_bench and others empty the cache. These draw less
+    than the products, which may draw so much more before the chip is at its limit."""
+    buffer = torch.empty(1 << 26, dtype=torch.int32, device=DEVICE)
+    return _alone(_gemm(options), buffer.zero_)
+
+
+def _rested_gemm(options: Options) -> Prepared:
+    """A product after a pause, with an empty cache: one of few that a host submits, with copies between them."""
+    return _alone(_gemm(options), lambda: torch.mtia_sim.flush_cache(rest_seconds=1))  # type: ignore[attr-defined]
 
 
 def _streams(options: Options, count: int) -> tuple[list[Tensor], float]:
@@ -210,7 +240,10 @@ WORKLOADS: Mapping[str, Callable[[Options], Prepared]] = {
     **{f"{name}-{kind}": (lambda options, n=name, m=make: m(n, options))  # type: ignore[misc]
        for name in SIZES for kind, make in (("train", _train), ("prefill", _prefill), ("decode", _decode))},
     "gemm": _gemm,
+    "gemms": _gemms,
     "cold-gemm": _cold_gemm,
+    "flushed-gemm": _flushed_gemm,
+    "rested-gemm": _rested_gemm,
     "add": _add,
     "copy": _copy,
     "triad": _triad,

@@ -3,7 +3,8 @@
 It is loaded with ``-p`` into a process that runs somebody else's tests, so it stands alone in its folder. What it is to
 do is in the JSON file that the environment variable MTIA_SIM_CONFORMANCE names: ``journal`` (file of JSON lines,
 written as cases start and end), ``cases`` (node ids to run, or null for all), ``device``, ``returns``, ``redirect``,
-``replace``, ``after_case``, ``scripts``, ``benchmark_points``, ``timeout_s``.
+``replace``, ``renames`` (and ``root``), ``prepare``, ``after_case``, ``apart``, ``scripts``, ``benchmark_points``,
+``timeout_s``.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import json
 import os
 import pkgutil
 import runpy
+import signal
 import sys
 import tempfile
 import time
@@ -23,6 +25,7 @@ from typing import Any
 import pytest
 
 SETTINGS: dict[str, Any] = json.loads(Path(os.environ["MTIA_SIM_CONFORMANCE"]).read_text())
+_own_process = os.getpid()
 _MESSAGE = 2000  # characters kept of an exception's text
 _journal = Path(SETTINGS["journal"]).open("a", buffering=1, encoding="utf-8")  # noqa: SIM115
 
@@ -62,6 +65,10 @@ def _shorten_benchmarks(points: int) -> None:
 
 
 def _change_device() -> None:
+    if SETTINGS["renames"]:
+        from mtia_sim_renaming import install
+
+        install(Path(SETTINGS["root"]), SETTINGS["renames"])
     if SETTINGS["redirect"]:
         from mtia_sim_redirection import Redirection  # imports torch, which not every suite needs
 
@@ -76,6 +83,8 @@ def _change_device() -> None:
     for name, other in SETTINGS["replace"]:
         module, attribute = name.rsplit(".", 1)
         setattr(pkgutil.resolve_name(module), attribute, pkgutil.resolve_name(other))
+    if SETTINGS["prepare"]:
+        pkgutil.resolve_name(SETTINGS["prepare"])()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -110,8 +119,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     _write("collected", cases=[item.nodeid for item in items])
 
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Cases that are to run apart run in a fork of this process, which stays as it was: the forks that a case makes in
+    turn are then of a process that has not used the device."""
+    if not SETTINGS["apart"] or os.getpid() != _own_process:
+        return None
+    child = os.fork()
+    if child == 0:
+        item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    if status != 0:
+        ending = f"killed by {signal.Signals(status).name}" if os.WIFSIGNALED(status) else f"exit {status >> 8}"
+        _write("end", case=item.nodeid, outcome="failed", stage="process", exception="Crash", message=ending, seconds=0)
+    return True
+
+
+@pytest.hookimpl(hookwrapper=True, specname="pytest_runtest_protocol")
+def pytest_runtest_protocol_journal(item: pytest.Item) -> Iterator[None]:
+    if SETTINGS["apart"] and os.getpid() == _own_process:
+        yield
+        return
     item.conformance = {"seconds": time.perf_counter(), "outcome": "passed"}  # type: ignore[attr-defined]
     _write("start", case=item.nodeid)
     faulthandler.dump_traceback_later(SETTINGS["timeout_s"], exit=False)
@@ -146,7 +175,12 @@ def _exception_text(error: BaseException) -> str:
     while cause is not None and len(parts) < 4:
         parts.append(f"{type(cause).__name__}: {cause}")
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
-    return "\ncaused by ".join(part[:_MESSAGE] for part in parts)
+    return "\ncaused by ".join(_shortened(part) for part in parts)
+
+
+def _shortened(text: str) -> str:
+    """Beginning and end: what was raised in another process stands behind its stack."""
+    return text if len(text) <= _MESSAGE else f"{text[:200]}\n...\n{text[200 - _MESSAGE :]}"
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -26,7 +26,10 @@ class Redirection(TorchFunctionMode):
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if "cuda" in self.redirect and function is torch.Tensor.cuda:
-            return args[0].to(self.device)
+            place = kwargs.get("device", args[1] if len(args) > 1 else None)
+            if isinstance(place, int):
+                place = torch.device(self.device, place)
+            return args[0].to(self.device if place is None else self._changed(place))
         if "cuda" in self.redirect and function == _IS_CUDA:
             return args[0].device.type == self.device
         if "device" in kwargs:

@@ -20,6 +20,8 @@ using mtia::emulator::AddressRange;
 using mtia::emulator::KnownMemory;
 using mtia::emulator::Launch;
 using mtia::emulator::LaunchAccount;
+using mtia::emulator::needed_for_control;
+using mtia::emulator::needed_for_loop;
 using mtia::emulator::StandIns;
 using mtia::emulator::StandInSettings;
 using mtia::emulator::TimingMode;
@@ -59,6 +61,7 @@ TEST(stand_ins_follow_their_law_and_repeat) {
   settings.mask = 0.3;
   const StandIns uniform(settings);
   double sum = 0;
+  double arguments = 0;
   uint64_t trues = 0;
   constexpr uint64_t draws = 20000;
   for (uint64_t i = 0; i < draws; ++i) {
@@ -66,9 +69,19 @@ TEST(stand_ins_follow_their_law_and_repeat) {
     CHECK(index < 1000 && index == uniform.index(1000, i));
     sum += static_cast<double>(index);
     uint8_t flag = 2;
-    uniform.fill(DType::I1, reinterpret_cast<std::byte*>(&flag), 1, i);
+    uniform.fill(0, DType::I1, reinterpret_cast<std::byte*>(&flag), 1, i);
     trues += flag;
+    float number = -1;
+    uniform.fill(needed_for_control, DType::F32, reinterpret_cast<std::byte*>(&number), 1, i);
+    CHECK_EQ(number, 0.0F);
+    uniform.fill(needed_for_control | needed_for_loop, DType::F32, reinterpret_cast<std::byte*>(&number), 1, i);
+    CHECK(number >= 0);
+    arguments += number;
+    int64_t trips = 0;
+    uniform.fill(needed_for_control | needed_for_loop, DType::I64, reinterpret_cast<std::byte*>(&trips), 1, i);
+    CHECK_EQ(trips, 1);
   }
+  CHECK(std::abs(arguments / draws - 2) < 0.05);
   CHECK(std::abs(sum / draws - 499.5) < 10);
   CHECK(std::abs(static_cast<double>(trues) / draws - 0.3) < 0.02);
 

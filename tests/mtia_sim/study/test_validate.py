@@ -10,7 +10,7 @@ from mtia_core import chips
 from mtia_sim.__main__ import main
 from mtia_sim.study.figures import FIGURES, Figure
 from mtia_sim.study.metrics import best_share_of, idle_watts, joules, of_whole, rate, share_of, teraflops
-from mtia_sim.study.product_shapes import INTENSE
+from mtia_sim.study.product_shapes import INTENSE, MLPERF, layers, with_gradients
 from mtia_sim.study.runs import CACHE_VARIABLE, Run, measured_all
 from mtia_sim.study.validate_command import by_kind, summary
 from mtia_sim.study.workloads import Options
@@ -30,6 +30,12 @@ def test_the_set_of_products_is_large_and_intense() -> None:
     for rows, columns, depth in INTENSE:
         moved = 2 * (rows * depth + depth * columns + rows * columns)
         assert 2 * rows * columns * depth / moved > 400
+
+
+def test_layers_are_trained_by_three_products_each() -> None:
+    assert with_gradients((8, 4, 2)) == ((8, 4, 2), (8, 2, 4), (2, 4, 8))
+    assert layers(8, 2, 4, 3) == with_gradients((8, 4, 2), (8, 3, 4))
+    assert (8192, 1024, 3456) in MLPERF and (3456, 1024, 8192) in MLPERF
 
 
 def figure(published: float, published_to: float | None = None, sense: Any = "") -> Figure:

@@ -372,11 +372,7 @@ void fill_in(const DmaDetail& detail, Frame& frame, const DmaAccess& access, uin
   (decides ? pe.timed.uses_stand_ins : pe.timed.mask_is_unknown) = true;
   uint64_t scalar = 0;
   std::byte* to = detail.scalar != absent ? reinterpret_cast<std::byte*>(&scalar) : frame.at(detail.tile);
-  if ((needs & needed_for_control) != 0) {
-    StandIns::fill_deciding(detail.dtype, to, detail.elements);
-  } else {
-    pe.timed.stand_ins->fill(detail.dtype, to, detail.elements, access.address);
-  }
+  pe.timed.stand_ins->fill(needs, detail.dtype, to, detail.elements, access.address);
   if (detail.scalar != absent) frame.scalars()[detail.scalar] = normalised(detail.dtype, scalar);
 }
 

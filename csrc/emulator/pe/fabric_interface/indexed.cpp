@@ -458,11 +458,7 @@ const Op* timed_gather(const Op* op, Frame& frame) {
   pe.timed.uses_stand_ins = true;
   uint64_t scalar = 0;
   std::byte* to = detail.result_scalar != absent ? reinterpret_cast<std::byte*>(&scalar) : frame.at(detail.result);
-  if ((needs & needed_for_control) != 0) {
-    StandIns::fill_deciding(detail.dtype, to, detail.elements);
-  } else {
-    pe.timed.stand_ins->fill(detail.dtype, to, detail.elements, range.low);
-  }
+  pe.timed.stand_ins->fill(needs, detail.dtype, to, detail.elements, range.low);
   if (detail.result_scalar != absent) frame.scalars()[detail.result_scalar] = normalised(detail.dtype, scalar);
   finish(detail, op, frame, range, CostModel::Indexed::gather);
   return op + 1;

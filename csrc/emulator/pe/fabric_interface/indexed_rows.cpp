@@ -267,11 +267,7 @@ const Op* timed_rows(const Op* op, Frame& frame) {
     if (!pe.timed.uses_stand_ins && pe.timed.known->covers({access.first, access.end})) return run(op, frame);
     pe.timed.uses_stand_ins = true;
     const uint64_t elements = detail.count * detail.columns;
-    if ((needs & needed_for_control) != 0) {
-      StandIns::fill_deciding(detail.dtype, frame.at(detail.rows), elements);
-    } else {
-      pe.timed.stand_ins->fill(detail.dtype, frame.at(detail.rows), elements, access.first);
-    }
+    pe.timed.stand_ins->fill(needs, detail.dtype, frame.at(detail.rows), elements, access.first);
   }
   account(detail, op, pe, access);
   return op + 1;
