@@ -68,7 +68,8 @@ ROOM_ORDER = {
         ("driver",),
     ),
     "mtia_sim": (
-        ("_utils", "amp", "batching", "checking", "checkpoints", "cpp_compiler", "explanation"),
+        ("_utils", "amp", "batching", "checking", "checkpoints", "cpp_compiler"),
+        ("distributed_attention", "explanation"),
         ("interchange", "launch_bridge", "processes", "status", "triton_runtime", "world"),
         ("initialisation", "meeting", "operators", "random", "smi"),
         ("distributed",),

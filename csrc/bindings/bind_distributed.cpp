@@ -30,10 +30,11 @@ network::Collective collective_named(const std::string& name) {
   throw InvalidArgument(concat("there is no collective '", name, "'"), "", concat("give one of ", known));
 }
 
-py::dict collective_account(const std::string& chip, const std::string& name, uint64_t bytes,
-                            const std::vector<int64_t>& ranks) {
-  const ChipSpec spec = ChipSpec::parse(chip, "collective_account");
-  const network::NetworkAccount account = network::account(spec, collective_named(name), bytes, ranks);
+py::dict collective_account(const std::string& chip, const std::string& cluster, const std::string& name,
+                            uint64_t bytes, const std::vector<int64_t>& ranks) {
+  const network::NetworkAccount account =
+      network::account(ChipSpec::parse(chip, "collective_account"), network::Cluster::parse(cluster),
+                       collective_named(name), bytes, ranks);
   py::dict found;
   found["seconds"] = account.seconds;
   found["joules"] = account.joules;
@@ -49,8 +50,12 @@ void bind_distributed(py::module_& module) {
   module.def("make_process_group", &torch_backend::make_process_group, py::arg("transport"), py::arg("host"),
              py::arg("global_ranks"), py::arg("name"), py::arg("timeout"),
              "A c10d backend of the device over two that carry bytes in host memory between the same ranks.");
-  module.def("collective_account", &collective_account, py::arg("chip"), py::arg("name"), py::arg("bytes"),
-             py::arg("ranks"), "network::account of a serialised chip: seconds, joules, bytes sent and the algorithm.");
+  module.def(
+      "set_cluster", [](const std::string& cluster) { network::set_present_cluster(network::Cluster::parse(cluster)); },
+      py::arg("cluster"), "How this process takes its chips to be wired: what Chip.serialise_cluster returns.");
+  module.def("collective_account", &collective_account, py::arg("chip"), py::arg("cluster"), py::arg("name"),
+             py::arg("bytes"), py::arg("ranks"),
+             "network::account of a serialised chip and cluster: seconds, joules, bytes sent and the algorithm.");
   module.def("make_mirrored_group", &torch_backend::make_mirrored_group, py::arg("rank"), py::arg("global_ranks"),
              py::arg("host"), py::arg("present"), py::arg("present_ranks"), py::arg("name"), py::arg("timeout"),
              "A c10d backend of a group whose other ranks do not exist, and are taken to do what this one does.");

@@ -32,7 +32,7 @@ Plan combining(Plan plan, double bytes) {
 
 class Planner {
  public:
-  Planner(const ChipSpec& chip, const Layout& layout) : chip_(chip), layout_(layout) {}
+  Planner(const Cluster& cluster, const Layout& layout) : cluster_(cluster), layout_(layout) {}
 
   std::vector<Plan> plans(Collective collective, double bytes) const {
     std::vector<Plan> found;
@@ -55,7 +55,7 @@ class Planner {
       case Collective::all_reduce:
         found = {both(scattered, gathered)};
         if (layout_.domains > 1 && uses_rings()) found.push_back(tree_of_domains(bytes));
-        if (chip_.switch_reduction_efficiency > 0 && layout_.in_domain > 1) found.push_back(by_switches(bytes));
+        if (cluster_.switch_reduction_efficiency > 0 && layout_.in_domain > 1) found.push_back(by_switches(bytes));
         if (!uses_rings()) found.push_back(at_once(bytes));
         return found;
       case Collective::reduce:
@@ -66,7 +66,7 @@ class Planner {
   }
 
  private:
-  bool uses_rings() const { return chip_.uses_rings != 0; }
+  bool uses_rings() const { return cluster_.uses_rings != 0; }
   bool is_torus() const { return layout_.topology == Topology::torus; }
   double others(double count) const { return (count - 1) / count; }
   // Of what goes to other domains at random, the part that leaves the pod.
@@ -217,14 +217,14 @@ class Planner {
     return plan;
   }
 
-  const ChipSpec& chip_;
+  const Cluster& cluster_;
   const Layout& layout_;
 };
 
 }  // namespace
 
-std::vector<Plan> plans_of(const ChipSpec& chip, const Layout& layout, Collective collective, double bytes) {
-  return Planner(chip, layout).plans(collective, bytes);
+std::vector<Plan> plans_of(const Cluster& cluster, const Layout& layout, Collective collective, double bytes) {
+  return Planner(cluster, layout).plans(collective, bytes);
 }
 
 }  // namespace mtia::network

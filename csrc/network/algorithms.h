@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "network/cluster.h"
 #include "network/layout.h"
 #include "network/network.h"
 
@@ -20,7 +21,7 @@ struct Plan {
   bool is_reduced_by_switches = false;
 };
 
-// All that the chip's library has; none is empty. `bytes` as account()'s.
-std::vector<Plan> plans_of(const ChipSpec& chip, const Layout& layout, Collective collective, double bytes);
+// All that the library has; none is empty. `bytes` as account()'s.
+std::vector<Plan> plans_of(const Cluster& cluster, const Layout& layout, Collective collective, double bytes);
 
 }  // namespace mtia::network

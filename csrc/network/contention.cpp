@@ -8,7 +8,7 @@ namespace mtia::network {
 namespace {
 
 // Rate of an operation beside others at one chip time, of that which it has alone.
-double rate_beside(const ChipSpec& chip, std::span<const LinkUse> others, const LinkShare& share, double now) {
+double rate_beside(const Cluster& cluster, std::span<const LinkUse> others, const LinkShare& share, double now) {
   double peer = 0, scale_out = 0;
   uint64_t count = 0;
   for (const LinkUse& other : others) {
@@ -17,7 +17,7 @@ double rate_beside(const ChipSpec& chip, std::span<const LinkUse> others, const 
     scale_out += other.share.scale_out;
     ++count;
   }
-  if (chip.message_engines > 0 && count >= chip.message_engines) return 0;
+  if (cluster.message_engines > 0 && count >= cluster.message_engines) return 0;
   double rate = 1;
   if (share.peer > 0) rate = std::min(rate, (1 - peer) / share.peer);
   if (share.scale_out > 0) rate = std::min(rate, (1 - scale_out) / share.scale_out);
@@ -26,7 +26,7 @@ double rate_beside(const ChipSpec& chip, std::span<const LinkUse> others, const 
 
 }  // namespace
 
-double end_beside(const ChipSpec& chip, std::span<const LinkUse> others, double begin, const NetworkAccount& alone) {
+double end_beside(const Cluster& cluster, std::span<const LinkUse> others, double begin, const NetworkAccount& alone) {
   double now = begin, left = alone.seconds;
   while (true) {
     double next = std::numeric_limits<double>::infinity();
@@ -34,7 +34,7 @@ double end_beside(const ChipSpec& chip, std::span<const LinkUse> others, double 
       if (other.begin > now) next = std::min(next, other.begin);
       if (other.end > now) next = std::min(next, other.end);
     }
-    const double rate = rate_beside(chip, others, alone.share, now);
+    const double rate = rate_beside(cluster, others, alone.share, now);
     if (next == std::numeric_limits<double>::infinity() || now + left / rate <= next) return now + left / rate;
     left -= (next - now) * rate;
     now = next;

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "network/cluster.h"
 #include "network/network.h"
 
 namespace mtia::network {
@@ -19,10 +20,10 @@ struct LinkUse {
 
 // When an operation is over that begins at `begin` and would take `alone` if nothing else used the chip's links, beside
 // `others` that were called before it: it goes on at the rate that they leave it, and not at all while as many are
-// under way as the chip has message engines. Which of two was called first is the same on all ranks, when it begins is
+// under way as a chip has message engines. Which of two was called first is the same on all ranks, when it begins is
 // agreed upon, and `others` travel with the messages: so all ranks find the same end, which is that of the rank that
 // finds the latest one.
-double end_beside(const ChipSpec& chip, std::span<const LinkUse> others, double begin, const NetworkAccount& alone);
+double end_beside(const Cluster& cluster, std::span<const LinkUse> others, double begin, const NetworkAccount& alone);
 
 // Operations of one chip by the chip time at which they use its links, in the order of calls, so that it is the same
 // from run to run. Of those that have not ended it holds what can be known without the other ranks: that they begin at

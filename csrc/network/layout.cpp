@@ -40,8 +40,8 @@ std::vector<int64_t> torus_sides(int64_t chips, int64_t dimensions) {
   return sides;
 }
 
-Layout::Layout(const ChipSpec& chip, std::span<const int64_t> members) {
-  const int64_t domain_size = size_or_all(chip.domain_chips), pod_size = size_or_all(chip.pod_chips);
+Layout::Layout(const ChipSpec& chip, const Cluster& cluster, std::span<const int64_t> members) {
+  const int64_t domain_size = size_or_all(chip.domain_chips), pod_size = size_or_all(cluster.pod_chips);
   std::map<int64_t, std::vector<int64_t>> places;
   std::set<int64_t> all_pods;
   for (const int64_t rank : members) {
@@ -54,9 +54,9 @@ Layout::Layout(const ChipSpec& chip, std::span<const int64_t> members) {
   domains = static_cast<double>(places.size());
   pods = static_cast<double>(all_pods.size());
   in_domain = static_cast<double>(largest->second.size());
-  if (chip.domain_chips > 1) topology = static_cast<Topology>(chip.domain_topology);
+  if (chip.domain_chips > 1) topology = static_cast<Topology>(cluster.domain_topology);
   if (topology == Topology::torus) {
-    const auto dimensions = static_cast<int64_t>(std::max<uint64_t>(chip.torus_dimensions, 1));
+    const auto dimensions = static_cast<int64_t>(std::max<uint64_t>(cluster.torus_dimensions, 1));
     axes = axes_of(torus_sides(domain_size, dimensions), largest->second);
   }
 }

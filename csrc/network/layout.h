@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "chip/chip_spec.h"
+#include "network/cluster.h"
 
 namespace mtia::network {
 
@@ -26,7 +27,7 @@ struct Layout {
   Topology topology = Topology::switches;
   std::vector<TorusAxis> axes;  // of the domain that has the most
 
-  Layout(const ChipSpec& chip, std::span<const int64_t> members);
+  Layout(const ChipSpec& chip, const Cluster& cluster, std::span<const int64_t> members);
 };
 
 // Sides of a torus of so many chips, as equal as whole numbers allow, the longest last: 16 in 2 dimensions are 4 x 4.

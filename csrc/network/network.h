@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "chip/chip_spec.h"
+#include "network/cluster.h"
 
 namespace mtia::network {
 
@@ -49,6 +50,9 @@ struct NetworkAccount {
 // `bytes`: of send, broadcast, reduce and all_reduce the tensor's; of all others those of all ranks' parts together
 // (what all_gather gives, what reduce_scatter takes, what all_to_all takes on one rank). `ranks`: the group's, by their
 // numbers in the job, which are those of the chips. Of send they are the two.
+NetworkAccount account(const ChipSpec& chip, const Cluster& cluster, Collective collective, uint64_t bytes,
+                       std::span<const int64_t> ranks);
+// In present_cluster().
 NetworkAccount account(const ChipSpec& chip, Collective collective, uint64_t bytes, std::span<const int64_t> ranks);
 
 }  // namespace mtia::network

@@ -15,7 +15,6 @@
 
 #include "emulator/emulator.h"
 #include "emulator/timing/power_limit.h"
-#include "network/contention.h"
 #include "runtime/counters.h"
 #include "runtime/deferred_error.h"
 #include "runtime/event.h"
@@ -154,8 +153,6 @@ class Device {
   bool fetch(uint64_t address, size_t bytes, std::byte* destination);
   // `source` is nullptr where the values are not known.
   void deliver(uint64_t address, size_t bytes, const std::byte* source);
-  // What uses the chip's links. An exchange that does notes itself when it begins; the device notes its end.
-  network::LinkCalendar& links() { return links_; }
 
   // Stops the dispatcher after the command that runs now; drops the others. For the exit of the process.
   void stop();
@@ -194,7 +191,6 @@ class Device {
   void occupy(int stream, Engine engine, double seconds, const emulator::LaunchAccount& account);
   void charge_launch(int stream, const emulator::LaunchAccount& account);
   void charge_memory(int stream, emulator::LaunchAccount account);
-  void wait_for_links(int stream, emulator::LaunchAccount& account);
 
   const int index_;
   const uint64_t loop_limit_;
@@ -213,7 +209,6 @@ class Device {
 
   // Dispatcher only.
   Timeline timeline_;
-  network::LinkCalendar links_;
   emulator::PowerLimit power_limit_;
   std::atomic<bool> spends_saved_power_{false};
   emulator::LaunchTrace* trace_ = nullptr;  // of the launch that runs

@@ -16,6 +16,7 @@
 #include "runtime/device.h"
 #include "runtime/exchange_waits.h"
 #include "runtime/grid_sharing.h"
+#include "runtime/link_calendars.h"
 
 namespace mtia::runtime {
 
@@ -214,11 +215,11 @@ void Device::execute_exchange(Command& command) {
     exchange_ended(index_, exchange, end);
   } catch (...) {
     exchange.failure = std::current_exception();
-    links_.forget(&exchange);
+    links_of(*this).forget(&exchange);
     exchange_abandoned(index_, exchange);
     throw;
   }
-  links_.end(&exchange, end.begin, end.end);
+  links_of(*this).end(&exchange, end.begin, end.end);
   timeline_.end(command.stream, end.end);
   if (execution_ != nullptr) {
     execution_->start = end.begin;
@@ -413,21 +414,11 @@ void Device::charge_memory(int stream, emulator::LaunchAccount account) {
   if (spends_saved_power_.exchange(false)) power_limit_.spend();
   power_limit_.rest(timeline_.idle_before(stream, Engine::grid));
   power_limit_.apply(account);
-  wait_for_links(stream, account);
+  slow_beside_exchanges(*this, timeline_.occupy(stream, Engine::grid, 0), account);
   occupy(stream, Engine::grid, account.seconds, account);
   const std::lock_guard lock(counters_mutex_);
   counters_.total += account;
   counters_.elapsed_seconds = timeline_.latest() - counters_origin_;
-}
-
-// Its time beside operations with other chips.
-void Device::wait_for_links(int stream, emulator::LaunchAccount& account) {
-  const double start = timeline_.start(stream, Engine::grid);
-  const std::vector<network::LinkUse> uses = links_.after(start);
-  if (uses.empty()) return;
-  const double longer = seconds_beside(chip(), uses, start, account) - account.seconds;
-  account.seconds += longer;
-  account.joules += (chip().idle_watts() + chip().clock_watts) * longer;
 }
 
 void Device::charge_link(Command& command, Engine engine, double bytes_per_second, bool writes_device) {

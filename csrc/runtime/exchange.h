@@ -26,7 +26,7 @@ class Exchange {
  public:
   virtual ~Exchange() = default;
   virtual std::string_view name() const = 0;
-  // The stream has reached it at this chip time. Waits for nobody. What uses links says so in Device::links.
+  // The stream has reached it at this chip time. Waits for nobody.
   virtual void begin(Device& device, double chip_seconds) = 0;
   // Waits for the other ranks, then writes what they sent. Throws what went wrong.
   virtual ExchangeEnd finish(Device& device) = 0;

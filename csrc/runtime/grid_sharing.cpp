@@ -3,9 +3,12 @@
 
 #include <algorithm>
 #include <limits>
+#include <vector>
 
 #include "chip/chip_spec.h"
 #include "emulator/timing/launch_totals.h"
+#include "runtime/device.h"
+#include "runtime/link_calendars.h"
 
 namespace mtia::runtime {
 namespace {
@@ -43,6 +46,15 @@ double seconds_beside(const ChipSpec& chip, std::span<const network::LinkUse> us
     now = next;
   }
   return now - begin;
+}
+
+void slow_beside_exchanges(const Device& device, double start, emulator::LaunchAccount& account) {
+  const std::vector<network::LinkUse> uses = links_of(device).after(start);
+  if (uses.empty()) return;
+  const ChipSpec& chip = device.chip();
+  const double longer = seconds_beside(chip, uses, start, account) - account.seconds;
+  account.seconds += longer;
+  account.joules += (chip.idle_watts() + chip.clock_watts) * longer;
 }
 
 }  // namespace mtia::runtime

@@ -8,8 +8,13 @@
 
 namespace mtia::runtime {
 
+class Device;
+
 // What a launch takes that begins at `begin`, in chip time, and would take account.seconds alone.
 double seconds_beside(const ChipSpec& chip, std::span<const network::LinkUse> uses, double begin,
                       const emulator::LaunchAccount& account);
+
+// The account of a launch on an idle chip becomes that of one which starts at `start` beside what uses its links.
+void slow_beside_exchanges(const Device& device, double start, emulator::LaunchAccount& account);
 
 }  // namespace mtia::runtime

@@ -20,15 +20,11 @@ class Timeline {
   // Occupies an engine for a command of a stream, which starts once both are free. Returns the end, in seconds of chip
   // time.
   double occupy(int stream, Engine engine, double seconds) {
-    const double end = start(stream, engine) + seconds;
-    streams_[static_cast<size_t>(stream)] = engines_[static_cast<size_t>(engine)] = end;
-    latest_ = std::max(latest_, end);
-    return end;
-  }
-
-  // When the next command of a stream starts on an engine.
-  double start(int stream, Engine engine) const {
-    return std::max(stream_time(stream), engines_[static_cast<size_t>(engine)]);
+    double& stream_ready = streams_[static_cast<size_t>(stream)];
+    double& engine_free = engines_[static_cast<size_t>(engine)];
+    stream_ready = engine_free = std::max({stream_ready, engine_free, host_}) + seconds;
+    latest_ = std::max(latest_, stream_ready);
+    return stream_ready;
   }
 
   // How long an engine stands idle before the next command of a stream.

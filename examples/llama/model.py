@@ -48,8 +48,8 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(size.hidden, size.hidden, bias=False)
 
     def forward(self, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-        batch, sequence, hidden = x.shape
-        heads_first = (batch, sequence, -1, self.head_dimension)
+        batch, sequence, _ = x.shape
+        heads_first = (batch, sequence, -1, self.head_dimension)  # -1: a tensor parallel rank has some of the heads
         query = self.q_proj(x).view(heads_first).transpose(1, 2)
         key = self.k_proj(x).view(heads_first).transpose(1, 2)
         value = self.v_proj(x).view(heads_first).transpose(1, 2)
@@ -57,7 +57,7 @@ class Attention(nn.Module):
         mixed = functional.scaled_dot_product_attention(
             query, key.to(query.dtype), value.to(query.dtype), is_causal=True, enable_gqa=True
         )
-        return self.o_proj(mixed.transpose(1, 2).reshape(batch, sequence, hidden))
+        return self.o_proj(mixed.transpose(1, 2).reshape(batch, sequence, -1))
 
 
 class FeedForward(nn.Module):

@@ -96,20 +96,35 @@ class Chip:
 
     def serialise(self) -> str:
         """Returns one ``name=value`` a line, the text that ChipSpec::parse reads."""
+        wired = set(cluster_fields())
         lines = [f"name={self.name}"]
-        lines += [f"{field.name}={self.values[field.name]!r}" for field in fields()]
+        lines += [f"{field.name}={self.values[field.name]!r}" for field in fields() if field not in wired]
         return "\n".join(lines) + "\n"
+
+    def serialise_cluster(self) -> str:
+        """Returns the same of cluster_fields.def, the text that network::Cluster::parse reads."""
+        return "".join(f"{field.name}={self.values[field.name]!r}\n" for field in cluster_fields())
+
+
+def _table(name: str, macro: str) -> tuple[Field, ...]:
+    return tuple(
+        Field(group, field, kind == "integer", unit, float(minimum), float(maximum), summary)
+        for group, field, kind, unit, minimum, maximum, summary in rows(FOLDER / name, macro, _FIELDS)
+    )
+
+
+@functools.cache
+def cluster_fields() -> tuple[Field, ...]:
+    """Returns the rows of cluster_fields.def: of how chips are wired, what the network model alone reads."""
+    return _table("cluster_fields.def", "CLUSTER_FIELD")
 
 
 @functools.cache
 def fields() -> tuple[Field, ...]:
-    """Returns the rows of chip_fields.def in their order."""
-    return tuple(
-        Field(group, name, kind == "integer", unit, float(minimum), float(maximum), summary)
-        for group, name, kind, unit, minimum, maximum, summary in rows(
-            FOLDER / "chip_fields.def", "CHIP_FIELD", _FIELDS
-        )
-    )
+    """Returns the rows of chip_fields.def in their order, and those of cluster_fields.def behind their group."""
+    of_chip, of_cluster = _table("chip_fields.def", "CHIP_FIELD"), cluster_fields()
+    behind = max(place for place, field in enumerate(of_chip) if field.group == of_cluster[0].group) + 1
+    return (*of_chip[:behind], *of_cluster, *of_chip[behind:])
 
 
 def names() -> list[str]:

@@ -150,6 +150,10 @@ def register() -> None:
 
     @functools.wraps(make_group)
     def init_process_group(backend: str | None = None, *arguments: Any, **keywords: Any) -> None:
+        # Imports torch.distributed.tensor, as every optimiser does and as `import torch` does not.
+        from mtia_sim import distributed_attention
+
+        distributed_attention.register()
         backend = BACKEND if backend is None else backend
         job = None
         if _FAKE in backend:

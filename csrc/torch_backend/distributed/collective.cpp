@@ -11,6 +11,7 @@
 #include "chip/chip_spec.h"
 #include "network/contention.h"
 #include "runtime/device.h"
+#include "runtime/link_calendars.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -106,8 +107,8 @@ class CollectiveExchange final : public runtime::Exchange, public std::enable_sh
     chip_seconds_ = chip_seconds;
     chip_ = &device.chip();
     alone_ = network::account(*chip_, plan_.kind, plan_.accounted_bytes, communicator_->global_ranks);
-    uses_ = device.links().after(chip_seconds);
-    device.links().begin(this, {chip_seconds, chip_seconds + alone_.seconds, alone_.share});
+    uses_ = runtime::links_of(device).after(chip_seconds);
+    runtime::links_of(device).begin(this, {chip_seconds, chip_seconds + alone_.seconds, alone_.share});
     communicator_->collectives.run([self = shared_from_this()] { self->carry_out(); });
   }
 
@@ -186,7 +187,7 @@ class CollectiveExchange final : public runtime::Exchange, public std::enable_sh
       alone_ = network::account(*chip_, plan_.kind, accounted, communicator_->global_ranks);
     end_.end = end_.begin + alone_.seconds;
     for (const Header& header : headers)
-      end_.end = std::max(end_.end, network::end_beside(*chip_, header.uses, end_.begin, alone_));
+      end_.end = std::max(end_.end, network::end_beside(network::present_cluster(), header.uses, end_.begin, alone_));
     end_.joules = alone_.joules;
     end_.bytes = alone_.peer_bytes + alone_.scale_out_bytes;
     communicator_->latest_end = end_.end;
@@ -312,23 +313,29 @@ class SendExchange final : public runtime::Exchange {
                                        communicator_->global_ranks[static_cast<size_t>(destination_)]};
     const network::NetworkAccount account =
         network::account(device.chip(), network::Collective::send, header->bytes, ranks);
-    const std::vector<network::LinkUse> uses = device.links().after(chip_seconds);
+    const std::vector<network::LinkUse> uses = runtime::links_of(device).after(chip_seconds);
     header->set_uses(uses);
-    end_ = {chip_seconds, network::end_beside(device.chip(), header->uses, chip_seconds, account), account.joules,
-            header->bytes};
-    device.links().begin(this, {end_.begin, end_.end, account.share});
-    // Nobody waits for a send: what fails is told by the next collective, and on the receiver's side.
-    communicator_->sends.run([communicator = communicator_, buffer, header, destination = destination_, tag = tag_] {
+    end_ = {chip_seconds, network::end_beside(network::present_cluster(), header->uses, chip_seconds, account),
+            account.joules, header->bytes};
+    runtime::links_of(device).begin(this, {end_.begin, end_.end, account.share});
+    // Nobody waits for a send: what fails is told by the next collective, and on the receiver's side. All are under way
+    // at once: the receiver may want the next one, or another rank its own, before this one.
+    std::shared_ptr<PendingMessage> first, second;
+    try {
+      first = communicator_->transport->send(destination_, tag_of_message(tag_, Phase::header),
+                                             bytes_of(std::as_const(*header)));
+      if (header->is_known && !buffer.span().empty())
+        second = communicator_->transport->send(destination_, tag_of_message(tag_, Phase::parts), buffer.span());
+    } catch (const std::exception& error) {
+      communicator_->give_up(concat(communicator_->describe(destination_), not_taken, error.what()));
+      return;
+    }
+    communicator_->sends.run([communicator = communicator_, buffer, header, first, second, destination = destination_] {
       try {
-        const auto first = communicator->transport->send(destination, tag_of_message(tag, Phase::header),
-                                                         bytes_of(std::as_const(*header)));
-        PendingMessagePointer second;
-        if (header->is_known && !buffer.span().empty())
-          second = communicator->transport->send(destination, tag_of_message(tag, Phase::parts), buffer.span());
         first->wait(communicator->timeout.load());
         if (second) second->wait(communicator->timeout.load());
       } catch (const std::exception& error) {
-        communicator->give_up(concat(communicator->describe(destination), " did not take a message: ", error.what()));
+        communicator->give_up(concat(communicator->describe(destination), not_taken, error.what()));
       }
     });
   }
@@ -336,6 +343,8 @@ class SendExchange final : public runtime::Exchange {
   runtime::ExchangeEnd finish(runtime::Device&) override { return end_; }
 
  private:
+  static constexpr const char* not_taken = " did not take a message: ";
+
   const CommunicatorPointer communicator_;
   const Regions regions_;
   const int destination_;
@@ -343,7 +352,9 @@ class SendExchange final : public runtime::Exchange {
   runtime::ExchangeEnd end_;
 };
 
-class ReceiveExchange final : public runtime::Exchange {
+class ReceiveExchange final : public runtime::Exchange,
+                              public OrderedReceive,
+                              public std::enable_shared_from_this<ReceiveExchange> {
  public:
   ReceiveExchange(CommunicatorPointer communicator, Regions regions, int source, uint32_t tag,
                   std::shared_ptr<std::atomic<int>> source_found)
@@ -357,18 +368,30 @@ class ReceiveExchange final : public runtime::Exchange {
 
   void begin(runtime::Device&, double chip_seconds) override {
     chip_seconds_ = chip_seconds;
+    before_ = communicator_->receive_before(source_, tag_, shared_from_this());
     const uint32_t tag = tag_of_message(tag_, Phase::header);
     first_ = source_ < 0 ? communicator_->transport->receive_from_any(tag, bytes_of(header_))
                          : communicator_->transport->receive(source_, tag, bytes_of(header_));
   }
 
-  runtime::ExchangeEnd finish(runtime::Device& device) override {
+  // A message is a header and its bytes, so those of one sender are taken in the order in which they were asked for,
+  // whichever is waited for first.
+  void arrive() override {
+    if (before_) std::exchange(before_, nullptr)->arrive();
+    if (has_arrived_) return;
     await(*first_);
-    const int source = source_ < 0 ? first_->source() : source_;
-    if (source_found_) *source_found_ = source;
-    const Buffer buffer(header_.is_known ? header_.bytes : 0);
-    if (!buffer.span().empty())
-      await(*communicator_->transport->receive(source, tag_of_message(tag_, Phase::parts), buffer.span()));
+    found_ = source_ < 0 ? first_->source() : source_;
+    if (source_found_) *source_found_ = found_;
+    buffer_ = Buffer(header_.is_known ? header_.bytes : 0);
+    if (!buffer_.span().empty())
+      await(*communicator_->transport->receive(found_, tag_of_message(tag_, Phase::parts), buffer_.span()));
+    has_arrived_ = true;
+  }
+
+  runtime::ExchangeEnd finish(runtime::Device& device) override {
+    arrive();
+    const int source = found_;
+    const Buffer buffer = std::exchange(buffer_, {});
     const uint64_t expected = bytes_of(regions_);
     if (header_.bytes != expected)
       throw_failure(
@@ -380,7 +403,7 @@ class ReceiveExchange final : public runtime::Exchange {
     const double begin = std::max(chip_seconds_, header_.chip_seconds);
     const network::NetworkAccount account = network::account(device.chip(), network::Collective::send, expected, ranks);
     // Links have two directions, of which this one is the sender's.
-    return {begin, network::end_beside(device.chip(), header_.uses, begin, account), 0, 0};
+    return {begin, network::end_beside(network::present_cluster(), header_.uses, begin, account), 0, 0};
   }
 
  private:
@@ -403,9 +426,13 @@ class ReceiveExchange final : public runtime::Exchange {
   const int source_;
   const uint32_t tag_;
   const std::shared_ptr<std::atomic<int>> source_found_;
+  std::shared_ptr<OrderedReceive> before_;
   double chip_seconds_ = 0;
   Header header_;
   PendingMessagePointer first_;
+  Buffer buffer_;
+  int found_ = -1;  // who sent it
+  bool has_arrived_ = false;
 };
 
 }  // namespace

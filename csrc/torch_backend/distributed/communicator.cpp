@@ -56,6 +56,13 @@ std::string Communicator::describe(int group_rank) const {
   return text;
 }
 
+std::shared_ptr<OrderedReceive> Communicator::receive_before(int source, uint32_t tag,
+                                                             const std::shared_ptr<OrderedReceive>& next) {
+  const std::lock_guard lock(mutex_);
+  std::weak_ptr<OrderedReceive>& latest = latest_receives_[{source, tag}];
+  return std::exchange(latest, next).lock();
+}
+
 void Communicator::give_up(const std::string& reason) {
   const std::lock_guard lock(mutex_);
   if (given_up_.empty()) given_up_ = reason;

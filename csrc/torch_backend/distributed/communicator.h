@@ -8,10 +8,12 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "torch_backend/distributed/transport.h"
@@ -44,6 +46,14 @@ class WorkerThread {
   std::thread thread_;
 };
 
+// A receive that others of the same sender follow.
+class OrderedReceive {
+ public:
+  virtual ~OrderedReceive() = default;
+  // Waits until what was sent lies in host memory.
+  virtual void arrive() = 0;
+};
+
 class Communicator {
  public:
   Communicator(std::unique_ptr<Transport> given, std::vector<int64_t> ranks, std::string group,
@@ -59,6 +69,10 @@ class Communicator {
   void give_up(const std::string& reason);
   std::string given_up() const;
 
+  // The receive that was begun before `next` from the same source (-1: any) and with the same tag; nullptr where there
+  // is none any more.
+  std::shared_ptr<OrderedReceive> receive_before(int source, uint32_t tag, const std::shared_ptr<OrderedReceive>& next);
+
   std::unique_ptr<Transport> transport;
   std::vector<int64_t> global_ranks;
   std::string name;
@@ -71,6 +85,7 @@ class Communicator {
  private:
   mutable std::mutex mutex_;
   std::string given_up_;
+  std::map<std::pair<int, uint32_t>, std::weak_ptr<OrderedReceive>> latest_receives_;
 };
 
 using CommunicatorPointer = std::shared_ptr<Communicator>;

@@ -8,7 +8,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <iterator>
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -19,6 +21,41 @@
 #include "torch_backend/streams/stream.h"
 
 namespace mtia::torch_backend {
+
+// The tensors of works that were dropped before anybody waited: whoever synchronises the device ends their exchanges,
+// which write into them.
+class DroppedWorks {
+ public:
+  // Never destroyed: works may be dropped while the process ends.
+  static DroppedWorks& all() {
+    static auto* works = new DroppedWorks;
+    return *works;
+  }
+
+  void add(const std::vector<runtime::ExchangePointer>& exchanges, const std::vector<at::Tensor>& kept) {
+    const std::lock_guard lock(mutex_);
+    for (const runtime::ExchangePointer& exchange : exchanges) works_.push_back({exchange, kept});
+  }
+
+  // Lets go of what has been written: the device holds an exchange until then.
+  void release_ended() {
+    std::vector<Work> ended;  // freed without the lock
+    const std::lock_guard lock(mutex_);
+    const auto first =
+        std::partition(works_.begin(), works_.end(), [](const Work& work) { return !work.exchange.expired(); });
+    ended.assign(std::make_move_iterator(first), std::make_move_iterator(works_.end()));
+    works_.erase(first, works_.end());
+  }
+
+ private:
+  struct Work {
+    std::weak_ptr<runtime::Exchange> exchange;
+    std::vector<at::Tensor> kept;
+  };
+
+  std::mutex mutex_;
+  std::vector<Work> works_;
+};
 
 // Exchanges that were begun together. Waiting makes the current stream wait, not the host.
 class ExchangeWork final : public c10d::Work {
@@ -38,6 +75,12 @@ class ExchangeWork final : public c10d::Work {
         device_(device),
         stream_(stream),
         parts_(std::move(parts)) {}
+
+  ~ExchangeWork() override {
+    if (!event_) DroppedWorks::all().add(parts_.exchanges, parts_.kept);
+  }
+  ExchangeWork(const ExchangeWork&) = delete;
+  ExchangeWork& operator=(const ExchangeWork&) = delete;
 
   // Asking ends it in chip time as waiting does.
   bool isCompleted() override {

@@ -10,6 +10,7 @@
 #include "chip/chip_spec.h"
 #include "network/contention.h"
 #include "runtime/device.h"
+#include "runtime/link_calendars.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -38,13 +39,13 @@ class MirroredCollective final : public runtime::Exchange {
     begin_ = std::max(chip_seconds, communicator_->latest_end);
     if (meeting_) {
       meeting_->begin(device, begin_);
-      device.links().forget(meeting_.get());  // who only waits uses none
+      runtime::links_of(device).forget(meeting_.get());  // who only waits uses none
     }
     for (const MirroredMove& move : plan_.moves) arrived_.push_back(arrival_of(device, move));
     alone_ = communicator_->account(device.chip(), plan_.kind, plan_.accounted_bytes);
-    uses_ = device.links().after(chip_seconds, told_uses);
-    device.links().begin(this, {chip_seconds, chip_seconds + alone_.seconds, alone_.share});
-    end_ = {begin_, network::end_beside(device.chip(), uses_, begin_, alone_), alone_.joules,
+    uses_ = runtime::links_of(device).after(chip_seconds, told_uses);
+    runtime::links_of(device).begin(this, {chip_seconds, chip_seconds + alone_.seconds, alone_.share});
+    end_ = {begin_, network::end_beside(network::present_cluster(), uses_, begin_, alone_), alone_.joules,
             alone_.peer_bytes + alone_.scale_out_bytes};
     if (!meeting_) communicator_->latest_end = end_.end;
   }
@@ -52,7 +53,7 @@ class MirroredCollective final : public runtime::Exchange {
   runtime::ExchangeEnd finish(runtime::Device& device) override {
     if (meeting_) {
       end_.begin = std::max(meeting_->finish(device).begin, communicator_->latest_end);
-      end_.end = network::end_beside(device.chip(), uses_, end_.begin, alone_);
+      end_.end = network::end_beside(network::present_cluster(), uses_, end_.begin, alone_);
       communicator_->latest_end = end_.end;
     }
     for (size_t i = 0; i < plan_.moves.size(); ++i) {
@@ -106,10 +107,10 @@ class MirroredMessage final : public runtime::Exchange {
     const std::array<int64_t, 2> both{ranks[static_cast<size_t>(communicator_->own_rank)],
                                       ranks[static_cast<size_t>(peer_)]};
     const network::NetworkAccount account = network::account(device.chip(), network::Collective::send, bytes_, both);
-    const std::vector<network::LinkUse> uses = device.links().after(chip_seconds, told_uses);
-    end_ = {chip_seconds, network::end_beside(device.chip(), uses, chip_seconds, account), 0, 0};
+    const std::vector<network::LinkUse> uses = runtime::links_of(device).after(chip_seconds, told_uses);
+    end_ = {chip_seconds, network::end_beside(network::present_cluster(), uses, chip_seconds, account), 0, 0};
     if (!received_.empty()) return;  // energy and links are the sender's
-    device.links().begin(this, {end_.begin, end_.end, account.share});
+    runtime::links_of(device).begin(this, {end_.begin, end_.end, account.share});
     end_.joules = account.joules;
     end_.bytes = bytes_;
   }

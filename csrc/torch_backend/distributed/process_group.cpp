@@ -460,6 +460,7 @@ class ProcessGroup final : public c10d::Backend {
   // Behind what the current stream was given, on the group's own.
   ExchangeWorkPointer start_on(OpType type, const char* title, c10::DeviceIndex index, ExchangeWork::Parts parts) {
     runtime::Device& device = device_of(index);
+    DroppedWorks::all().release_ended();
     if (!stream_.has_value() || stream_->first != index) {
       stream_ = {index, stream_from_pool(index, true)};
       status_.describe(getGroupDesc());  // torch gives it after it has made the group

@@ -27,7 +27,9 @@ _GIGABYTES_8 = 8 << 30
 
 
 def _account(chip: Chip, collective: str, sent: int, ranks: int) -> float:
-    seconds: float = _C.collective_account(chip.serialise(), collective, sent, list(range(ranks)))["seconds"]
+    seconds: float = _C.collective_account(
+        chip.serialise(), chip.serialise_cluster(), collective, sent, list(range(ranks))
+    )["seconds"]
     return seconds
 
 

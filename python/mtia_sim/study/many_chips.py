@@ -145,7 +145,7 @@ def _hop_seconds(job: Job, plan: Plan, chip: Chip) -> float:
         return 0.0
     sent = job.sequence * job.size.hidden * _BYTES_PER_NUMBER // plan.tp
     ranks = [0, job.chips // plan.pp]
-    return float(_C.collective_account(chip.serialise(), "send", sent, ranks)["seconds"])
+    return float(_C.collective_account(chip.serialise(), chip.serialise_cluster(), "send", sent, ranks)["seconds"])
 
 
 def measure(
@@ -219,13 +219,13 @@ def _row(
 def estimate(job: Job, plan: Plan, chip: Chip) -> float:
     """Seconds that a step takes about: products at 60 % of the peak, tensor parallel collectives behind them, FSDP's
     beside them, and the pipeline's bubble. For the order in which plans are measured."""
-    size, chips_text = job.size, chip.serialise()
+    size, wired = job.size, (chip.serialise(), chip.serialise_cluster())
     layers = max(plan.layers_of(stage, size.layers) for stage in plan.stages)
     flops = 4 * size.forward_flops(job.sequence, job.sequence / 2) / size.layers * layers / plan.tp
     work = flops / (0.6 * peak_flops(chip, job.run.options.dtype))
 
     def seconds(name: str, sent: float, ranks: Sequence[int]) -> float:
-        return float(_C.collective_account(chips_text, name, int(sent), list(ranks))["seconds"])
+        return float(_C.collective_account(*wired, name, int(sent), list(ranks))["seconds"])
 
     if plan.tp > 1:
         activations = job.sequence * size.hidden * _BYTES_PER_NUMBER

@@ -96,11 +96,15 @@ def _cache() -> Path:
     return Path(given) if given else Path("~/.cache/mtia_sim/study").expanduser()
 
 
+def _text(chip: Chip) -> str:
+    return chip.serialise() + chip.serialise_cluster()
+
+
 def _key(run: Run) -> str:
     # An own workload is as its file is now.
     path = Path(run.workload.rpartition(":")[0])
     contents = path.read_text() if path.suffix == ".py" and path.is_file() else ""
-    parts = (code(), run.workload, contents, json.dumps(asdict(run.options)), run.load().serialise())
+    parts = (code(), run.workload, contents, json.dumps(asdict(run.options)), _text(run.load()))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

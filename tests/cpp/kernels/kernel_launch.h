@@ -34,12 +34,13 @@ inline std::map<std::string, std::string> values_of_file(const std::string& name
 
 // A chip of python/mtia_core/chips.
 inline ChipSpec chip_of_file(const std::string& name) {
+  const std::map<std::string, std::string> values = values_of_file(name);
   std::string text = "name=" + name + "\n";
-  for (const auto& [field, value] : values_of_file(name)) text += field + "=" + value + "\n";
-  for (const ChipField& field : chip_fields()) {  // groups that a file may leave out
-    const std::string entry = std::string(field.name) + "=";
-    if ((field.group == "cluster" || field.group == "host") && text.find("\n" + entry) == std::string::npos)
-      text += entry + "0\n";
+  for (const ChipField& field : chip_fields()) {
+    const auto value = values.find(std::string(field.name));
+    const bool may_be_left_out = field.group == "cluster" || field.group == "host";
+    if (value == values.end() && !may_be_left_out) continue;  // parse says what is missing
+    text += std::string(field.name) + "=" + (value == values.end() ? "0" : value->second) + "\n";
   }
   return ChipSpec::parse(text, name);
 }

@@ -3,12 +3,11 @@
 
 #include <array>
 
-#include "kernels/kernel_launch.h"
 #include "test.h"
 
 namespace {
 
-using mtia::ChipSpec;
+using mtia::network::Cluster;
 using mtia::network::end_beside;
 using mtia::network::LinkCalendar;
 using mtia::network::LinkUse;
@@ -23,40 +22,40 @@ NetworkAccount alone(double seconds, double peer, double scale_out) {
 }
 
 TEST(two_that_fill_a_link_take_as_long_as_one_after_the_other) {
-  const ChipSpec chip;
+  const Cluster cluster;
   const std::array<LinkUse, 1> other{{{0, 10, {1, 0, 0, 0}}}};
-  CHECK_NEAR(end_beside(chip, other, 0, alone(10, 1, 0)), 20, 1e-12);
-  CHECK_NEAR(end_beside(chip, other, 4, alone(10, 1, 0)), 20, 1e-12);
-  CHECK_NEAR(end_beside(chip, other, 12, alone(10, 1, 0)), 22, 1e-12);
+  CHECK_NEAR(end_beside(cluster, other, 0, alone(10, 1, 0)), 20, 1e-12);
+  CHECK_NEAR(end_beside(cluster, other, 4, alone(10, 1, 0)), 20, 1e-12);
+  CHECK_NEAR(end_beside(cluster, other, 12, alone(10, 1, 0)), 22, 1e-12);
 }
 
 TEST(what_one_leaves_of_a_link_the_other_has) {
-  const ChipSpec chip;
+  const Cluster cluster;
   const std::array<LinkUse, 1> other{{{0, 10, {0.75, 0, 0, 0}}}};
-  CHECK_NEAR(end_beside(chip, other, 0, alone(10, 0.5, 0)), 15, 1e-12);   // at half its rate for 10 s
-  CHECK_NEAR(end_beside(chip, other, 0, alone(10, 0.25, 0)), 10, 1e-12);  // it needs no more than is left
+  CHECK_NEAR(end_beside(cluster, other, 0, alone(10, 0.5, 0)), 15, 1e-12);   // at half its rate for 10 s
+  CHECK_NEAR(end_beside(cluster, other, 0, alone(10, 0.25, 0)), 10, 1e-12);  // it needs no more than is left
 }
 
 TEST(links_within_and_between_domains_are_shared_apart) {
-  const ChipSpec chip;
+  const Cluster cluster;
   const std::array<LinkUse, 1> other{{{0, 10, {1, 0.1, 0, 0}}}};
-  CHECK_NEAR(end_beside(chip, other, 0, alone(10, 0, 0.9)), 10, 1e-12);
-  CHECK_NEAR(end_beside(chip, other, 0, alone(10, 0.1, 0.9)), 20, 1e-12);
+  CHECK_NEAR(end_beside(cluster, other, 0, alone(10, 0, 0.9)), 10, 1e-12);
+  CHECK_NEAR(end_beside(cluster, other, 0, alone(10, 0.1, 0.9)), 20, 1e-12);
 }
 
 TEST(one_that_was_called_later_may_begin_earlier) {
-  const ChipSpec chip;
+  const Cluster cluster;
   const std::array<LinkUse, 2> others{{{6, 8, {1, 0, 0, 0}}, {2, 3, {1, 0, 0, 0}}}};
-  CHECK_NEAR(end_beside(chip, others, 0, alone(10, 1, 0)), 13, 1e-12);
+  CHECK_NEAR(end_beside(cluster, others, 0, alone(10, 1, 0)), 13, 1e-12);
 }
 
 TEST(no_more_are_under_way_than_there_are_message_engines) {
-  ChipSpec chip;
-  chip.message_engines = 1;
+  Cluster cluster;
+  cluster.message_engines = 1;
   const std::array<LinkUse, 1> other{{{0, 10, {0.1, 0, 0, 0}}}};
-  CHECK_NEAR(end_beside(chip, other, 0, alone(5, 0.1, 0)), 15, 1e-12);
-  chip.message_engines = 2;
-  CHECK_NEAR(end_beside(chip, other, 0, alone(5, 0.1, 0)), 5, 1e-12);
+  CHECK_NEAR(end_beside(cluster, other, 0, alone(5, 0.1, 0)), 15, 1e-12);
+  cluster.message_engines = 2;
+  CHECK_NEAR(end_beside(cluster, other, 0, alone(5, 0.1, 0)), 5, 1e-12);
 }
 
 TEST(a_calendar_knows_those_that_have_not_ended) {

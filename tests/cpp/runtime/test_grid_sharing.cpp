@@ -5,6 +5,7 @@
 
 #include "emulator/machine.h"
 #include "kernels/kernel_launch.h"
+#include "network/cluster_of_file.h"
 #include "test.h"
 
 namespace {
@@ -45,7 +46,7 @@ TEST(pes_of_collectives_are_missing_once) {
 // HCCL: a product beside a collective is slowed by less than 0.5 %.
 TEST(a_product_of_mtia300_is_hardly_slowed) {
   const ChipSpec chip = mtia::test::chip_of_file("mtia300");
-  const double collective = chip.collective_dram_accesses * 940e9;
+  const double collective = mtia::test::cluster_of_file("mtia300").collective_dram_accesses * 940e9;
   const std::array<LinkUse, 1> other{{{0, 1, {1, 1, collective, 0}}}};
   const LaunchAccount product = launch(260e-6, 40e-6);  // of 4096^3 in bf16: 137 GFLOP at 530, 200 MB from DRAM
   const double slower = seconds_beside(chip, other, 0, product) / product.seconds - 1;

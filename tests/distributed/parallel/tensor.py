@@ -1,0 +1,219 @@
+"""Tensor parallel plans, sequence parallel, loss parallel, context parallel attention, meshes of two dimensions."""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, Replicate, Shard
+from torch.distributed.tensor.experimental import context_parallel
+from torch.distributed.tensor.experimental._attention import set_rotate_method
+from torch.distributed.tensor.parallel import (
+    ColwiseParallel,
+    PrepareModuleInput,
+    RowwiseParallel,
+    SequenceParallel,
+    loss_parallel,
+    parallelize_module,
+)
+
+from examples.llama.model import Llama
+from tests.distributed.parallel.harness import (
+    DEVICE,
+    STEPS,
+    Losses,
+    Result,
+    adamw,
+    batch,
+    build_llama,
+    cross_entropy,
+    main,
+    mean_over_ranks,
+    reference_losses,
+    train,
+    way,
+)
+
+LONG = 64  # tokens of context parallel sequences
+
+
+def attention_plan() -> dict[str, Any]:
+    columns = {f"self_attn.{name}_proj": ColwiseParallel() for name in "qkv"}
+    return {
+        **columns,
+        "self_attn.o_proj": RowwiseParallel(),
+        "mlp.gate_proj": ColwiseParallel(),
+        "mlp.up_proj": ColwiseParallel(),
+        "mlp.down_proj": RowwiseParallel(),
+    }
+
+
+def tensor_parallel(llama: Llama, mesh: DeviceMesh) -> Llama:
+    """Heads and columns of each layer are dealt to the ranks; the rest is whole on each."""
+    for layer in llama.model.layers:
+        parallelize_module(layer, mesh, attention_plan())
+    return llama
+
+
+def sequence_parallel(llama: Llama, mesh: DeviceMesh, whole_logits: bool = True) -> Llama:
+    """Between the products, activations are dealt along the sequence, as torchtitan's plan for Llama does."""
+    embedding = RowwiseParallel(input_layouts=Replicate(), output_layouts=Shard(1))
+    head = ColwiseParallel(
+        input_layouts=Shard(1),
+        output_layouts=Replicate() if whole_logits else Shard(-1),
+        use_local_output=whole_logits,
+    )
+    plan = {"model.embed_tokens": embedding, "model.norm": SequenceParallel(), "lm_head": head}
+    parallelize_module(llama, mesh, plan)
+    for layer in llama.model.layers:
+        of_layer = {
+            **attention_plan(),
+            "input_layernorm": SequenceParallel(),
+            "self_attn": PrepareModuleInput(
+                input_layouts=(Shard(1), None, None), desired_input_layouts=(Replicate(), None, None)
+            ),
+            "self_attn.o_proj": RowwiseParallel(output_layouts=Shard(1)),
+            "post_attention_layernorm": SequenceParallel(),
+            "mlp": PrepareModuleInput(input_layouts=(Shard(1),), desired_input_layouts=(Replicate(),)),
+            "mlp.down_proj": RowwiseParallel(output_layouts=Shard(1)),
+        }
+        parallelize_module(layer, mesh, of_layer)
+    return llama
+
+
+def trained(model: nn.Module, mesh: DeviceMesh | None = None, **options: Any) -> Losses:
+    """With `mesh`, each of its ranks has a part of the batch; else all of it."""
+    parts, part = (1, 0) if mesh is None else (mesh.size(), mesh.get_local_rank())
+
+    def loss_of(step: int) -> Tensor:
+        inputs, targets = (each.chunk(parts)[part].to(DEVICE) for each in batch(step))
+        return cross_entropy(model(inputs), targets)
+
+    return train(loss_of, adamw(model.parameters(), **options))
+
+
+def one_dimension() -> DeviceMesh:
+    return init_device_mesh("mtia_sim", (dist.get_world_size(),), mesh_dim_names=("tensor",))
+
+
+def two_dimensions() -> DeviceMesh:
+    return init_device_mesh("mtia_sim", (dist.get_world_size() // 2, 2), mesh_dim_names=("data", "tensor"))
+
+
+@way
+def tensor() -> Losses:
+    """Parameters of two kinds, so without foreach: torch.stack of plain and distributed ones is none."""
+    return trained(tensor_parallel(build_llama().to(DEVICE), one_dimension()), foreach=False)
+
+
+@way
+def sequence() -> Losses:
+    return trained(sequence_parallel(build_llama().to(DEVICE), one_dimension()))
+
+
+@way
+def loss() -> Losses:
+    """The vocabulary stays dealt to the ranks in the cross entropy too."""
+    model = sequence_parallel(build_llama().to(DEVICE), one_dimension(), whole_logits=False)
+    optimizer = adamw(model.parameters())
+    losses = []
+    for step in range(STEPS):
+        inputs, targets = (each.to(DEVICE) for each in batch(step))
+        with loss_parallel():
+            mean = cross_entropy(model(inputs), targets)
+            mean.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(mean.full_tensor().item())
+    return losses
+
+
+@way
+def fully_sharded_and_tensor() -> Losses:
+    mesh = two_dimensions()
+    model = sequence_parallel(build_llama().to(DEVICE), mesh["tensor"])
+    for layer in model.model.layers:
+        fully_shard(layer, mesh=mesh["data"])
+    fully_shard(model, mesh=mesh["data"])
+    return trained(model, mesh["data"])
+
+
+@way
+def hybrid_sharded() -> Losses:
+    """HSDP: sharded among two, replicated between the pairs."""
+    mesh = init_device_mesh("mtia_sim", (dist.get_world_size() // 2, 2), mesh_dim_names=("replicas", "shards"))
+    model = build_llama().to(DEVICE)
+    for layer in model.model.layers:
+        fully_shard(layer, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    parts, part = dist.get_world_size(), dist.get_rank()
+
+    def loss_of(step: int) -> Tensor:
+        inputs, targets = (each.chunk(parts)[part].to(DEVICE) for each in batch(step))
+        return cross_entropy(model(inputs), targets)
+
+    return train(loss_of, adamw(model.parameters()))
+
+
+def context_trained(rotate: str, steps: int = STEPS) -> Result:
+    """The sequence is dealt to the ranks; keys and values go around them (rotate) or are gathered."""
+    mesh = init_device_mesh("mtia_sim", (dist.get_world_size(),), mesh_dim_names=("context",))
+    set_rotate_method(rotate)
+    model = build_llama(sequence=LONG).to(DEVICE)
+    optimizer = adamw(model.parameters())
+    cosine, sine = model.model.cosine, model.model.sine
+    losses = []
+    for step in range(steps):
+        inputs, targets = (each.to(DEVICE) for each in batch(step, 2, LONG))
+        with context_parallel(mesh, buffers=[inputs, targets, cosine, sine], buffer_seq_dims=[1, 1, 0, 0]):
+            mean = cross_entropy(model(inputs), targets)
+            mean.backward()
+        for parameter in model.parameters():
+            dist.all_reduce(parameter.grad, op=dist.ReduceOp.AVG)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(mean_over_ranks(mean))
+    return losses, reference_losses(steps, 2, LONG)
+
+
+@way
+def context_by_all_to_all() -> Result:
+    return context_trained("alltoall")
+
+
+@way
+def context_by_all_gather() -> Result:
+    return context_trained("allgather")
+
+
+@way
+def attention_of_distributed_tensors() -> Result:
+    """Forward and gradients of attention on DTensors dealt by heads, by batch, and by neither."""
+    mesh = one_dimension()
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(2, heads, 16, 8) for heads in (4, 2, 2))
+
+    def sums(inputs: list[Tensor]) -> list[Tensor]:
+        inputs = [each.detach().requires_grad_() for each in inputs]
+        out = nn.functional.scaled_dot_product_attention(*inputs, is_causal=True, enable_gqa=True)
+        out.square().sum().backward()
+        return [out.detach(), *(each.grad for each in inputs)]
+
+    expected = [each.square().sum().item() for each in sums([query, key, value])]
+    losses = []
+    for placement in (Shard(1), Shard(0), Replicate(), Shard(2)):
+        dealt = [
+            torch.distributed.tensor.distribute_tensor(each.to(DEVICE), mesh, [placement])
+            for each in (query, key, value)
+        ]
+        results = sums(dealt)
+        if placement != Shard(2):
+            assert all(isinstance(each, DTensor) and each.placements == (placement,) for each in results)
+        losses += [each.full_tensor().square().sum().item() for each in results]
+    return losses, expected * 4
+
+
+if __name__ == "__main__":
+    main()
