@@ -35,8 +35,8 @@ class _Step:
             self.model: Any = Stage(size, layers, stage, self.tokens, parallel, options.recompute, dtype)
             self.words, self.targets = (torch.randint(0, size.vocabulary, (self.tokens,)) for _ in range(2))
             self.hidden = torch.empty(self.tokens // plan.tp, size.hidden, dtype=dtype)
-        if plan.fsdp * plan.dp > 1:
-            shard(self.model, mesh["dp", "fsdp"] if plan.dp > 1 else mesh["fsdp"], dtype, plan.pp > 1)
+        # Of one shard, too: its weights at work have another dtype than those of the optimizer.
+        shard(self.model, mesh["dp", "fsdp"] if plan.dp > 1 else mesh["fsdp"], dtype, plan.pp > 1)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=True)
 
     def _forward(self) -> Tensor:
@@ -47,7 +47,7 @@ class _Step:
         return found
 
     def _backward(self, output: Tensor, is_last: bool) -> None:
-        if self.plan.pp > 1 and hasattr(self.model, "set_requires_gradient_sync"):
+        if self.plan.pp > 1:
             self.model.set_requires_gradient_sync(is_last)
             self.model.set_reshard_after_backward(is_last)
         output.backward(None if output.dim() == 0 else torch.empty_like(output))
