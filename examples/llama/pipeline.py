@@ -108,10 +108,8 @@ class Pipeline(Distributed):
         if parts is None:
             return {}, {}
         weights: State = {}
-        moments: State = {
-            "state": {},
-            "param_groups": [{**group, "params": []} for group in parts[0][1]["param_groups"]],
-        }
+        groups = [{**group, "params": []} for group in parts[0][1]["param_groups"]]
+        moments: State = {"state": {}, "param_groups": groups}
         for part, part_moments in parts:
             weights.update(part)
             # What is tied has one state in one process.
