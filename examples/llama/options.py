@@ -140,7 +140,10 @@ def parse_options(arguments: list[str] | None = None) -> Options:
         raise UserError(f"--data {options.data} does not exist; give a text file or a folder of text files")
     if options.out.exists() and not options.out.is_dir():
         raise UserError(f"--out {options.out} is a file; give the name of a folder")
-    check_ranks(options, int(os.environ.get("WORLD_SIZE", "1")), "WORLD_SIZE" in os.environ)
+    # A job of many ranks of which this process may be the only one: RANK/SIZE, in timing mode.
+    job = os.environ.get(f"{options.device.split(':')[0].upper()}_WORLD")
+    ranks = os.environ.get("WORLD_SIZE") if job is None else job.split("/")[-1]
+    check_ranks(options, 1 if ranks is None else int(ranks), ranks is not None)
     return options
 
 

@@ -1,5 +1,6 @@
-"""train_llama.py under torchrun: every plan gives the losses of one process, and goes on from any other's checkpoint."""
+"""train_llama.py under torchrun: plans give the losses of one process, and go on from each other's checkpoints."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -17,9 +18,26 @@ STEPS = 20
 COMMON = ("--batch", "4", "--seq", "32", "--layers", "2", "--sample", "4")
 
 
-def torchrun(out: Path, text: Path, ranks: int, *more: str, **environment: str) -> tuple[dict[str, Any], str]:
-    """Summary and standard output of a run of several processes."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", str(SCRIPT)]
+# The script, stopped behind its first checkpoint where STOP is set.
+DRIVER = f"""
+import os, sys
+sys.path.insert(0, {str(SCRIPT.parent)!r})
+import llama.training as training
+from llama.options import parse_options
+save = training.save_checkpoint
+def save_and_stop(*arguments):
+    save(*arguments)
+    arguments[-1].close()
+    sys.exit()
+if os.environ.get("STOP"):
+    training.save_checkpoint = save_and_stop
+training.train(parse_options())
+"""
+
+
+def torchrun(script: Path, out: Path, text: Path, ranks: int, *more: str, **environment: str) -> str:
+    """Standard output of a run of several processes."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", str(script)]
     result = subprocess.run(
         [*command, "--data", str(text), "--out", str(out), *COMMON, *more],
         env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
@@ -28,7 +46,22 @@ def torchrun(out: Path, text: Path, ranks: int, *more: str, **environment: str) 
         check=False,
     )
     assert result.returncode == 0, result.stderr[-4000:]
-    return json.loads((out / "summary.json").read_text()), result.stdout
+    return result.stdout
+
+
+def summary_of(out: Path) -> dict[str, Any]:
+    return json.loads((out / "summary.json").read_text())
+
+
+def stopped_and_resumed(folder: Path, text: Path, plans: tuple[str, str]) -> str:
+    """What the second of two plans printed, which went on from the first one's checkpoint of step 7."""
+    driver = folder / "driver.py"
+    driver.write_text(DRIVER)
+    options = ("--checkpoint-every", "7", "--steps", str(STEPS))
+    torchrun(driver, folder, text, 2, "--parallel", plans[0], *options, STOP="1")
+    printed = torchrun(SCRIPT, folder, text, 2, "--parallel", plans[1], "--resume", *options)
+    assert "at step 7" in printed
+    return printed
 
 
 @pytest.fixture(scope="module")
@@ -48,16 +81,21 @@ def compare(summary: dict[str, Any], alone: dict[str, Any]) -> None:
     assert summary["fallbacks"] == {}
 
 
-def test_fully_sharded_resumes_as_pipeline(tmp_path: Path, text: Path, alone: dict[str, Any]) -> None:
-    """The first half by one plan, the second by another; rank 0 alone prints."""
-    half = ("--checkpoint-every", str(STEPS // 2), "--steps", str(STEPS))
-    first, _ = torchrun(tmp_path, text, 2, "--parallel", "fsdp", *half)
-    compare(first, alone)
-    assert first["ranks"] == 2 and first["parallel"] == "fsdp"
-    (tmp_path / "checkpoint.pt").replace(tmp_path / "whole.pt")
-    second, printed = torchrun(tmp_path, text, 2, "--parallel", "pp", *half)
-    compare(second, alone)
-    assert printed.count("training tokens") == printed.count("results are in") == 1
+def test_a_pipeline_goes_on_from_fully_sharded(tmp_path: Path, text: Path, alone: dict[str, Any]) -> None:
+    printed = stopped_and_resumed(tmp_path, text, ("fsdp", "pp"))
+    summary = summary_of(tmp_path)
+    compare(summary, alone)
+    assert (summary["parallel"], summary["ranks"]) == ("pp", 2)
+    assert printed.count("training tokens") == printed.count("results are in") == 1  # rank 0 alone prints
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plans", [("tp", "fsdp"), ("pp", "tp"), ("ddp", "ddp")])
+def test_one_plan_goes_on_from_another(
+    tmp_path: Path, text: Path, alone: dict[str, Any], plans: tuple[str, str]
+) -> None:
+    stopped_and_resumed(tmp_path, text, plans)
+    compare(summary_of(tmp_path), alone)
 
 
 @pytest.mark.slow
@@ -65,33 +103,21 @@ def test_fully_sharded_resumes_as_pipeline(tmp_path: Path, text: Path, alone: di
 def test_every_plan_gives_the_losses_of_one_process(
     tmp_path: Path, text: Path, alone: dict[str, Any], plan: str, ranks: int
 ) -> None:
-    summary, printed = torchrun(tmp_path, text, ranks, "--parallel", plan, "--steps", str(STEPS))
+    printed = torchrun(SCRIPT, tmp_path, text, ranks, "--parallel", plan, "--steps", str(STEPS))
+    summary = summary_of(tmp_path)
     compare(summary, alone)
     assert summary["ranks"] == ranks
     assert printed.count("--- a sample ---") == 1
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("plans", [("fsdp", "tp"), ("tp", "pp"), ("pp", "ddp"), ("ddp", "fsdp")])
-def test_one_plan_goes_on_from_another(
-    tmp_path: Path, text: Path, alone: dict[str, Any], plans: tuple[str, str]
-) -> None:
-    options = ("--checkpoint-every", "7", "--steps", str(STEPS))
-    stopped = {"LLAMA_STOP_AFTER": "7"}
-    for plan, environment in zip(plans, (stopped, {}), strict=True):
-        summary, printed = torchrun(tmp_path, text, 2, "--parallel", plan, "--resume", *options, **environment)
-    assert "at step 7" in printed
-    compare(summary, alone)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("plan", ["ddp", "fsdp", "tp", "pp"])
 def test_timing_mode(tmp_path: Path, text: Path, plan: str) -> None:
     """Chip time of a step is that of functional mode."""
-    rows = [
-        torchrun(tmp_path / mode, text, 2, "--parallel", plan, "--steps", "3", "--mode", mode)[0]
-        for mode in ("functional", "timing")
-    ]
+    rows = []
+    for mode in ("functional", "timing"):
+        torchrun(SCRIPT, tmp_path / mode, text, 2, "--parallel", plan, "--steps", "3", "--mode", mode)
+        rows.append(summary_of(tmp_path / mode))
     assert rows[1]["losses"] == [None] * 3
     assert rows[1]["chip_seconds_per_step"] == pytest.approx(rows[0]["chip_seconds_per_step"], rel=0.02)
 
@@ -109,13 +135,10 @@ def test_timing_mode(tmp_path: Path, text: Path, plan: str) -> None:
     ],
 )
 def test_a_plan_that_does_not_fit_says_so(options: list[str], ranks: int, message: str) -> None:
-    parsed = parse_options(["--parallel", "none"])
+    names = dict(zip((name.strip("-") for name in options[::2]), options[1::2], strict=True))
+    values: dict[str, Any] = {name: int(value) if value.isdigit() else value for name, value in names.items()}
     with pytest.raises(UserError, match=message):
-        import dataclasses
-
-        names = dict(zip((name.strip("-") for name in options[::2]), options[1::2], strict=True))
-        values = {name: int(value) if value.isdigit() else value for name, value in names.items()}
-        check_ranks(dataclasses.replace(parsed, **values), ranks, True)
+        check_ranks(dataclasses.replace(parse_options([]), **values), ranks, True)
 
 
 def test_without_torchrun_it_says_how_to_start() -> None:
