@@ -1,6 +1,7 @@
 // How bytes get from rank to rank of a process group, whoever carries them.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -49,8 +50,9 @@ using IncomingPointer = std::unique_ptr<Incoming>;
 // What goes before the payload of a message.
 struct Envelope {
   double chip_seconds = 0;
-  uint64_t bytes = 0;    // of the tensor
-  bool is_known = true;  // the payload has them, otherwise none
+  uint64_t bytes = 0;                 // of the tensor
+  bool is_known = true;               // the payload has them, otherwise none
+  std::array<std::byte, 320> note{};  // what the sender adds, as it likes
 };
 
 struct Message {

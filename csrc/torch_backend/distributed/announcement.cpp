@@ -15,6 +15,7 @@ struct Packed {
   uint64_t accounted_bytes;
   uint64_t is_known;
   std::array<char, 192> signature;
+  std::array<network::LinkUse, told_uses> uses;
 };
 
 }  // namespace
@@ -22,7 +23,7 @@ struct Packed {
 size_t Announcement::packed_bytes(size_t ranks) { return sizeof(Packed) + 2 * ranks * sizeof(uint64_t); }
 
 std::vector<std::byte> Announcement::pack() const {
-  Packed head{sequence, chip_seconds, accounted_bytes, is_known ? 1U : 0U, {}};
+  Packed head{sequence, chip_seconds, accounted_bytes, is_known ? 1U : 0U, {}, uses};
   std::copy_n(signature.begin(), std::min(signature.size(), head.signature.size() - 1), head.signature.begin());
   std::vector<std::byte> bytes(packed_bytes(sent.size()));
   std::memcpy(bytes.data(), &head, sizeof head);
@@ -35,13 +36,9 @@ std::vector<std::byte> Announcement::pack() const {
 Announcement Announcement::unpack(std::span<const std::byte> bytes, size_t ranks) {
   Packed head;
   std::memcpy(&head, bytes.data(), sizeof head);
-  Announcement result{head.sequence,
-                      head.chip_seconds,
-                      head.accounted_bytes,
-                      head.is_known != 0,
-                      head.signature.data(),
-                      std::vector<uint64_t>(ranks),
-                      std::vector<uint64_t>(ranks)};
+  Announcement result{
+      head.sequence,         head.chip_seconds, head.accounted_bytes,         head.is_known != 0,
+      head.signature.data(), head.uses,         std::vector<uint64_t>(ranks), std::vector<uint64_t>(ranks)};
   const std::byte* lengths = bytes.data() + sizeof head;
   std::memcpy(result.sent.data(), lengths, ranks * sizeof(uint64_t));
   std::memcpy(result.expected.data(), lengths + ranks * sizeof(uint64_t), ranks * sizeof(uint64_t));

@@ -1,12 +1,14 @@
 // What goes over the transport before a collective's bytes, and how it can fail.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "network/contention.h"
 #include "torch_backend/distributed/collective.h"
 
 namespace mtia::torch_backend {
@@ -18,8 +20,9 @@ struct Announcement {
   uint64_t accounted_bytes = 0;  // CollectivePlan's
   bool is_known = true;
   std::string signature;
-  std::vector<uint64_t> sent;      // bytes to each rank
-  std::vector<uint64_t> expected;  // and of each
+  std::array<network::LinkUse, told_uses> uses{};  // of its chip's links, by operations called before
+  std::vector<uint64_t> sent;                      // bytes to each rank
+  std::vector<uint64_t> expected;                  // and of each
 
   // All ranks' are of one length.
   static size_t packed_bytes(size_t ranks);

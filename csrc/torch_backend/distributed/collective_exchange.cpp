@@ -1,5 +1,6 @@
 // Collectives on a communicator's thread: pieces are under way while those before them are combined and shared.
 #include <algorithm>
+#include <array>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -9,7 +10,9 @@
 
 #include "base/error.h"
 #include "chip/chip_spec.h"
+#include "network/contention.h"
 #include "runtime/device.h"
+#include "runtime/link_calendars.h"
 #include "torch_backend/distributed/announcement.h"
 #include "torch_backend/distributed/collective.h"
 #include "torch_backend/distributed/host_bytes.h"
@@ -57,6 +60,10 @@ class CollectiveExchange final : public runtime::Exchange, public std::enable_sh
     }
     chip_seconds_ = chip_seconds;
     chip_ = &device.chip();
+    alone_ = network::account(*chip_, plan_.kind, plan_.accounted_bytes, communicator_->global_ranks);
+    const std::vector<network::LinkUse> uses = runtime::links_of(device).after(chip_seconds, told_uses);
+    std::copy_n(uses.begin(), std::min(uses.size(), uses_.size()), uses_.begin());
+    runtime::links_of(device).begin(this, {chip_seconds, chip_seconds + alone_.seconds, alone_.share});
     communicator_->collectives.run([self = shared_from_this()] { self->carry_out(); });
   }
 
@@ -110,6 +117,7 @@ class CollectiveExchange final : public runtime::Exchange, public std::enable_sh
                       plan_.accounted_bytes,
                       is_known_,
                       plan_.signature,
+                      uses_,
                       std::vector<uint64_t>(ranks()),
                       std::vector<uint64_t>(ranks())};
     for (size_t rank = 0; rank < ranks(); ++rank) {
@@ -136,11 +144,13 @@ class CollectiveExchange final : public runtime::Exchange, public std::enable_sh
       accounted = std::max(accounted, each.accounted_bytes);
       is_known_ = is_known_ && each.is_known;
     }
-    const network::NetworkAccount account =
-        network::account(*chip_, plan_.kind, accounted, communicator_->global_ranks);
-    end_.end = end_.begin + account.seconds;
-    end_.joules = account.joules;
-    end_.bytes = account.peer_bytes + account.scale_out_bytes;
+    if (accounted != plan_.accounted_bytes)
+      alone_ = network::account(*chip_, plan_.kind, accounted, communicator_->global_ranks);
+    end_.end = end_.begin + alone_.seconds;
+    for (const Announcement& each : all)
+      end_.end = std::max(end_.end, network::end_beside(network::present_cluster(), each.uses, end_.begin, alone_));
+    end_.joules = alone_.joules;
+    end_.bytes = alone_.peer_bytes + alone_.scale_out_bytes;
     communicator_->latest_end = end_.end;
   }
 
@@ -292,6 +302,8 @@ class CollectiveExchange final : public runtime::Exchange, public std::enable_sh
   const uint64_t sequence_;
   const ChipSpec* chip_ = nullptr;
   double chip_seconds_ = 0;
+  network::NetworkAccount alone_;
+  std::array<network::LinkUse, told_uses> uses_{};
   bool is_known_ = true;
   std::vector<HostBytes> sent_, received_, shared_;
   HostBytes combined_;

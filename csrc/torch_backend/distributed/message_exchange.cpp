@@ -1,12 +1,16 @@
 // Messages between two ranks, beside the collectives of their group.
+#include <algorithm>
 #include <array>
+#include <cstring>
 #include <exception>
 #include <memory>
 #include <utility>
 
 #include "base/error.h"
 #include "chip/chip_spec.h"
+#include "network/contention.h"
 #include "runtime/device.h"
+#include "runtime/link_calendars.h"
 #include "torch_backend/distributed/collective.h"
 
 namespace mtia::torch_backend {
@@ -14,6 +18,16 @@ namespace {
 
 using transport::Buffer;
 using transport::Envelope;
+
+// Of the sender's links, by operations called before.
+using Uses = std::array<network::LinkUse, told_uses>;
+static_assert(sizeof(Uses) <= sizeof(Envelope::note));
+
+Uses told(const std::vector<network::LinkUse>& found) {
+  Uses uses{};
+  std::copy_n(found.begin(), std::min(found.size(), uses.size()), uses.begin());
+  return uses;
+}
 
 // Reads device memory; false where timing mode does not know it.
 bool fetch_all(runtime::Device& device, const Regions& regions, const Buffer& into) {
@@ -42,7 +56,7 @@ class SendExchange final : public runtime::Exchange {
   std::string_view name() const override { return "send"; }
 
   void begin(runtime::Device& device, double chip_seconds) override {
-    Envelope envelope{chip_seconds, bytes_of(regions_), true};
+    Envelope envelope{chip_seconds, bytes_of(regions_), true, {}};
     Buffer buffer(envelope.bytes);
     envelope.is_known = fetch_all(device, regions_, buffer);
     if (!envelope.is_known) buffer = Buffer();
@@ -50,7 +64,11 @@ class SendExchange final : public runtime::Exchange {
                                        communicator_->global_ranks[static_cast<size_t>(destination_)]};
     const network::NetworkAccount account =
         network::account(device.chip(), network::Collective::send, envelope.bytes, ranks);
-    end_ = {chip_seconds, chip_seconds + account.seconds, account.joules, envelope.bytes};
+    const Uses uses = told(runtime::links_of(device).after(chip_seconds, told_uses));
+    std::memcpy(envelope.note.data(), &uses, sizeof uses);
+    end_ = {chip_seconds, network::end_beside(network::present_cluster(), uses, chip_seconds, account), account.joules,
+            envelope.bytes};
+    runtime::links_of(device).begin(this, {end_.begin, end_.end, account.share});
     // Nobody waits for a send: what fails is told by the next collective, and on the receiver's side. The transport's
     // threads do not outlive the communicator, which this must not keep.
     const std::weak_ptr<Communicator> weak = communicator_;
@@ -123,7 +141,10 @@ class ReceiveExchange final : public runtime::Exchange,
                                        communicator_->global_ranks[static_cast<size_t>(communicator_->rank())]};
     const double begin = std::max(chip_seconds_, envelope.chip_seconds);
     const network::NetworkAccount account = network::account(device.chip(), network::Collective::send, expected, ranks);
-    return {begin, begin + account.seconds, 0, 0};
+    Uses uses;
+    std::memcpy(&uses, envelope.note.data(), sizeof uses);
+    // Links have two directions, of which this one is the sender's.
+    return {begin, network::end_beside(network::present_cluster(), uses, begin, account), 0, 0};
   }
 
  private:

@@ -223,12 +223,7 @@ class ProcessGroup final : public c10d::Backend {
     only(tensors, "send");
     check_peer(destination, "send");
     return start(OpType::SEND, "mccl:send", tensors,
-                 {{make_send(communicator_, regions_of(tensors), destination, tag_of(tag))},
-                  tensors,
-                  {},
-                  nullptr,
-                  false,
-                  nullptr});
+                 {{make_send(communicator_, regions_of(tensors), destination, tag_of(tag))}, tensors, {}, nullptr});
   }
 
   WorkPointer recv(Tensors& tensors, int source, int tag) override {
@@ -245,7 +240,8 @@ class ProcessGroup final : public c10d::Backend {
   }
 
   WorkPointer barrier(const c10d::BarrierOptions& options) override {
-    c10::DeviceIndex device = current_device();
+    // Behind what the group was given before: another device's queue would begin it first.
+    c10::DeviceIndex device = stream_.has_value() ? stream_->first : current_device();
     if (options.device.has_value() && options.device->has_index()) device = options.device->index();
     if (!options.device_ids.empty()) device = static_cast<c10::DeviceIndex>(options.device_ids.front());
     CollectivePlan plan;
@@ -442,13 +438,9 @@ class ProcessGroup final : public c10d::Backend {
 
   WorkPointer receive(Tensors& tensors, int source, int tag, OpType type) {
     const auto found = std::make_shared<std::atomic<int>>(source);
-    return start(type, "mccl:recv", tensors,
-                 {{make_receive(communicator_, regions_of(tensors), source, tag_of(tag), found)},
-                  tensors,
-                  tensors,
-                  found,
-                  false,
-                  nullptr});
+    return start(
+        type, "mccl:recv", tensors,
+        {{make_receive(communicator_, regions_of(tensors), source, tag_of(tag), found)}, tensors, tensors, found});
   }
 
   WorkPointer run(OpType type, const char* title, std::vector<CollectivePlan> plans, Tensors kept, Tensors outputs) {

@@ -118,7 +118,7 @@ TEST(messages_are_matched_by_source_and_tag_in_order) {
   as_ranks(3, [](std::unique_ptr<SharedTransport> transport) {
     const int own = transport->rank();
     const auto send = [&](int to, uint32_t tag, double time, size_t bytes) {
-      transport->send_message(to, tag, Envelope{time, bytes, true}, buffer_of(bytes_of(own, to, bytes)), 10s,
+      transport->send_message(to, tag, Envelope{time, bytes, true, {}}, buffer_of(bytes_of(own, to, bytes)), 10s,
                               [](const std::string& reason) { throw mtia::test::Failure(reason); });
     };
     const auto take = [&](mtia::transport::PendingMessage& pending, int source, double time, size_t bytes) {
