@@ -11,12 +11,30 @@ QUICK = {
     "tensor": ("sequence", "context_by_all_to_all"),
 }
 LONG = [
+    ("others", 2, ("experts", "functional_collectives")),
     ("data", 2, ("static_graph", "fp16_compress", "bf16_compress", "power_sgd", "zero_redundancy")),
     ("pipeline", 2, ("gpipe", "interleaved_1f1b", "looped_breadth_first", "dual_pipe_v")),
     ("pipeline", 4, ("one_forward_one_backward", "gpipe")),
     ("tensor", 2, ("tensor", "loss", "context_by_all_gather", "attention_of_distributed_tensors")),
     ("tensor", 4, ("fully_sharded_and_tensor", "hybrid_sharded", "sequence")),
-    ("sharded", 2, ("reshards_after_forward", "keeps_after_forward", "activation_checkpointing", "cpu_offload")),
+    (
+        "sharded",
+        2,
+        (
+            "reshards_after_forward",
+            "keeps_after_forward",
+            "activation_checkpointing",
+            "cpu_offload",
+            "clipped_gradients",
+            "from_meta_device",
+            "gradient_accumulation",
+            "fsdp1_full_shard",
+            "fsdp1_shard_grad_op",
+            "fsdp1_clipped",
+            "fsdp1_offload",
+            "fsdp1_mixed_precision",
+        ),
+    ),
 ]
 
 
