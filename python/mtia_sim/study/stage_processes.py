@@ -87,6 +87,7 @@ def _finish(started: list[tuple[int, int]]) -> list[dict[str, Any]]:
         child, status = os.wait()
         running.discard(child)
         if status:
+            print(f"process {child} ended with {os.waitstatus_to_exitcode(status)}", file=sys.stderr)
             for other in running:  # which would wait for it
                 os.kill(other, signal.SIGKILL)
             sys.exit(1)
