@@ -3,6 +3,7 @@
 #include <ATen/EmptyTensor.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/native/TensorFactories.h>
+#include <ATen/ops/view_as_real.h>
 #include <c10/core/DeviceGuard.h>
 #include <torch/library.h>
 
@@ -31,7 +32,10 @@ void check_options(std::optional<at::Layout> layout, std::optional<bool> pin_mem
 void fill_if_deterministic(at::Tensor& tensor) {
   if (C10_UNLIKELY(at::globalContext().deterministicAlgorithms() &&
                    at::globalContext().deterministicFillUninitializedMemory())) {
-    at::native::fill_empty_deterministic_(tensor);
+    // Pairs of halves, which nothing computes in.
+    const bool is_pair = tensor.scalar_type() == c10::kComplexHalf;
+    at::Tensor numbers = is_pair ? at::view_as_real(tensor) : tensor;
+    at::native::fill_empty_deterministic_(numbers);
   }
 }
 

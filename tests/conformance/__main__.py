@@ -66,6 +66,8 @@ def _facts(suite: Suite, source: Path, options: argparse.Namespace) -> dict[str,
     ]
     changes += [f'device "{name}" in torch calls -> mtia_sim' for name in suite.redirect]
     changes += [f"{name} -> {other}" for name, other in suite.replace]
+    changes += [f"`{expression}` in the text of its files -> {other}" for expression, other in suite.renames]
+    changes += [f"{suite.prepare} before its files are imported"] if suite.prepare else []
     words = [suite.name, *(() if suite.own else ("--src", f"sources/{source.name}"))]  # no folder of one machine
     for name, chosen in (
         ("select", options.select),

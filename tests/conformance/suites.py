@@ -178,7 +178,6 @@ SUITES = {
                 "test_transformers_xpu.py",
                 "nn/test_convolution_xpu.py",
                 "nn/test_dropout_xpu.py",
-                "nn/test_pooling_xpu.py",
             ),
             redirect=("xpu",),
             replace=(

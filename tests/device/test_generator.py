@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.checkpoint import checkpoint
 
 DEVICE = "mtia_sim"
@@ -81,3 +82,12 @@ def test_a_compiled_function_draws_a_recomputed_mask_again() -> None:
         y = compiled(x)
         y.sum().backward()
         assert x.grad is not None and torch.equal(x.grad == 0, y == 0) and 64 < (y == 0).sum().item() < 192
+
+
+def test_states_are_set_under_fake_tensors_too() -> None:
+    """As torch.distributed's LocalTensor does around each operator that it propagates."""
+    state = torch.mtia_sim.get_rng_state()
+    drawn = torch.rand(5, device="mtia_sim").cpu()
+    with FakeTensorMode():
+        torch.mtia_sim.set_rng_state(state)
+    assert torch.equal(torch.rand(5, device="mtia_sim").cpu(), drawn)

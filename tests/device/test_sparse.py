@@ -107,6 +107,8 @@ def compressed(device: str) -> Tensor:
         lambda s: s.sum(),
         lambda s: s @ torch.arange(10.0, device=s.device).view(5, 2),
         lambda s: s @ torch.arange(5.0, device=s.device),
+        lambda s: torch.arange(8.0, device=s.device).view(2, 4) @ s,
+        lambda s: s.to_sparse_csc() @ torch.arange(10.0, device=s.device).view(5, 2),
         lambda s: torch.addmm(torch.ones(4, 2, device=s.device), s, torch.ones(5, 2, device=s.device), alpha=2, beta=3),
     ],
 )
@@ -138,6 +140,40 @@ def test_gradients_of_a_sparse_product() -> None:
         assert weight.grad is not None and x.grad is not None
         gradients.append((dense(weight.grad), x.grad.cpu()))
     torch.testing.assert_close(gradients[1], gradients[0])
+
+
+@pytest.mark.parametrize("reduce", ["sum", "mean", "amax", "amin"])
+def test_rows_reduced_by_a_sparse_pattern(reduce: str) -> None:
+    """Rows without elements and equal terms among them."""
+    found = []
+    for device in ("cpu", DEVICE):
+        pattern = torch.tensor([[1.0, 0, 2, 1], [0, 0, 0, 0], [0, 3, 3, 0]], device=device).to_sparse_csr()
+        pattern.requires_grad_()
+        x = torch.tensor([[1.0, 2], [3, -4], [3, 5], [0, 2]], device=device).requires_grad_()
+        result = torch.sparse.mm(pattern, x, reduce)
+        (result * torch.arange(6.0, device=device).view(3, 2)).sum().backward()
+        assert pattern.grad is not None and x.grad is not None
+        found.append((result.detach().cpu(), dense(pattern.grad), x.grad.cpu()))
+    torch.testing.assert_close(found[1], found[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.complex64])
+def test_products_of_a_pattern(dtype: torch.dtype) -> None:
+    found = []
+    for device in ("cpu", DEVICE):
+        pattern = torch.tensor([[1, 0, 2, 1], [0, 0, 0, 0], [0, 3, 3, 0]], dtype=dtype, device=device).to_sparse_csr()
+        left = torch.arange(6.0, device=device).to(dtype).view(3, 2)
+        right = torch.arange(8.0, device=device).to(dtype).view(2, 4)
+        result = torch.sparse.sampled_addmm(pattern, left, right, beta=0.5, alpha=2)
+        out = torch.sparse.sampled_addmm(pattern, left, right, out=torch.zeros_like(pattern))
+        for each in (pattern, left, right):
+            each.requires_grad_()
+        product = torch.sparse.sampled_addmm(pattern, left, right, beta=0.5, alpha=2)
+        gradients = torch.autograd.grad(product.to_dense().abs().sum(), (pattern, left, right))
+        found.append((dense(result), dense(out), *(dense(each) for each in gradients)))
+        with pytest.raises(RuntimeError):
+            torch.sparse.sampled_addmm(pattern, left, right.mT)
+    torch.testing.assert_close(found[1], found[0])
 
 
 @pytest.mark.parametrize(

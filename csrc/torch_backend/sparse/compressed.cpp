@@ -35,6 +35,8 @@
 #include <ATen/ops/zero_native.h>
 #include <torch/library.h>
 
+#include <array>
+
 #include "torch_backend/operators/output_checks.h"
 #include "torch_backend/operators/structured.h"
 #include "torch_backend/sparse/products.h"
@@ -96,13 +98,35 @@ void validate(bool is_crow, const at::Tensor& begins, const at::Tensor& plain, i
   TORCH_CHECK(!is_wrong(3), "`0 <= ", is_crow ? "col_indices < ncols" : "row_indices < nrows", "` is not satisfied.");
 }
 
+bool has_rows_or_columns(const at::Tensor& tensor) {
+  return tensor.layout() == c10::kSparseCsr || tensor.layout() == c10::kSparseCsc;
+}
+
+// The rows of all elements and their columns.
+at::Tensor places_of(const at::Tensor& sparse) {
+  if (sparse.layout() == c10::kSparseCsr)
+    return at::_convert_indices_from_csr_to_coo(sparse.crow_indices(), sparse.col_indices());
+  return at::_convert_indices_from_csr_to_coo(sparse.ccol_indices(), sparse.row_indices(), false, /*transpose=*/true);
+}
+
 at::Tensor& addmm_out(const at::Tensor& self, const at::Tensor& mat1, const at::Tensor& mat2, const at::Scalar& beta,
                       const at::Scalar& alpha, at::Tensor& out) {
+  const bool is_first = has_rows_or_columns(mat1);
+  const at::Tensor& sparse = is_first ? mat1 : mat2;
+  const at::Tensor& dense = is_first ? mat2 : mat1;
   TORCH_CHECK_NOT_IMPLEMENTED(
-      mat1.layout() == c10::kSparseCsr && mat2.layout() == c10::kStrided && self.layout() == c10::kStrided,
-      "addmm of sparse matrices: mtia_sim has dense + CSR @ dense; convert with to_sparse_csr() and to_dense()");
-  const at::Tensor places = at::_convert_indices_from_csr_to_coo(mat1.crow_indices(), mat1.col_indices());
-  return sparse_product(self, {places[0], places[1], mat1.values(), mat1.sizes()}, mat2, beta, alpha, out);
+      has_rows_or_columns(sparse) && dense.layout() == c10::kStrided && self.layout() == c10::kStrided,
+      "addmm of sparse matrices: mtia_sim has dense + CSR or CSC @ dense and dense @ CSR or CSC; convert with "
+      "to_sparse_csr() and to_dense()");
+  const at::Tensor places = places_of(sparse);
+  if (is_first)
+    return sparse_product(self, {places[0], places[1], sparse.values(), sparse.sizes()}, dense, beta, alpha, out);
+  // All of it the other way round.
+  const std::array<int64_t, 2> sizes{sparse.size(1), sparse.size(0)};
+  at::Tensor turned = empty_device({0}, dense.scalar_type(), dense.device());
+  const at::Tensor addend = self.dim() == 2 ? self.t() : self.unsqueeze(-1);
+  sparse_product(addend, {places[1], places[0], sparse.values(), sizes}, dense.t(), beta, alpha, turned);
+  return write_output(out, turned.t());
 }
 
 at::Tensor& addmv_out(const at::Tensor& self, const at::Tensor& mat, const at::Tensor& vec, const at::Scalar& beta,

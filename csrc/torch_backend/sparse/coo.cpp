@@ -241,6 +241,9 @@ TORCH_LIBRARY_IMPL(aten, SparsePrivateUse1, library) {
   library.impl("_to_dense", TORCH_FN(at::native::sparse_to_dense));
   library.impl("_to_sparse_csc", TORCH_FN(at::native::coo_to_sparse_csc));
   library.impl("_to_sparse_csr", TORCH_FN(at::native::coo_to_sparse_csr));
+  using ToSparse =
+      at::Tensor (*)(const at::Tensor&, std::optional<c10::Layout>, at::OptionalIntArrayRef, std::optional<int64_t>);
+  library.impl("_to_sparse", static_cast<ToSparse>(at::native::sparse_coo_to_sparse));
 
   // Arithmetic.
   library.impl("add.Tensor", TORCH_FN(at::native::add_sparse));

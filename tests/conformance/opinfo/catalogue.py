@@ -31,7 +31,6 @@ RANDOM = frozenset(
 )
 
 _CUDA_ONLY = "torch compiles them with CUDA's or ROCm's run-time compiler only"
-_SPARSE = "of compressed rows, the device has what docs/compatibility.md lists"
 # Operators that do not pass, and why.
 OPEN = {
     "jiterator_unary": _CUDA_ONLY,
@@ -39,8 +38,6 @@ OPEN = {
     "jiterator_binary_return_by_ref": _CUDA_ONLY,
     "jiterator_2inputs_2outputs": _CUDA_ONLY,
     "jiterator_4inputs_with_extra_args": _CUDA_ONLY,
-    "sparse.mm.reduce": _SPARSE,
-    "sparse.sampled_addmm": _SPARSE,
 }
 
 

@@ -61,6 +61,14 @@ class RanksOnDevices(DTensorTestBase):  # type: ignore[misc]
         return mtia_sim_many_ranks.RANKS
 
 
+class FullyShardedRanks(common_fsdp.FSDPTest):  # type: ignore[misc]
+    """Each rank on its device, which torch's own does for CUDA and XPU."""
+
+    def run_test(self, *arguments: Any) -> None:
+        torch.mtia_sim.set_device(self.rank % torch.mtia_sim.device_count())
+        super().run_test(*arguments)
+
+
 def _module(name: str, **contents: Any) -> None:
     module = types.ModuleType(name)
     module.__dict__.update(contents)
@@ -83,7 +91,7 @@ def prepare() -> None:
     _module("torch_npu.testing")
     _module("torch_npu.testing._internal")
     _module("torch_npu.testing._internal.common_dtensor", NPUDTensorTestBase=RanksOnDevices)
-    _module("torch_npu.testing._internal.common_fsdp", FSDPNPUTest=common_fsdp.FSDPTest)
+    _module("torch_npu.testing._internal.common_fsdp", FSDPNPUTest=FullyShardedRanks)
     _module("torch_npu.testing.testcase", TestCase=common_utils.TestCase, run_tests=common_utils.run_tests)
     _module("torch_npu.testing.common_utils", SupportedDevices=_supported_devices)
     _module(
