@@ -2,6 +2,7 @@
 """Trains a Llama on text: an ordinary PyTorch script, in which the device is a name.
 
 python examples/train_llama.py --device mtia_sim --model tiny --steps 300 --out runs/tiny
+torchrun --nproc-per-node=4 examples/train_llama.py --parallel fsdp+tp --model tiny --steps 300 --out runs/tiny
 """
 
 import os
@@ -12,6 +13,7 @@ from llama.options import parse_options
 
 
 def main() -> int:
+    speaks = os.environ.get("RANK", "0") == "0"
     try:
         options = parse_options()
         if options.chip is not None:
@@ -23,10 +25,12 @@ def main() -> int:
 
         train(options)
     except UserError as error:
-        print(f"train_llama.py: {error}", file=sys.stderr)
+        if speaks:
+            print(f"train_llama.py: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\ntrain_llama.py: stopped; go on with the same options and --resume", file=sys.stderr)
+        if speaks:
+            print("\ntrain_llama.py: stopped; go on with the same options and --resume", file=sys.stderr)
         return 130
     return 0
 

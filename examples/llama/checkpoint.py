@@ -10,9 +10,10 @@ from .chip import Chip
 from .errors import UserError
 from .files import remove_leftovers, write_atomically
 from .options import Options
+from .parallel import Plan
 from .results import History
 
-FORMAT = 1
+FORMAT = 2
 
 
 def checkpoint_file(options: Options) -> Path:
@@ -20,14 +21,20 @@ def checkpoint_file(options: Options) -> Path:
 
 
 def save_checkpoint(
-    options: Options, model: nn.Module, optimizer: torch.optim.Optimizer, history: History, chip: Chip
+    options: Options, model: nn.Module, optimizer: torch.optim.Optimizer, history: History, chip: Chip, plan: Plan
 ) -> None:
-    """Writes OUT/checkpoint.pt for the steps in `history`; a process killed meanwhile leaves the one before."""
+    """Writes OUT/checkpoint.pt for the steps in `history`; a process killed meanwhile leaves the one before.
+
+    It holds whole parameters by their names, so that another plan on other ranks can go on from it.
+    """
+    weights, moments = plan.whole_states(model, optimizer)
+    if not plan.speaks:
+        return
     state = {
         "format": FORMAT,
         "options": options.identity(),
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
+        "model": weights,
+        "optimizer": moments,
         "history": history.state(),
         "random_state": torch.get_rng_state(),
         "device_random_state": chip.random_state(),
@@ -35,10 +42,13 @@ def save_checkpoint(
     write_atomically(checkpoint_file(options), lambda path: torch.save(state, path))
 
 
-def load_checkpoint(options: Options, model: nn.Module, optimizer: torch.optim.Optimizer, chip: Chip) -> History | None:
+def load_checkpoint(
+    options: Options, model: nn.Module, optimizer: torch.optim.Optimizer, chip: Chip, plan: Plan
+) -> History | None:
     """Restores model, optimizer and generators from OUT/checkpoint.pt; None where there is none."""
     path = checkpoint_file(options)
-    remove_leftovers(path)
+    if plan.speaks:
+        remove_leftovers(path)
     if not path.exists():
         return None
     try:
@@ -60,8 +70,7 @@ def load_checkpoint(options: Options, model: nn.Module, optimizer: torch.optim.O
         raise UserError(
             f"{path} is of another run: {'; '.join(different)}. Resume with the same options or take another --out"
         )
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
+    plan.load_whole_states(model, optimizer, (state["model"], state["optimizer"]))
     torch.set_rng_state(state["random_state"])
     if state["device_random_state"] is not None:
         chip.set_random_state(state["device_random_state"])

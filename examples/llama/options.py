@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 from pathlib import Path
 
 from .errors import UserError
@@ -11,6 +12,8 @@ IMPLEMENTATIONS = ("plain", "hf")
 DTYPES = ("float32", "bfloat16", "amp")
 BYTE_VOCABULARY = 256
 MODES = ("functional", "timing")
+PLANS = ("none", "ddp", "fsdp", "tp", "fsdp+tp", "pp")
+TENSOR_RANKS = 2  # of fsdp+tp
 LEAST_VALUES = {
     "steps": 1,
     "layers": 1,
@@ -20,6 +23,7 @@ LEAST_VALUES = {
     "eval_every": 1,
     "checkpoint_every": 1,
     "sample": 0,
+    "microbatches": 1,
 }
 
 
@@ -47,6 +51,8 @@ class Options:
     eval_every: int
     checkpoint_every: int
     sample: int
+    parallel: str
+    microbatches: int
 
     @property
     def size(self) -> Size:
@@ -109,6 +115,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--eval-every", type=int, default=100, help="steps between losses on held-out text")
     parser.add_argument("--checkpoint-every", type=int, default=50, help="steps between checkpoints")
+    parser.add_argument(
+        "--parallel", default="none", choices=PLANS, help="how the processes that torchrun started share the work"
+    )
+    parser.add_argument("--microbatches", type=int, default=2, help="parts of the batch under way with --parallel pp")
     parser.add_argument("--sample", type=int, default=160, help="tokens of generated text at the end; 0 for none")
     return parser
 
@@ -130,4 +140,38 @@ def parse_options(arguments: list[str] | None = None) -> Options:
         raise UserError(f"--data {options.data} does not exist; give a text file or a folder of text files")
     if options.out.exists() and not options.out.is_dir():
         raise UserError(f"--out {options.out} is a file; give the name of a folder")
+    # A job of many ranks of which this process may be the only one: RANK/SIZE, in timing mode.
+    job = os.environ.get(f"{options.device.split(':')[0].upper()}_WORLD")
+    ranks = os.environ.get("WORLD_SIZE") if job is None else job.split("/")[-1]
+    check_ranks(options, 1 if ranks is None else int(ranks), ranks is not None)
     return options
+
+
+def check_ranks(options: Options, ranks: int, is_torchrun: bool) -> None:
+    """Raises UserError where so many processes cannot share the work as --parallel says."""
+    plan, size = options.parallel, options.size
+    if plan == "none":
+        if ranks > 1:
+            raise UserError(f"{ranks} processes would all train the same; give --parallel, for example --parallel ddp")
+        return
+    if not is_torchrun:
+        raise UserError(
+            f"--parallel {plan} is for several processes; start it with "
+            f"torchrun --nproc-per-node=2 examples/train_llama.py --parallel {plan}"
+        )
+    if options.impl == "hf" and plan not in ("ddp", "fsdp"):
+        raise UserError(f"--parallel {plan} names the parts of the plain Llama; take --impl plain, ddp or fsdp")
+
+    def divide(what: str, number: int, parts: int) -> None:
+        if number % parts:
+            raise UserError(f"--parallel {plan} cuts {what} into {parts} parts, and {number} is no multiple of it")
+
+    tensor = {"tp": ranks, "fsdp+tp": TENSOR_RANKS}.get(plan, 1)
+    if plan == "fsdp+tp":
+        divide("the processes", ranks, TENSOR_RANKS)
+    divide("--seq", options.seq, tensor)
+    divide(f"the key heads of --model {options.model}", size.key_value_heads, tensor)
+    divide("--batch", options.batch, 1 if plan in ("tp", "pp") else ranks // tensor)
+    if plan == "pp":
+        divide(f"the layers of --model {options.model}", size.layers, ranks)
+        divide("--batch", options.batch, options.microbatches)

@@ -8,6 +8,7 @@ from typing import Any
 from .chip import Chip, ChipUse
 from .files import write_atomically
 from .options import Options
+from .parallel import Plan
 
 
 @dataclasses.dataclass
@@ -53,21 +54,23 @@ class Speed:
 
 
 def summarize(
-    options: Options, history: History, speed: Speed, chip: Chip, parameters: int, vocabulary: int
+    options: Options, history: History, speed: Speed, chip: Chip, parameters: int, vocabulary: int, plan: Plan
 ) -> dict[str, Any]:
     """The keys of summary.json; chip values are None where the device counts nothing.
 
-    `mfu` is the model FLOPs of the training steps over what the chip's peak for the dtype allows in their chip time.
+    Of several ranks, times, units and kernels are those of rank 0's chip, joules those of all chips.
+
+    `mfu` is the model FLOPs of the training steps over what the chips' peak for the dtype allows in their chip time.
     """
     tokens_per_step = options.batch * options.seq
     seconds = joules = mfu = None
     if chip.counts and speed.steps:
         seconds = speed.chip.seconds / speed.steps
-        joules = speed.chip.joules / speed.steps
+        joules = plan.sum(speed.chip.joules) / speed.steps
         peak = chip.peak_flops(options.dtype)
         if peak and seconds:
             flops = tokens_per_step * options.size.training_flops_per_token(vocabulary, options.seq)
-            mfu = flops / (seconds * peak)
+            mfu = flops / (seconds * peak * plan.ranks)
     return {
         "steps": len(history.losses),
         "losses": history.losses,
@@ -88,6 +91,8 @@ def summarize(
         "dtype": options.dtype,
         "seed": options.seed,
         "mode": options.mode,
+        "parallel": options.parallel,
+        "ranks": plan.ranks,
         "stand_in_fraction": chip.stand_in_fraction(),
         "by_kernel": speed.chip.by_kernel,
         "by_level": speed.chip.by_level,

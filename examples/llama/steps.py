@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from .huggingface import build_transformers_llama
 from .model import Llama
 from .options import Options
+from .parallel import Plan
 
 LARGEST_GRADIENT_NORM = 1.0
 WEIGHT_DECAY = 0.1
@@ -21,11 +22,12 @@ WARM_UP_STEPS = 100
 LAST_LEARNING_RATE = 0.1  # of the peak
 
 
-def build_model(options: Options, vocabulary: int, device: torch.device) -> nn.Module:
-    """Model with random weights, made on the CPU, so that a seed gives the same ones for every device.
+def build_model(options: Options, vocabulary: int, device: torch.device, plan: Plan) -> tuple[nn.Module, int]:
+    """What this rank trains of a model with random weights, and the parameters of the whole model.
 
-    Where nothing is computed there are no weights to agree on: it is made where it will be used, in the dtype in which
-    it will be used, so that the host holds nothing of it.
+    It is made on the CPU, so that a seed gives the same weights for every device. Where nothing is computed there are
+    no weights to agree on: it is made where it will be used, in the dtype in which it will be used, so that the host
+    holds nothing of it; and nowhere first, where a rank keeps a part.
     """
     torch.manual_seed(options.seed)
     build = build_transformers_llama if options.impl == "hf" else Llama
@@ -33,16 +35,18 @@ def build_model(options: Options, vocabulary: int, device: torch.device) -> nn.M
         default = torch.get_default_dtype()
         torch.set_default_dtype(torch.bfloat16 if options.dtype == "bfloat16" else default)
         try:
-            with device:
+            with torch.device("meta") if plan.keeps_part else device:
                 model = build(options.size, vocabulary, options.seq)
         finally:
             torch.set_default_dtype(default)
     else:
         model = build(options.size, vocabulary, options.seq)
         model = (model.to(torch.bfloat16) if options.dtype == "bfloat16" else model).to(device)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
     if options.recompute:
         recompute_layers(model)
-    return model
+    model = plan.prepare(model)
+    return (model.to_empty(device=device) if options.is_timed_only and plan.keeps_part else model), parameters
 
 
 def recompute_layers(model: nn.Module) -> None:
@@ -81,11 +85,12 @@ def loss_of(model: nn.Module, inputs: Tensor, targets: Tensor, dtype: str) -> Te
     return functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
 
 
-def train_on(model: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, targets: Tensor, dtype: str) -> Tensor:
+def train_on(
+    model: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, targets: Tensor, dtype: str, plan: Plan
+) -> Tensor:
     """Updates the model with one batch; the loss before the update, which stays on the device."""
-    loss = loss_of(model, inputs, targets, dtype)
-    loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), LARGEST_GRADIENT_NORM)
+    loss = plan.loss(model, inputs, targets, functools.partial(loss_of, dtype=dtype), backward=True)
+    plan.clip(model, LARGEST_GRADIENT_NORM)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return loss.detach()
+    return loss

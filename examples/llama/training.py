@@ -1,5 +1,6 @@
 """The run: model and text, the training steps, held-out losses, checkpoints, summary, picture and sample."""
 
+import functools
 import math
 import sys
 import time
@@ -14,6 +15,7 @@ from .chip import Chip
 from .data import Corpus, RandomTokenizer, load_corpus, random_corpus
 from .errors import UserError
 from .options import Options
+from .parallel import open_plan
 from .plot import plot_losses
 from .results import History, Speed, summarize, write_summary
 from .sample import sample_text
@@ -43,10 +45,11 @@ class Run:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.device = open_device(options.device)
+        self.plan = open_plan(options, self.device)
         self.chip = Chip(self.device)
         self.corpus = self._load_corpus()
-        self.model = build_model(options, self.corpus.tokenizer.vocabulary, self.device)
-        self.parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        vocabulary = self.corpus.tokenizer.vocabulary
+        self.model, self.parameters = build_model(options, vocabulary, self.device, self.plan)
         self.optimizer = build_optimizer(self.model, options.learning_rate)
         self.history = History()
         self.speed = Speed()
@@ -60,12 +63,12 @@ class Run:
 
     def resume(self) -> None:
         """Goes back to the last checkpoint, if there is one."""
-        history = load_checkpoint(self.options, self.model, self.optimizer, self.chip)
+        history = load_checkpoint(self.options, self.model, self.optimizer, self.chip, self.plan)
         if history is None:
-            print(f"{checkpoint_file(self.options)} does not exist yet: starting from step 0")
+            self.plan.say(f"{checkpoint_file(self.options)} does not exist yet: starting from step 0")
         else:
             self.history = history
-            print(f"resumed from {checkpoint_file(self.options)} at step {len(history.losses)}")
+            self.plan.say(f"resumed from {checkpoint_file(self.options)} at step {len(history.losses)}")
 
     def train(self) -> None:
         """Trains to the last step; checkpoints, held-out losses and the progress bar come at the steps due."""
@@ -73,43 +76,58 @@ class Run:
         done = len(self.history.losses)
         if not self.history.held_out and not options.is_timed_only:
             self._evaluate(0)
-        with tqdm(total=options.steps, initial=done, unit="step", dynamic_ncols=True) as progress:
+        with tqdm(
+            total=options.steps, initial=done, unit="step", dynamic_ncols=True, disable=not self.plan.speaks
+        ) as progress:
             for first, last in self._stretches(done):
                 self._train_stretch(first, last)
                 is_last = last == options.steps
                 if not options.is_timed_only and (last % options.eval_every == 0 or is_last):
                     self._evaluate(last)
                 if not options.is_timed_only and (last % options.checkpoint_every == 0 or is_last):
-                    save_checkpoint(options, self.model, self.optimizer, self.history, self.chip)
+                    save_checkpoint(options, self.model, self.optimizer, self.history, self.chip, self.plan)
                 progress.set_postfix_str(self._status(), refresh=False)
                 progress.update(last - first)
 
     def finish(self) -> None:
         """Writes summary and picture, and prints what was learned and a sample."""
-        options = self.options
+        options, say = self.options, self.plan.say
         summary = summarize(
-            options, self.history, self.speed, self.chip, self.parameters, self.corpus.tokenizer.vocabulary
+            options, self.history, self.speed, self.chip, self.parameters, self.corpus.tokenizer.vocabulary, self.plan
         )
+        sample = self._sample()
+        if not self.plan.speaks:
+            return
         write_summary(options.out / "summary.json", summary)
         if not options.is_timed_only:
             title = f"Llama {options.model} ({options.impl}, {options.dtype}) on {summary['chip'] or options.device}"
             plot_losses(options.out / "loss.png", self.history, title)
             first, last = summary["val_loss_first"], summary["val_loss_last"]
-            print(f"loss on held-out text: {first:.3f} -> {last:.3f} nats in {summary['steps']} steps")
+            say(f"loss on held-out text: {first:.3f} -> {last:.3f} nats in {summary['steps']} steps")
         if summary["chip_seconds_per_step"]:
             mfu = "" if summary["mfu"] is None else f", {summary['mfu']:.1%} of its peak"
-            print(
-                f"{summary['chip']}: {summary['chip_seconds_per_step'] * 1e3:.3g} ms and "
+            chips = summary["chip"] if self.plan.ranks == 1 else f"{self.plan.ranks} x {summary['chip']}"
+            say(
+                f"{chips}: {summary['chip_seconds_per_step'] * 1e3:.3g} ms and "
                 f"{summary['joules_per_step']:.3g} J a step{mfu}"
             )
         if summary["fallbacks"]:
-            print(f"operators that ran on the CPU instead of the device: {summary['fallbacks']}")
-        if options.sample and not options.is_timed_only and not isinstance(self.corpus.tokenizer, RandomTokenizer):
-            self.model.eval()
-            with autocast(self.device, options.dtype):
-                text = sample_text(self.model, self.corpus.tokenizer, options, self.device)
-            print(f"--- a sample ---\n{text}\n---")
-        print(f"results are in {options.out}")
+            say(f"operators that ran on the CPU instead of the device: {summary['fallbacks']}")
+        if sample is not None:
+            say(f"--- a sample ---\n{sample}\n---")
+        say(f"results are in {options.out}")
+
+    def _sample(self) -> str | None:
+        """Text of the trained model, at which all ranks work; a pipeline's parts are for whole batches, so none."""
+        options = self.options
+        if not options.sample or options.is_timed_only or options.parallel == "pp":
+            return None
+        if isinstance(self.corpus.tokenizer, RandomTokenizer):
+            return None
+        model = getattr(self.model, "module", self.model)  # within DistributedDataParallel
+        model.eval()
+        with autocast(self.device, options.dtype):
+            return sample_text(model, self.corpus.tokenizer, options, self.device)
 
     def _stretches(self, done: int) -> Iterator[tuple[int, int]]:
         """Ranges of steps without a wait inside: they end where something is due, and after the first step."""
@@ -149,14 +167,17 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate_at(step, self.options.steps, self.options.learning_rate)
         inputs, targets = (tensor.to(self.device) for tensor in self.corpus.training_batch(step))
-        return train_on(self.model, self.optimizer, inputs, targets, self.options.dtype)
+        return train_on(self.model, self.optimizer, inputs, targets, self.options.dtype, self.plan)
 
     def _evaluate(self, step: int) -> None:
         """Adds the loss on HELD_OUT_BATCHES batches of held-out text after `step` steps."""
         self.model.eval()
+        loss_in_dtype = functools.partial(loss_of, dtype=self.options.dtype)
         with torch.no_grad():
             losses = [
-                loss_of(self.model, inputs.to(self.device), targets.to(self.device), self.options.dtype)
+                self.plan.loss(
+                    self.model, inputs.to(self.device), targets.to(self.device), loss_in_dtype, backward=False
+                )
                 for inputs, targets in self.corpus.held_out_batches(HELD_OUT_BATCHES)
             ]
         self.history.held_out.append((step, float(torch.stack(losses).mean())))
@@ -178,12 +199,14 @@ class Run:
 def train(options: Options) -> None:
     """Trains as `options` say; the results are in options.out."""
     run = Run(options)
-    print(
+    shared = "" if run.plan.ranks == 1 else f" by {run.plan.ranks} ranks ({options.parallel})"
+    run.plan.say(
         f"Llama {options.model} ({options.impl}): {run.parameters:,} parameters, {options.dtype}, on "
-        f"{run.chip.name() or options.device}; {len(run.corpus.training):,} training tokens, "
+        f"{run.chip.name() or options.device}{shared}; {len(run.corpus.training):,} training tokens, "
         f"{len(run.corpus.held_out):,} held out"
     )
     if options.resume:
         run.resume()
     run.train()
     run.finish()
+    run.plan.close()

@@ -65,6 +65,24 @@ def test_what_the_environment_selects(variables: dict[str, str], expected: str) 
     assert done.stdout.split() == expected.replace("all", str(cores)).split(), done.stderr
 
 
+AWAY = """
+# Rank 1's tensors are on a device that is not the current one, and busy.
+place = torch.device("mtia_sim", 0)
+rows = torch.randn(2048, 2048, device=place)
+for _ in range(6):
+    rows = rows @ rows
+for root in range(SIZE):
+    ones = torch.full((3,), float(RANK), device=place)
+    dist.broadcast(ones, root)
+    dist.barrier()
+    assert ones.tolist() == [float(root)] * 3
+"""
+
+
+def test_a_barrier_stays_behind_the_groups_collectives_whatever_device_is_current(tmp_path: Path) -> None:
+    run(AWAY, 2, tmp_path, LIMIT="20")
+
+
 WAITING = """
 import sys, time
 pair = dist.new_group([0, 1], group_desc="pair")

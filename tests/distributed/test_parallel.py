@@ -16,7 +16,24 @@ LONG = [
     ("pipeline", 4, ("one_forward_one_backward", "gpipe")),
     ("tensor", 2, ("tensor", "loss", "context_by_all_gather", "attention_of_distributed_tensors")),
     ("tensor", 4, ("fully_sharded_and_tensor", "hybrid_sharded", "sequence")),
-    ("sharded", 2, ("reshards_after_forward", "keeps_after_forward", "activation_checkpointing", "cpu_offload")),
+    (
+        "sharded",
+        2,
+        (
+            "reshards_after_forward",
+            "keeps_after_forward",
+            "activation_checkpointing",
+            "cpu_offload",
+            "clipped_gradients",
+            "from_meta_device",
+            "gradient_accumulation",
+            "fsdp1_full_shard",
+            "fsdp1_shard_grad_op",
+            "fsdp1_clipped",
+            "fsdp1_offload",
+            "fsdp1_mixed_precision",
+        ),
+    ),
 ]
 
 

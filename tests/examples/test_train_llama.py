@@ -30,6 +30,8 @@ SUMMARY_KEYS = {
     "joules_per_token",
     "tokens_per_joule",
     "mode",
+    "parallel",
+    "ranks",
     "stand_in_fraction",
     "by_kernel",
     "by_level",

@@ -243,7 +243,8 @@ class ProcessGroup final : public c10d::Backend {
   }
 
   WorkPointer barrier(const c10d::BarrierOptions& options) override {
-    c10::DeviceIndex device = current_device();
+    // Behind what the group was given before: another device's queue would begin it first.
+    c10::DeviceIndex device = stream_.has_value() ? stream_->first : current_device();
     if (options.device.has_value() && options.device->has_index()) device = options.device->index();
     if (!options.device_ids.empty()) device = static_cast<c10::DeviceIndex>(options.device_ids.front());
     CollectivePlan plan;
