@@ -41,8 +41,43 @@ dram_latency_ns = { value = 450, kind = "assumed", range = [300, 900], how = "a 
 | `how` | the arithmetic of a derived number, the reason of an assumed one |
 | `note` | anything else, such as a source that disagrees |
 
-A field out of its range is refused with its name, value and range. The table `[host]` may be left out: its fields are 0
-then.
+A field out of its range is refused with its name, value and range. The tables `[cluster]` and `[host]`, and fields of
+them, may be left out: they are 0 then.
+
+## A cluster's file
+
+How chips are wired belongs to a cluster: `MTIA_SIM_CLUSTER=FILE` puts the chip, whichever it is, into another. The file
+has the table `[cluster]`, and of `[links]` `peer_link_bytes_per_second`; what it leaves out is as the chip's file says.
+This is the cluster on which Llama 3 405B was trained (`examples/clusters/llama3_h100.toml`):
+
+```toml
+[links]
+peer_link_bytes_per_second = 450e9    # NVLink, each direction
+
+[cluster]
+domain_chips = 8                      # a server behind NVSwitches
+scale_out_bytes_per_second = 50e9     # 400 Gbit/s of RoCE a GPU
+pod_chips = 3072
+pod_out_bytes_per_second = 7.14e9     # oversubscribed 1 to 7
+pod_out_latency_ns = 8000
+```
+
+Rank r of a job is chip r: ranks fill domains, and domains pods, one after another. Where all chips of a job are one
+domain without latencies, no `[cluster]` is known of the chip: mtia1 and mtia2i have no links.
+
+## Time and energy of a collective
+
+- A collective takes `message_launch_ns`, a latency for each message that waits for another, and the time of the links
+  that are busy longest; those of a domain and those between domains work side by side.
+- The library takes the algorithm of least time (`csrc/network/algorithms.cpp`). Where `uses_rings` is 0: from every
+  chip to every other, by recursive doubling between domains, and small sums at once. Where it is 1: rings, trees
+  between domains, and sums made by switches where `switch_reduction_efficiency` is given, by the better of two
+  protocols (`low_latency_fraction`, `stream_latency_factor`). On a torus: round all axes that the group spans.
+- What is under way at once shares the links: the one that was called later gets what the earlier leaves
+  (`csrc/network/contention.h`), so that both together take as long as their bytes.
+- A launch beside it has the DRAM's bandwidth less `collective_dram_accesses` of it, and `collective_pes` fewer PEs
+  (`csrc/runtime/grid_sharing.h`).
+- Each byte sent takes `peer_picojoules_per_byte`, `scale_out_picojoules_per_byte` or `pod_out_picojoules_per_byte`.
 
 ## What a field means for other chips
 

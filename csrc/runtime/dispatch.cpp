@@ -15,6 +15,8 @@
 #include "runtime/checking.h"
 #include "runtime/device.h"
 #include "runtime/exchange_waits.h"
+#include "runtime/grid_sharing.h"
+#include "runtime/link_calendars.h"
 
 namespace mtia::runtime {
 
@@ -213,9 +215,11 @@ void Device::execute_exchange(Command& command) {
     exchange_ended(index_, exchange, end);
   } catch (...) {
     exchange.failure = std::current_exception();
+    links_of(*this).forget(&exchange);
     exchange_abandoned(index_, exchange);
     throw;
   }
+  links_of(*this).end(&exchange, end.begin, end.end);
   timeline_.end(command.stream, end.end);
   if (execution_ != nullptr) {
     execution_->start = end.begin;
@@ -410,6 +414,7 @@ void Device::charge_memory(int stream, emulator::LaunchAccount account) {
   if (spends_saved_power_.exchange(false)) power_limit_.spend();
   power_limit_.rest(timeline_.idle_before(stream, Engine::grid));
   power_limit_.apply(account);
+  slow_beside_exchanges(*this, timeline_.occupy(stream, Engine::grid, 0), account);
   occupy(stream, Engine::grid, account.seconds, account);
   const std::lock_guard lock(counters_mutex_);
   counters_.total += account;

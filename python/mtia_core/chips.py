@@ -16,10 +16,13 @@ from mtia_core.table import FOLDER, TEXT, rows
 
 DEFAULT = "mtia300"
 VARIABLE = "MTIA_SIM_CHIP"
+CLUSTER_VARIABLE = "MTIA_SIM_CLUSTER"
 KINDS = ("published", "derived", "assumed")
 OPTIONAL_GROUPS = ("cluster", "host")
 # What an assumed number without a range may be off by, as a factor, either way.
 DEFAULT_FACTOR = 1.5
+# What a cluster file may set beside the group `cluster`.
+_CLUSTER_LINKS = "peer_link_bytes_per_second"
 # Pairs of fields of which the first may not exceed the second.
 ORDERED = (("sram_cache_bytes", "sram_bytes"), ("typical_watts", "tdp_watts"))
 _KEYS = ("value", "kind", "range", "source", "how", "note")
@@ -93,20 +96,35 @@ class Chip:
 
     def serialise(self) -> str:
         """Returns one ``name=value`` a line, the text that ChipSpec::parse reads."""
+        wired = set(cluster_fields())
         lines = [f"name={self.name}"]
-        lines += [f"{field.name}={self.values[field.name]!r}" for field in fields()]
+        lines += [f"{field.name}={self.values[field.name]!r}" for field in fields() if field not in wired]
         return "\n".join(lines) + "\n"
+
+    def serialise_cluster(self) -> str:
+        """Returns the same of cluster_fields.def, the text that network::Cluster::parse reads."""
+        return "".join(f"{field.name}={self.values[field.name]!r}\n" for field in cluster_fields())
+
+
+def _table(name: str, macro: str) -> tuple[Field, ...]:
+    return tuple(
+        Field(group, field, kind == "integer", unit, float(minimum), float(maximum), summary)
+        for group, field, kind, unit, minimum, maximum, summary in rows(FOLDER / name, macro, _FIELDS)
+    )
+
+
+@functools.cache
+def cluster_fields() -> tuple[Field, ...]:
+    """Returns the rows of cluster_fields.def: of how chips are wired, what the network model alone reads."""
+    return _table("cluster_fields.def", "CLUSTER_FIELD")
 
 
 @functools.cache
 def fields() -> tuple[Field, ...]:
-    """Returns the rows of chip_fields.def in their order."""
-    return tuple(
-        Field(group, name, kind == "integer", unit, float(minimum), float(maximum), summary)
-        for group, name, kind, unit, minimum, maximum, summary in rows(
-            FOLDER / "chip_fields.def", "CHIP_FIELD", _FIELDS
-        )
-    )
+    """Returns the rows of chip_fields.def in their order, and those of cluster_fields.def behind their group."""
+    of_chip, of_cluster = _table("chip_fields.def", "CHIP_FIELD"), cluster_fields()
+    behind = max(place for place, field in enumerate(of_chip) if field.group == of_cluster[0].group) + 1
+    return (*of_chip[:behind], *of_cluster, *of_chip[behind:])
 
 
 def names() -> list[str]:
@@ -121,7 +139,7 @@ def references() -> Mapping[str, str]:
 
 
 def load(chip: str | os.PathLike[str] | None = None) -> Chip:
-    """Loads a chip by name or by the path of a TOML file.
+    """Loads a chip by name or by the path of a TOML file, in the cluster of the environment's MTIA_SIM_CLUSTER, if set.
 
     Args:
         chip: A name (see ``names()``) or a path; None takes the environment's MTIA_SIM_CHIP, or else mtia300.
@@ -134,7 +152,29 @@ def load(chip: str | os.PathLike[str] | None = None) -> Chip:
     if known is None or any(_file_state(state[0]) != state for state in known[0]):
         files: list[_FileState] = []
         known = _loaded[path] = (files, _load(path, files))
-    return known[1]
+    cluster = os.environ.get(CLUSTER_VARIABLE)
+    return in_cluster(known[1], cluster) if cluster else known[1]
+
+
+def in_cluster(chip: Chip, cluster: str | os.PathLike[str]) -> Chip:
+    """Returns `chip` with the links of a cluster file (docs/chips.md), a TOML file with the table [cluster] of a chip
+    file and peer_link_bytes_per_second of [links]; what it leaves out stays as the chip's file says.
+
+    Raises:
+        InvalidChip: No such file, or a field is unknown or out of its range.
+    """
+    path = Path(cluster).expanduser()
+    document = _read_document(path)
+    document.pop("name", None)
+    if (stranger := _stranger_to_clusters(document)) is not None:
+        raise InvalidChip(
+            f"a cluster file has no {stranger}",
+            str(path),
+            f"its fields are those of [cluster], and {_CLUSTER_LINKS} of [links]; all others are a chip's ({VARIABLE})",
+        )
+    values, sources = dict(chip.values), dict(chip.sources)
+    _read_groups(document, path, values, sources)
+    return Chip(chip.name, values, sources, chip.path)
 
 
 def varied(chip: Chip, changes: Mapping[str, int | float]) -> Chip:
@@ -183,10 +223,7 @@ def _load(path: Path, files: list[_FileState], derived_from: tuple[Path, ...] = 
     if path in derived_from:
         raise InvalidChip("the chip is its own base", str(path), "name another chip in base = ...")
     files.append(_file_state(path))
-    try:
-        document = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidChip(f"not a TOML file: {error}", str(path), "compare it with a file of mtia_core/chips") from None
+    document = _read_document(path)
     name = document.pop("name", None)
     if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name):
         raise InvalidChip(f"name = {name!r} is not a name", str(path), 'write name = "..." with letters, digits, . - _')
@@ -212,6 +249,26 @@ def _load(path: Path, files: list[_FileState], derived_from: tuple[Path, ...] = 
             raise InvalidChip(f"{field.full_name} is missing ({field.summary})", str(path), field.remedy)
     _check_together(values, path)
     return Chip(name, values, sources, path)
+
+
+def _stranger_to_clusters(document: Mapping[str, Any]) -> str | None:
+    """The first entry that is no field of a cluster file."""
+    for group, entries in document.items():
+        if not isinstance(entries, dict):
+            return group
+        for name in entries:
+            if group != "cluster" and (group, name) != ("links", _CLUSTER_LINKS):
+                return f"{group}.{name}"
+    return None
+
+
+def _read_document(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise InvalidChip(f"cannot be read: {error.strerror}", str(path), "give a TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidChip(f"not a TOML file: {error}", str(path), "compare it with a file of mtia_core/chips") from None
 
 
 def _read_groups(

@@ -5,8 +5,7 @@ import sys
 
 from mtia_sim import smi
 from mtia_sim.debugging import replay_command
-from mtia_sim.reporting import report_command
-from mtia_sim.study import compare_command, design_command, validate_command
+from mtia_sim.study import compare_command, design_command, step_report_command, validate_command
 from mtia_sim.tracing import merge, picture
 
 # Subcommand: (module with add_arguments and run, what it does).
@@ -16,7 +15,7 @@ COMMANDS = {
     "merge": (merge, "traces of several ranks as one, on one axis of chip time"),
     "picture": (picture, "draws a trace"),
     "replay": (replay_command, replay_command.__doc__ or ""),
-    "report": (report_command, "where chip time and energy of a run or trace went, and what bounds each kernel"),
+    "report": (step_report_command, "where chip time and energy of a run or trace went, and what bounds each kernel"),
     "smi": (smi, "devices, memory, utilisation and power of every process, like nvidia-smi"),
     "validate": (validate_command, "published figures against the model's: what calibrates it, and what checks it"),
 }

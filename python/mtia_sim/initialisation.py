@@ -72,3 +72,4 @@ def _lazy_init() -> None:
 def _configure() -> None:
     chip = chips.load()
     _C.configure(chip.serialise(), str(chip.path), _C.device_count_from_environment())
+    _C.set_cluster(chip.serialise_cluster())

@@ -11,6 +11,7 @@ QUICK = {
     "tensor": ("sequence", "context_by_all_to_all"),
 }
 LONG = [
+    ("others", 2, ("experts", "functional_collectives")),
     ("data", 2, ("static_graph", "fp16_compress", "bf16_compress", "power_sgd", "zero_redundancy")),
     ("pipeline", 2, ("gpipe", "interleaved_1f1b", "looped_breadth_first", "dual_pipe_v")),
     ("pipeline", 4, ("one_forward_one_backward", "gpipe")),

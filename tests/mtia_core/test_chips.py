@@ -260,7 +260,7 @@ def test_a_chip_is_read_again_when_its_file_or_base_has_changed(tmp_path: Path) 
 
 def test_serialised_text_holds_every_field_once() -> None:
     chip = chips.load("mtia300")
-    lines = dict(line.split("=") for line in chip.serialise().splitlines())
+    lines = dict(line.split("=") for line in (chip.serialise() + chip.serialise_cluster()).splitlines())
     assert lines.pop("name") == "mtia300"
     assert {name: float(value) for name, value in lines.items()} == dict(chip.values)
 
@@ -353,3 +353,51 @@ def test_unknown_names_and_bases_are_refused(make_chip: MakeChip, tmp_path: Path
         chips.load(make_chip('name = "mine"\nbase = "mine.toml"\n'))
     with pytest.raises(InvalidChip, match="name = None is not a name"):
         chips.load(make_chip('base = "mtia300"\n'))
+
+
+CLUSTER = """
+name = "ours"
+[links]
+peer_link_bytes_per_second = 100e9
+[cluster]
+domain_chips = 4
+"""
+
+
+def test_a_cluster_file_changes_the_links_of_any_chip(monkeypatch: pytest.MonkeyPatch, make_chip: MakeChip) -> None:
+    monkeypatch.setenv("MTIA_SIM_CLUSTER", str(make_chip(CLUSTER)))
+    for name in ("mtia300", "h100"):
+        chip = chips.load(name)
+        assert (chip.name, chip.domain_chips, chip.peer_link_bytes_per_second) == (name, 4, 100e9)
+    monkeypatch.delenv("MTIA_SIM_CLUSTER")
+    alone = chips.load("h100")
+    assert (alone.domain_chips, alone.peer_link_bytes_per_second) == (8, 450e9)
+    assert alone.scale_out_bytes_per_second == chip.scale_out_bytes_per_second
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[dram]\ndram_bytes = 1", "a cluster file has no dram.dram_bytes; its fields are those of"),
+        ("[links]\nhost_link_latency_ns = 1", "a cluster file has no links.host_link_latency_ns"),
+        ("domain_chips = 8", "a cluster file has no domain_chips"),
+        ("[cluster]\nmessage_engines = -1", "cluster.message_engines = -1 is out of range"),
+        ("[cluster]\nengines = 1", "no chip has a field cluster.engines"),
+    ],
+)
+def test_a_wrong_cluster_file_is_refused(make_chip: MakeChip, text: str, problem: str) -> None:
+    with pytest.raises(InvalidChip, match=re.escape(problem)):
+        chips.in_cluster(chips.load("mtia300"), make_chip(text))
+
+
+def test_a_cluster_file_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MTIA_SIM_CLUSTER", "/nowhere/cluster.toml")
+    with pytest.raises(InvalidChip, match=r"/nowhere/cluster.toml: cannot be read"):
+        chips.load("mtia300")
+
+
+def test_the_cluster_of_llama_3_has_pods() -> None:
+    chip = chips.in_cluster(chips.load("h100_500w"), Path("examples/clusters/llama3_h100.toml"))
+    assert (chip.domain_chips, chip.pod_chips) == (8, 3072)
+    assert chip.pod_out_bytes_per_second < chip.scale_out_bytes_per_second < chip.peer_link_bytes_per_second
+    assert chip.sources["pod_chips"].source in chips.references()

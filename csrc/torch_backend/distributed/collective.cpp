@@ -9,7 +9,9 @@
 
 #include "base/error.h"
 #include "chip/chip_spec.h"
+#include "network/contention.h"
 #include "runtime/device.h"
+#include "runtime/link_calendars.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -34,6 +36,11 @@ struct Header {
   uint64_t accounted_bytes = 0;  // CollectivePlan's
   bool is_known = true;
   std::array<char, 192> signature{};
+  std::array<network::LinkUse, told_uses> uses{};  // of its chip's links, by operations called before
+
+  void set_uses(std::span<const network::LinkUse> found) {
+    std::copy_n(found.begin(), std::min(found.size(), uses.size()), uses.begin());
+  }
 
   void set_signature(const std::string& text) {
     const size_t length = std::min(text.size(), signature.size() - 1);
@@ -99,6 +106,9 @@ class CollectiveExchange final : public runtime::Exchange, public std::enable_sh
     }
     chip_seconds_ = chip_seconds;
     chip_ = &device.chip();
+    alone_ = network::account(*chip_, plan_.kind, plan_.accounted_bytes, communicator_->global_ranks);
+    uses_ = runtime::links_of(device).after(chip_seconds);
+    runtime::links_of(device).begin(this, {chip_seconds, chip_seconds + alone_.seconds, alone_.share});
     communicator_->collectives.run([self = shared_from_this()] { self->carry_out(); });
   }
 
@@ -160,6 +170,7 @@ class CollectiveExchange final : public runtime::Exchange, public std::enable_sh
       header.accounted_bytes = plan_.accounted_bytes;
       header.is_known = is_known_;
       header.set_signature(plan_.signature);
+      header.set_uses(uses_);
     }
     headers[own()] = own_headers[own()];
     move(
@@ -172,11 +183,13 @@ class CollectiveExchange final : public runtime::Exchange, public std::enable_sh
       accounted = std::max(accounted, headers[rank].accounted_bytes);
       is_known_ = is_known_ && headers[rank].is_known;
     }
-    const network::NetworkAccount account =
-        network::account(*chip_, plan_.kind, accounted, communicator_->global_ranks);
-    end_.end = end_.begin + account.seconds;
-    end_.joules = account.joules;
-    end_.bytes = account.peer_bytes + account.scale_out_bytes;
+    if (accounted != plan_.accounted_bytes)
+      alone_ = network::account(*chip_, plan_.kind, accounted, communicator_->global_ranks);
+    end_.end = end_.begin + alone_.seconds;
+    for (const Header& header : headers)
+      end_.end = std::max(end_.end, network::end_beside(network::present_cluster(), header.uses, end_.begin, alone_));
+    end_.joules = alone_.joules;
+    end_.bytes = alone_.peer_bytes + alone_.scale_out_bytes;
     communicator_->latest_end = end_.end;
   }
 
@@ -270,6 +283,8 @@ class CollectiveExchange final : public runtime::Exchange, public std::enable_sh
   const uint64_t sequence_;
   const ChipSpec* chip_ = nullptr;
   double chip_seconds_ = 0;
+  network::NetworkAccount alone_;
+  std::vector<network::LinkUse> uses_;
   bool is_known_ = true;
   std::vector<Buffer> parts_;
   std::vector<Buffer> arrived_;
@@ -298,7 +313,11 @@ class SendExchange final : public runtime::Exchange {
                                        communicator_->global_ranks[static_cast<size_t>(destination_)]};
     const network::NetworkAccount account =
         network::account(device.chip(), network::Collective::send, header->bytes, ranks);
-    end_ = {chip_seconds, chip_seconds + account.seconds, account.joules, header->bytes};
+    const std::vector<network::LinkUse> uses = runtime::links_of(device).after(chip_seconds);
+    header->set_uses(uses);
+    end_ = {chip_seconds, network::end_beside(network::present_cluster(), header->uses, chip_seconds, account),
+            account.joules, header->bytes};
+    runtime::links_of(device).begin(this, {end_.begin, end_.end, account.share});
     // Nobody waits for a send: what fails is told by the next collective, and on the receiver's side. All are under way
     // at once: the receiver may want the next one, or another rank its own, before this one.
     std::shared_ptr<PendingMessage> first, second;
@@ -383,7 +402,8 @@ class ReceiveExchange final : public runtime::Exchange,
                                        communicator_->global_ranks[static_cast<size_t>(communicator_->rank())]};
     const double begin = std::max(chip_seconds_, header_.chip_seconds);
     const network::NetworkAccount account = network::account(device.chip(), network::Collective::send, expected, ranks);
-    return {begin, begin + account.seconds, 0, 0};
+    // Links have two directions, of which this one is the sender's.
+    return {begin, network::end_beside(network::present_cluster(), header_.uses, begin, account), 0, 0};
   }
 
  private:

@@ -23,6 +23,9 @@ struct Region {
 
 using Regions = std::vector<Region>;
 
+// Of the operations that use a chip's links, so many travel with a message: the last that were called.
+inline constexpr size_t told_uses = 6;
+
 uint64_t bytes_of(const Regions& regions);
 // [offset, offset + bytes) of the regions one behind the other.
 Regions slice(const Regions& regions, uint64_t offset, uint64_t bytes);

@@ -8,7 +8,9 @@
 #include <memory>
 
 #include "chip/chip_spec.h"
+#include "network/contention.h"
 #include "runtime/device.h"
+#include "runtime/link_calendars.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -35,18 +37,23 @@ class MirroredCollective final : public runtime::Exchange {
 
   void begin(runtime::Device& device, double chip_seconds) override {
     begin_ = std::max(chip_seconds, communicator_->latest_end);
-    if (meeting_) meeting_->begin(device, begin_);
+    if (meeting_) {
+      meeting_->begin(device, begin_);
+      runtime::links_of(device).forget(meeting_.get());  // who only waits uses none
+    }
     for (const MirroredMove& move : plan_.moves) arrived_.push_back(arrival_of(device, move));
-    const network::NetworkAccount& account = communicator_->account(device.chip(), plan_.kind, plan_.accounted_bytes);
-    end_ = {begin_, begin_ + account.seconds, account.joules, account.peer_bytes + account.scale_out_bytes};
+    alone_ = communicator_->account(device.chip(), plan_.kind, plan_.accounted_bytes);
+    uses_ = runtime::links_of(device).after(chip_seconds, told_uses);
+    runtime::links_of(device).begin(this, {chip_seconds, chip_seconds + alone_.seconds, alone_.share});
+    end_ = {begin_, network::end_beside(network::present_cluster(), uses_, begin_, alone_), alone_.joules,
+            alone_.peer_bytes + alone_.scale_out_bytes};
     if (!meeting_) communicator_->latest_end = end_.end;
   }
 
   runtime::ExchangeEnd finish(runtime::Device& device) override {
     if (meeting_) {
-      const double seconds = end_.end - end_.begin;
       end_.begin = std::max(meeting_->finish(device).begin, communicator_->latest_end);
-      end_.end = end_.begin + seconds;
+      end_.end = network::end_beside(network::present_cluster(), uses_, end_.begin, alone_);
       communicator_->latest_end = end_.end;
     }
     for (size_t i = 0; i < plan_.moves.size(); ++i) {
@@ -82,6 +89,8 @@ class MirroredCollective final : public runtime::Exchange {
   const MirroredPlan plan_;
   runtime::ExchangePointer meeting_;  // of the ranks that exist: when the last of them is there
   double begin_ = 0;
+  network::NetworkAccount alone_;
+  std::vector<network::LinkUse> uses_;  // by what was called before
   std::vector<Bytes> arrived_;
   runtime::ExchangeEnd end_;
 };
@@ -98,8 +107,10 @@ class MirroredMessage final : public runtime::Exchange {
     const std::array<int64_t, 2> both{ranks[static_cast<size_t>(communicator_->own_rank)],
                                       ranks[static_cast<size_t>(peer_)]};
     const network::NetworkAccount account = network::account(device.chip(), network::Collective::send, bytes_, both);
-    end_ = {chip_seconds, chip_seconds + account.seconds, 0, 0};
-    if (!received_.empty()) return;  // energy is the sender's
+    const std::vector<network::LinkUse> uses = runtime::links_of(device).after(chip_seconds, told_uses);
+    end_ = {chip_seconds, network::end_beside(network::present_cluster(), uses, chip_seconds, account), 0, 0};
+    if (!received_.empty()) return;  // energy and links are the sender's
+    runtime::links_of(device).begin(this, {end_.begin, end_.end, account.share});
     end_.joules = account.joules;
     end_.bytes = bytes_;
   }

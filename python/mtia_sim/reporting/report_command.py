@@ -11,7 +11,8 @@ from mtia_sim.reporting.table import Breakdown, breakdown
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `python -m mtia_sim report`."""
-    parser.add_argument("file", help="a summary.json of examples/train_llama.py, or a trace in Chrome's format (.json)")
+    known = "a summary.json of examples/train_llama.py, or a trace in Chrome's format (.json)"
+    parser.add_argument("file", nargs="?", help=known)
     parser.add_argument("--out", type=Path, default=None, help="folder for roofline.png and bar.png; none: no pictures")
     parser.add_argument("--most", type=int, default=30, help="rows of the table")
 

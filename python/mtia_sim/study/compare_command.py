@@ -10,8 +10,9 @@ from typing import Any
 
 from mtia_core import chips
 from mtia_core.errors import InvalidArgument, MtiaError
-from mtia_sim.study import own_workloads
+from mtia_sim.study import many_command, own_workloads
 from mtia_sim.study import prices as price_files
+from mtia_sim.study.arguments import make_folders, parse_changes, parse_shape, show_progress
 from mtia_sim.study.comparison import GIB, Row, row_of_measurement, verdict
 from mtia_sim.study.runs import Run, measured_all
 from mtia_sim.study.uncertainty import Interval
@@ -25,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `python -m mtia_sim compare`."""
     parser.add_argument("--workload", required=True, help=f"{', '.join(WORKLOADS)}, or FILE.py:function")
     parser.add_argument("--chips", required=True, help="names or TOML files, with commas between them")
-    parser.add_argument("--batch", type=int, help="sequences at a time")
+    parser.add_argument("--plan", help="of many chips (mtia300x16): fsdp=8,tp=2,pp=..,dp=..,v=.. or auto, the default")
+    parser.add_argument("--batch", type=int, help="sequences at a time; of many chips of a step of all together")
     parser.add_argument("--seq", type=int, help="tokens of a sequence, or of the context of a decoded token")
     parser.add_argument("--layers", type=int, help="layers of the model, for a quick look")
     parser.add_argument("--shape", help="of gemm: rows x columns x depth; of attention: heads x key-value heads x head")
@@ -43,6 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints the table; returns the exit status."""
     try:
         make_folders(arguments)
+        if many_command.is_asked(arguments):
+            return many_command.run(arguments)
         rows, measurements = compare(arguments)
     except (MtiaError, RuntimeError) as error:
         print(f"compare: {error}", file=sys.stderr)
@@ -62,44 +66,6 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def make_folders(arguments: argparse.Namespace) -> None:
-    """Of what is to be written, before anything takes time."""
-    try:
-        if arguments.json is not None:
-            arguments.json.parent.mkdir(parents=True, exist_ok=True)
-            if arguments.json.is_dir():
-                raise IsADirectoryError(f"{arguments.json} is a folder")
-        if arguments.out is not None:
-            arguments.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidArgument(
-            f"nothing can be written there: {error}", remedy="--json takes a file, --out a folder"
-        ) from None
-
-
-def parse_shape(given: str | None) -> tuple[int, ...] | None:
-    """Three numbers of --shape."""
-    if given is None:
-        return None
-    try:
-        first, second, third = (int(part) for part in given.split("x"))
-    except ValueError:
-        raise InvalidArgument(f"--shape {given!r} is no shape", remedy="write three numbers: 4096x4096x4096") from None
-    if min(first, second, third) < 1:
-        raise InvalidArgument(f"--shape {given!r} is empty", remedy="give three positive numbers")
-    return first, second, third
-
-
-def _change(given: str) -> tuple[str, float]:
-    name, _, value = given.partition("=")
-    try:
-        if name:
-            return name, float(value)
-        raise ValueError
-    except ValueError:
-        raise InvalidArgument(f"--set {given!r} sets nothing", remedy="write FIELD=NUMBER") from None
-
-
 def compare(arguments: argparse.Namespace) -> tuple[list[Row], list[dict[str, Any]]]:
     """Rows and measurements of the chips asked for.
 
@@ -112,7 +78,7 @@ def compare(arguments: argparse.Namespace) -> tuple[list[Row], list[dict[str, An
             raise InvalidArgument(f"--{name} {value} is not positive", remedy="give a number of 1 or more")
     prices = price_files.load(arguments.price)
     options = Options(arguments.batch, arguments.seq, arguments.dtype, parse_shape(arguments.shape), arguments.layers)
-    changes = tuple(_change(each) for each in arguments.set)
+    changes = parse_changes(arguments.set)
     names = [name for name in arguments.chips.split(",") if name]
     if not names:
         raise InvalidArgument("--chips names none", remedy=f"give some of {', '.join(chips.names())}")
@@ -137,14 +103,6 @@ def compare(arguments: argparse.Namespace) -> tuple[list[Row], list[dict[str, An
         for measurement, chip, fitting in zip(measurements, loaded, fits, strict=True)
     ]
     return rows, measurements
-
-
-def show_progress(done: int, of: int) -> None:
-    """A bar on the standard error, where that is a terminal."""
-    if sys.stderr.isatty():
-        filled = 30 * done // of
-        end = "\n" if done == of else ""
-        print(f"\r[{'#' * filled}{'.' * (30 - filled)}] {done} of {of}", end=end, file=sys.stderr, flush=True)
 
 
 def _number(value: float, digits: int = 3) -> str:

@@ -10,9 +10,9 @@ from mtia_core.chips import Chip
 from mtia_core.errors import InvalidArgument, MtiaError
 from mtia_sim.study import own_workloads
 from mtia_sim.study import prices as price_files
+from mtia_sim.study.arguments import make_folders, parse_shape, show_progress
 from mtia_sim.study.axes import default_axes, parse_axes
 from mtia_sim.study.candidate import Base, chip_text
-from mtia_sim.study.compare_command import make_folders, parse_shape, show_progress
 from mtia_sim.study.design import Design, Question, Result
 from mtia_sim.study.design_report import as_json, dies_text, nothing_fits, repeats, text
 from mtia_sim.study.proposer import require_optuna

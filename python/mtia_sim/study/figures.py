@@ -60,10 +60,13 @@ class Figure:
     cause: str = ""
     sense: Literal["", "at least", "at most"] = ""
     published_to: float | None = None  # the other end, where a range was published
+    group: str = ""  # what `kind` is, where neither unit nor workload tell it
 
     @property
     def kind(self) -> str:
         """What of a chip the figure is about."""
+        if self.group:
+            return self.group
         if self.unit in _KINDS_BY_UNIT:
             return _KINDS_BY_UNIT[self.unit]
         workload = self.runs[0].workload if self.runs else "gemm"  # without a run: a peak
@@ -126,7 +129,8 @@ _EARLY = "The library of that month: in 2025-07 it reached 1,223 at 8192^3."
 
 _TITAN_RATES = (("eager", "llama3-8b-train-8-eager", 5762), ("compiled", "llama3-8b-train-8", 6667))
 _H100S_ADD = (("h100_500w", 2.26), ("h200", 4.40))
-_INTENSE_MEANS = (("mtia300", 560, 59, _SECRET), ("h100_500w", 780, 63, ""), ("h200", 989, 54, ""))  # peak, mean share
+# Chip, its peak there, mean share, why the model is off.
+_INTENSE_MEANS = (("mtia300", 560, 59, _SECRET), ("h100_500w", 780, 63, ""), ("h200", 989, 54, ""))
 _MTIA_POWER = (("mtia1", f"{_ISCA25}, table 2", 25, 35), ("mtia2i", _ISCA25, 65, 85), ("mtia300", _ISCA26, 667, 912))
 # BabelStream's dot reads two tensors and the sum here one: neither writes.
 _Streams = tuple[str, str, Literal["calibrates", "checks"], tuple[tuple[str, float], ...]]

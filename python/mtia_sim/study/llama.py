@@ -60,9 +60,18 @@ class RMSNorm(nn.Module):
         return F.rms_norm(x, self.weight.shape, self.weight, 1e-5)
 
 
-def _rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """x [..., sequence, head] turned by its positions."""
     first, second = x.chunk(2, dim=-1)
     return x * cosine + torch.cat((-second, first), dim=-1) * sine
+
+
+def rotary_tables(size: Size, positions: int) -> tuple[Tensor, Tensor]:
+    """Cosine and sine [positions, head] of the rotary embedding, float32 on the CPU."""
+    frequencies = size.base ** (-torch.arange(0, size.head, 2, dtype=torch.float32, device="cpu") / size.head)
+    angles = torch.outer(torch.arange(positions, dtype=torch.float32, device="cpu"), frequencies)
+    angles = torch.cat((angles, angles), dim=-1)
+    return angles.cos(), angles.sin()
 
 
 class Layer(nn.Module):
@@ -86,7 +95,7 @@ class Layer(nn.Module):
             projection(normed).view(batch, sequence, -1, self.size.head).transpose(1, 2)
             for projection in (self.query, self.key, self.value)
         )
-        query, key = _rotate(query, cosine, sine), _rotate(key, cosine, sine)
+        query, key = rotate(query, cosine, sine), rotate(key, cosine, sine)
         if cache is not None:
             key, value = torch.cat((cache[0], key), 2), torch.cat((cache[1], value), 2)
         mixed = F.scaled_dot_product_attention(query, key, value, is_causal=cache is None, enable_gqa=True)
@@ -105,13 +114,11 @@ class Llama(nn.Module):
         self.layers = nn.ModuleList(Layer(size) for _ in range(size.layers))
         self.norm = RMSNorm(size.hidden)
         self.head = nn.Linear(size.hidden, size.vocabulary, bias=False)
-        frequencies = size.base ** (-torch.arange(0, size.head, 2, dtype=torch.float32, device="cpu") / size.head)
-        angles = torch.outer(torch.arange(positions, dtype=torch.float32, device="cpu"), frequencies)
-        angles = torch.cat((angles, angles), dim=-1)
+        cosine, sine = rotary_tables(size, positions)
         self.cosine: Tensor
         self.sine: Tensor
-        self.register_buffer("cosine", angles.cos().to(self.head.weight), persistent=False)
-        self.register_buffer("sine", angles.sin().to(self.head.weight), persistent=False)
+        self.register_buffer("cosine", cosine.to(self.head.weight), persistent=False)
+        self.register_buffer("sine", sine.to(self.head.weight), persistent=False)
 
     def forward(
         self, tokens: Tensor, first: int = 0, caches: list[tuple[Tensor, Tensor]] | None = None, last: bool = False

@@ -18,6 +18,7 @@ import torch
 from mtia_core import chips
 from mtia_core.errors import InvalidArgument, MtiaError
 from mtia_sim import _C
+from mtia_sim.study.parallel_measuring import measure_part
 from mtia_sim.study.workloads import Options, prepare
 
 
@@ -68,9 +69,10 @@ def main() -> int:
     torch.mtia_sim.set_mode("timing")  # type: ignore[attr-defined]
     for line in sys.stdin:
         request = json.loads(line)
-        options = Options(**{**request["options"], "shape": tuple(request["options"].get("shape") or ()) or None})
+        given = request["options"]
+        options = Options(**{**given, **{key: tuple(given.get(key) or ()) or None for key in ("shape", "plan")}})
         try:
-            answer = measure(request["workload"], options)
+            answer = (measure_part if options.plan else measure)(request["workload"], options)
         except MtiaError as error:
             answer = {"error": [error.problem, error.where, error.remedy]}
         print(json.dumps(answer), file=answers, flush=True)

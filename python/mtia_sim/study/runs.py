@@ -17,6 +17,7 @@ import mtia_core
 from mtia_core import chips
 from mtia_core.chips import Chip
 from mtia_core.errors import InvalidArgument, InvalidChip
+from mtia_sim.study.plans import Plan
 from mtia_sim.study.workloads import Options
 
 CACHE_VARIABLE = "MTIA_SIM_STUDY_CACHE"
@@ -66,6 +67,12 @@ class Run:
         path.write_text("\n".join(lines) + "\n")
         return str(path)
 
+    def world(self) -> dict[str, str]:
+        """Environment of a process that stands for one of the chips of a plan; of a single chip: empty."""
+        if self.options.plan is None:
+            return {}
+        return {"MTIA_SIM_WORLD": f"0/{Plan(*self.options.plan).chips}", "MTIA_SIM_MODE": "timing"}
+
     def with_room(self) -> "Run":
         """The same on a chip with more memory than anything needs: what a workload that does not fit would take."""
         return Run(self.workload, self.chip, self.options, (*self.changes, ("dram_bytes", _LARGEST_DRAM)))
@@ -89,11 +96,15 @@ def _cache() -> Path:
     return Path(given) if given else Path("~/.cache/mtia_sim/study").expanduser()
 
 
+def _text(chip: Chip) -> str:
+    return chip.serialise() + chip.serialise_cluster()
+
+
 def _key(run: Run) -> str:
     # An own workload is as its file is now.
     path = Path(run.workload.rpartition(":")[0])
     contents = path.read_text() if path.suffix == ".py" and path.is_file() else ""
-    parts = (code(), run.workload, contents, json.dumps(asdict(run.options)), run.load().serialise())
+    parts = (code(), run.workload, contents, json.dumps(asdict(run.options)), _text(run.load()))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -133,7 +144,7 @@ def _measure(
             errors.open("w") as told,
             subprocess.Popen(
                 [sys.executable, "-m", "mtia_sim.study.measuring"],
-                env={**os.environ, chips.VARIABLE: runs[0].write(Path(folder))},
+                env={**os.environ, chips.VARIABLE: runs[0].write(Path(folder)), **runs[0].world()},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=told,
@@ -194,7 +205,7 @@ def measured_all(runs: Iterable[Run], tell: Callable[[int, int], None] | None = 
         if known is not None:
             results[run] = known
         else:
-            by_chip.setdefault((run.chip, run.changes), []).append(run)
+            by_chip.setdefault((run.chip, run.changes, *run.world().values()), []).append(run)
 
     def found(run: Run, answer: dict[str, Any]) -> None:
         results[run] = answer

@@ -10,9 +10,13 @@ from typing import Any
 
 from mtia_core import chips
 from mtia_core.errors import MtiaError
-from mtia_sim.study.compare_command import show_progress
-from mtia_sim.study.figures import FIGURES, Figure
+from mtia_sim.study.arguments import show_progress
+from mtia_sim.study.figures import FIGURES as _OF_CHIPS
+from mtia_sim.study.figures import Figure
+from mtia_sim.study.link_figures import LINK_FIGURES
 from mtia_sim.study.runs import measured_all
+
+FIGURES = (*_OF_CHIPS, *LINK_FIGURES)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +49,7 @@ def validated(figures: Sequence[Figure]) -> list[dict[str, Any]]:
     """A row for each figure: chip, what, source, published, model, unit, error as a fraction, role, cause.
 
     published_to: the other end of a published range, or None; sense: "", "at least" or "at most" what is published;
-    kind: streams, products, attention, training, serving, energy or power.
+    kind: streams, products, attention, training, serving, energy, power or links.
 
     Raises:
         MtiaError, RuntimeError: A run failed.

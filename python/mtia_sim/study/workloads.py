@@ -27,6 +27,8 @@ class Options:
     """What is asked of a workload; None: its own choice.
 
     recompute: A training step keeps only the inputs of every so many layers, and makes the rest again; 0: of none.
+    plan, stage, microbatches: Of a part of a training step of many chips (plans.Plan, parallel_measuring); plan None:
+        of one chip.
     """
 
     batch: int | None = None
@@ -35,6 +37,9 @@ class Options:
     shape: tuple[int, ...] | None = None
     layers: int | None = None
     recompute: int = 1
+    plan: tuple[int, ...] | None = None
+    stage: str = ""
+    microbatches: int = 1
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <fstream>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,27 +14,35 @@
 
 namespace mtia::test {
 
-// A chip of python/mtia_core/chips: the `field = { value = number, ... }` lines of its file.
-inline ChipSpec chip_of_file(const std::string& name) {
-  const std::string path = std::string(MTIA_SOURCE_DIRECTORY) + "/python/mtia_core/chips/" + name + ".toml";
-  std::ifstream file(path);
-  std::string text = "name=" + name + "\n";
+// The `field = { value = number, ... }` lines of a file of python/mtia_core/chips, behind those of its base.
+inline std::map<std::string, std::string> values_of_file(const std::string& name) {
+  std::ifstream file(std::string(MTIA_SOURCE_DIRECTORY) + "/python/mtia_core/chips/" + name + ".toml");
+  std::map<std::string, std::string> values;
   std::string line;
   while (std::getline(file, line)) {
+    if (line.starts_with("base = ")) values = values_of_file(line.substr(8, line.rfind('"') - 8));
     const std::string separator = " = { value = ";
     const size_t at = line.find(separator);
     if (at == std::string::npos || line[0] == '#') continue;
     std::string number = line.substr(at + separator.size());
     number = number.substr(0, number.find_first_of(", }"));
     number.erase(std::remove(number.begin(), number.end(), '_'), number.end());
-    text += line.substr(0, at) + "=" + number + "\n";
+    values[line.substr(0, at)] = number;
   }
-  for (const ChipField& field : chip_fields()) {  // groups that a file may leave out
-    const std::string entry = std::string(field.name) + "=";
-    if ((field.group == "cluster" || field.group == "host") && text.find("\n" + entry) == std::string::npos)
-      text += entry + "0\n";
+  return values;
+}
+
+// A chip of python/mtia_core/chips.
+inline ChipSpec chip_of_file(const std::string& name) {
+  const std::map<std::string, std::string> values = values_of_file(name);
+  std::string text = "name=" + name + "\n";
+  for (const ChipField& field : chip_fields()) {
+    const auto value = values.find(std::string(field.name));
+    const bool may_be_left_out = field.group == "cluster" || field.group == "host";
+    if (value == values.end() && !may_be_left_out) continue;  // parse says what is missing
+    text += std::string(field.name) + "=" + (value == values.end() ? "0" : value->second) + "\n";
   }
-  return ChipSpec::parse(text, path);
+  return ChipSpec::parse(text, name);
 }
 
 // MTIA chips that mtia_sim comes with, and a small one of little local memory whose PEs outnumber most tests' tiles.

@@ -1,0 +1,152 @@
+"""Measures stages of a training job of many chips, in one process that stands for one rank of it (MTIA_SIM_WORLD)."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, distributed
+from torch.distributed.device_mesh import init_device_mesh
+
+from mtia_core import chips
+from mtia_sim import _C
+from mtia_sim.study.llama import SIZES, Size
+from mtia_sim.study.parallel_llama import Stage, TensorParallel, shard, sum_norm_gradients
+from mtia_sim.study.plans import Plan
+from mtia_sim.study.workloads import DEVICE, DTYPES, Options
+
+_COLLECTIVES = ("broadcast", "gather", "scatter", "all_gather", "reduce_scatter", "all_reduce", "reduce", "all_to_all")
+
+
+class _Step:
+    """Forward and backward passes of microbatches through a stage, and the optimizer's."""
+
+    def __init__(self, size: Size, stage: str, layers: int, plan: Plan, options: Options) -> None:
+        device = torch.device(DEVICE)
+        mesh = init_device_mesh(
+            DEVICE, (plan.pp, plan.dp, plan.fsdp, plan.tp), mesh_dim_names=("pp", "dp", "fsdp", "tp")
+        )
+        parallel = TensorParallel(mesh["tp"].get_group() if plan.tp > 1 else None)
+        self.tokens = options.sequence or 8192
+        self.stage, self.plan, dtype = stage, plan, DTYPES[options.dtype]
+        with device:
+            self.model: Any = Stage(size, layers, stage, self.tokens, parallel, options.recompute, dtype)
+            self.words, self.targets = (torch.randint(0, size.vocabulary, (self.tokens,)) for _ in range(2))
+            self.hidden = torch.empty(self.tokens // plan.tp, size.hidden, dtype=dtype)
+        # Of one shard, too: its weights at work have another dtype than those of the optimizer.
+        shard(self.model, mesh["dp", "fsdp"] if plan.dp > 1 else mesh["fsdp"], dtype, plan.pp > 1)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=True)
+
+    def _forward(self) -> Tensor:
+        if self.stage in ("first", "only"):
+            found: Tensor = self.model(self.words, self.targets)
+        else:
+            found = self.model(self.hidden.detach().requires_grad_(), self.targets)
+        return found
+
+    def _backward(self, output: Tensor, is_last: bool) -> None:
+        if self.plan.pp > 1:
+            self.model.set_requires_gradient_sync(is_last)
+            self.model.set_reshard_after_backward(is_last)
+        output.backward(None if output.dim() == 0 else torch.empty_like(output))
+
+    def __call__(self, microbatches: int) -> None:
+        """A step with so many; in a pipeline all of them are under way at once."""
+        if self.plan.pp == 1:
+            for _ in range(microbatches):
+                self._backward(self._forward(), True)
+        else:
+            outputs = [self._forward() for _ in range(microbatches)]
+            for number, output in enumerate(outputs):
+                self._backward(output, number == microbatches - 1)
+        sum_norm_gradients(self.model)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+
+BESIDE = "gemm-beside-all-gather"
+
+
+def _elapsed(action: Callable[[], object]) -> float:
+    device: Any = torch.mtia_sim  # type: ignore[attr-defined]
+    device.synchronize()
+    device.reset_perf_counters()
+    action()
+    device.synchronize()
+    return float(device.perf_counters()["elapsed_seconds"])
+
+
+def measure_beside(options: Options) -> dict[str, Any]:
+    """A product alone, and beside an all_gather between all ranks that lasts longer: seconds and alone_seconds."""
+    rows, columns, depth = options.shape or (4096, 4096, 4096)
+    dtype = DTYPES[options.dtype]
+    left, right = (torch.randn(count, depth, device=DEVICE).to(dtype) for count in (rows, columns))
+    part = torch.empty(1 << 28, dtype=torch.uint8, device=DEVICE)
+    whole = torch.empty(distributed.get_world_size() << 28, dtype=torch.uint8, device=DEVICE)
+    ends: list[float] = []
+
+    def beside() -> None:
+        begin, end = (torch.mtia_sim.Event(enable_timing=True) for _ in range(2))  # type: ignore[attr-defined]
+        work = distributed.all_gather_into_tensor(whole, part, async_op=True)
+        begin.record()
+        F.linear(left, right)
+        end.record()
+        work.wait()
+        torch.mtia_sim.synchronize()  # type: ignore[attr-defined]
+        ends.append(begin.elapsed_time(end) / 1e3)
+
+    F.linear(left, right)
+    alone = _elapsed(lambda: F.linear(left, right))
+    _elapsed(beside)
+    return {**asdict(options), "workload": BESIDE, "fits": True, "seconds": ends[0], "alone_seconds": alone}
+
+
+def measure_part(workload: str, options: Options) -> dict[str, Any]:
+    """What one chip of options.plan takes: of a stage of a model, or of BESIDE."""
+    if not distributed.is_initialized():
+        distributed.init_process_group()
+    return measure_beside(options) if workload == BESIDE else measure_stage(workload, options)
+
+
+def measure_stage(model: str, options: Options) -> dict[str, Any]:
+    """What one chip of a stage takes for a step with options.layers layers and options.microbatches.
+
+    Returns:
+        The options; `fits`, and if so seconds, busy_seconds (the grid's), collective_seconds, joules, peer_bytes,
+        peak_memory_bytes, by_kernel (as kernel_totals.by_name; collectives among them); else problem. host_seconds.
+    """
+    device: Any = torch.mtia_sim  # type: ignore[attr-defined]
+    began = time.perf_counter()
+    plan = Plan(*(options.plan or ()))
+    size = SIZES[model]
+    device.reset_peak_memory_stats()
+    result: dict[str, Any] = {"workload": model, **asdict(options)}
+    try:
+        step = _Step(size, options.stage, options.layers or 0, plan, options)
+        step(options.microbatches)
+        device.synchronize()
+        _C.spend_saved_power(0)
+        device.reset_perf_counters()
+        with device.kernel_totals() as totals:
+            step(options.microbatches)
+            device.synchronize()
+        counters = device.perf_counters()
+    except torch.OutOfMemoryError as error:
+        problem = str(error).splitlines()[0]
+        return {**result, "fits": False, "problem": problem, "host_seconds": time.perf_counter() - began}
+    by_kernel = totals.by_name()
+    idle = max(0.0, counters["elapsed_seconds"] - counters["seconds"])
+    return {
+        **result,
+        "fits": True,
+        "seconds": counters["elapsed_seconds"],
+        "busy_seconds": counters["seconds"],
+        "joules": counters["joules"] + chips.load().idle_watts * idle,
+        "collective_seconds": sum(row["seconds"] for name, row in by_kernel.items() if name in _COLLECTIVES),
+        "peer_bytes": counters["bytes"]["peers"],
+        "peak_memory_bytes": device.max_memory_allocated(),
+        "by_kernel": by_kernel,
+        "host_seconds": time.perf_counter() - began,
+    }

@@ -1,0 +1,90 @@
+"""Plans of many chips: how they are read, what they refuse, and which a search goes through."""
+
+import pytest
+
+from mtia_core import chips
+from mtia_core.errors import InvalidArgument
+from mtia_sim.study.llama import SIZES
+from mtia_sim.study.plans import Plan, candidates, check, memory_bytes, parse_chips, parse_plan, with_batch
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("mtia300x16", ("mtia300", 16)),
+        ("mi300x", ("mi300x", 1)),
+        ("mi300xx8", ("mi300x", 8)),
+        ("a.tomlx2", ("a.toml", 2)),
+    ],
+)
+def test_chips_may_have_a_number(given: str, found: tuple[str, int]) -> None:
+    assert parse_chips(given) == found
+
+
+def test_what_a_plan_leaves_out_is_sharded() -> None:
+    plan = parse_plan("tp=8,pp=16", 16384, batch=2048)
+    assert plan == Plan(fsdp=128, tp=8, pp=16, microbatches=16)
+    assert (plan.chips, plan.sequences, str(plan)) == (16384, 2048, "fsdp=128,tp=8,pp=16")
+    assert parse_plan("fsdp=8", 8) == Plan(fsdp=8, microbatches=1)  # as many sequences as chips
+    assert parse_plan("fsdp=16,dp=4", 64).dp == 4
+
+
+@pytest.mark.parametrize(
+    ("plan", "chips_there", "batch", "problem"),
+    [
+        ("fsdp=16,tp=8", 16384, None, "is for 128 chips, and there are 16384; .*dp=128 more would fill them"),
+        ("tp=3", 16, None, "16 chips are no multiple of the 3"),
+        ("tp=8,cp=2", 16, None, "context parallel training is not modelled; leave cp out"),
+        ("ep=2", 16, None, "has no 'ep'; its parts are fsdp, tp, pp, dp or v"),
+        ("tp", 16, None, "'tp' is no part of a plan; write fsdp=16,tp=8,pp=4 or auto"),
+        ("tp=0", 16, None, "'tp=0' is no part of a plan"),
+        ("tp=2,tp=4", 16, None, "says tp twice"),
+        ("fsdp=16", 16, 24, "24 sequences cannot be spread over the 16 .*; give --batch a multiple of 16"),
+    ],
+)
+def test_impossible_plans_name_the_remedy(plan: str, chips_there: int, batch: int | None, problem: str) -> None:
+    with pytest.raises(InvalidArgument, match=problem):
+        parse_plan(plan, chips_there, batch)
+
+
+@pytest.mark.parametrize(
+    ("plan", "problem"),
+    [
+        (Plan(tp=16), "tp=16 does not divide the 8 key and value heads of llama3-8b; give tp of 1, 2, 4 or 8"),
+        (Plan(pp=64), "pp=64 stages are too many for the 32 layers of llama3-8b; give pp of 32 or less"),
+        (Plan(pp=8, v=5), "v=5 groups of layers a stage"),
+        (Plan(v=2), "v=2 groups of layers a stage"),
+    ],
+)
+def test_a_model_is_cut_where_it_can_be(plan: Plan, problem: str) -> None:
+    with pytest.raises(InvalidArgument, match=problem):
+        check(plan, SIZES["llama3-8b"], "llama3-8b")
+
+
+def test_stages_have_all_layers_together() -> None:
+    for layers in (32, 80, 126):
+        for pp in (1, 2, 3, 4, 8, 16, 32):
+            plan = Plan(pp=pp)
+            assert sum(plan.layers_of(stage, layers) * count for stage, count in plan.stages.items()) >= layers
+    # Llama 3 405B, arXiv 2407.21783: one layer less in the first and the last of 16 stages.
+    plan = Plan(pp=16)
+    assert [plan.layers_of(stage, 126) for stage in plan.stages] == [7, 8, 7]
+
+
+def test_a_search_finds_what_fits() -> None:
+    chip, size = chips.load("h100"), SIZES["llama3-70b"]
+    found = candidates(256, size, chip, 8192, 256)
+    assert found and len(set(found)) == len(found)
+    for plan in found:
+        check(plan, size, "llama3-70b")
+        assert plan.chips == 256 and plan.sequences == 256 and plan.tp <= chip.domain_chips
+        assert memory_bytes(plan, size, 8192) <= chip.dram_bytes
+    assert any(plan.pp > 1 for plan in found) and any(plan.tp > 1 for plan in found)
+    assert candidates(1, size, chip, 8192, 1) == []  # 70e9 x 16 bytes
+    assert candidates(1, SIZES["llama3-8b"], chip, 8192, 1) == []
+
+
+def test_a_batch_makes_microbatches() -> None:
+    assert with_batch(Plan(fsdp=4, pp=2), 16).microbatches == 4
+    assert Plan(pp=4, microbatches=8).idle_microbatches == 3
+    assert Plan(pp=4, v=3, microbatches=8).idle_microbatches == 1
