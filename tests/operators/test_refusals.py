@@ -316,6 +316,9 @@ OF_PLACE: dict[str, Call] = {
     "addr of a matrix": lambda place: torch.addr(
         torch.ones(3, 4, device=place), torch.ones(3, 1, device=place), torch.ones(4, device=place)
     ),
+    "ctc_loss of nothing": lambda place: F.ctc_loss(
+        torch.empty(5, 0, 4, device=place), torch.empty(0, 0, dtype=torch.long, device=place), (), ()
+    ),
     "a kernel of no width": lambda place: F.conv2d(
         torch.ones(1, 2, 5, 5, device=place), torch.ones(3, 2, 2, 0, device=place)
     ),

@@ -31,6 +31,7 @@ struct Sequences {
 Sequences sequences_of(const at::Tensor& log_probs, const at::Tensor& targets, c10::IntArrayRef input_lengths,
                        c10::IntArrayRef target_lengths, int64_t blank) {
   check_same_device("ctc_loss", log_probs.device(), targets);
+  TORCH_CHECK(log_probs.numel() > 0, "log_probs tensor must not be empty");
   TORCH_CHECK(log_probs.dim() == 3, "Expected 3-dimensional tensor, but got ", log_probs.dim(),
               "-dimensional tensor for argument #1 'log_probs' (while checking arguments for ctc_loss)");
   TORCH_CHECK(targets.scalar_type() == c10::kLong || targets.scalar_type() == c10::kInt,
@@ -71,9 +72,8 @@ Sequences sequences_of(const at::Tensor& log_probs, const at::Tensor& targets, c
                 " at dimension 1, but got size ", targets.size(1), " for argument #2 'targets'");
   }
   sequences.states = 2 * longest + 1;
-  if (batches > 0)
-    sequences.lengths =
-        send_words(std::make_shared<const std::vector<uint64_t>>(std::move(words)), log_probs.device().index());
+  sequences.lengths =
+      send_words(std::make_shared<const std::vector<uint64_t>>(std::move(words)), log_probs.device().index());
   sequences.sizes = {sequences.batches,   sequences.steps,     sequences.states,    classes, targets.stride(-1),
                      log_probs.stride(0), log_probs.stride(1), log_probs.stride(2), blank};
   return sequences;
@@ -90,8 +90,7 @@ std::tuple<at::Tensor, at::Tensor> ctc_loss(const at::Tensor& log_probs, const a
   const at::Tensor loss = empty_device({sequences.batches}, dtype, log_probs.device());
   const at::Tensor log_alpha =
       empty_device({sequences.batches, sequences.steps, sequences.states}, dtype, log_probs.device());
-  if (sequences.batches > 0)
-    launch_kernel(kernel, {loss, log_alpha, log_probs, targets, sequences.lengths}, sequences.sizes);
+  launch_kernel(kernel, {loss, log_alpha, log_probs, targets, sequences.lengths}, sequences.sizes);
   return {loss, log_alpha};
 }
 
@@ -101,7 +100,6 @@ at::Tensor ctc_loss_backward(const at::Tensor& grad, const at::Tensor& log_probs
   const OperatorScope scope("_ctc_loss_backward");
   static const KernelId kernel("ctc_states");
   const Sequences sequences = sequences_of(log_probs, targets, input_lengths, target_lengths, blank);
-  if (log_probs.numel() == 0) return at::zeros(log_probs.sizes(), log_probs.options());
   const c10::TensorOptions options = log_probs.options();
   const at::Tensor posterior = at::zeros(log_alpha.sizes(), options);
   const at::Tensor labels = empty_device({sequences.batches, sequences.states}, c10::kLong, log_probs.device());

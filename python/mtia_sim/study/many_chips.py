@@ -183,7 +183,8 @@ def _row(
         steady[stage] = (
             one_more["seconds"] - sums[stage]["seconds"] if plan.microbatches > 1 else sums[stage]["seconds"]
         )
-        under_way = min(plan.pp, plan.microbatches)
+        # In 1F1B a stage has begun as many as there are stages from it to the last one.
+        under_way = min({"first": plan.pp, "middle": plan.pp - 1}.get(stage, 1), plan.microbatches)
         memory = max(memory, _stage(runs, measurements, layers, under_way)["peak_memory_bytes"])
     # The slowest stage sets the pace; behind its own work it waits while the pipeline fills and drains.
     slowest = max(sums, key=lambda stage: sums[stage]["seconds"])
