@@ -103,6 +103,7 @@ def _stream(workload: str, chip: str) -> tuple[Run, ...]:
 
 _ISCA25, _ISCA26 = "ISCA 2025, doi 10.1145/3695053.3731409", "ISCA 2026, MTIA 300"
 _TITAN = "torchtitan, benchmarks/llama3_h100_202412 (arXiv 2410.06511): 8 GPUs, selective recomputation"
+_TITAN_TENSOR = "torchtitan, benchmarks/asyncTP_llama3_h100_2025-06: bf16, FSDP 32 and TP 8, all recomputed"
 _TITAN_A100 = "torchtitan, docs/performance.md, 2024-10: 64 GPUs"
 _DGXC = "NVIDIA DGX Cloud Benchmarking, Llama 3.1 recipe, README of 2025-04"
 _MAXTEXT = "MaxText, docs/reference/models/tiering.md, 2025"
@@ -118,7 +119,6 @@ _V6E = "github.com/yangwhale/gpu-tpu-pedia, tpu/v7_perf, 2026-02-11: device trac
 _FLASH3 = "FlashAttention-3, arXiv 2407.08608"
 _GPU_TRAVEL = "github.com/liangan1/GPU_travel, performance/flash-attn: FlashAttention-2"
 _SHARDED = "One chip of a sharded run: no communication is in the model."
-_EAGER = "Eager PyTorch and FSDP leave the GPU waiting, which no chip account sees."
 _FEW_PES = "Heads of 128 half fill an array of 256, and attention's reductions take as long as its products."
 # Between fillings of 256 MiB that empty the cache: triton's do_bench, tritonbench and mamf-finder measure so. In a loop
 # that is timed as a whole: SuperBench's cublaslt_gemm. Few, between copies from the host: XLA's matmul_perf_table_gen.
@@ -127,7 +127,7 @@ _IN_TURN = "FlashAttention-2 computes products and softmax in turn; the kernel h
 _SECRET = "Public shapes of recommendation models stand for ISCA 2026's, whose kernels are not public either."
 _EARLY = "The library of that month: in 2025-07 it reached 1,223 at 8192^3."
 
-_TITAN_RATES = (("eager", 5762, _EAGER), ("compiled", 6667, _SHARDED))
+_TITAN_RATES = (("eager", "llama3-8b-train-8-eager", 5762), ("compiled", "llama3-8b-train-8", 6667))
 _H100S_ADD = (("h100_500w", 2.26), ("h200", 4.40))
 # Chip, its peak there, mean share, why the model is off.
 _INTENSE_MEANS = (("mtia300", 560, 59, _SECRET), ("h100_500w", 780, 63, ""), ("h200", 989, 54, ""))
@@ -240,14 +240,15 @@ FIGURES: tuple[Figure, ...] = (
            f"{_FLASH3}, table 2: at 1.83 GHz", "checks",
            _run("attention-forward-full", "h100", dtype="float16", batch=4, sequence=8448, shape=(16, 16, 128)),
            teraflops),
-    # ---- training of Llamas, one chip
+    # ---- training of Llamas: steps on one of a job's chips, or where that is said of one chip alone
     *(Figure("h100_500w", f"Llama 3 8B training, {how}, tokens a second", published, "tok/s", _TITAN, "checks",
-             _training("h100_500w", "llama3-8b", batch=2, recompute=2), of_whole("llama3-8b", rate), cause)
-      for how, published, cause in _TITAN_RATES),
+             _run(job, "h100_500w"), rate)
+      for how, job, published in _TITAN_RATES),
     *(Figure("h100_500w", f"Llama 3 8B training, {how}, energy a token", 500 / published, "J",
-             f"{_TITAN}; the limit over the rate", "checks",
-             _training("h100_500w", "llama3-8b", batch=2, recompute=2), of_whole("llama3-8b", joules), cause)
-      for how, published, cause in _TITAN_RATES),
+             f"{_TITAN}; the limit over the rate", "checks", _run(job, "h100_500w"), joules)
+      for how, job, published in _TITAN_RATES),
+    Figure("h100_500w", "Llama 3 70B training on 256 GPUs, tokens a second", 597.3, "tok/s", _TITAN_TENSOR, "checks",
+           _run("llama3-70b-train-256", "h100_500w"), rate),
     Figure("a100", "Llama 3 8B training, tokens a second", 2904, "tok/s",
            f"{_TITAN_A100}, every second layer recomputed", "checks",
            _training("a100", "llama3-8b", recompute=2), of_whole("llama3-8b", rate), _SHARDED),

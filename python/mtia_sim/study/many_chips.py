@@ -19,6 +19,7 @@ from mtia_sim.study.runs import Run, measured_all
 # runs differ by.
 _LAYERS = (2, 4)
 _MICROBATCHES = (1, 2)
+_ACCUMULATING = (2, 3)
 # Of the plans of a search so many are measured, the best by what they are estimated to take.
 MEASURED_PLANS = 4
 _BYTES_PER_NUMBER = 2
@@ -85,6 +86,8 @@ def _runs(job: Job, plan: Plan) -> dict[str, dict[tuple[int, int], Run]]:
         layers = plan.layers_of(stage, job.size.layers)
         counts = _LAYERS if layers > _LAYERS[1] else (layers,)
         microbatches = _MICROBATCHES if plan.microbatches > 1 else (1,)
+        if plan.pp > 1 and plan.microbatches > _MICROBATCHES[-1]:
+            microbatches = _ACCUMULATING  # from the second on there are gradients that are not yet reduced
         found[stage] = {
             (count, under_way): replace(
                 job.run,

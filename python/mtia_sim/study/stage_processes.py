@@ -1,4 +1,4 @@
-"""`python -m mtia_sim.study.stage_processes JOB` forks a process for each pipeline stage of a training job.
+"""`python -m mtia_sim.study.stage_processes` forks a process for each pipeline stage of the job on its standard input.
 
 A process stands for the chips of its stage (docs/many_chips.md), and waits for the others as its chip would.
 """
@@ -87,6 +87,7 @@ def _finish(started: list[tuple[int, int]]) -> list[dict[str, Any]]:
         child, status = os.wait()
         running.discard(child)
         if status:
+            print(f"process {child} ended with {os.waitstatus_to_exitcode(status)}", file=sys.stderr)
             for other in running:  # which would wait for it
                 os.kill(other, signal.SIGKILL)
             sys.exit(1)
@@ -100,7 +101,7 @@ def _finish(started: list[tuple[int, int]]) -> list[dict[str, Any]]:
 def main() -> int:
     """Prints a list of what each stage measured."""
     assert preloaded.MODULES
-    request = json.loads(sys.argv[1])
+    request = json.load(sys.stdin)
     job = Job(**request["job"])
     common = {"WORLD_SIZE": str(job.pipeline), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_port())}
     common |= {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", "MTIA_SIM_WORLD": f"/{job.chips}"}

@@ -32,9 +32,9 @@ def measure(job: Job, chip: str | None = None, layers: int | None = None) -> dic
     environment = {**os.environ, "MTIA_SIM_MODE": "timing", **({chips.VARIABLE: chip} if chip else {})}
     began = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "mtia_sim.study.stage_processes", json.dumps(request)],
+        [sys.executable, "-m", "mtia_sim.study.stage_processes"],
         env=environment,
-        stdin=subprocess.DEVNULL,
+        input=json.dumps(request),
         capture_output=True,
         text=True,
     )

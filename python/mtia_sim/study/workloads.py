@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mtia_core.errors import InvalidArgument
 from mtia_sim.study import own_workloads
+from mtia_sim.study.jobs import JOBS
 from mtia_sim.study.llama import SIZES, Llama, Size
 
 DEVICE = "mtia_sim"
@@ -100,6 +101,21 @@ def _train(name: str, options: Options) -> Prepared:
         flops,
         f"{_called(name, options)}, training step of {batch} x {sequence} tokens",
     )
+
+
+def _job(name: str, options: Options) -> Prepared:
+    """A step on one of a job's chips; the others are taken to do the same (docs/many_chips.md)."""
+    from torch import distributed
+
+    from mtia_sim.study.sharded import training_step  # with its pipelines and plans it takes a second to import
+
+    job = JOBS[name]
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+    distributed.init_process_group("fake", rank=0, world_size=job.chips)
+    size = job.size(options.layers)
+    flops = 3 * size.forward_flops(job.batch * job.sequence, job.sequence / 2) / job.tensor
+    return Prepared(training_step(size, job), job.tokens, "token", flops, f"training step of {job.described}")
 
 
 def _prefill(name: str, options: Options) -> Prepared:
@@ -239,6 +255,8 @@ def _sum(options: Options) -> Prepared:
 WORKLOADS: Mapping[str, Callable[[Options], Prepared]] = {
     **{f"{name}-{kind}": (lambda options, n=name, m=make: m(n, options))  # type: ignore[misc]
        for name in SIZES for kind, make in (("train", _train), ("prefill", _prefill), ("decode", _decode))},
+    **{name: (lambda options, n=name: _job(n, options))  # type: ignore[misc]
+       for name, job in JOBS.items() if job.pipeline == 1},
     "gemm": _gemm,
     "gemms": _gemms,
     "cold-gemm": _cold_gemm,
