@@ -1,9 +1,9 @@
 """torch.distributed: the process group of the device, registered as backend "mccl" and taken where none is named."""
 
 import functools
-import os
 import importlib
 import inspect
+import os
 from typing import Any
 
 import torch

@@ -119,7 +119,7 @@ def test_two_hundred_kills_lose_no_checkpoint(tmp_path: Path) -> None:
     folder.mkdir()
     reference.mkdir()
     job = elastic(folder, LONGEST, restarts=2 * kills)
-    reported = kill_at_random(folder, kills, 3.0, lambda: os.waitpid(job, os.WNOHANG) == (0, 0))
+    reported = kill_at_random(folder, kills, 6.0, lambda: os.waitpid(job, os.WNOHANG) == (0, 0))
     (folder / "stop").touch()
     assert os.waitpid(job, 0)[1] == 0, "\n".join(lines(folder, "agent.log")[-40:])
     steps = int(lines(folder, "finished")[0])
