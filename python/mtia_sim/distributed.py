@@ -3,6 +3,7 @@
 import functools
 import importlib
 import inspect
+import os
 from typing import Any
 
 import torch
@@ -25,7 +26,9 @@ def _make(options: Any, _backend_options: Any = None) -> Any:
     present = ranks if job is None else [rank for rank in ranks if job.exists(rank)]
 
     def gloo(purpose: str) -> Any:
-        store = distributed.distributed_c10d.PrefixStore(purpose, options.store)
+        # torchrun keeps the store when it restarts the ranks, with addresses of those that are gone.
+        start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        store = distributed.distributed_c10d.PrefixStore(f"{purpose}/{start}", options.store)
         place = present.index(ranks[options.group_rank])
         return distributed.ProcessGroupGloo(store, place, len(present), timeout=options.timeout)
 
