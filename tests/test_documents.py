@@ -103,6 +103,11 @@ def test_toml_block_is_a_chip_or_a_price_file(block: Block, tmp_path: Path) -> N
     given = tomllib.loads(block.text)
     if "name" in given:
         assert chips.load(path).name == given["name"]
+    elif "cluster" in given:
+        fields = "".join(
+            (ROOT / name).read_text() for name in ("csrc/chip/chip_fields.def", "csrc/network/cluster_fields.def")
+        )
+        assert all(re.search(rf"\b{name}\b", fields) for name in given["cluster"])
     else:
         assert set(given["chips"]) <= set(prices.load(path).chips)
 

@@ -20,6 +20,7 @@ def training_step(device: torch.device, model_name: str, dtype: str, batch: int,
     if str(EXAMPLES) not in sys.path:
         sys.path.insert(0, str(EXAMPLES))
     from llama.options import parse_options
+    from llama.parallel import Plan
     from llama.steps import build_model, build_optimizer, train_on
 
     options = parse_options(
@@ -36,11 +37,12 @@ def training_step(device: torch.device, model_name: str, dtype: str, batch: int,
             str(sequence),
         ]
     )
-    model = build_model(options, options.vocab, device)
+    plan = Plan()
+    model, _ = build_model(options, options.vocab, device, plan)
     optimizer = build_optimizer(model, options.learning_rate)
     tokens = torch.randint(options.vocab, (batch, sequence + 1), generator=torch.Generator().manual_seed(0))
     inputs, targets = tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
-    return lambda: train_on(model, optimizer, inputs.to(device), targets.to(device), dtype)
+    return lambda: train_on(model, optimizer, inputs.to(device), targets.to(device), dtype, plan)
 
 
 def cases() -> Iterator[Case]:

@@ -28,6 +28,13 @@ PATCHED = {
     "torch.distributed.device_mesh.init_process_group",
     "torch.distributed.init_device_mesh",
     "torch.distributed.device_mesh.init_device_mesh",
+    "torch.distributed.new_group",
+    "torch.distributed.distributed_c10d.new_group",
+    "torch.distributed.broadcast_object_list",
+    "torch.distributed.distributed_c10d.broadcast_object_list",
+    "torch.distributed.scatter_object_list",
+    "torch.distributed.distributed_c10d.scatter_object_list",
+    "torch.distributed.device_mesh.new_group",
 }
 CHANGES = """
     import json, sys, types

@@ -181,15 +181,13 @@ def transforms(device: str) -> None:
 
 
 def long_products(device: str) -> None:
-    """Products of few results, whose long k is cut in parts, and rows that are."""
+    """Products of few results, whose long k is cut in parts."""
     for dtype in (torch.float32, torch.bfloat16):
         x = torch.randn(2_000_003, device=device, dtype=dtype)
         torch.dot(x, x)
         for m, n in ((2, 1), (4, 4), (64, 40)):
             k = x.numel() // 64
             x[: m * k].view(m, k) @ x[: k * n].view(k, n)
-        rows = x[:200_000].view(2, -1).clone().requires_grad_()
-        (rows.softmax(-1) + rows.log_softmax(-1) + rows.cumsum(-1)).backward(rows.detach())
 
 
 def pooled(device: str) -> None:
