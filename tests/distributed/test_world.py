@@ -216,6 +216,20 @@ assert dist.get_backend() == "fake"
 """
 
 
+def test_works_that_nobody_waits_for_give_their_memory_back() -> None:
+    alone(
+        """
+before = torch.mtia_sim.memory_allocated()
+for _ in range(20):
+    dist.all_reduce(torch.empty(1 << 20, device=DEVICE), async_op=True)
+    torch.mtia_sim.synchronize()
+dist.all_reduce(torch.empty(8, device=DEVICE))
+assert torch.mtia_sim.memory_allocated() - before < 1 << 20
+""",
+        "0/8",
+    )
+
+
 def test_fake_group_takes_the_device() -> None:
     done = subprocess.run([sys.executable, "-c", FAKE], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]

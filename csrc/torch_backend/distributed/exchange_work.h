@@ -1,5 +1,5 @@
-// What torch.distributed waits for. Includes all of ATen, as torch's header of such works does: for process_group.cpp
-// alone.
+// What torch.distributed waits for. Includes all of ATen, as torch's header of such works does: for
+// group_backend.h alone.
 #pragma once
 
 #include <ATen/core/ivalue.h>

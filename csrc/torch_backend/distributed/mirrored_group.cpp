@@ -1,21 +1,15 @@
 // What torch.distributed calls, as plans of what this rank's own bytes become (mirrored_exchange.h).
 #include "torch_backend/distributed/mirrored_group.h"
 
-#include <torch/csrc/distributed/c10d/Backend.hpp>
 #include <torch/csrc/distributed/c10d/Utils.hpp>
 
 #include <algorithm>
 #include <optional>
 #include <utility>
 
-#include "torch_backend/device.h"
-#include "torch_backend/distributed/exchange_work.h"
+#include "torch_backend/distributed/group_backend.h"
 #include "torch_backend/distributed/group_transport.h"
 #include "torch_backend/distributed/mirrored_exchange.h"
-#include "torch_backend/distributed/process_group.h"
-#include "torch_backend/distributed/tensor_regions.h"
-#include "torch_backend/status/group_table.h"
-#include "torch_backend/streams/stream.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -29,28 +23,17 @@ uint64_t bytes_of(const Tensors& tensors) {
   return sum;
 }
 
-class MirroredGroup final : public c10d::Backend {
+class MirroredGroup final : public GroupBackend {
  public:
   MirroredGroup(int rank, std::vector<int64_t> global_ranks, c10::intrusive_ptr<c10d::Backend> host,
                 CommunicatorPointer present, const std::string& name, std::chrono::milliseconds timeout)
-      : Backend(rank, static_cast<int>(global_ranks.size())),
-        host_(std::move(host)),
-        communicator_(std::make_shared<MirroredCommunicator>(rank, std::move(global_ranks), std::move(present))),
-        options_(c10::make_intrusive<Options>(process_group_name, timeout)),
-        status_(name, rank_, size_) {
-    options_->group_name = name;
-    options_->global_ranks_in_group.assign(communicator_->global_ranks.begin(), communicator_->global_ranks.end());
-    init();
-  }
+      : GroupBackend(rank, global_ranks, std::move(host), name, timeout),
+        communicator_(std::make_shared<MirroredCommunicator>(rank, std::move(global_ranks), std::move(present))) {}
 
-  const std::string getBackendName() const override { return process_group_name; }
-  c10::intrusive_ptr<Options> getBackendOptions() override { return options_; }
-  bool supportsCoalescing() const override { return true; }
   void setTimeout(std::chrono::milliseconds timeout) override {
     if (communicator_->present) communicator_->present->timeout = timeout;
   }
   uint64_t getSequenceNumberForGroup() override { return communicator_->sequence; }
-  void setSequenceNumberForGroup() override {}
   void shutdown() override {
     if (communicator_->present) communicator_->present->collectives.drain();
   }
@@ -185,8 +168,7 @@ class MirroredGroup final : public c10d::Backend {
     runtime::ExchangePointer message =
         place.has_value() ? make_send(communicator_->present, regions_of(tensors), *place, static_cast<uint32_t>(tag))
                           : make_mirrored_send(communicator_, bytes_of(tensors), destination);
-    return start(OpType::SEND, "mccl:send", tensors.front().device().index(),
-                 {{std::move(message)}, tensors, {}, nullptr});
+    return start(OpType::SEND, "mccl:send", tensors, {{std::move(message)}, tensors, {}, nullptr});
   }
 
   WorkPointer recv(Tensors& tensors, int source, int tag) override {
@@ -201,50 +183,13 @@ class MirroredGroup final : public c10d::Backend {
     return receive(tensors, (rank_ + 1) % size_, tag, OpType::RECVANYSOURCE);
   }
 
-  WorkPointer barrier(const c10d::BarrierOptions& options) override {
-    c10::DeviceIndex device = current_device();
-    if (options.device.has_value() && options.device->has_index()) device = options.device->index();
-    if (!options.device_ids.empty()) device = static_cast<c10::DeviceIndex>(options.device_ids.front());
-    return start(
-        OpType::BARRIER, "mccl:barrier", device,
-        {{make_mirrored_collective(communicator_, {Collective::barrier, 0, {}, "barrier"})}, {}, {}, nullptr, true});
-  }
-
-  void startCoalescing() override { batch_.emplace(); }
-
-  WorkPointer endCoalescing() override {
-    TORCH_CHECK(batch_.has_value(), "endCoalescing without startCoalescing");
-    std::vector<WorkPointer> all = std::move(*batch_);
-    batch_.reset();
-    return all.empty() ? nullptr : c10::make_intrusive<BatchWork>(rank_, std::move(all));
-  }
-
  private:
-  static bool on_host(const Tensors& tensors) {
-    return !tensors.empty() && tensors.front().device().type() != device_type;
+  runtime::ExchangePointer make_barrier() override {
+    return make_mirrored_collective(communicator_, {Collective::barrier, 0, {}, "barrier"});
   }
+
   uint64_t ranks() const { return communicator_->size(); }
   size_t own() const { return static_cast<size_t>(rank_); }
-
-  static Tensors joined(const Tensors& first, const Tensors& second) {
-    Tensors all = first;
-    all.insert(all.end(), second.begin(), second.end());
-    return all;
-  }
-
-  static void check(const Tensors& tensors, const char* name) {
-    TORCH_CHECK_VALUE(!tensors.empty(), name, ": no tensor");
-    for (const at::Tensor& tensor : tensors) {
-      TORCH_CHECK_VALUE(tensor.device().type() == device_type, name, ": a tensor is on ", tensor.device(),
-                        ", another on mtia_sim");
-      TORCH_CHECK_VALUE(tensor.layout() == c10::kStrided, name, ": sparse tensors are not sent; use to_dense()");
-      TORCH_CHECK_VALUE(tensor.is_non_overlapping_and_dense(), name, ": a tensor is not contiguous; use contiguous()");
-    }
-  }
-
-  void check_peer(int rank, const char* name) const {
-    TORCH_CHECK_VALUE(0 <= rank && rank < size_ && rank != rank_, name, ": rank ", rank, " is no other one of ", size_);
-  }
 
   static MirroredMove copy(const at::Tensor& from, const at::Tensor& to) {
     TORCH_CHECK_TYPE(from.scalar_type() == to.scalar_type(), "a collective of ", from.scalar_type(), " into ",
@@ -274,18 +219,9 @@ class MirroredGroup final : public c10d::Backend {
   }
 
   WorkPointer gather_into(OpType type, const Tensors& outputs, const Tensors& inputs) {
-    check(joined(inputs, outputs), "allgather");
-    TORCH_CHECK_VALUE(outputs.size() == inputs.size(), "allgather: ", inputs.size(), " inputs and ", outputs.size(),
-                      " outputs");
+    check_gathered(outputs, inputs);
     MirroredPlan plan{Collective::all_gather, bytes_of(inputs) * ranks(), {}, {}};
     for (size_t i = 0; i < outputs.size(); ++i) {
-      TORCH_CHECK_TYPE(outputs[i].scalar_type() == inputs[i].scalar_type(),
-                       "output tensor must have the same type as "
-                       "input tensor, got ",
-                       outputs[i].scalar_type(), " and ", inputs[i].scalar_type());
-      TORCH_CHECK_VALUE(outputs[i].numel() == inputs[i].numel() * size_,
-                        "output tensor size must be equal to world_size times input tensor size, got ",
-                        outputs[i].numel(), " for ", size_, " times ", inputs[i].numel());
       plan.moves.push_back({region_of(inputs[i]), region_of(outputs[i]), ranks(), {}});
     }
     return run(type, "mccl:all_gather_into_tensor", std::move(plan), joined(inputs, outputs), outputs);
@@ -322,41 +258,17 @@ class MirroredGroup final : public c10d::Backend {
         place.has_value()
             ? make_receive(communicator_->present, regions_of(tensors), *place, static_cast<uint32_t>(tag), nullptr)
             : make_mirrored_receive(communicator_, regions_of(tensors), source);
-    return start(type, "mccl:recv", tensors.front().device().index(),
+    return start(type, "mccl:recv", tensors,
                  {{std::move(message)}, tensors, tensors, std::make_shared<std::atomic<int>>(source)});
   }
 
   WorkPointer run(OpType type, const char* title, MirroredPlan plan, const Tensors& kept, Tensors outputs) {
     plan.signature = c10::str(title, " ", plan.signature, " of ", plan.accounted_bytes, " bytes");
-    return start(type, title, kept.front().device().index(),
+    return start(type, title, kept,
                  {{make_mirrored_collective(communicator_, std::move(plan))}, kept, std::move(outputs), nullptr});
   }
 
-  WorkPointer batched(WorkPointer work) {
-    if (batch_.has_value()) batch_->push_back(work);
-    return work;
-  }
-
-  // Behind what the current stream was given, on the group's own.
-  WorkPointer start(OpType type, const char* title, c10::DeviceIndex index, ExchangeWork::Parts parts) {
-    runtime::Device& device = device_of(index);
-    if (!stream_.has_value() || stream_->first != index) {
-      stream_ = {index, stream_from_pool(index, true)};
-      status_.describe(getGroupDesc());  // torch gives it after it has made the group
-    }
-    const runtime::StreamId stream = stream_->second;
-    device.wait_event(stream, device.record_event(current_stream_id(index)));
-    for (const runtime::ExchangePointer& exchange : parts.exchanges) device.begin_exchange(stream, exchange);
-    return batched(c10::make_intrusive<ExchangeWork>(rank_, type, title, communicator_->sequence.load(), index, stream,
-                                                     std::move(parts)));
-  }
-
-  c10::intrusive_ptr<c10d::Backend> host_;
   MirroredCommunicatorPointer communicator_;
-  c10::intrusive_ptr<Options> options_;
-  GroupEntry status_;
-  std::optional<std::pair<c10::DeviceIndex, runtime::StreamId>> stream_;
-  std::optional<std::vector<WorkPointer>> batch_;
 };
 
 }  // namespace

@@ -1,48 +1,31 @@
 // What torch.distributed calls, as plans of what to move (collective.h).
 #include "torch_backend/distributed/process_group.h"
 
-#include <torch/csrc/distributed/c10d/Backend.hpp>
-
 #include <algorithm>
 #include <utility>
 
 #include "torch_backend/distributed/collective.h"
-#include "torch_backend/distributed/exchange_work.h"
+#include "torch_backend/distributed/group_backend.h"
 #include "torch_backend/distributed/group_transport.h"
-#include "torch_backend/distributed/tensor_regions.h"
 #include "torch_backend/errors.h"
 #include "torch_backend/memory/address.h"
-#include "torch_backend/status/group_table.h"
-#include "torch_backend/streams/stream.h"
 
 namespace mtia::torch_backend {
 namespace {
 
 using c10d::OpType;
 
-class ProcessGroup final : public c10d::Backend {
+class ProcessGroup final : public GroupBackend {
  public:
   // `host` serves tensors in host memory; `transport` carries this group's own messages.
   ProcessGroup(c10::intrusive_ptr<c10d::Backend> transport, c10::intrusive_ptr<c10d::Backend> host,
                std::vector<int64_t> global_ranks, const std::string& name, std::chrono::milliseconds timeout)
-      : Backend(transport->getRank(), transport->getSize()),
-        host_(std::move(host)),
+      : GroupBackend(transport->getRank(), global_ranks, std::move(host), name, timeout),
         communicator_(std::make_shared<Communicator>(make_group_transport(std::move(transport), timeout),
-                                                     std::move(global_ranks), name, timeout)),
-        options_(c10::make_intrusive<Options>(process_group_name, timeout)),
-        status_(name, rank_, size_) {
-    options_->group_name = name;
-    for (const int64_t rank : communicator_->global_ranks)
-      options_->global_ranks_in_group.push_back(static_cast<uint64_t>(rank));
-    init();
-  }
+                                                     std::move(global_ranks), name, timeout)) {}
 
-  const std::string getBackendName() const override { return process_group_name; }
-  c10::intrusive_ptr<Options> getBackendOptions() override { return options_; }
-  bool supportsCoalescing() const override { return true; }
   void setTimeout(std::chrono::milliseconds timeout) override { communicator_->timeout = timeout; }
   uint64_t getSequenceNumberForGroup() override { return communicator_->sequence; }
-  void setSequenceNumberForGroup() override {}  // every rank counts from 0
   c10d::ErrorType getError() override {
     return communicator_->given_up().empty() ? c10d::ErrorType::SUCCESS : c10d::ErrorType::COMM_ERROR;
   }
@@ -239,66 +222,16 @@ class ProcessGroup final : public c10d::Backend {
     return receive(tensors, -1, tag, OpType::RECVANYSOURCE);
   }
 
-  WorkPointer barrier(const c10d::BarrierOptions& options) override {
-    // Behind what the group was given before: another device's queue would begin it first.
-    c10::DeviceIndex device = stream_.has_value() ? stream_->first : current_device();
-    if (options.device.has_value() && options.device->has_index()) device = options.device->index();
-    if (!options.device_ids.empty()) device = static_cast<c10::DeviceIndex>(options.device_ids.front());
+ private:
+  runtime::ExchangePointer make_barrier() override {
     CollectivePlan plan;
     plan.signature = "barrier";
-    const ExchangeWorkPointer work =
-        start_on(OpType::BARRIER, "mccl:barrier", device,
-                 {{make_collective(communicator_, std::move(plan))}, {}, {}, nullptr, true});
-    return work;
-  }
-
-  void startCoalescing() override { batch_.emplace(); }
-
-  WorkPointer endCoalescing() override {
-    TORCH_CHECK(batch_.has_value(), "endCoalescing without startCoalescing");
-    std::vector<WorkPointer> all = std::move(*batch_);
-    batch_.reset();
-    return all.empty() ? nullptr : c10::make_intrusive<BatchWork>(rank_, std::move(all));
-  }
-
- private:
-  // Host memory: what torch's own backend for it does is right.
-  static bool on_host(const Tensors& tensors) { return !tensors.empty() && tensors.front().is_cpu(); }
-
-  WorkPointer batched(WorkPointer work) {
-    if (batch_.has_value()) batch_->push_back(work);
-    return work;
+    return make_collective(communicator_, std::move(plan));
   }
 
   static uint32_t tag_of(int tag) { return static_cast<uint32_t>(tag); }
 
   static Regions& at_rank(std::vector<Regions>& list, int rank) { return list[static_cast<size_t>(rank)]; }
-
-  static Tensors joined(const Tensors& first, const Tensors& second) {
-    Tensors all = first;
-    all.insert(all.end(), second.begin(), second.end());
-    return all;
-  }
-
-  static void check(const Tensors& tensors, const char* name) {
-    TORCH_CHECK_VALUE(!tensors.empty(), name, ": no tensor");
-    for (const at::Tensor& tensor : tensors) {
-      TORCH_CHECK_VALUE(tensor.device().type() == device_type, name, ": a tensor is on ", tensor.device(),
-                        ", this process group's are on mtia_sim; a group for both is init_process_group()'s without a "
-                        "backend");
-      TORCH_CHECK_VALUE(tensor.layout() == c10::kStrided, name, ": sparse tensors are not sent; use to_dense()");
-      TORCH_CHECK_VALUE(tensor.is_contiguous() || tensor.is_non_overlapping_and_dense(), name,
-                        ": a tensor is not contiguous; use contiguous()");
-      TORCH_CHECK_VALUE(tensor.device() == tensors.front().device(), name, ": tensors on ", tensors.front().device(),
-                        " and ", tensor.device());
-    }
-  }
-
-  static const at::Tensor& only(const Tensors& tensors, const char* name) {
-    check(tensors, name);
-    TORCH_CHECK_VALUE(tensors.size() == 1, name, ": ", tensors.size(), " tensors; a process has one a call");
-    return tensors.front();
-  }
 
   // The list of a part of each rank, each as `like`.
   const Tensors& list_of(const std::vector<Tensors>& lists, const at::Tensor& like, const char* name) const {
@@ -316,10 +249,6 @@ class ProcessGroup final : public c10d::Backend {
   int root_of(int64_t rank, const char* name) const {
     TORCH_CHECK_VALUE(0 <= rank && rank < size_, name, ": rank ", rank, " of ", size_);
     return static_cast<int>(rank);
-  }
-
-  void check_peer(int rank, const char* name) const {
-    TORCH_CHECK_VALUE(0 <= rank && rank < size_ && rank != rank_, name, ": rank ", rank, " is no other one of ", size_);
   }
 
   static std::string describe(const char* name, const Tensors& tensors, int root = -1) {
@@ -393,22 +322,12 @@ class ProcessGroup final : public c10d::Backend {
   }
 
   WorkPointer gather_into(OpType type, const Tensors& outputs, const Tensors& inputs, const c10d::AllgatherOptions&) {
-    check(joined(inputs, outputs), "allgather");
-    TORCH_CHECK_VALUE(outputs.size() == inputs.size(), "allgather: ", inputs.size(), " inputs and ", outputs.size(),
-                      " outputs");
+    check_gathered(outputs, inputs);
     CollectivePlan plan = plan_for(network::Collective::all_gather, describe("all_gather", inputs), inputs);
     plan.accounted_bytes *= static_cast<uint64_t>(size_);
     plan.sent.assign(static_cast<size_t>(size_), regions_of(inputs));
     plan.received.resize(static_cast<size_t>(size_));
     for (size_t i = 0; i < outputs.size(); ++i) {
-      TORCH_CHECK_TYPE(outputs[i].scalar_type() == inputs[i].scalar_type(),
-                       "output tensor must have the same type as "
-                       "input tensor, got ",
-                       outputs[i].scalar_type(), " and ", inputs[i].scalar_type());
-      TORCH_CHECK_VALUE(outputs[i].numel() == inputs[i].numel() * size_,
-                        "output tensor size must be equal to world_size "
-                        "times input tensor size, got ",
-                        outputs[i].numel(), " for ", size_, " times ", inputs[i].numel());
       for (int rank = 0; rank < size_; ++rank) at_rank(plan.received, rank).push_back(part_of(outputs[i], rank, size_));
     }
     return run(type, "mccl:all_gather_into_tensor", {std::move(plan)}, joined(inputs, outputs), outputs);
@@ -416,19 +335,9 @@ class ProcessGroup final : public c10d::Backend {
 
   WorkPointer scatter_from(OpType type, const Tensors& outputs, const Tensors& inputs,
                            const c10d::ReduceScatterOptions& options) {
-    check(joined(inputs, outputs), "reduce_scatter");
-    TORCH_CHECK_VALUE(outputs.size() == inputs.size(), "reduce_scatter: ", inputs.size(), " inputs and ",
-                      outputs.size(), " outputs");
+    check_scattered(outputs, inputs);
     std::vector<CollectivePlan> plans;
     for (size_t i = 0; i < outputs.size(); ++i) {
-      TORCH_CHECK_TYPE(outputs[i].scalar_type() == inputs[i].scalar_type(),
-                       "input tensor must be the same type as the "
-                       "output tensor, got ",
-                       inputs[i].scalar_type(), " and ", outputs[i].scalar_type());
-      TORCH_CHECK_VALUE(inputs[i].numel() == outputs[i].numel() * size_,
-                        "input tensor must be the same size as output "
-                        "size times world size, got ",
-                        inputs[i].numel(), " for ", size_, " times ", outputs[i].numel());
       CollectivePlan plan = scatter_plan(outputs[i], options.reduceOp);
       for (int rank = 0; rank < size_; ++rank) plan.sent.push_back({part_of(inputs[i], rank, size_)});
       plans.push_back(std::move(plan));
@@ -451,33 +360,7 @@ class ProcessGroup final : public c10d::Backend {
     return start(type, title, kept, std::move(parts));
   }
 
-  WorkPointer start(OpType type, const char* title, const Tensors& tensors, ExchangeWork::Parts parts) {
-    return start_on(type, title, tensors.front().device().index(), std::move(parts));
-  }
-
-  // Behind what the current stream was given, on the group's own.
-  ExchangeWorkPointer start_on(OpType type, const char* title, c10::DeviceIndex index, ExchangeWork::Parts parts) {
-    runtime::Device& device = device_of(index);
-    DroppedWorks::all().release_ended();
-    if (!stream_.has_value() || stream_->first != index) {
-      stream_ = {index, stream_from_pool(index, true)};
-      status_.describe(getGroupDesc());  // torch gives it after it has made the group
-    }
-    const runtime::StreamId stream = stream_->second;
-    device.wait_event(stream, device.record_event(current_stream_id(index)));
-    for (const runtime::ExchangePointer& exchange : parts.exchanges) device.begin_exchange(stream, exchange);
-    auto work = c10::make_intrusive<ExchangeWork>(rank_, type, title, communicator_->sequence.load(), index, stream,
-                                                  std::move(parts));
-    batched(work);
-    return work;
-  }
-
-  c10::intrusive_ptr<c10d::Backend> host_;
   CommunicatorPointer communicator_;
-  c10::intrusive_ptr<Options> options_;
-  GroupEntry status_;
-  std::optional<std::pair<c10::DeviceIndex, runtime::StreamId>> stream_;
-  std::optional<std::vector<WorkPointer>> batch_;
 };
 
 }  // namespace
