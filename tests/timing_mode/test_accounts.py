@@ -92,6 +92,13 @@ def test_kernels_take_the_same(workload, chip):
         assert functional[0] in DECIDED or same_work, (functional, timing)
 
 
+def test_long_rows_take_the_same():
+    """With room for the index that the gradient of cumsum turns its rows by."""
+    result = compared("long_rows", MTIA_SIM_TIMING_KEPT_BYTES=str(4 << 20))
+    assert result["commands"][0] == result["commands"][1] > 20
+    assert result["number_different"] == 0, result["different"]
+
+
 @pytest.mark.parametrize("workload", ["transforms", "long_products"])
 def test_transforms_and_long_products_take_the_same(workload):
     result = compared(workload)

@@ -190,6 +190,13 @@ def long_products(device: str) -> None:
             x[: m * k].view(m, k) @ x[: k * n].view(k, n)
 
 
+def long_rows(device: str) -> None:
+    """Few rows, which the PEs share in parts."""
+    for dtype in (torch.float32, torch.bfloat16):
+        rows = torch.randn(2, 100_001, device=device, dtype=dtype).requires_grad_()
+        (rows.softmax(-1) + rows.log_softmax(-1) + rows.cumsum(-1)).backward(rows.detach())
+
+
 def pooled(device: str) -> None:
     """Each kind of pooling of one to three dimensions, with its gradient, in both layouts of images."""
     generator = torch.Generator().manual_seed(9)
