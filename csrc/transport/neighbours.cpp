@@ -70,35 +70,41 @@ void wait_readable(int file, std::chrono::steady_clock::time_point deadline) {
 }
 
 // A number and a descriptor in one message.
-void hand_over(int connection, uint64_t number, int file) {
+struct Handover {
+  uint64_t number = 0;
   iovec bytes{&number, sizeof number};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
   msghdr message{};
-  message.msg_iov = &bytes;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
+
+  Handover() {
+    message.msg_iov = &bytes;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+  }
+  Handover(const Handover&) = delete;
+  Handover& operator=(const Handover&) = delete;
+};
+
+void hand_over(int connection, uint64_t number, int file) {
+  Handover handover;
+  handover.number = number;
+  cmsghdr* header = CMSG_FIRSTHDR(&handover.message);
   header->cmsg_level = SOL_SOCKET;
   header->cmsg_type = SCM_RIGHTS;
   header->cmsg_len = CMSG_LEN(sizeof(int));
   std::memcpy(CMSG_DATA(header), &file, sizeof file);
-  if (sendmsg(connection, &message, MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof number))
+  if (sendmsg(connection, &handover.message, MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof number))
     fail("cannot hand memory to another rank of this host");
 }
 
 FileDescriptor take_over(int connection, uint64_t& number, std::chrono::steady_clock::time_point deadline) {
   wait_readable(connection, deadline);
-  iovec bytes{&number, sizeof number};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  msghdr message{};
-  message.msg_iov = &bytes;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  if (recvmsg(connection, &message, MSG_CMSG_CLOEXEC) != static_cast<ssize_t>(sizeof number))
+  Handover handover;
+  if (recvmsg(connection, &handover.message, MSG_CMSG_CLOEXEC) != static_cast<ssize_t>(sizeof number))
     throw std::runtime_error("another rank of this host went away while the group was made");
-  const cmsghdr* header = CMSG_FIRSTHDR(&message);
+  number = handover.number;
+  const cmsghdr* header = CMSG_FIRSTHDR(&handover.message);
   if (header == nullptr || header->cmsg_type != SCM_RIGHTS)
     throw std::runtime_error("another rank of this host sent no memory");
   int file = -1;

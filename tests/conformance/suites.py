@@ -1,7 +1,7 @@
 """The suites and how the device of each is changed: one row a suite."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mtia_core import chips
 
@@ -69,6 +69,23 @@ class Suite:
     environment: tuple[tuple[str, str], ...] = ()
     own: bool = False  # the files are this repository's, about somebody else's tables of tests: no --src
 
+
+_DISTRIBUTED = Suite(
+    name="distributed",
+    title="torch's distributed cases, as its wheel has them",
+    folder="tests/conformance/distributed",
+    files=("cases.py",),
+    returns=_LOOKS_LIKE_CUDA,
+    redirect=("cuda",),
+    prepare="mtia_sim_many_ranks.prepare",
+    apart=True,
+    environment=_ranks(2, devices=2),
+    python_path=(".",),
+    arguments=("--noconftest", "--import-mode=importlib", "-c", os.devnull),
+    timeout_s=180,
+    chunk=20,
+    own=True,
+)
 
 SUITES = {
     suite.name: suite
@@ -191,37 +208,12 @@ SUITES = {
             timeout_s=120,
             chunk=300,
         ),
-        Suite(
-            name="distributed",
-            title="torch's distributed cases, as its wheel has them",
-            folder="tests/conformance/distributed",
-            files=("cases.py",),
-            returns=_LOOKS_LIKE_CUDA,
-            redirect=("cuda",),
-            prepare="mtia_sim_many_ranks.prepare",
-            apart=True,
-            environment=_ranks(2, devices=2),
-            python_path=(".",),
-            arguments=("--noconftest", "--import-mode=importlib", "-c", os.devnull),
-            timeout_s=180,
-            chunk=20,
-            own=True,
-        ),
-        Suite(
+        _DISTRIBUTED,
+        replace(
+            _DISTRIBUTED,
             name="distributed_nccl",
             title="torch's distributed cases, as its wheel has them, with the names of NCCL",
-            folder="tests/conformance/distributed",
-            files=("cases.py",),
-            returns=_LOOKS_LIKE_CUDA,
-            redirect=("cuda",),
             prepare="mtia_sim_many_ranks.prepare_as_nccl",
-            apart=True,
-            environment=_ranks(2, devices=2),
-            python_path=(".",),
-            arguments=("--noconftest", "--import-mode=importlib", "-c", os.devnull),
-            timeout_s=180,
-            chunk=20,
-            own=True,
         ),
         Suite(
             name="distributed_tree",

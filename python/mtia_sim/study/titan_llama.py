@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mtia_sim.study.llama import Size
+from mtia_sim.study.llama import Size, rotary_tables, rotate
 
 
 class RMSNorm(nn.Module):
@@ -21,20 +21,6 @@ class RMSNorm(nn.Module):
             return F.rms_norm(x, self.weight.shape, self.weight, 1e-5)
         wide = x.float()
         return (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + 1e-5)).type_as(x) * self.weight
-
-
-def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """x [..., sequence, head] turned by its positions."""
-    first, second = x.chunk(2, dim=-1)
-    return x * cosine + torch.cat((-second, first), dim=-1) * sine
-
-
-def rotary_tables(size: Size, positions: int) -> tuple[Tensor, Tensor]:
-    """Cosine and sine [positions, head] of the rotary embedding, float32 on the CPU."""
-    frequencies = size.base ** (-torch.arange(0, size.head, 2, dtype=torch.float32, device="cpu") / size.head)
-    angles = torch.outer(torch.arange(positions, dtype=torch.float32, device="cpu"), frequencies)
-    angles = torch.cat((angles, angles), dim=-1)
-    return angles.cos(), angles.sin()
 
 
 def _rotate_written_out(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
