@@ -41,7 +41,9 @@ def processes() -> list[dict[str, Any]]:
         try:
             states.append(_ask(path))
         except (ConnectionRefusedError, FileNotFoundError):
-            path.unlink(missing_ok=True)
+            # One that starts is refused too, between its socket's name and its readiness.
+            if not Path("/proc", path.stem).exists():
+                path.unlink(missing_ok=True)
         except (OSError, ValueError):
             continue  # busy, or going
     return sorted(states, key=lambda state: int(state["pid"]))

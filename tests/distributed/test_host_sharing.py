@@ -32,7 +32,8 @@ dist.all_reduce(total)
 mesh = dist.device_mesh.init_device_mesh("mtia_sim", (3,))
 assert total.device == device and total.tolist() == [6.0] * 5 and torch.accelerator.current_device_index() == local_rank
 torch.accelerator.set_device_index(0)
-print("threads", torch.mtia_sim._C.worker_threads(), flush=True)
+with open(f"{os.environ['FOUND']}/{local_rank}", "w") as found:
+    found.write(str(torch.mtia_sim._C.worker_threads()))
 dist.destroy_process_group()
 """
 
@@ -41,11 +42,14 @@ def test_ordinary_script_under_torchrun(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(ORDINARY)
     environment = {key: text for key, text in os.environ.items() if key not in ("MTIA_SIM_THREADS", "OMP_NUM_THREADS")}
+    found = tmp_path / "found"
+    found.mkdir()
+    environment["FOUND"] = str(found)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3", str(script)]
     done = subprocess.run(torchrun, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     share = max(1, len(os.sched_getaffinity(0)) // 3)
-    assert done.stdout.split() == ["threads", str(share)] * 3
+    assert {path.name: path.read_text() for path in found.iterdir()} == {str(rank): str(share) for rank in range(3)}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -54,6 +55,20 @@ def ask(worker: subprocess.Popen[str], count: int) -> None:
     worker.stdin.write(f"{count}\n")
     worker.stdin.flush()
     assert worker.stdout.readline() == "done\n"
+
+
+def test_only_a_dead_process_loses_its_socket(folder: Path) -> None:
+    folder.mkdir()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    refusing = []
+    for pid in (os.getpid(), gone.pid):  # bound, as a process that starts is before it listens
+        refusing.append(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        refusing[-1].bind(str(folder / f"{pid}.sock"))
+    assert status.processes() == []
+    assert [path.stem for path in folder.iterdir()] == [str(os.getpid())]
+    for each in refusing:
+        each.close()
 
 
 def command(*words: str) -> subprocess.CompletedProcess[str]:
