@@ -52,6 +52,7 @@ py::dict collective_account(const std::string& chip, const std::string& cluster,
 std::pair<std::string, int64_t> caller_line() {
   if (Py_IsInitialized() == 0) return {};
   const py::gil_scoped_acquire gil;
+  find_library_folders();
   const std::optional<UserLine> line = user_line(PyEval_GetFrame());
   return line.has_value() ? std::pair<std::string, int64_t>{line->file, line->number}
                           : std::pair<std::string, int64_t>{};

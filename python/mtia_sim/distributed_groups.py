@@ -58,7 +58,7 @@ def monitored_barrier_for(backend: str) -> Any:
         if group_module._rank_not_in_group(group) or distributed.get_backend(group) != backend:
             barrier(group, timeout, wait_all_ranks)
             return
-        limit = group_module._get_default_timeout(backend) if timeout is None else timeout
+        limit = group_module._get_default_timeout(group_module.Backend(backend)) if timeout is None else timeout
         if not isinstance(limit, timedelta):
             raise TypeError(f"monitored_barrier: the timeout is a datetime.timedelta, not {limit!r}")
         group.monitored_barrier(limit, wait_all_ranks=wait_all_ranks)
