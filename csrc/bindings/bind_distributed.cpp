@@ -72,8 +72,8 @@ void bind_seams(py::module_& module) {
       [](bool only_active) { return py::bytes(torch_backend::FlightRecorder::get().dump(only_active)); },
       py::arg("only_active"), "The last calls of this process's groups, pickled as torch's analyser reads them.");
   module.def(
-      "write_flight_record", [] { torch_backend::FlightRecorder::get().write(); }, py::call_guard<py::gil_scoped_release>(),
-      "The same to the file of TORCH_FR_DUMP_TEMP_FILE and the rank.");
+      "write_flight_record", [] { torch_backend::FlightRecorder::get().write(); },
+      py::call_guard<py::gil_scoped_release>(), "The same to the file of TORCH_FR_DUMP_TEMP_FILE and the rank.");
   torch_backend::FlightRecorder::get().set_caller_line(&caller_line);
 }
 
@@ -82,8 +82,8 @@ void bind_seams(py::module_& module) {
 void bind_distributed(py::module_& module) {
   bind_seams(module);
   py::class_<torch_backend::GroupMeans>(module, "GroupMeans", "What a group is made of.")
-      .def(py::init<c10::intrusive_ptr<c10d::Backend>, c10::intrusive_ptr<c10d::Store>, std::string>(),
-           py::arg("host"), py::arg("store"), py::arg("backend"));
+      .def(py::init<c10::intrusive_ptr<c10d::Backend>, c10::intrusive_ptr<c10d::Store>, std::string>(), py::arg("host"),
+           py::arg("store"), py::arg("backend"));
   module.def("make_process_group", &torch_backend::make_process_group, py::arg("transport"), py::arg("means"),
              py::arg("global_ranks"), py::arg("name"), py::arg("timeout"),
              "A c10d backend of the device over two that carry bytes in host memory between the same ranks.");

@@ -1,8 +1,8 @@
 // The ring of calls, and its pickle.
 #include "torch_backend/distributed/flight_recorder.h"
 
-#include <torch/csrc/distributed/c10d/FlightRecorder.hpp>
 #include <torch/csrc/distributed/c10d/TraceUtils.h>
+#include <torch/csrc/distributed/c10d/FlightRecorder.hpp>
 
 #include <algorithm>
 #include <chrono>

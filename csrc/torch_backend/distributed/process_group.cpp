@@ -351,9 +351,10 @@ class ProcessGroup final : public GroupBackend {
   WorkPointer receive(Tensors& tensors, int source, int tag, OpType type) {
     if (is_estimating()) return estimate_message(type, "mccl:recv", tensors, source < 0 ? (rank_ + 1) % size_ : source);
     const auto found = std::make_shared<std::atomic<int>>(source);
-    return start(type, "mccl:recv", tensors,
-                 {{make_receive(communicator_, regions_of(tensors), source, tag_of(tag), found)}, tensors, tensors, found},
-                 source);
+    return start(
+        type, "mccl:recv", tensors,
+        {{make_receive(communicator_, regions_of(tensors), source, tag_of(tag), found)}, tensors, tensors, found},
+        source);
   }
 
   WorkPointer run(OpType type, const char* title, std::vector<CollectivePlan> plans, Tensors kept, Tensors outputs) {

@@ -42,8 +42,8 @@ void set_group_factory(GroupFactory factory);
 const GroupFactory& group_factory();
 
 // Between the two a group moves nothing, and adds up what the network model says of what it is asked for. The end gives
-// microseconds, NCCL's unit. Throw NotImplementedError's where the backend is not of this device, and ValueError's where
-// there was no start.
+// microseconds, NCCL's unit. Throw NotImplementedError's where the backend is not of this device, and ValueError's
+// where there was no start.
 void start_time_estimate(const c10::intrusive_ptr<c10d::Backend>& backend);
 double end_time_estimate(const c10::intrusive_ptr<c10d::Backend>& backend);
 // What split_group copies and changes, and what it names groups by: how many were split off.
