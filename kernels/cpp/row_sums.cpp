@@ -95,8 +95,7 @@ class RowAdder {
         const Match& match = matches_[next];
         targets[static_cast<size_t>(waiting)] = match.target;
         positions_.as<int64_t>()[waiting] = match.source;
-        if (arguments_.factors != 0)
-          factors[static_cast<size_t>(waiting)] = pe_.read(factors_, 0, match.place - first);
+        if (arguments_.factors != 0) factors[static_cast<size_t>(waiting)] = pe_.read(factors_, 0, match.place - first);
         if (++waiting == rows_a_gather) flush();
       }
     }
@@ -114,7 +113,8 @@ class RowAdder {
     }
   }
 
-  // Which of the indices from the `first` on are these rows': the host looks once, whatever the number of columns' parts.
+  // Which of the indices from the `first` on are these rows': the host looks once, whatever the number of columns'
+  // parts.
   void find_matches(const Tile& indices, int64_t first, int64_t row, int64_t rows) {
     for (int64_t i = 0; i < indices.columns; ++i) {
       const int64_t index = index_at(indices, i);

@@ -203,7 +203,8 @@ void CostModel::product(Tick& tick, Opcode opcode, uint64_t batch, uint64_t m, u
   const auto macs = static_cast<double>(batch * m * n * k);
   tick.opcode = opcode;
   tick.unit = Unit::dot;
-  tick.duration = std::max(at_rate(static_cast<double>(worked) * passes, rate * dot_fraction_), local_time(local_bytes));
+  tick.duration =
+      std::max(at_rate(static_cast<double>(worked) * passes, rate * dot_fraction_), local_time(local_bytes));
   tick.latency = sub_cycles(chip_.dot_fill_cycles);
   tick.femtojoules = femtojoules(picojoules * passes, macs) + femtojoules(chip_.instruction_picojoules, 1);
   tick.dot_flops = 2 * batch * m * n * k;
