@@ -1,7 +1,6 @@
 """torch._lazy_clone: tensors share memory until one of them is written, by whichever road."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
@@ -57,7 +56,7 @@ WRITERS: dict[str, Callable[[Tensor], object]] = {
     "scatter_": lambda x: x.scatter_(1, torch.tensor([[1], [0], [3]], device=x.device), 8.0),
     "masked_fill_": lambda x: x.masked_fill_(x > 0, 2.0),
     "cumsum_": lambda x: x.cumsum_(1),
-    "sort into": lambda x: torch.sort(x.clone(), 1, True, out=(x, torch.empty(3, 4, dtype=torch.int64, device=x.device))),
+    "sort into": lambda x: torch.sort(x.clone(), 1, True, out=(x, x.new_empty(3, 4, dtype=torch.int64))),
     "tril_": lambda x: x.tril_(),
     "dropout": lambda x: torch.nn.functional.dropout(x, 1.0, inplace=True),
     "foreach": lambda x: torch._foreach_mul_([x], 3.0),
