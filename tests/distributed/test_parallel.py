@@ -15,7 +15,17 @@ LONG = [
     ("data", 2, ("static_graph", "fp16_compress", "bf16_compress", "power_sgd", "zero_redundancy")),
     ("pipeline", 2, ("gpipe", "interleaved_1f1b", "looped_breadth_first", "dual_pipe_v")),
     ("pipeline", 4, ("one_forward_one_backward", "gpipe")),
-    ("tensor", 2, ("tensor", "loss", "context_by_all_gather", "attention_of_distributed_tensors")),
+    (
+        "tensor",
+        2,
+        (
+            "tensor",
+            "loss",
+            "context_by_all_gather",
+            "attention_of_distributed_tensors",
+            "random_distributed_tensors",
+        ),
+    ),
     ("tensor", 4, ("fully_sharded_and_tensor", "hybrid_sharded")),  # the model has two heads of keys, for two ranks
     (
         "sharded",
