@@ -243,7 +243,8 @@ def random_distributed_tensors() -> Result:
         assert all_differ(drawn_by(name, Shard(0)))
         assert torch.equal(drawn_by(name, Shard(0)).to_local(), drawn_by(name, Shard(0)).to_local())
         assert torch.equal(
-            drawn_by(name, Replicate()).to_local(), drawn(lambda: getattr(torch, name)(8, 6, device=DEVICE))  # noqa: B023
+            drawn_by(name, Replicate()).to_local(),
+            drawn(lambda: getattr(torch, name)(8, 6, device=DEVICE)),  # noqa: B023
         )
     ones = torch.ones(4 * size, 512, device=DEVICE)
 
