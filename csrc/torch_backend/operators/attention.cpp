@@ -24,9 +24,7 @@ bool is_flash_dtype(c10::ScalarType dtype) {
 // broadcast (one key head is not), and a mask that wants a gradient.
 int64_t choose_backend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                        const std::optional<at::Tensor>& mask, double, bool, std::optional<double>, bool enable_gqa) {
-  TORCH_CHECK_NOT_IMPLEMENTED(!query.is_nested(),
-                              "scaled_dot_product_attention of nested tensors has no mtia_sim kernel; convert with ",
-                              "torch.nested.to_padded_tensor(tensor, 0.0) and give a mask");
+  if (query.is_nested() || key.is_nested() || value.is_nested()) return static_cast<int64_t>(at::SDPBackend::math);
   // Sizes may be symbols: torch.compile with dynamic shapes asks too.
   const bool shapes = query.dim() == 4 && key.dim() == 4 && value.dim() == 4 && query.sym_numel() != 0 &&
                       key.sym_numel() != 0 && value.sym_numel() != 0;
