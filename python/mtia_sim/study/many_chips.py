@@ -226,7 +226,8 @@ def estimate(job: Job, plan: Plan, chip: Chip) -> float:
     size, wired = job.size, (chip.serialise(), chip.serialise_cluster())
     layers = max(plan.layers_of(stage, size.layers) for stage in plan.stages)
     tokens = job.sequence // plan.cp
-    flops = 4 * size.forward_flops(tokens, job.sequence / 2) / size.layers * layers / plan.tp
+    again = 1 / job.run.options.recompute if job.run.options.recompute else 0.0
+    flops = (3 + again) * size.forward_flops(tokens, job.sequence / 2) / size.layers * layers / plan.tp
     work = flops / (0.6 * peak_flops(chip, job.run.options.dtype))
 
     def seconds(name: str, sent: float, ranks: Sequence[int]) -> float:
@@ -235,11 +236,11 @@ def estimate(job: Job, plan: Plan, chip: Chip) -> float:
     if plan.tp > 1:
         activations = tokens * size.hidden * _BYTES_PER_NUMBER
         # Two gathers and two scatters forward, as many when it is made again, and as many backward.
-        work += 12 * layers * seconds("all_gather", activations, range(plan.tp))
+        work += (8 + 4 * again) * layers * seconds("all_gather", activations, range(plan.tp))
     if plan.cp > 1:
         keys = 2 * job.sequence * size.key_value_heads * size.head * _BYTES_PER_NUMBER / plan.tp
         # Keys and values are gathered forward, when that is made again, and backward, where gradients go back.
-        work += 4 * layers * seconds("all_gather", keys, range(0, plan.tp * plan.cp, plan.tp))
+        work += (3 + again) * layers * seconds("all_gather", keys, range(0, plan.tp * plan.cp, plan.tp))
     sharing = plan.tp * plan.cp * plan.fsdp
     shards = range(0, sharing, plan.tp)
     weights = (size.matrix_parameters - size.vocabulary * size.hidden) / size.layers / plan.tp
@@ -259,7 +260,7 @@ def searched(job: Job, most: int = MEASURED_PLANS) -> tuple[list[Plan], int]:
         InvalidArgument: None fits.
     """
     chip = job.run.load()
-    found = plans.candidates(job.chips, job.size, chip, job.sequence, job.batch)
+    found = plans.candidates(job.chips, job.size, chip, job.sequence, job.batch, job.run.options.recompute)
     if not found:
         raise InvalidArgument(
             f"no plan for {job.chips} of {chip.name} holds {job.model}, {job.batch} sequences of {job.sequence} tokens",
