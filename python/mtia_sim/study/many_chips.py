@@ -77,7 +77,7 @@ class StepRow:
         return f"{self.chip.name}x{self.job.chips}"
 
 
-def _runs(job: Job, plan: Plan) -> dict[str, dict[tuple[int, int], Run]]:
+def runs_of(job: Job, plan: Plan) -> dict[str, dict[tuple[int, int], Run]]:
     """For each stage the runs from which it is put together, by layers and microbatches."""
     found: dict[str, dict[tuple[int, int], Run]] = {}
     # What a stage takes depends neither on how many steps there are nor on the order of its layers.
@@ -159,7 +159,7 @@ def measure(
     Raises:
         InvalidChip, InvalidArgument, RuntimeError: As `runs.measured`.
     """
-    wanted = [_runs(job, plan) for job, plan in jobs]
+    wanted = [runs_of(job, plan) for job, plan in jobs]
     every = [run for stages in wanted for runs in stages.values() for run in runs.values()]
     measurements = measured_all(every, tell)
     for run in every:
@@ -167,17 +167,12 @@ def measure(
             raise InvalidArgument(
                 f"{run.workload} fits no memory: {measurements[run]['problem']}", run.chip, "ask for a shorter --seq"
             )
-    return [_row(job, plan, stages, measurements, prices) for (job, plan), stages in zip(jobs, wanted, strict=True)]
+    return [row_of(job, plan, measurements, prices) for job, plan in jobs]
 
 
-def _row(
-    job: Job,
-    plan: Plan,
-    stages: Mapping[str, Mapping[tuple[int, int], Run]],
-    measurements: Mapping[Run, Mapping[str, Any]],
-    prices: Prices,
-) -> StepRow:
-    chip = job.run.load()
+def row_of(job: Job, plan: Plan, measurements: Mapping[Run, Mapping[str, Any]], prices: Prices) -> StepRow:
+    """What a step takes, of what its runs (`runs_of`) did."""
+    chip, stages = job.run.load(), runs_of(job, plan)
     sums, steady, memory = {}, {}, 0.0
     for stage, runs in stages.items():
         layers = plan.layers_of(stage, job.size.layers)
