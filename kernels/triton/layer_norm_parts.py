@@ -13,7 +13,6 @@ from mtia_sim_kernels.launch_shape import (
     Launch,
     Plan,
     Scalar,
-    Tensor,
     Workspace,
     ceil_div,
     compute_dtype,
@@ -102,7 +101,7 @@ def layer_norm_backward_parts(
             total = tl.zeros([ROWS, COLUMNS], COMPUTE)
             for start in tl.range(begin, end, COLUMNS, num_stages=2):
                 mask = row_mask & (column < end - start)
-                plain, grad, normal = layer_norm_grad(
+                _plain, grad, normal = layer_norm_grad(
                     grad_out, x, weight, average, inverse, first, row, column, start, length, mask, x_row, grad_row,
                     COMPUTE,
                 )  # fmt: skip
@@ -117,7 +116,7 @@ def layer_norm_backward_parts(
             target = grad_x + first * length + row[:, None] * length + column
             for start in tl.range(begin, end, COLUMNS, num_stages=2):
                 mask = row_mask & (column < end - start)
-                plain, grad, normal = layer_norm_grad(
+                _plain, grad, normal = layer_norm_grad(
                     grad_out, x, weight, average, inverse, first, row, column, start, length, mask, x_row, grad_row,
                     COMPUTE,
                 )  # fmt: skip
@@ -144,7 +143,7 @@ def layer_norm_weight_gradients(
             average = tl.load(mean + first + row[:, None], mask=row_mask, other=0.0).to(COMPUTE)
             inverse = tl.load(rstd + first + row[:, None], mask=row_mask, other=0.0).to(COMPUTE)
             mask = row_mask & (column < length - start)
-            plain, grad, normal = layer_norm_grad(
+            plain, _grad, normal = layer_norm_grad(
                 grad_out, x, None, average, inverse, first, row, column, start, length, mask, x_row, grad_row, COMPUTE
             )
             weight_sum += plain * normal
