@@ -72,7 +72,7 @@ ROOM_ORDER = {
         ("_utils", "amp", "batching", "checking", "checkpoints", "cpp_compiler"),
         ("distributed_attention", "explanation"),
         ("interchange", "launch_bridge", "processes", "status", "triton_runtime", "world"),
-        ("initialisation", "meeting", "operators", "random", "smi"),
+        ("initialisation", "meeting", "operators", "random", "rejection", "smi"),
         ("distributed",),
         ("_registration", "counters", "cpp_kernels", "debugging", "devices", "memory", "timing"),
         ("reporting", "stored_kernels", "streams", "tracing"),

@@ -12,6 +12,7 @@
 #include "runtime/checking.h"
 #include "torch_backend/device.h"
 #include "torch_backend/launching/launch_notes.h"
+#include "torch_backend/memory/address.h"
 
 namespace py = pybind11;
 
@@ -103,7 +104,7 @@ void ArgumentPacker::pack_pointer(PyObject* argument) {
                                    "'), or select its device with torch.mtia_sim.set_device"));
     }
     if (runtime::is_checking()) add_note(tensor);
-    push_address(reinterpret_cast<uint64_t>(tensor.const_data_ptr()));
+    push_address(torch_backend::address_of(tensor));
     if (confined_ && tensor.has_storage() && tensor.storage().nbytes() != 0) {
       const auto begin = reinterpret_cast<uint64_t>(tensor.storage().data());
       launch_.extents.push_back({begin, begin + tensor.storage().nbytes()});

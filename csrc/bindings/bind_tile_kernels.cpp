@@ -16,6 +16,7 @@
 #include "torch_backend/device.h"
 #include "torch_backend/dtypes.h"
 #include "torch_backend/launching/launch_notes.h"
+#include "torch_backend/memory/address.h"
 #include "torch_backend/streams/stream.h"
 
 namespace py = pybind11;
@@ -99,7 +100,7 @@ class Packer {
              "reshape it");
     }
     std::vector<uint64_t> words(1 + 2 * static_cast<size_t>(argument.rank));
-    words[0] = reinterpret_cast<uint64_t>(tensor.const_data_ptr());
+    words[0] = torch_backend::address_of(tensor);
     for (uint8_t d = 0; d < argument.rank; ++d) {
       words[1 + d] = static_cast<uint64_t>(tensor.size(d));
       words[1 + argument.rank + d] = static_cast<uint64_t>(tensor.stride(d));

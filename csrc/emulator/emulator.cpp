@@ -79,6 +79,7 @@ struct Emulator::State {
       pes[i].cache = cache.get();
     }
     kernel_layout.overlap_first.push_back(0);
+    kernel_layout.takes_turns = costs.takes_turns();
   }
 
   ChipSpec chip;

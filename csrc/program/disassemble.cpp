@@ -112,7 +112,8 @@ std::string disassemble(const TileProgram& program, const Instruction& instructi
 
 std::string disassemble(const TileProgram& program) {
   std::ostringstream out;
-  out << "program " << program.name << "  // " << program.local_memory_bytes << " bytes of local memory\n";
+  out << "program " << program.name << "  // " << program.local_memory_bytes << " bytes of local memory"
+      << (program.waits_for_products ? ", waits for products\n" : "\n");
   for (const Argument& argument : program.arguments) {
     out << "argument %" << argument.value << ":" << (argument.is_pointer ? "*" : "") << name_of(argument.dtype) << " "
         << argument.name << "\n";

@@ -112,6 +112,7 @@ std::vector<std::byte> serialise(const TileProgram& program) {
   }
   payload.put(name);
   payload.put(program.local_memory_bytes);
+  payload.put(uint32_t{program.waits_for_products});
   put_count(program.arguments.size());
   for (size_t i = 0; i < program.arguments.size(); ++i) {
     const Argument& argument = program.arguments[i];
@@ -206,6 +207,9 @@ TileProgram deserialise(std::span<const std::byte> bytes) {
   };
   program.name = text_of(reader.get<uint32_t>("the name"), "the name");
   program.local_memory_bytes = reader.get<uint32_t>("local_memory_bytes");
+  const auto waits = reader.get<uint32_t>("waits_for_products");
+  if (waits > 1) throw InvalidProgram(concat("tile program: waits_for_products is ", waits, ", not 0 or 1"));
+  program.waits_for_products = waits == 1;
   const uint32_t argument_count = reader.count(12, "arguments");
   for (uint32_t i = 0; i < argument_count; ++i) {
     Argument argument;

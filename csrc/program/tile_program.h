@@ -86,6 +86,8 @@ struct TileProgram {
   std::string name;
   std::vector<std::string> strings;
   uint32_t local_memory_bytes = 0;
+  // Products are instructions that the program waits for, where a chip has such beside others (dot_waited_fraction).
+  bool waits_for_products = false;
   std::vector<Argument> arguments;
   std::vector<Slot> slots;
   std::vector<Value> values;

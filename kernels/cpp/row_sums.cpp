@@ -83,19 +83,19 @@ class RowAdder {
       }
       waiting = 0;
     };
+    if (column == 0) matches_.clear();
+    size_t next = 0;
     for (int64_t first = 0; first < arguments_.count; first += index_block) {
       const int64_t count = std::min(index_block, arguments_.count - first);
       const Tile indices = load_indices(first, count);
       if (arguments_.source_rows != 0) load(source_rows_.slice(0, 1, 0, count), arguments_.source_rows, first);
       if (arguments_.factors != 0) load(factors_.slice(0, 1, 0, count), arguments_.factors, first);
-      for (int64_t i = 0; i < indices.columns; ++i) {
-        const int64_t index = index_at(indices, i);
-        if (index < row || index >= row + rows || index == arguments_.skipped) continue;
-        const int64_t source = arguments_.source_rows != 0 ? index_at(source_rows_, i) : first + i;
-        if (source < 0) continue;
-        targets[static_cast<size_t>(waiting)] = index - row;
-        positions_.as<int64_t>()[waiting] = source;
-        if (arguments_.factors != 0) factors[static_cast<size_t>(waiting)] = pe_.read(factors_, 0, i);
+      if (column == 0) find_matches(indices, first, row, rows);
+      for (; next < matches_.size() && matches_[next].place < first + count; ++next) {
+        const Match& match = matches_[next];
+        targets[static_cast<size_t>(waiting)] = match.target;
+        positions_.as<int64_t>()[waiting] = match.source;
+        if (arguments_.factors != 0) factors[static_cast<size_t>(waiting)] = pe_.read(factors_, 0, match.place - first);
         if (++waiting == rows_a_gather) flush();
       }
     }
@@ -110,6 +110,17 @@ class RowAdder {
       if (summed && is_narrow) pe_.convert(results, sums.slice(i, end - i, 0, columns));
       store(results, row + i, column);
       i = end;
+    }
+  }
+
+  // Which of the indices from the `first` on are these rows': the host looks once, whatever the number of columns'
+  // parts.
+  void find_matches(const Tile& indices, int64_t first, int64_t row, int64_t rows) {
+    for (int64_t i = 0; i < indices.columns; ++i) {
+      const int64_t index = index_at(indices, i);
+      if (index < row || index >= row + rows || index == arguments_.skipped) continue;
+      const int64_t source = arguments_.source_rows != 0 ? index_at(source_rows_, i) : first + i;
+      if (source >= 0) matches_.push_back({first + i, index - row, source});
     }
   }
 
@@ -140,8 +151,15 @@ class RowAdder {
     return indices.dtype == DType::I32 ? indices.as<int32_t>()[i] : indices.as<int64_t>()[i];
   }
 
+  struct Match {
+    int64_t place;   // of the index
+    int64_t target;  // among the rows that are summed
+    int64_t source;
+  };
+
   ProcessingElement& pe_;
   const RowSumsArguments& arguments_;
+  std::vector<Match> matches_;  // of the rows that are summed
   DType sum_dtype_;
   Tile indices_;
   Tile source_rows_;

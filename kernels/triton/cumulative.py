@@ -173,26 +173,42 @@ def scan_launch(
     return Launch(kernel, (programs, 1, 1), arguments, constexprs | shape)
 
 
-def cumulative_launch(product: bool, dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Plan:
-    """tensors (out, x) of one shape; `sizes` as scan_launch has them. Computed in out's dtype, in two launches where
-    the PEs share few long rows."""
-    compute, tile = scan_tile(dtypes, sizes, chip, 4, 1024)
-    constexprs = {"PRODUCT": product, "COMPUTE": TRITON_DTYPES[compute]}
-    whole = scan_launch(cumulative, ("out", "x"), sizes, chip, tile, constexprs)
+def parts_plan(
+    whole: Launch,
+    kernel: Any,
+    outputs: tuple[str, ...],
+    by_part: dict[str, str],
+    sizes: tuple[int, ...],
+    chip: ChipLimits,
+) -> Plan:
+    """`whole`, a scan_launch, or, of few long rows, `kernel` twice over parts of them, which the PEs share.
+
+    The first launch has no `outputs` and leaves what is carried out of each part, [rows, parts], in workspaces, by name
+    and dtype in `by_part`. Adds parts and part_length to the arguments, PARTS to the constexprs.
+    """
     rows = sizes[0] * sizes[2]
     # A part is a few blocks, so that what its total costs is little beside the launch that is saved.
-    parts, part_length = row_parts(rows, sizes[1], 4 * tile[1])
+    parts, part_length = row_parts(rows, sizes[1], 4 * whole.constexprs["COLUMNS"])
     if parts == 1:
         return whole
     tiles = whole.arguments["tiles"]
     assert isinstance(tiles, int)
     programs, _ = programs_for(chip, tiles * parts)
     arguments = {**whole.arguments, "tiles": tiles * parts, "programs": programs}
-    arguments |= {"parts": parts, "part_length": part_length, "totals": Workspace(0, compute, rows * parts)}
+    arguments |= {"parts": parts, "part_length": part_length}
+    arguments |= {name: Workspace(i, dtype, rows * parts) for i, (name, dtype) in enumerate(by_part.items())}
     shape = {**whole.constexprs, "PARTS": next_power_of_2(parts)}
-    return [
-        Launch(cumulative_parts, (programs, 1, 1), given, shape) for given in (arguments | {"out": None}, arguments)
-    ]
+    first: dict[str, Argument] = {**arguments, **dict.fromkeys(outputs)}
+    return [Launch(kernel, (programs, 1, 1), given, shape) for given in (first, arguments)]
+
+
+def cumulative_launch(product: bool, dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Plan:
+    """tensors (out, x) of one shape; `sizes` as scan_launch has them. Computed in out's dtype, in two launches where
+    the PEs share few long rows."""
+    compute, tile = scan_tile(dtypes, sizes, chip, 4, 1024)
+    constexprs = {"PRODUCT": product, "COMPUTE": TRITON_DTYPES[compute]}
+    whole = scan_launch(cumulative, ("out", "x"), sizes, chip, tile, constexprs)
+    return parts_plan(whole, cumulative_parts, ("out",), {"totals": compute}, sizes, chip)
 
 
 @launch_shape("cumulative_sum")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 
 import triton
 import triton.language as tl
@@ -253,7 +254,14 @@ def flash_attention_forward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...
     arguments |= {"heads": heads, "group": heads // kv_heads, "q_length": q_length, "kv_length": kv_length}
     arguments |= {"head_size": head_size, "value_size": value_size}
     constexprs = {"CAUSAL": bool(causal), "INDEX": attention_index(strides, q_length, kv_length, blocks), **blocks}
-    return Launch(flash_attention_forward, (q_blocks * batch * heads, 1, 1), arguments, constexprs)
+    grid = (q_blocks * batch * heads, 1, 1)
+    return Launch(flash_attention_forward, grid, arguments, constexprs, attention_options())
+
+
+def attention_options() -> dict[str, bool]:
+    """MTIA_SIM_ATTENTION_WAITS=1: kernels whose programs wait for their products, as those of FlashAttention-2 do on
+    chips that also have products which nobody waits for (dot_waited_fraction of docs/chips.md)."""
+    return {"waits_for_products": os.environ.get("MTIA_SIM_ATTENTION_WAITS", "0") not in ("", "0")}
 
 
 def attention_arguments(

@@ -19,6 +19,7 @@ from mtia_sim_kernels.launch_shape import (
 from mtia_sim_kernels.triton.flash_attention import (
     attention_arguments,
     attention_index,
+    attention_options,
     bounded,
     dropout_keep,
     enough_programs,
@@ -277,7 +278,8 @@ def flash_attention_backward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ..
         }
         arguments |= {"q_length": q_length, "kv_length": kv_length, "head_size": head_size, "value_size": value_size}
         index = attention_index(flat, q_length, kv_length, blocks)
-        return Launch(kernel, (programs, 1, 1), arguments | extra, {"CAUSAL": bool(causal), "INDEX": index, **blocks})
+        constexprs = {"CAUSAL": bool(causal), "INDEX": index, **blocks}
+        return Launch(kernel, (programs, 1, 1), arguments | extra, constexprs, attention_options())
 
     own, loop, stages = backward_blocks(chip, dtypes[6], q_length, head_size, value_size, bool(has_dropout))
     own = enough_programs(chip, own, q_length, batch * heads, bool(causal))

@@ -14,6 +14,7 @@ from mtia_sim_kernels.launch_shape import (
     Argument,
     ChipLimits,
     Launch,
+    Plan,
     Tensor,
     Workspace,
     ceil_div,
@@ -24,7 +25,7 @@ from mtia_sim_kernels.launch_shape import (
     row_tile,
     tile_count,
 )
-from mtia_sim_kernels.triton.cumulative import scan_launch
+from mtia_sim_kernels.triton.cumulative import parts_plan, scan_launch
 from mtia_sim_kernels.triton.reduced_tiles import ordered, reduced_place, reduced_tile, split_of, step_of
 
 EXPONENT = tl.constexpr(0x7FF0000000000000)
@@ -180,10 +181,57 @@ def scaled_cumulative_product(
             carry_exponent = tl.sum(tl.where(last, exponent, 0), 1, keep_dims=True)
 
 
+@triton.jit
+def scaled_cumulative_product_parts(
+    out, x, products, exponents, tiles, programs, row_tiles, rows, length, parts, part_length,
+    x_batch, x_row, x_column, out_batch, out_row, out_column,
+    INDEX: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, PARTS: tl.constexpr,
+):  # fmt: skip
+    """Of few long rows, cut in parts: without `out` the product of each part, taken apart, with it the scan."""
+    row = tl.arange(0, ROWS)[:, None]
+    column = tl.arange(0, COLUMNS)[None, :]
+    of_row = tl.arange(0, PARTS)[None, :]
+    source_offsets = row.to(INDEX) * x_row + column.to(INDEX) * x_column
+    target_offsets = row.to(INDEX) * out_row + column.to(INDEX) * out_column
+    for tile in tl.range(tl.program_id(0), tiles, programs):
+        batch, first, part = tile // parts // row_tiles, tile // parts % row_tiles * ROWS, tile % parts
+        outer, wide = batch * tl.full([], 1, tl.int64), first * tl.full([], 1, tl.int64)
+        row_mask = row < rows - first
+        begin = part * part_length
+        end = tl.minimum(begin + part_length, length)
+        of_part = ((batch * rows + first) + row) * parts
+        carry = tl.full([ROWS, 1], 1.0, tl.float64)
+        carry_exponent = tl.zeros([ROWS, 1], tl.int32)
+        if out is not None:
+            before = row_mask & (of_row < part)
+            earlier = tl.load(products + of_part + of_row, mask=before, other=1.0)
+            earlier_exponent = tl.load(exponents + of_part + of_row, mask=before, other=0)
+            carry, carry_exponent = tl.reduce((earlier, earlier_exponent), 1, multiplied, keep_dims=True)
+        for start in tl.range(begin, end, COLUMNS, num_stages=2):
+            place = start * tl.full([], 1, tl.int64)
+            mask = row_mask & (column < end - start)
+            source = x + outer * x_batch + wide * x_row + place * x_column
+            factor, shift = taken_apart(tl.load(source + source_offsets, mask=mask, other=1.0))
+            if out is not None:
+                product, exponent = tl.associative_scan((factor, shift), 1, multiplied)
+                product, exponent = multiplied(product, exponent, carry, carry_exponent)
+                target = out + outer * out_batch + wide * out_row + place * out_column
+                result = put_together(product, exponent)
+                tl.store(target + target_offsets, result.to(out.dtype.element_ty), mask=mask)
+            block, block_exponent = tl.reduce((factor, shift), 1, multiplied, keep_dims=True)
+            carry, carry_exponent = multiplied(carry, carry_exponent, block, block_exponent)
+        if out is None:
+            tl.store(products + of_part + part, carry, mask=row_mask)
+            tl.store(exponents + of_part + part, carry_exponent, mask=row_mask)
+
+
 @launch_shape("scaled_cumulative_product")
-def scaled_cumulative_product_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Launch:
-    """tensors (out, x), floats, of one shape; `sizes` as scan_launch has them."""
+def scaled_cumulative_product_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Plan:
+    """tensors (out, x), floats, of one shape; `sizes` as scan_launch has them. Two launches where the PEs share few
+    long rows."""
     outer, length, inner = sizes[:3]
     bytes_each = ELEMENT_BYTES + DTYPE_BYTES[dtypes[1]]
     tile = row_tile(chip, outer * inner, min(length, 256), bytes_each, 8)
-    return scan_launch(scaled_cumulative_product, ("out", "x"), sizes, chip, tile, {})
+    whole = scan_launch(scaled_cumulative_product, ("out", "x"), sizes, chip, tile, {})
+    by_part = {"products": "fp64", "exponents": "i32"}
+    return parts_plan(whole, scaled_cumulative_product_parts, ("out",), by_part, sizes, chip)

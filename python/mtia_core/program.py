@@ -11,7 +11,7 @@ from mtia_core.dtypes import DType
 from mtia_core.errors import InvalidProgram
 
 MAGIC = b"MTIAPROG"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 ABSENT = 0xFFFFFFFF
 
 
@@ -92,6 +92,7 @@ class TileProgram:
     instructions: list[Instruction] = field(default_factory=list)
     names: list[ValueName] = field(default_factory=list)
     strings: list[str] = field(default_factory=list)
+    waits_for_products: bool = False  # dot_waited_fraction of a chip
 
     @property
     def local_memory_bytes(self) -> int:
@@ -118,7 +119,7 @@ class TileProgram:
         def intern(text: str) -> int:
             return numbers.setdefault(text, len(numbers))
 
-        put(intern(self.name), self.local_memory_bytes)
+        put(intern(self.name), self.local_memory_bytes, int(self.waits_for_products))
         put(len(self.arguments))
         for argument in self.arguments:
             body.extend(
@@ -171,7 +172,8 @@ class TileProgram:
 
     def disassemble(self, with_locations: bool = False) -> str:
         """One line an instruction, indented by structured control flow."""
-        lines = [f"program {self.name}  local memory {self.local_memory_bytes} bytes"]
+        waits = ", waits for products" if self.waits_for_products else ""
+        lines = [f"program {self.name}  local memory {self.local_memory_bytes} bytes{waits}"]
         lines.extend(
             f"  argument {argument.name}: {'pointer' if argument.is_pointer else argument.dtype.text}"
             f" -> {self._name(argument.value)}"
@@ -284,6 +286,10 @@ class _Reader:
         strings = [self.text() for _ in self.repeat()]
         program = TileProgram(strings[self.u32()], strings=strings)
         local_memory_bytes = self.u32()
+        waits = self.u32()
+        if waits > 1:
+            raise ValueError(f"waits_for_products is {waits}, not 0 or 1")
+        program.waits_for_products = waits == 1
         for _ in self.repeat():
             name, is_pointer, dtype, _, value = self.unpack("<IBBHI")
             program.arguments.append(Argument(strings[name], bool(is_pointer), DType(dtype), value))

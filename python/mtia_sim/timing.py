@@ -1,5 +1,6 @@
 """Timing mode: what a script would take on the chip, without its values (docs/timing_mode.md)."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -7,9 +8,13 @@ from mtia_core.errors import InvalidArgument
 from mtia_sim import _C
 from mtia_sim._utils import _get_device_index
 from mtia_sim.initialisation import _lazy_init
+from mtia_sim.rejection import bound_samplers
 
 MODES = ("functional", "timing")
 _QUANTILES = 4096
+
+if os.environ.get("MTIA_SIM_MODE") == "timing":
+    bound_samplers()
 
 
 def set_mode(mode: str, device: Any = None) -> None:
@@ -23,6 +28,8 @@ def set_mode(mode: str, device: Any = None) -> None:
         InvalidArgument: There is no such mode, or the device is in use already and in the other mode.
     """
     _C.set_mode(mode, -1 if device is None else _get_device_index(device))
+    if mode == "timing":
+        bound_samplers()
 
 
 def get_mode(device: Any = None) -> str:

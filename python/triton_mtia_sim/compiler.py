@@ -47,6 +47,7 @@ class MtiaOptions:
     enable_scatter_stores: bool = True
     cb_multiplier: int = 1
     use_dual_core: bool = False
+    waits_for_products: bool = False  # mma.sync of a chip that also has wgmma: chips.md, dot_waited_fraction
 
     num_ctas: int = 1
     cluster_dims: tuple[int, ...] = (1, 1, 1)
@@ -163,6 +164,7 @@ def make_program(module: Any, metadata: dict[str, Any], options: MtiaOptions) ->
 
         print_report(text, chips.load(options.arch), options.num_stages)
     program = translate(text, chips.load(options.arch), options.num_stages, options.enable_scatter_stores)
+    program.waits_for_products = options.waits_for_products
     metadata["name"] = program.name
     metadata["shared"] = max(program.local_memory_bytes, 1)
     metadata["warp_size"] = 1

@@ -56,6 +56,9 @@ def test_arguments_by_name_views_and_streams() -> None:
         kernel[()](scale=2.0, x=device_x[:, 3], y=device_y[100:150], out=out)
     stream.synchronize()
     torch.testing.assert_close(out.cpu(), x[:, 3] + 2 * y[100:150])
+    clone = torch._lazy_clone(out)
+    kernel[()](scale=1.0, x=clone, y=clone, out=clone)
+    torch.testing.assert_close(clone.cpu(), 2 * out.cpu())
 
 
 @pytest.mark.parametrize("shape", [(128, 128, 64), (256, 384, 512), (200, 130, 77), (1, 1, 1), (129, 300, 65)])

@@ -56,7 +56,28 @@ CALLS: dict[str, Call] = {
     "to double": lambda s: s.to(torch.float64),
     "to rows": lambda s: s.coalesce().to_sparse_csr(),
     "mask": lambda s: torch.arange(20.0, device=s.device).view(4, 5).sparse_mask(s.coalesce()),
+    "mask of a sparse tensor": lambda s: s.coalesce().sparse_mask(other(s).coalesce()),
+    "times a row": lambda s: s * torch.arange(5.0, device=s.device),
+    "times sparse": lambda s: s * other(s),
+    "index_select": lambda s: s.index_select(0, torch.tensor([1, 3, 1, 2], device=s.device)),
+    "index_select from the end": lambda s: s.index_select(1, torch.tensor([-1, -3], device=s.device)),
+    "index_select of nothing": lambda s: s.index_select(0, torch.tensor([], dtype=torch.long, device=s.device)),
+    "softmax": lambda s: torch.sparse.softmax(s, 0),
+    "log_softmax": lambda s: torch.sparse.log_softmax(s, 1, dtype=torch.float64),
+    "times sparse matrix": lambda s: torch.sparse.mm(s, other(s).t()),
+    "hybrid product": lambda s: torch.hspmm(s, torch.arange(10.0, device=s.device).view(5, 2)),
+    "sparse plus product": lambda s: torch.sspaddmm(s, s, torch.arange(25.0, device=s.device).view(5, 5), alpha=2),
+    "floor_divide": lambda s: s // 2,
+    "nan_to_num": lambda s: s.coalesce().log1p().nan_to_num(3.0),
+    "blocks of rows": lambda s: s.coalesce().to_sparse_bsr((2, 5)),
+    "blocks of columns": lambda s: s.to_sparse_csr().to_sparse_bsc((2, 1)),
 }
+
+
+def other(like: Tensor) -> Tensor:
+    """Of the sizes of `like`, with some of its elements, one of them twice, and some of its own."""
+    indices = torch.tensor([[1, 0, 2, 3, 3, 0], [2, 2, 1, 4, 4, 0]])
+    return torch.sparse_coo_tensor(indices, torch.tensor([2.0, -1, 4, 5, 6, 3]), (4, 5)).to(like)
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -75,7 +96,16 @@ def test_hybrid_tensors() -> None:
     def make(device: str) -> Tensor:
         return torch.sparse_coo_tensor(INDICES, values, (4, 5, 3)).to(device)
 
-    for call in (lambda s: s.coalesce(), lambda s: s.to_dense(), lambda s: s + s):
+    for call in (
+        lambda s: s.coalesce(),
+        lambda s: s.to_dense(),
+        lambda s: s + s,
+        lambda s: s * s,
+        lambda s: s.index_select(1, torch.tensor([2, 2], device=s.device)),
+        lambda s: s.index_select(2, torch.tensor([2, 0], device=s.device)),
+        lambda s: torch.sparse.softmax(s, 1),
+        lambda s: torch.sparse.log_softmax(s, 2),
+    ):
         check(call, make)
 
 
@@ -96,6 +126,10 @@ def compressed(device: str) -> Tensor:
     return coordinates("cpu").coalesce().to_sparse_csr().to(device)
 
 
+def rows_of_other(like: Tensor) -> Tensor:
+    return other(torch.ones(1)).coalesce().to_sparse_csr().to(like.device)
+
+
 @pytest.mark.parametrize(
     "call",
     [
@@ -110,6 +144,16 @@ def compressed(device: str) -> Tensor:
         lambda s: torch.arange(8.0, device=s.device).view(2, 4) @ s,
         lambda s: s.to_sparse_csc() @ torch.arange(10.0, device=s.device).view(5, 2),
         lambda s: torch.addmm(torch.ones(4, 2, device=s.device), s, torch.ones(5, 2, device=s.device), alpha=2, beta=3),
+        lambda s: s + rows_of_other(s),
+        lambda s: torch.add(torch.ones(4, 5, device=s.device), s, alpha=2),
+        lambda s: s + torch.ones(4, 5, device=s.device),
+        lambda s: s.clone().add_(rows_of_other(s), alpha=0.5),
+        lambda s: s * rows_of_other(s),
+        lambda s: s * torch.arange(20.0, device=s.device).view(4, 5),
+        lambda s: s @ rows_of_other(s).to_dense().t().to_sparse_csr(),
+        lambda s: torch.ones_like(s),
+        lambda s: torch.sum(s, 1, keepdim=True),
+        lambda s: torch.sum(s, (0, 1), keepdim=True),
     ],
 )
 def test_compressed_rows(call: Call) -> None:
@@ -202,6 +246,78 @@ def test_training_of_a_sparse_embedding(optimizer: Callable[..., torch.optim.Opt
     torch.testing.assert_close(weights[1], weights[0])
 
 
+def gradients_of(make: Callable[[Tensor], Tensor], device: str) -> tuple[Tensor, Tensor]:
+    leaf = coordinates(device).coalesce().requires_grad_()
+    result = make(leaf)
+    (grad,) = torch.autograd.grad(dense_of(result).square().sum(), leaf)
+    return dense(result.detach()), dense(grad)
+
+
+def dense_of(tensor: Tensor) -> Tensor:
+    return tensor if tensor.layout == torch.strided else tensor.to_dense()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda s: torch.sparse.softmax(s, 0),
+        lambda s: torch.sparse.softmax(s, 1),
+        lambda s: torch.sparse.log_softmax(s, 0),
+        lambda s: torch.sparse.mm(s, other(s).t()),
+        lambda s: torch.sparse.mm(other(s).t(), s),
+        lambda s: s * other(s).coalesce(),
+        lambda s: s * torch.arange(20.0, device=s.device).view(4, 5),
+        lambda s: torch.bmm(torch.stack([s, s * 2]), torch.arange(20.0, device=s.device).view(2, 5, 2)),
+    ],
+)
+def test_gradients_reach_the_stored_elements(make: Callable[[Tensor], Tensor]) -> None:
+    torch.testing.assert_close(gradients_of(make, DEVICE), gradients_of(make, "cpu"))
+
+
+def test_batches_of_sparse_matrices() -> None:
+    batch = torch.stack([coordinates("cpu").to_dense(), torch.eye(4, 5)]).to_sparse()
+    right = torch.arange(30.0).view(2, 5, 3)
+    out = torch.empty(2, 4, 3, device=DEVICE)
+    torch.bmm(batch.to(DEVICE), right.to(DEVICE), out=out)
+    torch.testing.assert_close(out.cpu(), torch.bmm(batch, right))
+
+
+@pytest.mark.parametrize("layout", [None, torch.sparse_csr, torch.sparse_csc])
+def test_matrices_of_diagonals(layout: torch.layout | None) -> None:
+    diagonals, offsets = torch.arange(1.0, 13).view(3, 4), torch.tensor([0, -1, 2])
+    expected = torch.sparse.spdiags(diagonals, offsets, (4, 4), layout)
+    got = torch.sparse.spdiags(diagonals.to(DEVICE), offsets.to(DEVICE), (4, 4), layout)
+    assert got.layout == expected.layout
+    torch.testing.assert_close(dense(got), dense(expected))
+    with pytest.raises(RuntimeError, match="duplicate"):
+        torch.sparse.spdiags(diagonals.to(DEVICE), torch.tensor([1, 0, 1], device=DEVICE), (4, 4))
+
+
+def test_products_of_blocks() -> None:
+    """torch's CPU build has them of square blocks alone."""
+    right = torch.arange(10.0).view(5, 2)
+    rows = coordinates(DEVICE).to_sparse_bsr((2, 5)) @ right.to(DEVICE)
+    columns = right.t().contiguous().to(DEVICE) @ coordinates(DEVICE).t().to_sparse_bsc((5, 2))
+    expected = coordinates("cpu") @ right
+    torch.testing.assert_close((rows.cpu(), columns.cpu()), (expected, expected.t()))
+
+
+def test_triangles_of_rows() -> None:
+    matrix = torch.tensor([[2.0, 1, 0], [0, 3, 4], [0, 0, 5]])
+    b = torch.arange(6.0).view(3, 2)
+    for options in ({}, {"transpose": True}, {"unitriangular": True}):
+        expected = torch.triangular_solve(b, matrix, **options).solution
+        got = torch.triangular_solve(b.to(DEVICE), matrix.to_sparse_csr().to(DEVICE), **options).solution
+        torch.testing.assert_close(got.cpu(), expected)
+
+
+def test_indices_are_checked() -> None:
+    with pytest.raises(IndexError, match="out of range"):
+        coordinates(DEVICE).index_select(0, torch.tensor([4], device=DEVICE))
+    with pytest.raises(IndexError, match="1-D"):
+        coordinates(DEVICE).index_select(0, torch.tensor([1], dtype=torch.int32, device=DEVICE))
+
+
 def test_what_is_missing_says_so() -> None:
-    with pytest.raises(NotImplementedError, match="to_dense"):
-        torch.sparse.softmax(coordinates(DEVICE), 0)
+    with pytest.raises(NotImplementedError, match=r"compatibility\.md"):
+        coordinates(DEVICE).amax(0)

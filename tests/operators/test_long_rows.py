@@ -1,4 +1,4 @@
-"""Few long rows are shared by all PEs: softmax, log-softmax and cumulative sums and products cut them in parts."""
+"""Few long rows are shared by all PEs: softmax, log-softmax and scans cut them in parts."""
 
 from __future__ import annotations
 
@@ -18,6 +18,15 @@ CALLS: dict[str, Callable[[Tensor], Tensor]] = {
     "cumsum": lambda x: x.cumsum(-1),
     "cumsum of columns": lambda x: x.mT.cumsum(0),
     "cumsum of planes": lambda x: x.view(2, -1, 2).cumsum(1),
+    "cummax": lambda x: x.cummax(-1).values,
+    "cummin of planes": lambda x: x.view(2, -1, 2).cummin(1).values,
+}
+# Whose gradients torch makes of rounded results.
+ROUNDED: dict[str, Callable[[Tensor], Tensor]] = {
+    "cumprod": lambda x: x.sign().add(x.abs().floor() / 1024).cumprod(-1),
+    "cumprod of planes": lambda x: x.sign().add(x.abs().floor() / 1024).view(2, -1, 2).cumprod(1),
+    "logcumsumexp": lambda x: x.logcumsumexp(-1),
+    "logcumsumexp of columns": lambda x: x.mT.logcumsumexp(0),
 }
 
 
@@ -36,12 +45,37 @@ def test_values_and_gradients(name: str, dtype: torch.dtype) -> None:
     assert_matches(given.grad, exact.grad.to(dtype), 4 * tolerance)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", ROUNDED)
+def test_values(name: str, dtype: torch.dtype) -> None:
+    x = torch.randn(2, 40002).to(dtype)
+    tolerance = {torch.float32: 1e-6, torch.float64: 1e-13}[dtype]
+    assert_matches(ROUNDED[name](x.to(DEVICE)), ROUNDED[name](x.double()).to(dtype), tolerance)
+
+
 def test_integers_are_exact() -> None:
     x = torch.randint(-(2**40), 2**40, (3, 30000))
     assert torch.equal(x.to(DEVICE).cumsum(-1).cpu(), x.cumsum(-1))
     assert torch.equal(x.to(DEVICE).cumprod(-1).cpu(), x.cumprod(-1))  # modulo 2^64
     flags = x > 0
     assert torch.equal(flags.to(DEVICE).cumsum(-1).cpu(), flags.cumsum(-1))
+
+
+@pytest.mark.parametrize("name", ["cummax", "cummin"])
+def test_running_extremes_are_exact(name: str) -> None:
+    x = torch.randint(-300, 300, (3, 2, 30003)).cumsum(-1).float()
+    x[1, 0, 17000:17003] = torch.nan
+    x[1, 1] = -torch.inf if name == "cummax" else torch.inf
+    for given, dim in ((x, -1), (x.mT.contiguous(), 1), (x.long(), 2), (x.to(torch.float16), -1)):
+        expected, result = (getattr(each, name)(dim) for each in (given, given.to(DEVICE)))
+        torch.testing.assert_close(result.values.cpu(), expected.values, equal_nan=True, rtol=0, atol=0)
+        assert torch.equal(result.indices.cpu(), expected.indices)
+
+
+def test_products_neither_overflow_nor_lose_a_zero() -> None:
+    x = torch.full((3, 40002), 2.0).where(torch.arange(40002) % 2 == 0, 0.5)
+    x[1, 20000], x[2, 30000] = 0, torch.nan
+    torch.testing.assert_close(x.to(DEVICE).cumprod(-1).cpu(), x.cumprod(-1), equal_nan=True)
 
 
 def test_rows_of_nothing_and_of_what_is_no_number() -> None:
@@ -64,5 +98,6 @@ def test_one_long_row_takes_about_as_long_as_many_short_ones() -> None:
         return float(torch.mtia_sim.perf_counters()["seconds"])
 
     row = torch.randn(1, 128 * 4096, device=DEVICE)
-    for name in ("softmax", "log_softmax", "cumsum"):
-        assert seconds(CALLS[name], row) < 3 * seconds(CALLS[name], row.view(128, -1)), name  # ran 40 times as long
+    for name in ("softmax", "log_softmax", "cumsum", "cumprod", "logcumsumexp", "cummax"):
+        call = (CALLS | ROUNDED)[name]
+        assert seconds(call, row) < 3 * seconds(call, row.view(128, -1)), name  # ran 40 times as long

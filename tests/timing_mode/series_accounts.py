@@ -42,12 +42,18 @@ def beta_draws(device: str) -> None:
     torch.distributions.Beta(*both, validate_args=False).rsample().sum().backward()
 
 
+def angles(device: str) -> None:
+    around = [positive(-3, 3).to(device), positive(0.5, 5).to(device)]
+    assert torch.distributions.VonMises(*around, validate_args=False).sample().shape == (COUNT,)
+
+
 SERIES: tuple[Callable[[str], None], ...] = (
     gamma_gradient,
     dirichlet_gradient,
     incomplete_gamma,
     upper_incomplete_gamma,
     beta_draws,
+    angles,
 )
 
 

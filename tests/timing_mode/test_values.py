@@ -36,6 +36,18 @@ def test_few_values_from_the_host_stay_what_they_are():
     )
 
 
+def test_clones_part_when_they_are_written():
+    run(
+        "x = torch.arange(8.0).to('mtia_sim')\n"
+        "clone = torch._lazy_clone(x)\n"
+        "clone.mul_(2)\n"
+        "assert clone.tolist() == [2.0 * i for i in range(8)] and x.tolist() == list(range(8))\n"
+        f"big = torch.randn({BIG}, {BIG}, device='mtia_sim')\n"
+        "torch._lazy_clone(big)[0].zero_()\n"
+        "assert torch.mtia_sim.memory_allocated() >= big.nbytes\n"
+    )
+
+
 def test_an_unknown_value_is_0_and_said_once_with_its_line():
     text = run(
         f"x = torch.randn({BIG}, {BIG}, device='mtia_sim')\n"

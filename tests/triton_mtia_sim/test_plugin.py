@@ -212,6 +212,15 @@ def test_a_corrupted_program_is_refused():
             TileProgram.decode(broken)
 
 
+def test_a_program_says_whether_it_waits_for_products():
+    signature, constants = {"x": "*fp32", "n": "i32"}, {"BLOCK": 64}
+    beside = TileProgram.decode(compile_launch(double_kernel, signature, constants, chip="h100").program)
+    options = {"waits_for_products": True}
+    waiting = TileProgram.decode(compile_launch(double_kernel, signature, constants, options, chip="h100").program)
+    assert (beside.waits_for_products, waiting.waits_for_products) == (False, True)
+    assert "waits for products" in waiting.disassemble() and "waits" not in beside.disassemble()
+
+
 @triton.jit
 def double_kernel(x, n, BLOCK: tl.constexpr):
     offsets = tl.arange(0, BLOCK)

@@ -80,7 +80,10 @@ double vector_picojoules(const ChipSpec& chip, DType dtype) {
 
 }  // namespace
 
-CostModel::CostModel(const ChipSpec& chip) : chip_(chip) {
+CostModel::CostModel(const ChipSpec& chip, bool waits_for_products)
+    : chip_(chip),
+      takes_turns_(waits_for_products || chip.dot_beside_vector == 0),
+      dot_fraction_(waits_for_products ? chip.dot_waited_fraction : 1) {
   issue_ = sub_cycles(chip.command_issue_cycles);
   scalar_ = sub_cycles(1.0 / chip.scalar_instructions_per_cycle);
   program_ = sub_cycles(chip.program_start_cycles);
@@ -200,7 +203,8 @@ void CostModel::product(Tick& tick, Opcode opcode, uint64_t batch, uint64_t m, u
   const auto macs = static_cast<double>(batch * m * n * k);
   tick.opcode = opcode;
   tick.unit = Unit::dot;
-  tick.duration = std::max(at_rate(static_cast<double>(worked) * passes, rate), local_time(local_bytes));
+  tick.duration =
+      std::max(at_rate(static_cast<double>(worked) * passes, rate * dot_fraction_), local_time(local_bytes));
   tick.latency = sub_cycles(chip_.dot_fill_cycles);
   tick.femtojoules = femtojoules(picojoules * passes, macs) + femtojoules(chip_.instruction_picojoules, 1);
   tick.dot_flops = 2 * batch * m * n * k;

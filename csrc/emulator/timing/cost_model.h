@@ -19,7 +19,8 @@ struct ScaleGroups {
 
 class CostModel {
  public:
-  explicit CostModel(const ChipSpec& chip);
+  // `waits_for_products`: as TileProgram's.
+  explicit CostModel(const ChipSpec& chip, bool waits_for_products = false);
 
   // Unit, duration, energy and operations of an element-wise instruction over `elements` of (the widest operand's)
   // dtype, moving local_bytes in local memory.
@@ -55,6 +56,8 @@ class CostModel {
   SubCycles issue_cost() const { return issue_; }
   SubCycles scalar_cost() const { return scalar_; }
   SubCycles program_cost() const { return program_; }
+  // Whether products and vector instructions of a program take turns.
+  bool takes_turns() const { return takes_turns_; }
   SubCycles sram_latency() const { return sram_latency_; }
   SubCycles dram_latency() const { return dram_latency_; }
   uint64_t alignment() const { return alignment_; }
@@ -69,6 +72,8 @@ class CostModel {
                double passes, double rate, double picojoules, uint64_t local_bytes) const;
 
   ChipSpec chip_;
+  bool takes_turns_ = false;
+  double dot_fraction_ = 1;
   SubCycles issue_ = 0;
   SubCycles scalar_ = 0;
   SubCycles program_ = 0;

@@ -10,6 +10,8 @@ void Scoreboard::reset(const SlotLayout* layout, SubCycles issue_cost, SubCycles
   scalar_cost_ = scalar_cost;
   scalar_busy_ = 0;
   finish_ = 0;
+  product_end_ = 0;
+  vector_end_ = 0;
   programs_ = 0;
   slot_base_ = 0;
   free_.fill(0);
@@ -32,6 +34,7 @@ void Scoreboard::begin_program(SubCycles start_cost) {
   const auto copy = static_cast<uint32_t>(programs_ % layout_->copies);
   slot_base_ = copy * static_cast<uint32_t>(layout_->buffers.size());
   if (programs_ != 0) issue_ += start_cost;
+  if (layout_->copies > 1) product_end_ = vector_end_ = 0;  // others are in local memory beside it, and run meanwhile
   ++programs_;
 }
 

@@ -70,6 +70,7 @@ struct SlotLayout {
   uint32_t buffer_count = 0;  // of all slots, within one copy
   uint32_t copies = 1;        // how many programs of a PE fit its local memory side by side
   uint32_t late_scalars = 0;  // size of the table of scalars
+  bool takes_turns = false;   // a program's products and its vector instructions do, loads and stores go on
 };
 
 class Scoreboard {
@@ -102,6 +103,8 @@ class Scoreboard {
       for (uint32_t o = slot.overlap_first; o < slot.overlap_end; ++o)
         start = std::max(start, slots[layout_->overlap_slots[o]].last_release);
     }
+    if (layout_->takes_turns) [[unlikely]]
+      start = turn(tick.unit, start, duration);
     const SubCycles end = start + duration;
     const SubCycles done = end + latency;
     free_[queue_of(tick)] = end;
@@ -127,7 +130,10 @@ class Scoreboard {
   // For C++ kernels, which keep the times of their tiles themselves: starts no earlier than `earliest`; returns when
   // the unit is free again, which is `latency` before the result is ready.
   SubCycles issue_after(SubCycles earliest, const Tick& tick, SubCycles duration, SubCycles latency) {
-    const SubCycles end = std::max({issue_, free_[queue_of(tick)], earliest}) + duration;
+    SubCycles start = std::max({issue_, free_[queue_of(tick)], earliest});
+    if (layout_->takes_turns) [[unlikely]]
+      start = turn(tick.unit, start, duration);
+    const SubCycles end = start + duration;
     if (trace_ != nullptr) [[unlikely]]
       trace_instruction(*trace_, tick, end - duration, end, end + latency);
     free_[queue_of(tick)] = end;
@@ -191,6 +197,16 @@ class Scoreboard {
     uint32_t overlap_end = 0;
   };
 
+  // When an instruction may start that could at `start`, where products and vector instructions take turns.
+  SubCycles turn(Unit unit, SubCycles start, SubCycles duration) {
+    const bool product = unit == Unit::dot;
+    if (!product && unit != Unit::vector && unit != Unit::simd && unit != Unit::reduce) return start;
+    start = std::max(start, product ? vector_end_ : product_end_);
+    SubCycles& end = product ? product_end_ : vector_end_;
+    end = std::max(end, start + duration);
+    return start;
+  }
+
   void touch(SlotState& slot, SubCycles until) {
     slot.last_release = std::max(slot.last_release, until);
     if (slot.buffers == 1) return;
@@ -205,6 +221,8 @@ class Scoreboard {
   SubCycles scalar_cost_ = 0;
   SubCycles scalar_busy_ = 0;
   SubCycles finish_ = 0;
+  SubCycles product_end_ = 0;  // of the program's last product
+  SubCycles vector_end_ = 0;   // and of its last vector instruction
   uint64_t programs_ = 0;
   uint32_t slot_base_ = 0;
   std::array<SubCycles, 2 * unit_count> free_{};  // by queue

@@ -42,8 +42,7 @@ at::Tensor send_words(const std::shared_ptr<const std::vector<uint64_t>>& words,
   const at::Tensor tensor =
       empty_device({static_cast<int64_t>(words->size())}, c10::kLong, c10::Device(c10::kPrivateUse1, device));
   surfacing_errors([&] {
-    device_of(device).copy_to_device_owned(current_stream_id(device),
-                                           reinterpret_cast<uint64_t>(tensor.const_data_ptr()),
+    device_of(device).copy_to_device_owned(current_stream_id(device), address_of(tensor),
                                            std::shared_ptr<const void>(words, words->data()), words->size() * 8, true);
   });
   return tensor;
@@ -51,13 +50,13 @@ at::Tensor send_words(const std::shared_ptr<const std::vector<uint64_t>>& words,
 
 int64_t ChunkTable::streamed_chunk() { return shortest_chunk * runtime::chip().longer_blocks(); }
 
-void ChunkTable::add(c10::ArrayRef<at::Tensor> tensors, c10::ArrayRef<uint64_t> words) {
+void ChunkTable::add(c10::ArrayRef<at::Tensor> tensors, size_t written, c10::ArrayRef<uint64_t> words) {
   const int64_t elements = tensors.front().numel();
   for (int64_t first = 0; first < elements; first += chunk_elements_) {
     words_.push_back(static_cast<uint64_t>(std::min(chunk_elements_, elements - first)));
-    for (const at::Tensor& tensor : tensors) {
-      const auto begin = reinterpret_cast<uint64_t>(tensor.const_data_ptr());
-      words_.push_back(begin + static_cast<uint64_t>(first) * tensor.element_size());
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      const uint64_t begin = i < written ? address_of(tensors[i]) : address_to_read(tensors[i]);
+      words_.push_back(begin + static_cast<uint64_t>(first) * tensors[i].element_size());
     }
     words_.insert(words_.end(), words.begin(), words.end());
     ++rows_;

@@ -28,8 +28,9 @@ class ChunkTable {
   // Chunks for kernels whose results do not depend on how long they are.
   static int64_t streamed_chunk();
 
-  // The chunks of tensors that are dense in one layout. Empty ones add no row.
-  void add(c10::ArrayRef<at::Tensor> tensors, c10::ArrayRef<uint64_t> words = {});
+  // The chunks of tensors that are dense in one layout, of which the kernel writes the first `written`. Empty ones add
+  // no row.
+  void add(c10::ArrayRef<at::Tensor> tensors, size_t written, c10::ArrayRef<uint64_t> words = {});
   // A row that is no chunk of anything: its first word is `first`.
   void add_row(uint64_t first, c10::ArrayRef<uint64_t> words);
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/bit_patterns.h"
+#include "emulator/written_parameters.h"
 #include "runtime/checking.h"
 #include "runtime/device.h"
 #include "torch_backend/device.h"
@@ -301,16 +302,17 @@ void add_extent(emulator::Launch& launch, c10::DeviceIndex device, const at::Ten
   launch.extents.push_back(extent_of(tensor));
 }
 
-void KernelCall::add_extent(const at::TensorBase& tensor) { extents_.push_back(extent_of(tensor)); }
-
 KernelCall& KernelCall::reachable(const at::TensorBase& tensor) {
-  add_extent(tensor);
+  extents_.push_back(extent_of(tensor));
   if (runtime::is_checking()) notes().tensors.push_back(note_of(tensor));
   return *this;
 }
 
 KernelCall& KernelCall::operand(const at::TensorBase& tensor, const void* address) {
-  add_extent(tensor);
+  c10::StorageImpl* storage = tensor.unsafeGetTensorImpl()->unsafe_storage().unsafeGetStorageImpl();
+  extents_.push_back(extent_of(tensor));
+  if (is_copy_on_write(*storage)) [[unlikely]]
+    copies_on_write_.push_back({storage, n_tensors_});
   add_address(address);
   if (runtime::is_checking()) add_note(tensor);
   return *this;
@@ -414,8 +416,35 @@ PlanRequest KernelCall::request() const {
   return request;
 }
 
+void KernelCall::part_from_clones(const LaunchPlan& plan) {
+  const auto part = [&](uint8_t tensor) {
+    for (const CopyOnWrite& written : copies_on_write_) {
+      if (written.tensor != tensor || !is_copy_on_write(*written.storage)) continue;
+      const auto before = reinterpret_cast<uint64_t>(written.storage->data());
+      const auto after = reinterpret_cast<uint64_t>(written.storage->mutable_data());
+      extents_.push_back({after, after + written.storage->nbytes()});
+      for (const CopyOnWrite& other : copies_on_write_) {  // views of the storage move with it
+        if (other.storage != written.storage) continue;
+        addresses_[other.tensor] += after - before;
+        if (!notes_) continue;
+        emulator::TensorNote& note = notes_->tensors[note_of_tensor_[other.tensor]];
+        for (uint64_t* address : {&note.address, &note.reach.begin, &note.reach.end}) *address += after - before;
+      }
+    }
+  };
+  for (const PlannedLaunch& planned : plan.launches) {
+    const std::vector<bool> is_written = emulator::written_parameters(*planned.program);
+    for (size_t i = 0; i < planned.slots.size(); ++i) {
+      const ArgumentSlot& slot = planned.slots[i];
+      if (slot.source == ArgumentSlot::Source::tensor && is_written[i]) part(static_cast<uint8_t>(slot.index));
+    }
+  }
+}
+
 void KernelCall::launch() {
   const std::shared_ptr<const LaunchPlan> plan = plan_cache().find_or_make(*this);
+  if (!copies_on_write_.empty()) [[unlikely]]
+    part_from_clones(*plan);
   c10::SmallVector<c10::DataPtr, 2>
       workspaces;  // freed after the push: the caching allocator reuses memory in stream order
   c10::SmallVector<emulator::AddressRange, 2> workspace_ranges;

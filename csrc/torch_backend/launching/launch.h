@@ -114,10 +114,12 @@ class KernelCall {
 
   // A tensor with its dtype; an undefined one is absent. Raises when it lies on another device than the call.
   KernelCall& tensor(const at::TensorBase& tensor);
-  // A tensor whose dtype is added by dtype(). The launch may touch its whole storage.
+  // A tensor whose dtype is added by dtype(). The launch may touch its whole storage. Whether it is written is asked of
+  // the programs, and only where its storage is shared until then (torch._lazy_clone).
   KernelCall& operand(const at::TensorBase& tensor) { return operand(tensor, tensor.const_data_ptr()); }
   KernelCall& operand(const at::TensorBase& tensor, const void* address);
-  // A tensor whose address the launch finds in device memory: it may touch its whole storage.
+  // A tensor whose address the launch finds in device memory, where address_of() or address_to_read() has put it: it
+  // may touch its whole storage.
   KernelCall& reachable(const at::TensorBase& tensor);
   // Memory of unknown extent: the launch may then touch every live allocation.
   KernelCall& address(const void* address);
@@ -132,7 +134,8 @@ class KernelCall {
  private:
   friend class PlanCache;
   KernelCall& add_address(const void* address);
-  void add_extent(const at::TensorBase& tensor);
+  // Gives tensors that the plan's programs write memory of their own where they share theirs until then.
+  void part_from_clones(const LaunchPlan& plan);
   void add_note(const at::TensorBase& tensor);
   emulator::LaunchNotes& notes();
   std::shared_ptr<const emulator::LaunchNotes> notes_of(const PlannedLaunch& planned,
@@ -149,7 +152,12 @@ class KernelCall {
   std::array<uint64_t, max_tensors> addresses_;
   std::array<int64_t, max_sizes> sizes_;
   emulator::SmallArray<emulator::AddressRange, 8> extents_;
-  std::shared_ptr<emulator::LaunchNotes> notes_;  // in checked mode
+  struct CopyOnWrite {
+    c10::StorageImpl* storage;
+    uint8_t tensor;  // place among the call's
+  };
+  c10::SmallVector<CopyOnWrite, 1> copies_on_write_;  // nearly always none
+  std::shared_ptr<emulator::LaunchNotes> notes_;      // in checked mode
   std::array<uint8_t, max_tensors> note_of_tensor_;
   c10::SmallVector<ScalarArgument, 8> scalars_;
 };

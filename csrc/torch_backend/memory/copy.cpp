@@ -91,13 +91,13 @@ void receive(const at::Tensor& host, const at::Tensor& device_tensor, bool non_b
     const uint64_t unknown = device.unknown_reads();
     if (non_blocking && pinned) {
       const runtime::Ticket ticket =
-          device.copy_from_device_async(stream, destination, address_of(device_tensor), host.nbytes());
+          device.copy_from_device_async(stream, destination, address_to_read(device_tensor), host.nbytes());
       use_pinned(host.const_data_ptr(), index, ticket);
       if (runtime::is_checking()) watch_pinned(host, PinnedUse::written_by_device, index, ticket);
       // Waits on the host alone, to tell of unknown values at the line that asks for them: chip time goes on as ever.
       if (device.mode() == runtime::Mode::timing) device.wait(ticket);
     } else {
-      device.copy_from_device(stream, destination, address_of(device_tensor), host.nbytes());
+      device.copy_from_device(stream, destination, address_to_read(device_tensor), host.nbytes());
     }
     if (device.unknown_reads() != unknown) [[unlikely]]
       tell_of_unknown(what);
@@ -147,9 +147,10 @@ void copy_device_to_device(const at::Tensor& destination, const at::Tensor& sour
   const c10::DeviceIndex from = source.device().index();
   surfacing_errors([&] {
     runtime::copy_between_devices(device_of(to), current_stream_id(to), address_of(destination), device_of(from),
-                                  current_stream_id(from), address_of(source), source.nbytes());
+                                  current_stream_id(from), address_to_read(source), source.nbytes());
     // A device in functional mode goes on with the zeros that it is given, as the host does.
-    if (device_of(to).mode() == runtime::Mode::timing || device_of(from).knows(address_of(source), source.nbytes()))
+    if (device_of(to).mode() == runtime::Mode::timing ||
+        device_of(from).knows(address_to_read(source), source.nbytes()))
       return;
     device_of(from).count_unknown_read();
     tell_of_unknown("a copy to a device in functional mode");

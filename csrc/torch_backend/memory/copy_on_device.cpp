@@ -59,7 +59,7 @@ void launch_copy(const emulator::CppKernel& kernel, const at::Tensor& destinatio
   const ChipDType source_dtype = chip_dtype(source.scalar_type());
   Arguments arguments;
   arguments.destination = address_of(destination);
-  arguments.source = address_of(source);
+  arguments.source = address_to_read(source);
   arguments.rank = static_cast<uint32_t>(dimensions.size());
   arguments.destination_dtype = destination_dtype.dtype;
   arguments.source_dtype = source_dtype.dtype;
@@ -121,11 +121,11 @@ void copy_on_device(const at::Tensor& destination, const at::Tensor& source) {
   at::assert_no_internal_overlap(destination);
   at::assert_no_partial_overlap(destination, source);
   if (destination.scalar_type() == source.scalar_type() && have_same_dense_layout(destination, source)) {
-    if (address_of(destination) == address_of(source)) return;
+    if (address_to_read(destination) == address_to_read(source)) return;
     const c10::DeviceIndex index = destination.device().index();
     surfacing_errors([&] {
-      device_of(index).copy_on_device(current_stream_id(index), address_of(destination), address_of(source),
-                                      destination.nbytes());
+      const uint64_t to = address_of(destination);
+      device_of(index).copy_on_device(current_stream_id(index), to, address_to_read(source), destination.nbytes());
     });
     return;
   }

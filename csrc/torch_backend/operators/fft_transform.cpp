@@ -85,7 +85,7 @@ void launch(const at::Tensor& result, const at::Tensor& source, const FftTransfo
   for (size_t s = 0; s < signals.size(); ++s) {
     if (!signals[s].defined()) continue;
     kernels::FftSignal& signal = *places[s];
-    signal.base = reinterpret_cast<uint64_t>(signals[s].const_data_ptr());
+    signal.base = s == 0 ? address_of(signals[s]) : address_to_read(signals[s]);
     signal.stride = signals[s].stride(-1);
     signal.length = signals[s].size(-1);
     signal.is_complex = signals[s].is_complex();
@@ -93,7 +93,7 @@ void launch(const at::Tensor& result, const at::Tensor& source, const FftTransfo
   }
   for (size_t i = 0; i < batch.size(); ++i) arguments.batch_shape[i] = batch[i].size;
   arguments.batch_rank = static_cast<uint32_t>(batch.size());
-  arguments.table = table.defined() ? reinterpret_cast<uint64_t>(table.const_data_ptr()) : 0;
+  arguments.table = address_to_read(table);
   arguments.length = transform.length;
   arguments.dtype = chip_dtype_of(result);
   arguments.scale = transform.scale;

@@ -48,7 +48,7 @@ struct Place {
 };
 
 Place place_of(const at::Tensor& tensor, size_t tuple) {
-  const auto begin = reinterpret_cast<uint64_t>(tensor.const_data_ptr());
+  const auto begin = address_to_read(tensor);
   return {begin, begin + tensor.nbytes(), tuple};
 }
 
@@ -201,7 +201,7 @@ class ForeachOperator final : public ListOperator {
         if (operand.kind == Kind::list) tensors.push_back(operand.list[i]);
         if (operand.kind == Kind::numbers) words.push_back(ScalarArgument(operand.numbers[i]).bits(compute));
       }
-      table.add(tensors, words);
+      table.add(tensors, 1, words);
     }
     if (table.rows() == 0) return;
     KernelCall call(kernel, device);
@@ -246,7 +246,7 @@ class ForeachNorm final : public ListOperator {
           !tensor.is_non_overlapping_and_dense())
         return false;
       const int64_t before = chunks.rows();
-      chunks.add({tensor});
+      chunks.add({tensor}, 0);
       tensors.add_row(static_cast<uint64_t>(before), {static_cast<uint64_t>(chunks.rows() - before)});
     }
     const c10::DeviceIndex device = list[0].device().index();

@@ -73,16 +73,16 @@ at::Tensor as_columns(const at::Tensor& matrices) {
   return raw.as_strided({batch, rows, columns}, {batch_stride, 1, column_stride}, raw.storage_offset());
 }
 
-kernels::Matrices matrices_of(const at::Tensor& columns) {
-  return {.base = address_of(columns),
+kernels::Matrices matrices_of(const at::Tensor& columns, Use use) {
+  return {.base = use == Use::read ? address_to_read(columns) : address_of(columns),
           .rows = columns.size(1),
           .columns = columns.size(2),
           .column_stride = columns.stride(2),
           .batch_stride = columns.stride(0)};
 }
 
-kernels::Vectors vectors_of(const at::Tensor& vectors) {
-  return {.base = address_of(vectors),
+kernels::Vectors vectors_of(const at::Tensor& vectors, Use use) {
+  return {.base = use == Use::read ? address_to_read(vectors) : address_of(vectors),
           .length = vectors.size(-1),
           .batch_stride = vectors.dim() > 1 ? vectors.stride(-2) : vectors.size(-1)};
 }
@@ -152,8 +152,8 @@ void launch_solve_triangular(const at::Tensor& a, const at::Tensor& b, bool left
                              kernels::Transpose transpose, bool has_unit_diagonal) {
   static const emulator::CppKernel& kernel = emulator::cpp_kernel("solve_triangular");
   kernels::SolveTriangularArguments arguments;
-  arguments.a = matrices_of(a);
   arguments.b = matrices_of(b);
+  arguments.a = matrices_of(a, Use::read);
   arguments.batch = b.size(0);
   arguments.number = number_of("triangular_solve", a.scalar_type());
   arguments.transpose = transpose;
@@ -318,7 +318,7 @@ void swap_rows(const at::Tensor& b, const at::Tensor& pivots, int64_t first, boo
   static const emulator::CppKernel& kernel = emulator::cpp_kernel("swap_rows");
   kernels::SwapRowsArguments arguments;
   arguments.b = matrices_of(b);
-  arguments.pivots = vectors_of(pivots);
+  arguments.pivots = vectors_of(pivots, Use::read);
   arguments.batch = b.size(0);
   arguments.first = first;
   arguments.number = number_of("lu_solve", b.scalar_type());
@@ -375,7 +375,7 @@ void unpack_pivots_kernel(at::TensorIterator& iterator, const int64_t, const int
   if (pivots.numel() == 0) return;
   kernels::UnpackPivotsArguments arguments;
   arguments.permutation = vectors_of(permutation);
-  arguments.pivots = vectors_of(pivots);
+  arguments.pivots = vectors_of(pivots, Use::read);
   arguments.batch = pivots.numel() / pivots.size(-1);
   launch_cpp_kernel(kernel, pivots.device().index(), arguments, {permutation, pivots});
 }
@@ -408,9 +408,9 @@ void ldl_solve_kernel(const at::Tensor& ld, const at::Tensor& pivots, const at::
   if (result.numel() == 0) return;
   const at::Tensor a = expanded_columns(ld, result), b = as_columns(result), places = expanded_vectors(pivots, result);
   check_fits("linalg.ldl_solve", a.size(1) * (a.size(1) + 2), a.scalar_type(), "a matrix", "split it");
-  arguments.a = matrices_of(a);
-  arguments.pivots = vectors_of(places);
   arguments.b = matrices_of(b);
+  arguments.a = matrices_of(a, Use::read);
+  arguments.pivots = vectors_of(places, Use::read);
   arguments.batch = b.size(0);
   arguments.hermitian = hermitian && result.is_complex();
   launch_cpp_kernel(kernel, result.device().index(), arguments, {a, places, b});

@@ -15,8 +15,12 @@ kernels::Number number_of(const char* operation, c10::ScalarType dtype);
 // dimensions over the same memory, as it lies there: conjugate and negative bits are left out.
 at::Tensor as_columns(const at::Tensor& matrices);
 
-kernels::Matrices matrices_of(const at::Tensor& columns);  // of as_columns, or a part of its rows and columns
-kernels::Vectors vectors_of(const at::Tensor& vectors);    // the last dimension of a contiguous tensor, or part of it
+enum class Use : uint8_t { read, write };
+// Of as_columns, or a part of its rows and columns. Where one storage is read and written, ask for what is written
+// first.
+kernels::Matrices matrices_of(const at::Tensor& columns, Use use = Use::write);
+// The last dimension of a contiguous tensor, or part of it.
+kernels::Vectors vectors_of(const at::Tensor& vectors, Use use = Use::write);
 
 // Where a matrix is cut into blocks decides the bits of its factors, so it is cut alike on every chip: for what mtia1
 // has.

@@ -212,7 +212,8 @@ Tensor linalg_matrix_exp(const Tensor& self) {
   // Each matrix is halved until its norm is small, and its exponential squared as often.
   const Tensor norms = a.abs().sum(-2).amax(-1);
   const Tensor halvings = norms.div(largest_norm).log2().ceil().clamp_min(0).nan_to_num(0, 0, 0);
-  const Tensor scales = at::exp2(halvings.neg()).view({-1, 1, 1});
+  // As CPU torch has it, what a matrix with an infinite element gives is not a number.
+  const Tensor scales = at::exp2(halvings.neg()).add(norms.sub(norms)).view({-1, 1, 1});
   Tensor result = taylor_exponential(a.mul(scales));
   const auto most = halvings.max().item().toDouble();
   for (double i = 0; i < most; ++i)

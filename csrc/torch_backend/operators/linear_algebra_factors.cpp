@@ -51,9 +51,9 @@ void launch_apply(const Tensor& reflectors, const Tensor& tau, const Tensor& c, 
              shorter_columns);
   kernels::ApplyHouseholderArguments arguments;
   arguments.number = number_of("ormqr_cpu", c.scalar_type());
-  arguments.reflectors = matrices_of(reflectors);
-  arguments.tau = vectors_of(tau);
   arguments.c = matrices_of(c);
+  arguments.reflectors = matrices_of(reflectors, Use::read);
+  arguments.tau = vectors_of(tau, Use::read);
   arguments.batch = c.size(0);
   arguments.left = left;
   arguments.adjoint = adjoint;

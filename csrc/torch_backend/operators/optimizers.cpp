@@ -60,14 +60,14 @@ class FusedStep {
     std::vector<uint64_t> words;
     if (step.defined()) {
       dtypes.push_back(static_cast<uint8_t>(step.scalar_type()));
-      words.push_back(reinterpret_cast<uint64_t>(step.const_data_ptr()));
+      words.push_back(address_to_read(step));
     }
     const c10::DeviceIndex device = moving.front().device().index();
     if (dtypes != dtypes_ || device != device_) launch();
     dtypes_ = dtypes;
     device_ = device;
     if (moving.front().numel() == 0) return;
-    table_.add(moving, words);
+    table_.add(moving, moving.size(), words);
     reached_.insert(reached_.end(), moving.begin(), moving.end());
     if (step.defined()) reached_.push_back(step);
   }
@@ -198,7 +198,7 @@ void non_finite_check_and_unscale_(at::TensorList gradients, at::Tensor& found_i
     if (!reached.empty() &&
         (reached.front().scalar_type() != dense.scalar_type() || reached.front().device() != dense.device()))
       launch();
-    table.add({dense});
+    table.add({dense}, 1);
     reached.push_back(dense);
   }
   launch();

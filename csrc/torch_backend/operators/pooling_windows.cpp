@@ -15,8 +15,8 @@ void scatter_planes(const at::Tensor& target, const at::Tensor& source, const at
   const at::Tensor values = source.contiguous(), places = indices.contiguous();
   kernels::PlaneScatterArguments arguments;
   arguments.target = address_of(dense.tensor());
-  arguments.source = address_of(values);
-  arguments.indices = address_of(places);
+  arguments.source = address_to_read(values);
+  arguments.indices = address_to_read(places);
   const Three size = sizes_of(target, spatial);
   arguments.size = size[0] * size[1] * size[2];
   arguments.planes = target.numel() / arguments.size;

@@ -20,14 +20,17 @@ namespace mtia::torch_backend {
 namespace {
 
 // The last two dimensions as rows and columns, a dimension before them as the batch.
-kernels::GemmMatrix matrix_of(const at::Tensor& tensor) {
+kernels::GemmMatrix matrix_at(uint64_t address, const at::Tensor& tensor) {
   kernels::GemmMatrix matrix;
-  matrix.base = reinterpret_cast<uint64_t>(tensor.const_data_ptr());
+  matrix.base = address;
   matrix.row_stride = tensor.stride(-2);
   matrix.column_stride = tensor.stride(-1);
   if (tensor.dim() == 3) matrix.batch_stride[0] = tensor.stride(0);
   return matrix;
 }
+
+kernels::GemmMatrix matrix_of(const at::Tensor& tensor) { return matrix_at(address_to_read(tensor), tensor); }
+kernels::GemmMatrix result_of(const at::Tensor& tensor) { return matrix_at(address_of(tensor), tensor); }
 
 bool has_dense_line(const at::Tensor& tensor) {
   return tensor.stride(-1) == 1 || tensor.stride(-2) == 1 || tensor.size(-1) == 1 || tensor.size(-2) == 1;
@@ -60,7 +63,7 @@ at::Tensor products_of_parts(const kernels::GemmArguments& whole, const at::Tens
   parts.batch[1] = count;
   parts.a.batch_stride[1] = part_depth * whole.a.column_stride;
   parts.b.batch_stride[1] = part_depth * whole.b.row_stride;
-  parts.c = matrix_of(products);
+  parts.c = result_of(products);
   parts.c.row_stride = whole.n;
   parts.c.batch_stride[0] = whole.m * whole.n;
   parts.c.batch_stride[1] = results;
@@ -104,9 +107,9 @@ void float_product(const at::Tensor& out, const at::Tensor& a, const at::Tensor&
   arguments.k = a.size(-1);
   arguments.n = b.size(-1);
   if (out.dim() == 3) arguments.batch[0] = out.size(0);
+  arguments.c = result_of(target);
   arguments.a = matrix_of(a);
   arguments.b = matrix_of(b);
-  arguments.c = matrix_of(target);
   // A stride of a dimension of size 1 means nothing: say 1 where the kernel looks for a dense line.
   if (arguments.n == 1 && arguments.c.row_stride != 1) arguments.c.column_stride = 1;
   if (arguments.m == 1 && arguments.c.column_stride != 1) arguments.c.row_stride = 1;
@@ -150,9 +153,9 @@ void integer_product(const at::Tensor& out, const at::Tensor& a, const at::Tenso
   arguments.k = a.size(-1);
   arguments.n = b.size(-1);
   if (out.dim() == 3) arguments.batch = out.size(0);
+  arguments.c = result_of(target);
   arguments.a = matrix_of(a);
   arguments.b = matrix_of(b);
-  arguments.c = matrix_of(target);
   arguments.alpha = whole_factor(alpha, dtype);
   arguments.beta = whole_factor(beta, dtype);
   if (addend.defined()) arguments.addend = matrix_of(addend);

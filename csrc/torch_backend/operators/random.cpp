@@ -93,7 +93,7 @@ at::Tensor& fill_random(at::Tensor& self, const Draw& draw, const OptionalGenera
   const c10::DeviceIndex device = self.device().index();
   const PhiloxState philox = reserve_philox(generator, device, counters_of(draw, self.scalar_type(), self.numel()));
   kernels::RandomArguments arguments;
-  arguments.destination = reinterpret_cast<uint64_t>(dense.const_data_ptr());
+  arguments.destination = address_of(dense);
   arguments.count = dense.numel();
   arguments.seed = philox.seed;
   arguments.offset = philox.offset;
@@ -371,8 +371,7 @@ at::Tensor multinomial(const at::Tensor& self, int64_t samples, bool replacement
   const at::Tensor weights = self.scalar_type() == c10::kDouble ? self : self.to(c10::kFloat);
   const at::Tensor is_valid =
       weights.isfinite().logical_and(weights.ge(0)).all().logical_and(weights.sum(-1).gt(0).all());
-  const bool is_known =
-      device_of(self.device().index()).knows(reinterpret_cast<uint64_t>(is_valid.const_data_ptr()), is_valid.nbytes());
+  const bool is_known = device_of(self.device().index()).knows(address_to_read(is_valid), is_valid.nbytes());
   TORCH_CHECK(!is_known || is_valid.item().toBool(),
               "probability tensor contains either `inf`, `nan` or element < 0, or a row whose sum is not positive");
   if (!replacement || samples == 1) {

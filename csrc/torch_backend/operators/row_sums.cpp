@@ -9,14 +9,6 @@
 #include "torch_backend/operators/allocate.h"
 
 namespace mtia::torch_backend {
-namespace {
-
-uint64_t address(const at::Tensor& tensor) {
-  return tensor.defined() ? reinterpret_cast<uint64_t>(tensor.const_data_ptr()) : 0;
-}
-
-}  // namespace
-
 at::Tensor row_sums(const at::Tensor& given_source, const at::Tensor& given_indices, const RowSums& sums) {
   static const emulator::CppKernel& kernel = emulator::cpp_kernel("row_sums");
   const int64_t length = given_source.size(1);
@@ -32,17 +24,17 @@ at::Tensor row_sums(const at::Tensor& given_source, const at::Tensor& given_indi
                                  ? sums.factors.to(dtype == c10::kDouble ? c10::kDouble : c10::kFloat).contiguous()
                                  : at::Tensor();
   kernels::RowSumsArguments arguments;
-  arguments.table = address(table);
-  arguments.source = address(source);
-  arguments.indices = address(indices);
+  arguments.table = address_of(table);
+  arguments.source = address_to_read(source);
+  arguments.indices = address_to_read(indices);
   arguments.rows = sums.rows;
   arguments.count = indices.numel();
   arguments.length = length;
   arguments.source_row = source.stride(0);
   arguments.skipped = sums.skipped;
-  arguments.source_rows = address(source_rows);
+  arguments.source_rows = address_to_read(source_rows);
   arguments.source_count = source.size(0);
-  arguments.factors = address(factors);
+  arguments.factors = address_to_read(factors);
   arguments.dtype = chip_dtype(dtype).dtype;
   arguments.index_dtype = chip_dtype(indices.scalar_type()).dtype;
   launch_cpp_kernel(kernel, source.device().index(), arguments, {table, source, indices, source_rows, factors});

@@ -18,8 +18,8 @@ void search(const at::Tensor& values, const at::Tensor& sorted, const at::Tensor
   static const emulator::CppKernel& kernel = emulator::cpp_kernel("search");
   const ChipDType dtype = chip_dtype(values.scalar_type());
   arguments.results = address_of(results);
-  arguments.values = address_of(values);
-  arguments.sorted = address_of(sorted);
+  arguments.values = address_to_read(values);
+  arguments.sorted = address_to_read(sorted);
   arguments.length = sorted.size(-1);
   arguments.has_one_row = sorted.dim() == 1;
   arguments.row_values = arguments.has_one_row ? values.numel() : values.size(-1);

@@ -33,7 +33,7 @@ Flags count_flags(const at::Tensor& flags) {
   Flags result{flags.contiguous(), empty_device({runtime::chip().pe_count()}, c10::kLong, flags.device())};
   kernels::CountFlagsArguments arguments;
   arguments.counts = address_of(result.counts);
-  arguments.flags = address_of(result.flags);
+  arguments.flags = address_to_read(result.flags);
   arguments.count = result.flags.numel();
   launch_cpp_kernel(kernel, flags.device().index(), arguments, {result.flags, result.counts});
   return result;
@@ -43,7 +43,7 @@ Flags count_flags(const at::Tensor& flags) {
 int64_t total_of(const Flags& flags) {
   runtime::Device& device = device_of(flags.counts.device().index());
   const at::Tensor counts = flags.counts.cpu();
-  if (!device.knows(address_of(flags.counts), flags.counts.nbytes()))  // in timing mode
+  if (!device.knows(address_to_read(flags.counts), flags.counts.nbytes()))  // in timing mode
     return std::lround(device.stand_ins().mask * static_cast<double>(flags.flags.numel()));
   const int64_t* numbers = counts.const_data_ptr<int64_t>();
   return std::accumulate(numbers, numbers + counts.numel(), int64_t{0});
@@ -52,8 +52,8 @@ int64_t total_of(const Flags& flags) {
 kernels::TakeFlaggedArguments arguments_for(const Flags& flags, const at::Tensor& results) {
   kernels::TakeFlaggedArguments arguments;
   arguments.results = address_of(results);
-  arguments.flags = address_of(flags.flags);
-  arguments.counts = address_of(flags.counts);
+  arguments.flags = address_to_read(flags.flags);
+  arguments.counts = address_to_read(flags.counts);
   arguments.count = flags.flags.numel();
   return arguments;
 }
@@ -128,7 +128,7 @@ at::Tensor masked_select(const at::Tensor& self, const at::Tensor& mask) {
   if (result.numel() == 0) return result;
   const at::Tensor source = expanded[0].contiguous();
   kernels::TakeFlaggedArguments arguments = arguments_for(flags, result);
-  arguments.source = address_of(source);
+  arguments.source = address_to_read(source);
   arguments.dtype = chip_dtype(self.scalar_type()).dtype;
   take_flagged(arguments, flags, result, source);
   return result;

@@ -85,15 +85,11 @@ class RowSorter {
     return {empty_device(sizes, dtype_, device_), empty_device(sizes, c10::kLong, device_), length};
   }
 
-  static uint64_t address(const at::Tensor& tensor) {
-    return tensor.defined() ? reinterpret_cast<uint64_t>(tensor.const_data_ptr()) : 0;
-  }
-
   template <typename Arguments>
   Arguments arguments_for(const kernels::RunLayout& runs, const SortedRows& result) const {
     Arguments arguments;
-    arguments.values = address(result.values);
-    arguments.indices = address(result.indices);
+    arguments.values = address_of(result.values);
+    arguments.indices = address_of(result.indices);
     arguments.rows = rows_;
     arguments.runs = runs;
     arguments.kept = kept_;
@@ -106,8 +102,8 @@ class RowSorter {
   SortedRows sort_runs(const SortedRows& source, const kernels::RunLayout& runs, const SortedRows& result) const {
     static const emulator::CppKernel& kernel = emulator::cpp_kernel("sort");
     auto arguments = arguments_for<kernels::SortArguments>(runs, result);
-    arguments.source = address(source.values);
-    arguments.source_indices = address(source.indices);
+    arguments.source = address_to_read(source.values);
+    arguments.source_indices = address_to_read(source.indices);
     arguments.row_stride = source.row_stride;
     launch_cpp_kernel(kernel, device_.index(), arguments,
                       {source.values, source.indices, result.values, result.indices});
@@ -117,8 +113,8 @@ class RowSorter {
   SortedRows merge_runs(const SortedRows& source, const kernels::RunLayout& runs, const SortedRows& result) const {
     static const emulator::CppKernel& kernel = emulator::cpp_kernel("merge_runs");
     auto arguments = arguments_for<kernels::MergeArguments>(runs, result);
-    arguments.source_values = address(source.values);
-    arguments.source_indices = address(source.indices);
+    arguments.source_values = address_to_read(source.values);
+    arguments.source_indices = address_to_read(source.indices);
     launch_cpp_kernel(kernel, device_.index(), arguments,
                       {source.values, source.indices, result.values, result.indices});
     return result;

@@ -1,8 +1,6 @@
 // Sparse matrices of compressed rows and columns, and the indices between them and coordinates.
 #include <ATen/core/Tensor.h>
-#include <ATen/native/Resize.h>
 #include <ATen/ops/_convert_indices_from_coo_to_csr_meta.h>
-#include <ATen/ops/_convert_indices_from_csr_to_coo.h>
 #include <ATen/ops/_convert_indices_from_csr_to_coo_meta.h>
 #include <ATen/ops/_nnz_native.h>
 #include <ATen/ops/_to_dense_native.h>
@@ -11,7 +9,6 @@
 #include <ATen/ops/_to_sparse_csc_native.h>
 #include <ATen/ops/_to_sparse_csr_native.h>
 #include <ATen/ops/_to_sparse_native.h>
-#include <ATen/ops/addmm_native.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/ccol_indices_native.h>
 #include <ATen/ops/clone_native.h>
@@ -21,8 +18,6 @@
 #include <ATen/ops/dense_dim_native.h>
 #include <ATen/ops/empty_like_native.h>
 #include <ATen/ops/empty_native.h>
-#include <ATen/ops/mm_native.h>
-#include <ATen/ops/mul_native.h>
 #include <ATen/ops/resize_as_sparse_native.h>
 #include <ATen/ops/resize_native.h>
 #include <ATen/ops/row_indices_native.h>
@@ -30,16 +25,11 @@
 #include <ATen/ops/select_native.h>
 #include <ATen/ops/sparse_dim_native.h>
 #include <ATen/ops/stack.h>
-#include <ATen/ops/sum_native.h>
 #include <ATen/ops/values_native.h>
 #include <ATen/ops/zero_native.h>
 #include <torch/library.h>
 
-#include <array>
-
-#include "torch_backend/operators/output_checks.h"
 #include "torch_backend/operators/structured.h"
-#include "torch_backend/sparse/products.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -98,57 +88,6 @@ void validate(bool is_crow, const at::Tensor& begins, const at::Tensor& plain, i
   TORCH_CHECK(!is_wrong(3), "`0 <= ", is_crow ? "col_indices < ncols" : "row_indices < nrows", "` is not satisfied.");
 }
 
-bool has_rows_or_columns(const at::Tensor& tensor) {
-  return tensor.layout() == c10::kSparseCsr || tensor.layout() == c10::kSparseCsc;
-}
-
-// The rows of all elements and their columns.
-at::Tensor places_of(const at::Tensor& sparse) {
-  if (sparse.layout() == c10::kSparseCsr)
-    return at::_convert_indices_from_csr_to_coo(sparse.crow_indices(), sparse.col_indices());
-  return at::_convert_indices_from_csr_to_coo(sparse.ccol_indices(), sparse.row_indices(), false, /*transpose=*/true);
-}
-
-at::Tensor& addmm_out(const at::Tensor& self, const at::Tensor& mat1, const at::Tensor& mat2, const at::Scalar& beta,
-                      const at::Scalar& alpha, at::Tensor& out) {
-  const bool is_first = has_rows_or_columns(mat1);
-  const at::Tensor& sparse = is_first ? mat1 : mat2;
-  const at::Tensor& dense = is_first ? mat2 : mat1;
-  TORCH_CHECK_NOT_IMPLEMENTED(
-      has_rows_or_columns(sparse) && dense.layout() == c10::kStrided && self.layout() == c10::kStrided,
-      "addmm of sparse matrices: mtia_sim has dense + CSR or CSC @ dense and dense @ CSR or CSC; convert with "
-      "to_sparse_csr() and to_dense()");
-  const at::Tensor places = places_of(sparse);
-  if (is_first)
-    return sparse_product(self, {places[0], places[1], sparse.values(), sparse.sizes()}, dense, beta, alpha, out);
-  // All of it the other way round.
-  const std::array<int64_t, 2> sizes{sparse.size(1), sparse.size(0)};
-  at::Tensor turned = empty_device({0}, dense.scalar_type(), dense.device());
-  const at::Tensor addend = self.dim() == 2 ? self.t() : self.unsqueeze(-1);
-  sparse_product(addend, {places[1], places[0], sparse.values(), sizes}, dense.t(), beta, alpha, turned);
-  return write_output(out, turned.t());
-}
-
-at::Tensor& addmv_out(const at::Tensor& self, const at::Tensor& mat, const at::Tensor& vec, const at::Scalar& beta,
-                      const at::Scalar& alpha, at::Tensor& out) {
-  at::Tensor column = empty_device({0}, vec.scalar_type(), vec.device());
-  const at::Tensor addend = self.dim() == 1 ? self.unsqueeze(1) : self;
-  addmm_out(addend, mat, vec.unsqueeze(1), beta, alpha, column);
-  return write_output(out, column.squeeze(1));
-}
-
-// A number, or a tensor without dimensions.
-at::Tensor& mul_out(const at::Tensor& self, const at::Tensor& other, at::Tensor& out) {
-  const at::Tensor& sparse = self.dim() == 0 ? other : self;
-  const at::Tensor& factor = self.dim() == 0 ? self : other;
-  TORCH_CHECK_NOT_IMPLEMENTED(factor.dim() == 0, "mul of a compressed sparse tensor: mtia_sim multiplies it by a ",
-                              "number; convert it with to_sparse() to multiply by a dense tensor");
-  if (!out.is_same(sparse)) at::native::resize_as_sparse_compressed_(out, sparse);
-  if (!out.is_same(sparse)) at::native::copy_sparse_compressed_(out, sparse);
-  out.values().mul_(factor);
-  return out;
-}
-
 // Between rows and columns by way of coordinates.
 at::Tensor to_csr(const at::Tensor& self, std::optional<int64_t> dense_dim) {
   if (self.layout() == c10::kSparseCsr) return at::native::sparse_compressed_to_sparse_csr(self, dense_dim);
@@ -185,13 +124,6 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
 
 TORCH_LIBRARY_IMPL(aten, SparseCsrPrivateUse1, library) {
   using namespace mtia::torch_backend;
-  library.impl("addmm.out", addmm_out);
-  library.impl("addmv.out", addmv_out);
-  library.impl("addmm", TORCH_FN(at::native::addmm_sparse_compressed_dense));
-  library.impl("mm", TORCH_FN(at::native::_sparse_csr_mm));
-  library.impl("mm.out", TORCH_FN(at::native::_sparse_csr_mm_out));
-
-  // Structure.
   library.impl("empty.memory_format", TORCH_FN(at::native::empty_sparse_compressed));
   library.impl("empty_like", TORCH_FN(at::native::empty_like_sparse_csr));
   library.impl("sparse_dim", TORCH_FN(at::native::sparse_dim_sparse_csr));
@@ -216,11 +148,4 @@ TORCH_LIBRARY_IMPL(aten, SparseCsrPrivateUse1, library) {
   library.impl("_to_sparse.sparse_dim", static_cast<ToSparseOfDim>(at::native::sparse_compressed_to_sparse));
   library.impl("_to_sparse_csr", to_csr);
   library.impl("_to_sparse_csc", to_csc);
-
-  // Arithmetic.
-  library.impl("mul.Tensor", TORCH_FN(at::native::mul_sparse_csr));
-  library.impl("mul.out", mul_out);
-  library.impl("mul.Scalar", TORCH_FN(at::native::mul_scalar_sparse_csr));
-  library.impl("mul_.Scalar", TORCH_FN(at::native::mul__scalar_sparse_csr));
-  library.impl("sum", TORCH_FN(at::native::sum_csr));
 }

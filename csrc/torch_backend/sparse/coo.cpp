@@ -1,13 +1,13 @@
 // Sparse tensors of coordinates. What torch writes for any device by operators on indices and values is taken from
 // torch; what it has kernels of its own for is made of the device's operators here.
+#include <ATen/ExpandUtils.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/native/Resize.h>
-#include <ATen/native/SparseTensorUtils.h>
 #include <ATen/ops/_coalesced_native.h>
 #include <ATen/ops/_indices_native.h>
 #include <ATen/ops/_nnz_native.h>
+#include <ATen/ops/_sparse_broadcast_to.h>
 #include <ATen/ops/_sparse_broadcast_to_native.h>
-#include <ATen/ops/_sparse_coo_tensor_unsafe.h>
 #include <ATen/ops/_sparse_coo_tensor_with_dims_and_tensors_native.h>
 #include <ATen/ops/_sparse_coo_tensor_with_dims_native.h>
 #include <ATen/ops/_to_dense_native.h>
@@ -27,11 +27,13 @@
 #include <ATen/ops/div_native.h>
 #include <ATen/ops/empty_like_native.h>
 #include <ATen/ops/empty_native.h>
+#include <ATen/ops/floor_divide_native.h>
 #include <ATen/ops/indices_native.h>
 #include <ATen/ops/is_coalesced_native.h>
 #include <ATen/ops/mm_native.h>
 #include <ATen/ops/mul_native.h>
 #include <ATen/ops/mv_native.h>
+#include <ATen/ops/nan_to_num_native.h>
 #include <ATen/ops/narrow_copy_native.h>
 #include <ATen/ops/native_norm_native.h>
 #include <ATen/ops/norm_native.h>
@@ -40,7 +42,6 @@
 #include <ATen/ops/sparse_dim_native.h>
 #include <ATen/ops/sparse_resize_and_clear_native.h>
 #include <ATen/ops/sparse_resize_native.h>
-#include <ATen/ops/stack.h>
 #include <ATen/ops/sub_native.h>
 #include <ATen/ops/sum_native.h>
 #include <ATen/ops/unsqueeze_native.h>
@@ -50,44 +51,12 @@
 #include <ATen/ops/zeros_native.h>
 #include <torch/library.h>
 
-#include <numeric>
-
-#include "torch_backend/operators/allocate.h"
 #include "torch_backend/operators/output_checks.h"
-#include "torch_backend/sparse/products.h"
+#include "torch_backend/same_device.h"
+#include "torch_backend/sparse/coordinates.h"
 
 namespace mtia::torch_backend {
 namespace {
-
-c10::IntArrayRef sparse_sizes(const at::Tensor& sparse) {
-  return sparse.sizes().slice(0, static_cast<size_t>(sparse.sparse_dim()));
-}
-
-at::Tensor sparse_of(const at::Tensor& like, const at::Tensor& indices, const at::Tensor& values, bool coalesced) {
-  return at::_sparse_coo_tensor_unsafe(indices, values, like.sizes(), values.options().layout(c10::kSparse))
-      ._coalesced_(coalesced);
-}
-
-// Each element's number in the sparse dimensions.
-at::Tensor flat_places(const at::Tensor& sparse) {
-  const c10::IntArrayRef sizes = sparse_sizes(sparse);
-  const at::Tensor indices = sparse._indices();
-  if (sizes.empty()) return at::zeros({sparse._nnz()}, indices.options());
-  at::Tensor places = indices[0];
-  for (size_t dim = 1; dim < sizes.size(); ++dim) places = indices[static_cast<int64_t>(dim)].add(places, sizes[dim]);
-  return places;
-}
-
-// The reverse of flat_places.
-at::Tensor indices_at(const at::Tensor& places, c10::IntArrayRef sizes) {
-  std::vector<at::Tensor> rows(sizes.size());
-  at::Tensor rest = places;
-  for (size_t dim = sizes.size(); dim-- > 0;) {
-    rows[dim] = dim == 0 ? rest : rest.remainder(sizes[dim]);
-    if (dim > 0) rest = rest.floor_divide(sizes[dim]);
-  }
-  return at::stack(rows);
-}
 
 at::Tensor coalesce(const at::Tensor& self) {
   if (self._nnz() < 2) return self.clone()._coalesced_(true);
@@ -112,13 +81,6 @@ void add_to_dense(at::Tensor& dense, const at::Tensor& sparse, const at::Scalar&
   const at::Tensor values = sparse._values().to(dense.scalar_type());
   rows.index_add_(0, flat_places(sparse), values, alpha);
   if (!dense.is_contiguous()) dense.copy_(rows.view(dense.sizes()));
-}
-
-void put_into(at::Tensor& out, const at::Tensor& like, const at::Tensor& indices, const at::Tensor& values,
-              bool coalesced) {
-  at::sparse::get_sparse_impl(out)->resize_(like.sparse_dim(), like.dense_dim(), like.sizes());
-  at::sparse::alias_into_sparse(out, indices, values.to(out.scalar_type()));
-  out._coalesced_(coalesced);
 }
 
 // dense + sparse is dense, sparse + sparse has the elements of both.
@@ -146,53 +108,27 @@ at::Tensor& add_out(const at::Tensor& self, const at::Tensor& other, const at::S
   return out;
 }
 
-// The elements of a dense tensor where a sparse one has some.
-at::Tensor masked(const at::Tensor& self, const at::Tensor& mask) {
-  TORCH_CHECK_NOT_IMPLEMENTED(!self.is_sparse(), "sparse_mask of a sparse tensor has no mtia_sim kernel; use ",
-                              "tensor.to_dense().sparse_mask(mask)");
-  TORCH_CHECK(self.sizes().equals(mask.sizes()), "sparse_mask(): operands have incompatible sizes; self has size ",
-              self.sizes(), " but mask has size ", mask.sizes());
-  c10::SmallVector<int64_t, 6> sizes{c10::multiply_integers(sparse_sizes(mask))};
-  for (int64_t dim = mask.sparse_dim(); dim < mask.dim(); ++dim) sizes.push_back(mask.size(dim));
-  const at::Tensor values = self.reshape(sizes).index_select(0, flat_places(mask));
-  return sparse_of(mask, mask._indices().clone(), values, mask.is_coalesced());
-}
-
-// A number, or a dense tensor of the same sizes.
+// A number, a dense tensor that broadcasts to it, or another sparse one.
 at::Tensor& mul_out(const at::Tensor& self, const at::Tensor& other, at::Tensor& out) {
   if (!self.is_sparse()) return mul_out(other, self, out);
-  at::Tensor factor = other;
-  if (other.dim() > 0) {
-    TORCH_CHECK_NOT_IMPLEMENTED(!other.is_sparse(), "mul of two sparse tensors has no mtia_sim kernel; give one as ",
-                                "tensor.to_dense()");
-    TORCH_CHECK(other.sizes().equals(self.sizes()), "mul: expected 'self' and 'other' to have same sizes, but ",
-                self.sizes(), " != ", other.sizes());
-    factor = masked(other, self)._values();
-  } else if (other.is_sparse()) {
-    factor = other.to_dense();
+  if (other.dim() == 0) {
+    const at::Tensor factor = other.is_sparse() ? other.to_dense() : other;
+    put_into(out, self, self._indices(), self._values().mul(factor), self.is_coalesced());
+    return out;
   }
-  put_into(out, self, self._indices(), self._values().mul(factor), self.is_coalesced());
+  check_same_device("mul", self.device(), other);
+  if (other.is_sparse()) {
+    TORCH_CHECK(self.sizes().equals(other.sizes()) && self.sparse_dim() == other.sparse_dim(),
+                "mul: expected sparse tensors of one structure, but got sizes ", self.sizes(), " and ", other.sizes());
+    const at::Tensor product = product_of_common(self.coalesce(), other.coalesce());
+    put_into(out, product, product._indices(), product._values(), true);
+    return out;
+  }
+  const std::vector<int64_t> sizes = at::infer_size(self.sizes(), other.sizes());
+  const at::Tensor sparse = self.sizes() == c10::IntArrayRef(sizes) ? self : at::_sparse_broadcast_to(self, sizes);
+  const at::Tensor factor = other.expand(sizes).sparse_mask(sparse)._values();
+  put_into(out, sparse, sparse._indices(), sparse._values().mul(factor), sparse.is_coalesced());
   return out;
-}
-
-at::Tensor& addmm_out(const at::Tensor& self, const at::Tensor& mat1, const at::Tensor& mat2, const at::Scalar& beta,
-                      const at::Scalar& alpha, at::Tensor& out) {
-  TORCH_CHECK(mat1.is_sparse() && !mat2.is_sparse() && !self.is_sparse(),
-              "addmm of a sparse matrix: mtia_sim has dense + sparse @ dense; make the other matrices dense");
-  TORCH_CHECK(mat1.sparse_dim() == 2 && mat1.dense_dim() == 0, "addmm: expected a matrix of two sparse dimensions");
-  const at::Tensor indices = mat1._indices();
-  return sparse_product(self, {indices[0], indices[1], mat1._values(), mat1.sizes()}, mat2, beta, alpha, out);
-}
-
-at::Tensor addmm(const at::Tensor& self, const at::Tensor& mat1, const at::Tensor& mat2, const at::Scalar& beta,
-                 const at::Scalar& alpha) {
-  at::Tensor out = empty_device({0}, mat2.scalar_type(), mat2.device());
-  return addmm_out(self, mat1, mat2, beta, alpha, out);
-}
-
-at::Tensor& addmm_(at::Tensor& self, const at::Tensor& mat1, const at::Tensor& mat2, const at::Scalar& beta,
-                   const at::Scalar& alpha) {
-  return addmm_out(self, mat1, mat2, beta, alpha, self);
 }
 
 }  // namespace
@@ -203,10 +139,6 @@ TORCH_LIBRARY_IMPL(aten, SparsePrivateUse1, library) {
   library.impl("_coalesce", mtia::torch_backend::coalesce);
   library.impl("add.out", add_out);
   library.impl("mul.out", mul_out);
-  library.impl("sparse_mask", masked);
-  library.impl("addmm", mtia::torch_backend::addmm);
-  library.impl("addmm.out", addmm_out);
-  library.impl("addmm_", addmm_);
 
   // Structure.
   library.impl("_sparse_coo_tensor_with_dims", TORCH_FN(at::native::new_with_dims_sparse));
@@ -256,6 +188,12 @@ TORCH_LIBRARY_IMPL(aten, SparsePrivateUse1, library) {
   library.impl("div_.Tensor", static_cast<at::Tensor& (*)(at::Tensor&, const at::Tensor&)>(at::native::div_sparse_));
   library.impl("div.out", static_cast<at::Tensor& (*)(const at::Tensor&, const at::Tensor&, at::Tensor&)>(
                               at::native::div_out_sparse_zerodim));
+  library.impl("floor_divide", TORCH_FN(at::native::floor_divide_sparse));
+  library.impl("floor_divide_.Tensor", TORCH_FN(at::native::floor_divide_sparse_));
+  library.impl("floor_divide.out", TORCH_FN(at::native::floor_divide_out_sparse_zerodim));
+  library.impl("nan_to_num", TORCH_FN(at::native::nan_to_num_sparse));
+  library.impl("nan_to_num_", TORCH_FN(at::native::nan_to_num_sparse_));
+  library.impl("nan_to_num.out", TORCH_FN(at::native::nan_to_num_sparse_out));
   library.impl("mm", TORCH_FN(at::native::_sparse_mm));
   library.impl("mm.out", TORCH_FN(at::native::_sparse_mm_out));
   library.impl("mv", TORCH_FN(at::native::mv_sparse));

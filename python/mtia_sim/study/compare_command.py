@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `python -m mtia_sim compare`."""
     parser.add_argument("--workload", required=True, help=f"{', '.join(WORKLOADS)}, or FILE.py:function")
     parser.add_argument("--chips", required=True, help="names or TOML files, with commas between them")
-    parser.add_argument("--plan", help="of many chips (mtia300x16): fsdp=8,tp=2,pp=..,dp=..,v=.. or auto, the default")
+    parser.add_argument(
+        "--plan", help="of many chips (mtia300x16): fsdp=8,tp=2,cp=..,pp=..,dp=..,v=.. or auto, the default"
+    )
     parser.add_argument("--batch", type=int, help="sequences at a time; of many chips of a step of all together")
     parser.add_argument("--seq", type=int, help="tokens of a sequence, or of the context of a decoded token")
     parser.add_argument("--layers", type=int, help="layers of the model, for a quick look")

@@ -123,7 +123,6 @@ _FEW_PES = "Heads of 128 half fill an array of 256, and attention's reductions t
 # Between fillings of 256 MiB that empty the cache: triton's do_bench, tritonbench and mamf-finder measure so. In a loop
 # that is timed as a whole: SuperBench's cublaslt_gemm. Few, between copies from the host: XLA's matmul_perf_table_gen.
 _FLUSHED, _LOOP, _RESTED = "flushed-gemm", "gemms", "rested-gemm"
-_IN_TURN = "FlashAttention-2 computes products and softmax in turn; the kernel here overlaps them."
 _SECRET = "Public shapes of recommendation models stand for ISCA 2026's, whose kernels are not public either."
 _EARLY = "The library of that month: in 2025-07 it reached 1,223 at 8192^3."
 
@@ -233,9 +232,9 @@ FIGURES: tuple[Figure, ...] = (
            gemm("tpu_v6e", (8192, 8192, 8192)), teraflops),
     # ---- attention, forward
     Figure("a100", "attention, 32 heads of 128, 4,096 tokens", 184.0, "TFLOP/s", _GPU_TRAVEL, "checks",
-           _run("attention-forward-full", "a100", sequence=4096, shape=(32, 32, 128)), teraflops, _IN_TURN),
+           _run("attention-forward-full", "a100", sequence=4096, shape=(32, 32, 128)), teraflops),
     Figure("a100", "causal attention, 32 heads of 128, 4,096 tokens", 156.3, "TFLOP/s", _GPU_TRAVEL, "checks",
-           _run("attention-forward", "a100", sequence=4096, shape=(32, 32, 128)), teraflops, _IN_TURN),
+           _run("attention-forward", "a100", sequence=4096, shape=(32, 32, 128)), teraflops),
     Figure("h100", "attention, 4 x 16 heads of 128, 8,448 tokens, fp16", 661, "TFLOP/s",
            f"{_FLASH3}, table 2: at 1.83 GHz", "checks",
            _run("attention-forward-full", "h100", dtype="float16", batch=4, sequence=8448, shape=(16, 16, 128)),

@@ -146,7 +146,7 @@ def _hop_seconds(job: Job, plan: Plan, chip: Chip) -> float:
     """Of a microbatch's activations from one stage to the next; backward its gradients take as long."""
     if plan.pp == 1:
         return 0.0
-    sent = job.sequence * job.size.hidden * _BYTES_PER_NUMBER // plan.tp
+    sent = job.sequence // plan.cp * job.size.hidden * _BYTES_PER_NUMBER // plan.tp
     ranks = [0, job.chips // plan.pp]
     return float(_C.collective_account(chip.serialise(), chip.serialise_cluster(), "send", sent, ranks)["seconds"])
 
@@ -225,23 +225,27 @@ def estimate(job: Job, plan: Plan, chip: Chip) -> float:
     beside them, and the pipeline's bubble. For the order in which plans are measured."""
     size, wired = job.size, (chip.serialise(), chip.serialise_cluster())
     layers = max(plan.layers_of(stage, size.layers) for stage in plan.stages)
-    flops = 4 * size.forward_flops(job.sequence, job.sequence / 2) / size.layers * layers / plan.tp
+    tokens = job.sequence // plan.cp
+    flops = 4 * size.forward_flops(tokens, job.sequence / 2) / size.layers * layers / plan.tp
     work = flops / (0.6 * peak_flops(chip, job.run.options.dtype))
 
     def seconds(name: str, sent: float, ranks: Sequence[int]) -> float:
         return float(_C.collective_account(*wired, name, int(sent), list(ranks))["seconds"])
 
     if plan.tp > 1:
-        activations = job.sequence * size.hidden * _BYTES_PER_NUMBER
+        activations = tokens * size.hidden * _BYTES_PER_NUMBER
         # Two gathers and two scatters forward, as many when it is made again, and as many backward.
         work += 12 * layers * seconds("all_gather", activations, range(plan.tp))
-    shards = range(0, plan.tp * plan.fsdp, plan.tp)
+    if plan.cp > 1:
+        keys = 2 * job.sequence * size.key_value_heads * size.head * _BYTES_PER_NUMBER / plan.tp
+        # Keys and values are gathered forward, when that is made again, and backward, where gradients go back.
+        work += 4 * layers * seconds("all_gather", keys, range(0, plan.tp * plan.cp, plan.tp))
+    sharing = plan.tp * plan.cp * plan.fsdp
+    shards = range(0, sharing, plan.tp)
     weights = (size.matrix_parameters - size.vocabulary * size.hidden) / size.layers / plan.tp
     gather = layers * seconds("all_gather", weights * _BYTES_PER_NUMBER, shards)
     scatter = layers * seconds("reduce_scatter", weights * 4, shards)
-    copies = layers * seconds(
-        "all_reduce", weights * 4 / plan.fsdp, range(0, plan.tp * plan.fsdp * plan.dp, plan.tp * plan.fsdp)
-    )
+    copies = layers * seconds("all_reduce", weights * 4 / len(shards), range(0, sharing * plan.dp, sharing))
     if plan.pp == 1:
         return plan.microbatches * max(work, 2 * gather + scatter + copies)
     hops = 2 * (plan.pp - 1) * _hop_seconds(job, plan, chip)

@@ -90,7 +90,7 @@ def measured_rows(arguments: argparse.Namespace) -> list[StepRow]:
                 print(f"{job.run.chip}x{job.chips}: {fitting} plans fit, {len(found)} are measured", file=sys.stderr)
         else:
             plan = plans.parse_plan(given, job.chips, job.batch)
-            plans.check(plan, job.size, job.model)
+            plans.check(plan, job.size, job.model, job.sequence)
             wanted.append((job, plan))
     rows = measure(wanted, prices.load(arguments.price), show_progress)
     best = []

@@ -8,62 +8,75 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, distributed
-from torch.distributed.device_mesh import init_device_mesh
 
 from mtia_core import chips
 from mtia_sim import _C
+from mtia_sim.study.jobs import Job
 from mtia_sim.study.llama import SIZES, Size
-from mtia_sim.study.parallel_llama import Stage, TensorParallel, shard, sum_norm_gradients
 from mtia_sim.study.plans import Plan
+from mtia_sim.study.sharded import Optimizer, in_context, loss_of, meshes_of, part_of
 from mtia_sim.study.workloads import DEVICE, DTYPES, Options
 
 _COLLECTIVES = ("broadcast", "gather", "scatter", "all_gather", "reduce_scatter", "all_reduce", "reduce", "all_to_all")
 
 
-class _Step:
+# By what Options.recompute says.
+_RECOMPUTED = {0: "none", 1: "full", 2: "layer"}
+
+
+def job_of(model: str, plan: Plan, options: Options) -> Job:
+    """A rank's part of a plan, one sequence at a time."""
+    return Job(
+        model,
+        data=plan.fsdp,
+        copies=plan.dp,
+        context=plan.cp,
+        tensor=plan.tp,
+        pipeline=plan.pp,
+        sequence=options.sequence or 8192,
+        recompute=_RECOMPUTED[options.recompute],
+        dtype=options.dtype,
+    )
+
+
+class Step:
     """Forward and backward passes of microbatches through a stage, and the optimizer's."""
 
-    def __init__(self, size: Size, stage: str, layers: int, plan: Plan, options: Options) -> None:
-        device = torch.device(DEVICE)
-        mesh = init_device_mesh(
-            DEVICE, (plan.pp, plan.dp, plan.fsdp, plan.tp), mesh_dim_names=("pp", "dp", "fsdp", "tp")
-        )
-        parallel = TensorParallel(mesh["tp"].get_group() if plan.tp > 1 else None)
-        self.tokens = options.sequence or 8192
-        self.stage, self.plan, dtype = stage, plan, DTYPES[options.dtype]
-        with device:
-            self.model: Any = Stage(size, layers, stage, self.tokens, parallel, options.recompute, dtype)
-            self.words, self.targets = (torch.randint(0, size.vocabulary, (self.tokens,)) for _ in range(2))
-            self.hidden = torch.empty(self.tokens // plan.tp, size.hidden, dtype=dtype)
-        # Of one shard, too: its weights at work have another dtype than those of the optimizer.
-        shard(self.model, mesh["dp", "fsdp"] if plan.dp > 1 else mesh["fsdp"], dtype, plan.pp > 1)
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=True)
+    def __init__(self, size: Size, stage: str, layers: int, job: Job) -> None:
+        self.job, self.meshes = job, meshes_of(job)
+        is_first, is_last = stage in ("first", "only"), stage in ("last", "only")
+        self.model: Any = part_of(size, job, layers, is_first, is_last, self.meshes)
+        shape = (1, job.sequence)
+        self.words, self.targets = (torch.randint(0, size.vocabulary, shape, device=DEVICE) for _ in range(2))
+        self.hidden = None
+        if not is_first:  # what the stage before gives
+            part = job.sequence // job.context // job.tensor
+            self.hidden = torch.empty(1, part, size.hidden, dtype=DTYPES[job.dtype], device=DEVICE)
+        self.is_last = is_last
+        self.optimizer = Optimizer([self.model], job, self.meshes)
 
     def _forward(self) -> Tensor:
-        if self.stage in ("first", "only"):
-            found: Tensor = self.model(self.words, self.targets)
-        else:
-            found = self.model(self.hidden.detach().requires_grad_(), self.targets)
-        return found
+        found: Tensor = self.model(self.words if self.hidden is None else self.hidden.detach().requires_grad_())
+        return loss_of(found, self.targets) if self.is_last else found
 
     def _backward(self, output: Tensor, is_last: bool) -> None:
-        if self.plan.pp > 1:
+        if self.job.pipeline > 1:
             self.model.set_requires_gradient_sync(is_last)
             self.model.set_reshard_after_backward(is_last)
         output.backward(None if output.dim() == 0 else torch.empty_like(output))
 
     def __call__(self, microbatches: int) -> None:
         """A step with so many; in a pipeline all of them are under way at once."""
-        if self.plan.pp == 1:
-            for _ in range(microbatches):
-                self._backward(self._forward(), True)
-        else:
-            outputs = [self._forward() for _ in range(microbatches)]
-            for number, output in enumerate(outputs):
-                self._backward(output, number == microbatches - 1)
-        sum_norm_gradients(self.model)
+        with in_context(self.job, self.meshes, [self.model], self.words, self.targets):
+            if self.job.pipeline == 1:
+                for _ in range(microbatches):
+                    self._backward(self._forward(), True)
+            else:
+                outputs = [self._forward() for _ in range(microbatches)]
+                for number, output in enumerate(outputs):
+                    self._backward(output, number == microbatches - 1)
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
 
 
 BESIDE = "gemm-beside-all-gather"
@@ -124,7 +137,7 @@ def measure_stage(model: str, options: Options) -> dict[str, Any]:
     device.reset_peak_memory_stats()
     result: dict[str, Any] = {"workload": model, **asdict(options)}
     try:
-        step = _Step(size, options.stage, options.layers or 0, plan, options)
+        step = Step(size, options.stage, options.layers or 0, job_of(model, plan, options))
         step(options.microbatches)
         device.synchronize()
         _C.spend_saved_power(0)

@@ -1,9 +1,10 @@
 """Plans of parallel training: which chips hold which part of a model, what that needs of memory, and which plans there
 are for a number of chips."""
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from mtia_core.chips import Chip
 from mtia_core.errors import InvalidArgument
@@ -14,14 +15,16 @@ AUTO = "auto"
 _BYTES_PER_PARAMETER = 16
 _BYTES_PER_NUMBER = 2  # of weights and activations at work, bfloat16
 _LOGITS_BYTES = 10  # of a logit: bfloat16, float32 and its gradient
-_PARTS = ("fsdp", "tp", "pp", "dp", "v")
+_PARTS = ("fsdp", "tp", "cp", "pp", "dp", "v")
+_SHORTEST_PART = 4096  # tokens: a search cuts sequences into no shorter parts
 _FORM = "write fsdp=16,tp=8,pp=4 or auto"
 
 
 @dataclass(frozen=True)
 class Plan:
     """How many chips share what: `fsdp` shards of weights, gradients and moments, `dp` copies of all shards, `tp` parts
-    of each layer and `pp` stages of layers. A rank's neighbours are those of tp, then of fsdp, dp and pp.
+    of each layer, `cp` parts of each sequence and `pp` stages of layers. Ranks of cp share weights as well, so there
+    are fsdp * cp shards. A rank's neighbours are those of tp, then of cp, fsdp, dp and pp.
 
     v: groups of layers that a stage has, in different places of the model (interleaved 1F1B).
     microbatches: sequences, one after the other, that a data-parallel rank takes in a step.
@@ -33,11 +36,12 @@ class Plan:
     dp: int = 1
     v: int = 1
     microbatches: int = 1
+    cp: int = 1
 
     @property
     def chips(self) -> int:
         """All of them."""
-        return self.fsdp * self.tp * self.pp * self.dp
+        return self.fsdp * self.tp * self.cp * self.pp * self.dp
 
     @property
     def sequences(self) -> int:
@@ -45,7 +49,7 @@ class Plan:
         return self.fsdp * self.dp * self.microbatches
 
     def __str__(self) -> str:
-        parts = [f"{name}={count}" for name, count in asdict(self).items() if count > 1 and name != "microbatches"]
+        parts = [f"{name}={count}" for name in _PARTS if (count := getattr(self, name)) > 1]
         return ",".join(parts) or "fsdp=1"
 
     @property
@@ -99,11 +103,6 @@ def parse_plan(given: str, chips: int, batch: int | None = None) -> Plan:
         found = re.fullmatch(r"(\w+)=(\d+)", part.strip())
         if found is None or int(found[2]) < 1:
             raise InvalidArgument(f"--plan {given!r}: {part!r} is no part of a plan", remedy=_FORM)
-        if found[1] == "cp":
-            raise InvalidArgument(
-                f"--plan {given!r}: context parallel training is not modelled",
-                remedy="leave cp out; shorter sequences (--seq), tp or pp need less memory, too",
-            )
         if found[1] not in _PARTS:
             raise InvalidArgument(f"--plan {given!r} has no {found[1]!r}", remedy=f"its parts are {_listed(_PARTS)}")
         if found[1] in counts:
@@ -141,8 +140,8 @@ def with_batch(plan: Plan, batch: int) -> Plan:
     return replace(plan, microbatches=batch // ranks)
 
 
-def check(plan: Plan, size: Size, model: str) -> None:
-    """Refuses what the model cannot be cut into.
+def check(plan: Plan, size: Size, model: str, sequence: int) -> None:
+    """Refuses what the model, or a sequence of so many tokens, cannot be cut into.
 
     Raises:
         InvalidArgument: As said.
@@ -151,6 +150,12 @@ def check(plan: Plan, size: Size, model: str) -> None:
         raise InvalidArgument(
             f"tp={plan.tp} does not divide the {size.key_value_heads} key and value heads of {model}",
             remedy=f"give tp of {_listed(_divisors(size.key_value_heads))}",
+        )
+    # Each rank of cp has two parts, a late one for an early one, which tp cuts between layers.
+    if sequence % (2 * plan.cp * plan.tp if plan.cp > 1 else plan.tp):
+        raise InvalidArgument(
+            f"{sequence} tokens cannot be dealt to cp={plan.cp} and tp={plan.tp}",
+            remedy=f"give --seq a multiple of {2 * plan.cp * plan.tp}",
         )
     fewest = min(plan.layers_of(stage, size.layers) for stage in plan.stages)
     if fewest < 1:
@@ -172,13 +177,14 @@ def memory_bytes(plan: Plan, size: Size, sequence: int) -> float:
     of_layer = (size.matrix_parameters - size.vocabulary * size.hidden) / size.layers / plan.tp
     ends = size.vocabulary * size.hidden / plan.tp * (2 if plan.pp == 1 else 1)
     parameters = layers * of_layer + ends
-    shards = parameters * _BYTES_PER_PARAMETER / plan.fsdp
+    sequence = sequence // plan.cp
+    shards = parameters * _BYTES_PER_PARAMETER / (plan.fsdp * plan.cp)
     gathered = _BYTES_PER_NUMBER * (2 * of_layer + ends) if plan.pp == 1 else _BYTES_PER_NUMBER * parameters
     under_way = min(plan.pp, plan.microbatches)
     kept = layers * under_way * sequence * size.hidden * _BYTES_PER_NUMBER
     at_work = sequence * (10 * size.hidden + 4 * size.intermediate / plan.tp) * _BYTES_PER_NUMBER
     logits = sequence * size.vocabulary / plan.tp * _LOGITS_BYTES if plan.pp == 1 else 0
-    return shards + (gathered if plan.fsdp > 1 else 0) + kept + at_work + logits
+    return shards + (gathered if plan.fsdp * plan.cp > 1 else 0) + kept + at_work + logits
 
 
 def candidates(chips: int, size: Size, chip: Chip, sequence: int, batch: int) -> list[Plan]:
@@ -187,29 +193,33 @@ def candidates(chips: int, size: Size, chip: Chip, sequence: int, batch: int) ->
     domain = int(chip.domain_chips) or chips
     return [
         plan
-        for plan in _plans(chips, size, domain, batch)
+        for plan in _plans(chips, size, domain, sequence, batch)
         if memory_bytes(plan, size, sequence) <= float(chip.dram_bytes)
     ]
 
 
-def _plans(chips: int, size: Size, domain: int, batch: int) -> Iterator[Plan]:
-    for tp in _divisors(size.key_value_heads):
-        if tp > domain or chips % tp:
+def _plans(chips: int, size: Size, domain: int, sequence: int, batch: int) -> Iterator[Plan]:
+    for tp, cp in itertools.product(_divisors(size.key_value_heads), _parts_of(sequence)):
+        if tp > domain or chips % (tp * cp) or sequence % (2 * tp * cp):
             continue
         for pp in (1 << power for power in range(size.layers.bit_length())):
-            if pp > size.layers or chips % (tp * pp):
+            if pp > size.layers or chips % (tp * cp * pp):
                 continue
-            rest = chips // (tp * pp)
+            rest = chips // (tp * cp * pp)
             if batch % rest:
                 continue
             for fsdp in _divisors(rest):
                 if fsdp < min(rest, 8):  # fewer shards than a server of eight has chips save little
                     continue
-                plan = Plan(fsdp, tp, pp, rest // fsdp, microbatches=batch // rest)
+                plan = Plan(fsdp, tp, pp, rest // fsdp, microbatches=batch // rest, cp=cp)
                 yield plan
                 fewest = min(plan.layers_of(stage, size.layers) for stage in plan.stages)
                 if pp > 1 and fewest > 1:
                     yield replace(plan, v=fewest)
+
+
+def _parts_of(sequence: int) -> list[int]:
+    return [1, *(1 << power for power in range(1, 11) if sequence >> power >= _SHORTEST_PART)]
 
 
 def _divisors(number: int) -> list[int]:

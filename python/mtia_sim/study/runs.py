@@ -17,6 +17,7 @@ import mtia_core
 from mtia_core import chips
 from mtia_core.chips import Chip
 from mtia_core.errors import InvalidArgument, InvalidChip
+from mtia_sim.study.jobs import ATTENTION_WAITS, JOBS
 from mtia_sim.study.plans import Plan
 from mtia_sim.study.workloads import Options
 
@@ -67,8 +68,11 @@ class Run:
         path.write_text("\n".join(lines) + "\n")
         return str(path)
 
-    def world(self) -> dict[str, str]:
-        """Environment of a process that stands for one of the chips of a plan; of a single chip: empty."""
+    def environment(self) -> dict[str, str]:
+        """What the process that measures it needs beside the chip: to stand for one of the chips of a plan, or to have
+        another attention."""
+        if self.workload in JOBS and JOBS[self.workload].attention_waits:
+            return {ATTENTION_WAITS: "1"}
         if self.options.plan is None:
             return {}
         return {"MTIA_SIM_WORLD": f"0/{Plan(*self.options.plan).chips}", "MTIA_SIM_MODE": "timing"}
@@ -144,7 +148,7 @@ def _measure(
             errors.open("w") as told,
             subprocess.Popen(
                 [sys.executable, "-m", "mtia_sim.study.measuring"],
-                env={**os.environ, chips.VARIABLE: runs[0].write(Path(folder)), **runs[0].world()},
+                env={**os.environ, chips.VARIABLE: runs[0].write(Path(folder)), **runs[0].environment()},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=told,
@@ -205,7 +209,7 @@ def measured_all(runs: Iterable[Run], tell: Callable[[int, int], None] | None = 
         if known is not None:
             results[run] = known
         else:
-            by_chip.setdefault((run.chip, run.changes, *run.world().values()), []).append(run)
+            by_chip.setdefault((run.chip, run.changes, *run.environment().items()), []).append(run)
 
     def found(run: Run, answer: dict[str, Any]) -> None:
         results[run] = answer

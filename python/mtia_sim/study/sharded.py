@@ -2,8 +2,8 @@
 recomputation, a fully_shard a layer, stages of a pipeline."""
 
 from collections import defaultdict
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.pipelining import PipelineStage
 from torch.distributed.pipelining.schedules import Schedule1F1B, ScheduleInterleaved1F1B
 from torch.distributed.tensor import Replicate, Shard
+from torch.distributed.tensor.experimental import context_parallel
 from torch.distributed.tensor.parallel import (
     ColwiseParallel,
     PrepareModuleInput,
@@ -76,7 +77,7 @@ def _selected() -> Any:
     return create_selective_checkpoint_contexts(policy)
 
 
-def _recomputed(model: Llama, how: str) -> None:
+def _recompute(model: Llama, how: str) -> None:
     for number, layer in enumerate(model.layers):
         if how == "full" or (how == "layer" and number % 2 == 1):
             model.layers[number] = checkpoint_wrapper(layer, preserve_rng_state=False)
@@ -84,8 +85,8 @@ def _recomputed(model: Llama, how: str) -> None:
             model.layers[number] = checkpoint_wrapper(layer, context_fn=_selected, preserve_rng_state=False)
 
 
-def _sharded(model: Llama, mesh: Any, is_stage: bool) -> None:
-    policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+def _shard(model: Llama, mesh: Any, dtype: torch.dtype, is_stage: bool) -> None:
+    policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
     for number, layer in enumerate(model.layers):
         # The last layer's weights are wanted again at once; between micro-batches all stay.
         gathered_again = not is_stage and number < len(model.layers) - 1
@@ -93,17 +94,61 @@ def _sharded(model: Llama, mesh: Any, is_stage: bool) -> None:
     fully_shard(model, mesh=mesh, mp_policy=policy, reshard_after_forward=not is_stage)
 
 
-def _part(size: Size, job: Job, layers: int, is_first: bool, is_last: bool, meshes: Any) -> Llama:
+def _dtype(job: Job) -> torch.dtype:
+    dtype: torch.dtype = getattr(torch, job.dtype)
+    return dtype
+
+
+def meshes_of(job: Job) -> Any:
+    """The ranks of the default process group by what they share, neighbours last: "pipeline", "copies", "data",
+    "context", "tensor", and "shards", those of data and context together."""
+    sizes = {
+        "pipeline": job.pipeline,
+        "copies": job.copies,
+        "data": job.data,
+        "context": job.context,
+        "tensor": job.tensor,
+    }
+    whole = distributed.device_mesh.init_device_mesh(DEVICE, tuple(sizes.values()), mesh_dim_names=tuple(sizes))
+    if job.context > 1:
+        whole["data", "context"]._flatten("shards")
+    return whole
+
+
+def _shards(meshes: Any, job: Job) -> Any:
+    own = "shards" if job.context > 1 else "data"
+    return meshes["copies", own] if job.copies > 1 else meshes[own]
+
+
+def part_of(size: Size, job: Job, layers: int, is_first: bool, is_last: bool, meshes: Any) -> Llama:
+    """So many layers of a model, with its embedding and its head where they are first and last, on this rank."""
     with torch.device("meta"):
         model = Llama(size, job.sequence, layers, is_first=is_first, is_last=is_last, written_out=job.written_out)
     if job.tensor > 1:
         _tensor_parallel(model, meshes["tensor"])
-    _recomputed(model, job.recompute)
-    _sharded(model, meshes["data"], job.pipeline > 1)
+    _recompute(model, job.recompute)
+    _shard(model, _shards(meshes, job), _dtype(job), job.pipeline > 1)
     model.to_empty(device=DEVICE)
     for name, buffer in list(model.named_buffers()):
-        setattr(model, name, buffer.to(torch.bfloat16))
+        setattr(model, name, buffer.to(_dtype(job)))
     return model
+
+
+def in_context(job: Job, meshes: Any, parts: Sequence[Llama], *inputs: Tensor) -> AbstractContextManager[Any]:
+    """Within it, this rank has its part of the sequences of `inputs` [batch, sequence] and of the parts' positions.
+
+    With tensor parallel ranks losses are those of logits that each has some of.
+    """
+    stack = ExitStack()
+    if job.tensor > 1:
+        stack.enter_context(loss_parallel())
+    if job.context > 1:
+        tables = [table for part in parts for table in (part.cosine, part.sine)]
+        places = [1] * len(inputs) + [0] * len(tables)
+        stack.enter_context(
+            context_parallel(meshes["context"], buffers=[*inputs, *tables], buffer_seq_dims=places)
+        )  # fmt: skip
+    return stack
 
 
 def layers_of(layers: int, stages: int) -> list[int]:
@@ -123,40 +168,65 @@ def layers_of(layers: int, stages: int) -> list[int]:
     return counts
 
 
-def _loss(logits: Tensor, targets: Tensor) -> Tensor:
+def loss_of(logits: Tensor, targets: Tensor) -> Tensor:
+    """The mean cross entropy of logits [batch, sequence, vocabulary], in float32."""
     return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+
+
+class Optimizer:
+    """AdamW on gradients whose norm, of all ranks together, is bounded."""
+
+    def __init__(self, parts: Sequence[Llama], job: Job, meshes: Any) -> None:
+        self.parameters = [parameter for part in parts for parameter in part.parameters()]
+        self._adamw = torch.optim.AdamW(
+            self.parameters, lr=1e-4, fused=job.fused_optimizer, foreach=not job.fused_optimizer
+        )
+        self._stages = meshes["pipeline"].get_group() if job.pipeline > 1 else None
+
+    def zero_grad(self) -> None:
+        """Drops the gradients."""
+        self._adamw.zero_grad()
+
+    def step(self) -> None:
+        """Clips the gradients and changes the parameters."""
+        norm = nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None], foreach=True)
+        if hasattr(norm, "full_tensor"):
+            norm = norm.full_tensor()
+        if self._stages is not None:
+            norm **= 2
+            distributed.all_reduce(norm, group=self._stages)
+            norm **= 0.5
+        nn.utils.clip_grads_with_norm_(self.parameters, 1.0, norm, foreach=True)
+        self._adamw.step()
 
 
 def training_step(size: Size, job: Job) -> Callable[[], None]:
     """A step of training on this rank of the default process group, of which there are `job.chips`.
 
-    Mixed precision in bfloat16 with gradients reduced in float32, norms clipped, AdamW.
+    Mixed precision with gradients reduced in float32, norms clipped, AdamW.
     """
-    meshes = distributed.device_mesh.init_device_mesh(
-        DEVICE, (job.pipeline, job.data, job.tensor), mesh_dim_names=("pipeline", "data", "tensor")
-    )
+    meshes = meshes_of(job)
     shape = (job.microbatch, job.sequence)
     tokens = torch.randint(0, size.vocabulary, (job.batch, job.sequence), device=DEVICE)
     targets = torch.randint(0, size.vocabulary, (job.batch, job.sequence), device=DEVICE)
-    losses_are_cut = loss_parallel if job.tensor > 1 else nullcontext
     if job.pipeline == 1:
-        parts = [_part(size, job, size.layers, True, True, meshes)]
+        parts = [part_of(size, job, size.layers, True, True, meshes)]
 
         def run() -> None:
-            with losses_are_cut():
-                _loss(parts[0](tokens), targets).backward()
+            with in_context(job, meshes, parts, tokens, targets):
+                loss_of(parts[0](tokens), targets).backward()
 
     else:
         stages = job.pipeline * job.chunks
         counts, own = layers_of(size.layers, stages), meshes["pipeline"].get_local_rank()
         group = meshes["pipeline"].get_group()
         places = range(own, stages, job.pipeline)
-        parts = [_part(size, job, counts[i], i == 0, i == stages - 1, meshes) for i in places]
+        parts = [part_of(size, job, counts[i], i == 0, i == stages - 1, meshes) for i in places]
         # What stages pass on, so that they need not ask each other.
-        half: Any = {"dtype": torch.bfloat16, "device": "meta", "requires_grad": True}
-        hidden = torch.empty(shape[0], job.sequence // job.tensor, size.hidden, **half)
-        logits = torch.empty(*shape, size.vocabulary, **half)
-        given = torch.empty(shape, dtype=torch.int64, device="meta")
+        half: Any = {"dtype": _dtype(job), "device": "meta", "requires_grad": True}
+        hidden = torch.empty(shape[0], job.sequence // job.context // job.tensor, size.hidden, **half)
+        logits = torch.empty(shape[0], job.sequence // job.context, size.vocabulary, **half)
+        given = torch.empty(shape[0], job.sequence // job.context, dtype=torch.int64, device="meta")
         built: list[Any] = [
             PipelineStage(
                 part,
@@ -171,29 +241,20 @@ def training_step(size: Size, job: Job) -> Callable[[], None]:
         ]
         count = job.batch // shape[0]
         schedule: Any = (
-            Schedule1F1B(built[0], count, loss_fn=_loss)
+            Schedule1F1B(built[0], count, loss_fn=loss_of)
             if job.chunks == 1
-            else ScheduleInterleaved1F1B(built, count, loss_fn=_loss)
+            else ScheduleInterleaved1F1B(built, count, loss_fn=loss_of)
         )
 
         def run() -> None:
-            with losses_are_cut():
+            with in_context(job, meshes, parts, tokens, targets):
                 schedule.step(*((tokens,) if own == 0 else ()), target=targets if own == job.pipeline - 1 else None)
 
-    parameters = [parameter for part in parts for parameter in part.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=1e-4, fused=job.fused_optimizer, foreach=not job.fused_optimizer)
+    optimizer = Optimizer(parts, job, meshes)
 
     def step() -> None:
         optimizer.zero_grad()
         run()
-        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None], foreach=True)
-        if hasattr(norm, "full_tensor"):
-            norm = norm.full_tensor()
-        if job.pipeline > 1:
-            norm **= 2
-            distributed.all_reduce(norm, group=meshes["pipeline"].get_group())
-            norm **= 0.5
-        nn.utils.clip_grads_with_norm_(parameters, 1.0, norm, foreach=True)
         optimizer.step()
 
     return step

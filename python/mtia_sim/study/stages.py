@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mtia_core import chips
-from mtia_sim.study.jobs import Job
+from mtia_sim.study.jobs import ATTENTION_WAITS, Job
 
 
 def measure(job: Job, chip: str | None = None, layers: int | None = None) -> dict[str, Any]:
@@ -30,6 +30,7 @@ def measure(job: Job, chip: str | None = None, layers: int | None = None) -> dic
     """
     request = {"job": asdict(job), "layers": layers}
     environment = {**os.environ, "MTIA_SIM_MODE": "timing", **({chips.VARIABLE: chip} if chip else {})}
+    environment |= {ATTENTION_WAITS: str(int(job.attention_waits))}
     began = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "mtia_sim.study.stage_processes"],
@@ -42,7 +43,7 @@ def measure(job: Job, chip: str | None = None, layers: int | None = None) -> dic
         raise RuntimeError(f"{job.described} failed: {done.stderr[-3000:]}")
     stages: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
     size = job.size(layers)
-    share = job.tensor * job.pipeline
+    share = job.context * job.tensor * job.pipeline
     flops = 3 * size.forward_flops(job.batch * job.sequence, job.sequence / 2) / share
     result: dict[str, Any] = {"unit": "token", "items": job.tokens, "model_flops": flops}
     result["host_seconds"] = time.perf_counter() - began

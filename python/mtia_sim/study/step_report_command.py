@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     step = parser.add_argument_group("instead of a file: a training step of many chips")
     step.add_argument("--workload", help="llama3-8b-train and the like")
     step.add_argument("--chips", help="names or TOML files and numbers, with commas between them: mtia300x16,h100x16")
-    step.add_argument("--plan", help="fsdp=8,tp=2,pp=..,dp=..,v=.. or auto, the default")
+    step.add_argument("--plan", help="fsdp=8,tp=2,cp=..,pp=..,dp=..,v=.. or auto, the default")
     step.add_argument("--batch", type=int, help="sequences of a step of all chips together; as many as chips")
     step.add_argument("--seq", type=int, help="tokens of a sequence")
     step.add_argument("--layers", type=int, help="layers of the model, for a quick look")

@@ -48,6 +48,8 @@ ChipSpec small_chip() {
   chip.dot_tile_k_bytes = 32;
   chip.dot_fill_cycles = 32;
   chip.dot_accumulator_bytes = 65536;
+  chip.dot_beside_vector = 1;
+  chip.dot_waited_fraction = 1;
   chip.vector_8bit_elements_per_cycle = 64;
   chip.vector_16bit_elements_per_cycle = 32;
   chip.vector_bf16_elements_per_cycle = 16;

@@ -217,3 +217,33 @@ TEST(a_further_program_of_a_pe_starts_in_program_start_cycles) {
   const double cycles = machine.emulator().chip().program_start_cycles + 1;
   CHECK_EQ(eleven_times - once, static_cast<uint64_t>(10 * cycles));
 }
+
+// Twenty times a product of 128 cycles and, independent of it, an addition of 256.
+mtia::TileProgram product_beside_addition() {
+  ProgramBuilder b("both");
+  const uint32_t t = b.tile(DType::F32, {32, 32});
+  const uint32_t d = b.tile(DType::F32, {32, 32});
+  const uint32_t u = b.tile(DType::F32, {4096});
+  for (const uint32_t tile : {t, d, u}) b.emit(Opcode::copy, {tile}, {b.constant_f32(0)});
+  for (int i = 0; i < 20; ++i) {
+    b.emit(Opcode::dot, {d}, {t, t, d}, {0});
+    b.emit(Opcode::add_f, {u}, {u, u});
+  }
+  return b.program();
+}
+
+TEST("products run beside vector instructions, or take turns with them") {
+  mtia::TileProgram program = product_beside_addition();
+  mtia::ChipSpec chip = mtia::test::small_chip();
+  const auto cycles = [&] { return static_cast<double>(Machine(1, chip).run(program, {}).cycles); };
+  const double beside = cycles();
+  CHECK_NEAR(beside, 20 * 256.0, 700);
+  chip.dot_beside_vector = 0;
+  const double in_turn = cycles();
+  CHECK_NEAR(in_turn - beside, 20 * 128.0, 200);
+  chip.dot_beside_vector = 1;
+  chip.dot_waited_fraction = 0.5;  // of products that a program waits for, and of no others
+  CHECK_EQ(cycles(), beside);
+  program.waits_for_products = true;
+  CHECK_NEAR(cycles() - beside, 20 * 256.0, 200);
+}

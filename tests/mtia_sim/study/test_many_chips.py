@@ -38,19 +38,23 @@ def compared(tmp_path: Path, *words: str) -> list[dict[str, Any]]:
 def test_plans_of_four_chips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (sharded,) = compared(tmp_path, "--chips", "mtia300x4", "--plan", "fsdp=2,tp=2")
     (staged,) = compared(tmp_path, "--chips", "mtia300x4", "--plan", "pp=2,tp=2")
+    (dealt,) = compared(tmp_path, "--chips", "mtia300x4", "--plan", "cp=2,fsdp=2", "--batch", "2")
     text = capsys.readouterr().out
     assert "fsdp=2,tp=2, 4 sequences" in text and "tp=2,pp=2, 4 sequences" in text and "exposed" in text
     size, chip = SIZES["llama3-8b"], chips.load("mtia300")
     flops = 3 * type(size)(**{**vars(size), "layers": 2}).forward_flops(4 * 256, 128)
-    for row in (sharded, staged):
-        assert row["tokens_per_chip_second"] == pytest.approx(4 * 256 / row["seconds"] / 4)
-        assert row["utilisation"] == pytest.approx(flops / row["seconds"] / 4 / peak_flops(chip, "bfloat16"))
+    for row, sequences in ((sharded, 4), (staged, 4), (dealt, 2)):
+        assert row["tokens_per_chip_second"] == pytest.approx(sequences * 256 / row["seconds"] / 4)
+        achieved = flops * sequences / 4 / row["seconds"] / 4
+        assert row["utilisation"] == pytest.approx(achieved / peak_flops(chip, "bfloat16"))
         assert 0 < row["exposed_seconds"] < row["seconds"] and row["fits"]
         # Idle all along four chips would draw least.
-        assert row["joules_per_token"] > chip.idle_watts * row["seconds"] * 4 / (4 * 256)
+        assert row["joules_per_token"] > chip.idle_watts * row["seconds"] * 4 / (sequences * 256)
     # In a pipeline of two stages and four microbatches a stage is idle for one microbatch of five.
     assert (sharded["bubble_seconds"], sharded["plan"]["pp"]) == (0, 1)
     assert 0.1 < staged["bubble_seconds"] / staged["seconds"] < 0.4
+    # A chip has two sequences, one of them cut by tp, or half of one.
+    assert dealt["plan"]["cp"] == 2 and dealt["seconds"] < sharded["seconds"]
     # Of 2.5e9 parameters of 16 bytes a chip has a quarter, and a half or so of the stage of the embedding.
     assert 4e9 < sharded["memory_bytes"] < 3e10
 
@@ -102,44 +106,55 @@ def test_weights_of_measurements_are_a_line() -> None:
     assert mixed == {"a": 9.0, "k": {"x": 4.0, "y": 3.0}}
 
 
-# A stage on two tensor parallel ranks against the same model whole, on the CPU.
+# A rank's part of a model against the whole, on the CPU: layers cut, sequences cut, and a copy of all.
 AS_ONE = """
-from mtia_sim.study.llama import Llama, Size
-from mtia_sim.study.parallel_llama import Stage, TensorParallel, sum_norm_gradients
+from mtia_sim.study.jobs import Job
+from mtia_sim.study.llama import Size
+from mtia_sim.study.sharded import in_context, loss_of, meshes_of, part_of
+from mtia_sim.study.titan_llama import Llama
 size = Size(hidden=32, layers=2, heads=4, key_value_heads=2, intermediate=48, vocabulary=40)
 torch.manual_seed(0)
-whole = Llama(size, 8)
-tokens, targets = torch.randint(0, 40, (8,)), torch.randint(0, 40, (8,))
-loss = torch.nn.functional.cross_entropy(whole(tokens[None])[0], targets)
+whole = Llama(size, 16, 2)
+tokens, targets = torch.randint(0, 40, (1, 16)), torch.randint(0, 40, (1, 16))
+loss = loss_of(whole(tokens), targets)
 loss.backward()
-
-with DEVICE:
-    stage = Stage(size, 2, "only", 8, TensorParallel(dist.group.WORLD), recompute=1, dtype=torch.float32)
 ROWS, COLUMNS = ("query", "key", "value", "gate", "up", "embedding", "head"), ("output", "down")
 
-def part(name, tensor):
-    kind = name.split(".")[-2]
-    dim = 0 if kind in ROWS else 1 if kind in COLUMNS else None
-    return tensor if dim is None else tensor.chunk(SIZE, dim)[RANK]
+for way in WAYS:
+    job = Job("tiny", sequence=16, dtype="float32", recompute="full", **{way: SIZE})
+    meshes = meshes_of(job)
+    part = part_of(size, job, 2, True, True, meshes)
+    part.cosine, part.sine = whole.cosine.to(DEVICE), whole.sine.to(DEVICE)
 
-wanted = dict(whole.named_parameters())
-with torch.no_grad():
-    for name, own in stage.named_parameters():
-        own.copy_(part(name, wanted[name]))
-found = stage(tokens.to(DEVICE), targets.to(DEVICE))
-found.backward()
-sum_norm_gradients(stage)
-torch.testing.assert_close(found.cpu(), loss, rtol=1e-5, atol=1e-6)
-for name, own in stage.named_parameters():
-    torch.testing.assert_close(own.grad.cpu(), part(name, wanted[name].grad), rtol=1e-4, atol=1e-6, msg=name)
-assert len(wanted) == len(dict(stage.named_parameters()))
-print("SAME")
+    def own_part(name, tensor):
+        kind = name.split(".")[-2]
+        dim = 0 if kind in ROWS or way == "context" else 1 if kind in COLUMNS else None
+        return tensor if dim is None or way == "copies" else tensor.chunk(SIZE, dim)[RANK]
+
+    named = {name.replace("_checkpoint_wrapped_module.", ""): own for name, own in part.named_parameters()}
+    wanted = dict(whole.named_parameters())
+    assert named.keys() == wanted.keys()
+    with torch.no_grad():
+        for name, own in named.items():
+            own.to_local().copy_(own_part(name, wanted[name]))
+    inputs = tokens.to(DEVICE), targets.to(DEVICE)
+    with in_context(job, meshes, [part], *inputs):
+        found = loss_of(part(inputs[0]), inputs[1])
+        found.backward()
+    found = found.full_tensor().detach() if hasattr(found, "full_tensor") else found.detach()
+    dist.all_reduce(found)
+    torch.testing.assert_close(found.cpu() / SIZE, loss.detach(), rtol=1e-5, atol=1e-6)
+    for name, own in named.items():
+        local = own_part(name, wanted[name].grad)
+        torch.testing.assert_close(own.grad.to_local().cpu(), local, rtol=1e-4, atol=1e-6, msg=f"{way}: {name}")
+    print("SAME", way)
 """
 
 
-def test_tensor_parallel_stages_compute_what_the_whole_model_does(tmp_path: Path) -> None:
-    for printed in run(AS_ONE, 2, tmp_path, MTIA_SIM_MODE="functional"):
-        assert "SAME" in printed
+def test_parts_of_a_model_compute_what_the_whole_does(tmp_path: Path) -> None:
+    ways = ("tensor", "context", "copies")
+    for printed in run(f"WAYS = {ways}\n{AS_ONE}", 2, tmp_path, MTIA_SIM_MODE="functional"):
+        assert all(f"SAME {way}" in printed for way in ways)
 
 
 def test_a_cluster_file_changes_what_collectives_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

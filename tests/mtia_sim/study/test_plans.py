@@ -27,6 +27,9 @@ def test_what_a_plan_leaves_out_is_sharded() -> None:
     assert (plan.chips, plan.sequences, str(plan)) == (16384, 2048, "fsdp=128,tp=8,pp=16")
     assert parse_plan("fsdp=8", 8) == Plan(fsdp=8, microbatches=1)  # as many sequences as chips
     assert parse_plan("fsdp=16,dp=4", 64).dp == 4
+    # Llama 3 405B's long sequences, arXiv 2407.21783, table 4: ranks of cp share a sequence.
+    plan = parse_plan("tp=8,cp=16,pp=16", 16384, batch=128)
+    assert (plan.fsdp, plan.microbatches, plan.chips, str(plan)) == (8, 16, 16384, "fsdp=8,tp=8,cp=16,pp=16")
 
 
 @pytest.mark.parametrize(
@@ -34,8 +37,8 @@ def test_what_a_plan_leaves_out_is_sharded() -> None:
     [
         ("fsdp=16,tp=8", 16384, None, "is for 128 chips, and there are 16384; .*dp=128 more would fill them"),
         ("tp=3", 16, None, "16 chips are no multiple of the 3"),
-        ("tp=8,cp=2", 16, None, "context parallel training is not modelled; leave cp out"),
-        ("ep=2", 16, None, "has no 'ep'; its parts are fsdp, tp, pp, dp or v"),
+        ("cp=3", 16, None, "16 chips are no multiple of the 3"),
+        ("ep=2", 16, None, "has no 'ep'; its parts are fsdp, tp, cp, pp, dp or v"),
         ("tp", 16, None, "'tp' is no part of a plan; write fsdp=16,tp=8,pp=4 or auto"),
         ("tp=0", 16, None, "'tp=0' is no part of a plan"),
         ("tp=2,tp=4", 16, None, "says tp twice"),
@@ -54,11 +57,12 @@ def test_impossible_plans_name_the_remedy(plan: str, chips_there: int, batch: in
         (Plan(pp=64), "pp=64 stages are too many for the 32 layers of llama3-8b; give pp of 32 or less"),
         (Plan(pp=8, v=5), "v=5 groups of layers a stage"),
         (Plan(v=2), "v=2 groups of layers a stage"),
+        (Plan(tp=2, cp=16), "1000 tokens cannot be dealt to cp=16 and tp=2; give --seq a multiple of 64"),
     ],
 )
 def test_a_model_is_cut_where_it_can_be(plan: Plan, problem: str) -> None:
     with pytest.raises(InvalidArgument, match=problem):
-        check(plan, SIZES["llama3-8b"], "llama3-8b")
+        check(plan, SIZES["llama3-8b"], "llama3-8b", 1000 if plan.cp > 1 else 8192)
 
 
 def test_stages_have_all_layers_together() -> None:
@@ -76,11 +80,14 @@ def test_a_search_finds_what_fits() -> None:
     found = candidates(256, size, chip, 8192, 256)
     assert found and len(set(found)) == len(found)
     for plan in found:
-        check(plan, size, "llama3-70b")
+        check(plan, size, "llama3-70b", 8192)
         assert plan.chips == 256 and plan.sequences == 256 and plan.tp <= chip.domain_chips
         assert memory_bytes(plan, size, 8192) <= chip.dram_bytes
     assert any(plan.pp > 1 for plan in found) and any(plan.tp > 1 for plan in found)
     assert candidates(1, size, chip, 8192, 1) == []  # 70e9 x 16 bytes
+    # One sequence of a million tokens fits 64 chips in parts alone.
+    long = candidates(64, SIZES["llama3-8b"], chip, 1 << 20, 1)
+    assert long and all(plan.cp > 1 for plan in long)
     assert candidates(1, SIZES["llama3-8b"], chip, 8192, 1) == []
 
 

@@ -287,6 +287,7 @@ void Decoder::make_layout() {
   const uint64_t used = std::max<uint64_t>(program.local_memory_bytes, 1);
   layout.copies = static_cast<uint32_t>(std::clamp<uint64_t>(capacity / used, 1, 4));
   layout.late_scalars = static_cast<uint32_t>(program.values.size());
+  layout.takes_turns = costs.takes_turns();
 }
 
 void Decoder::decode() {

@@ -35,7 +35,8 @@ class DetailStore {
 
 class LoadedProgram {
  public:
-  LoadedProgram(TileProgram source, const ChipSpec& chip) : program(std::move(source)), costs(chip) {}
+  LoadedProgram(TileProgram source, const ChipSpec& chip)
+      : program(std::move(source)), costs(chip, program.waits_for_products) {}
 
   TileProgram program;
   CostModel costs;
