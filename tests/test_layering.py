@@ -70,7 +70,7 @@ ROOM_ORDER = {
     ),
     "mtia_sim": (
         ("_utils", "amp", "batching", "checking", "checkpoints", "cpp_compiler"),
-        ("distributed_attention", "explanation"),
+        ("distributed_attention", "distributed_groups", "explanation"),
         ("interchange", "launch_bridge", "processes", "status", "triton_runtime", "world"),
         ("initialisation", "meeting", "operators", "random", "rejection", "smi"),
         ("distributed",),

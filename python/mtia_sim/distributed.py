@@ -4,6 +4,7 @@ import functools
 import importlib
 import inspect
 import os
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -33,10 +34,11 @@ def _make(options: Any, _backend_options: Any = None) -> Any:
         return distributed.ProcessGroupGloo(store, place, len(present), timeout=options.timeout)
 
     if job is None or 1 < len(present) == len(ranks):
-        return _C.make_process_group(gloo("messages"), gloo("host"), ranks, options.group_id, options.timeout)
-    host = _C.make_mirrored_host_group(options.group_rank, options.group_size)
+        means = _C.GroupMeans(gloo("host"), options.store, BACKEND)
+        return _C.make_process_group(gloo("messages"), means, ranks, options.group_id, options.timeout)
+    means = _C.GroupMeans(_C.make_mirrored_host_group(options.group_rank, options.group_size), options.store, BACKEND)
     between = gloo("messages") if len(present) > 1 else None
-    return _C.make_mirrored_group(options.group_rank, ranks, host, between, present, options.group_id, options.timeout)
+    return _C.make_mirrored_group(options.group_rank, ranks, means, between, present, options.group_id, options.timeout)
 
 
 def _make_fake(options: Any, backend_options: Any = None) -> Any:
@@ -44,7 +46,16 @@ def _make_fake(options: Any, backend_options: Any = None) -> Any:
     fake: Any = torch._C._distributed_c10d.FakeProcessGroup
     host = fake._create_internal(options.group_rank, options.group_size, backend_options or fake.Options())
     ranks = list(options.global_ranks_in_group) or list(range(options.group_size))
-    return _C.make_mirrored_group(options.group_rank, ranks, host, None, [], options.group_id, options.timeout)
+    means = _C.GroupMeans(host, options.store, _FAKE)
+    return _C.make_mirrored_group(options.group_rank, ranks, means, None, [], options.group_id, options.timeout)
+
+
+def _make_split(backend: str, store: Any, ranks: list[int], rank: int, name: str, timeout: timedelta) -> Any:
+    """A group between some ranks of another one, by the same backend."""
+    options = torch._C._distributed_c10d._DistributedBackendOptions()
+    options.store, options.group_id, options.timeout = store, name, timeout
+    options.group_rank, options.group_size, options.global_ranks_in_group = rank, len(ranks), ranks
+    return (_make_fake if backend == _FAKE else _make)(options)
 
 
 def _offer_fake(device: str) -> None:
@@ -147,6 +158,10 @@ def register() -> None:
         return
     device = torch._C._get_privateuse1_backend_name()
     distributed.Backend.register_backend(BACKEND, _make, extended_api=True, devices=[device, "cpu"])
+    from mtia_sim import distributed_groups  # which needs torch's backends
+
+    _C.set_group_factory(_make_split)
+    distributed_groups.register()
     make_group, make_mesh = distributed.init_process_group, distributed.device_mesh.init_device_mesh
 
     signature = inspect.signature(make_group)
@@ -180,4 +195,22 @@ def register() -> None:
 
     _shim("init_process_group", init_process_group)
     _shim("init_device_mesh", init_device_mesh)
+    _shim("monitored_barrier", distributed_groups.monitored_barrier_for(BACKEND))
     _mend_absent_ranks()
+
+
+def flight_record(only_active: bool = False) -> bytes:
+    """The last calls of this process's groups, pickled as `python -m torch.distributed.flight_recorder.fr_trace` reads.
+
+    TORCH_FR_BUFFER_SIZE calls are kept (2,000; 0: none). With TORCH_FR_DUMP_TEMP_FILE set, a process's first failed
+    call writes all of them to that name with the rank in the job behind it.
+
+    Args:
+        only_active: Leave out those that are completed.
+    """
+    return _C.dump_flight_record(only_active)
+
+
+def write_flight_record() -> None:
+    """Writes the same to the file that TORCH_FR_DUMP_TEMP_FILE names, the rank in the job behind it."""
+    _C.write_flight_record()

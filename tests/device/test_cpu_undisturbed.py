@@ -35,6 +35,8 @@ PATCHED = {
     "torch.distributed.scatter_object_list",
     "torch.distributed.distributed_c10d.scatter_object_list",
     "torch.distributed.device_mesh.new_group",
+    "torch.distributed.monitored_barrier",
+    "torch.distributed.distributed_c10d.monitored_barrier",
 }
 CHANGES = """
     import json, sys, types

@@ -2,18 +2,25 @@
 // header of backends does: for process_group.cpp and mirrored_group.cpp alone.
 #pragma once
 
+#include <c10/util/StringUtil.h>
 #include <torch/csrc/distributed/c10d/Backend.hpp>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "network/network.h"
 #include "runtime/device.h"
 #include "torch_backend/device.h"
 #include "torch_backend/distributed/exchange_work.h"
+#include "torch_backend/distributed/group_recorder.h"
 #include "torch_backend/distributed/process_group.h"
+#include "torch_backend/distributed/sparse_sum.h"
 #include "torch_backend/distributed/tensor_regions.h"
 #include "torch_backend/status/group_table.h"
 #include "torch_backend/streams/stream.h"
@@ -22,21 +29,30 @@ namespace mtia::torch_backend {
 
 class GroupBackend : public c10d::Backend {
  public:
-  // `host` serves tensors in host memory.
-  GroupBackend(int rank, const std::vector<int64_t>& global_ranks, c10::intrusive_ptr<c10d::Backend> host,
-               const std::string& name, std::chrono::milliseconds timeout)
+  GroupBackend(int rank, std::vector<int64_t> global_ranks, GroupMeans means, std::string name,
+               std::chrono::milliseconds timeout)
       : Backend(rank, static_cast<int>(global_ranks.size())),
-        host_(std::move(host)),
-        options_(c10::make_intrusive<Options>(process_group_name, timeout)),
-        status_(name, rank_, size_) {
-    options_->group_name = name;
-    options_->global_ranks_in_group.assign(global_ranks.begin(), global_ranks.end());
+        host_(std::move(means.host)),
+        store_(std::move(means.store)),
+        backend_(std::move(means.backend)),
+        global_ranks_(std::move(global_ranks)),
+        name_(std::move(name)),
+        created_timeout_(timeout),
+        status_(name_, rank_, size_) {
     init();
   }
 
   const std::string getBackendName() const override { return process_group_name; }
-  c10::intrusive_ptr<Options> getBackendOptions() override { return options_; }
+  // A copy: torch gives it to what is split off, and writes the other name into it.
+  c10::intrusive_ptr<Options> getBackendOptions() override {
+    auto options = c10::make_intrusive<Options>(process_group_name, created_timeout_);
+    options->group_name = name_;
+    options->global_ranks_in_group.assign(global_ranks_.begin(), global_ranks_.end());
+    return options;
+  }
   bool supportsCoalescing() const override { return true; }
+  bool supportsSplitting() const override { return true; }
+  bool supportsTimeEstimation() const override { return true; }
   void setSequenceNumberForGroup() override {}  // every rank counts from 0
 
   WorkPointer barrier(const c10d::BarrierOptions& options) override {
@@ -44,7 +60,48 @@ class GroupBackend : public c10d::Backend {
     c10::DeviceIndex device = stream_.has_value() ? stream_->first : current_device();
     if (options.device.has_value() && options.device->has_index()) device = options.device->index();
     if (!options.device_ids.empty()) device = static_cast<c10::DeviceIndex>(options.device_ids.front());
+    if (is_estimating()) {
+      estimate(network::Collective::barrier, 0, device);
+      return start(c10d::OpType::BARRIER, "mccl:barrier", device, {});
+    }
     return start(c10d::OpType::BARRIER, "mccl:barrier", device, {{make_barrier()}, {}, {}, nullptr, true});
+  }
+
+  // Of the host, and names the ranks that do not come.
+  void monitoredBarrier(const c10d::BarrierOptions& options, bool waits_for_all) override {
+    host_->monitoredBarrier(options, waits_for_all);
+  }
+
+  // Of ranks of this group, by their places in it; nothing on a rank that is not among them. Torch asks once for each
+  // kind of memory, with the same store, and one group is for both. It calls the store, and the group, by how many
+  // groups a rank is in, which ranks need not agree on: they meet by how many splits there were.
+  c10::intrusive_ptr<Backend> split(const c10::intrusive_ptr<c10d::Store>& store, const std::vector<int>& ranks,
+                                    const c10::intrusive_ptr<Options>& options) override {
+    if (store == latest_split_store_) return latest_split_.has_value() ? latest_split_->lock() : nullptr;
+    latest_split_store_ = store;
+    latest_split_.reset();
+    ++splits_;
+    std::vector<int64_t> global;
+    for (const int rank : ranks) {
+      TORCH_CHECK_VALUE(0 <= rank && rank < size_, "split_group: rank ", rank, " of a group of ", size_);
+      global.push_back(global_ranks_[static_cast<size_t>(rank)]);
+    }
+    const auto place = std::find(ranks.begin(), ranks.end(), rank_);
+    if (place == ranks.end()) return nullptr;
+    const std::string meeting = c10::str("split/", splits_, "/", c10::Join("_", ranks));
+    c10::intrusive_ptr<Backend> group =
+        group_factory()(backend_, c10::make_intrusive<c10d::PrefixStore>(meeting, store_), global,
+                        static_cast<int>(place - ranks.begin()), options->group_name, options->timeout);
+    latest_split_.emplace(group);
+    return group;
+  }
+
+  int64_t splits() const { return splits_; }
+
+  void start_time_estimate() { estimated_seconds_ = 0; }
+  double end_time_estimate() {
+    TORCH_CHECK_VALUE(estimated_seconds_.has_value(), "the end of a time estimate without its start");
+    return *std::exchange(estimated_seconds_, std::nullopt) * 1e6;
   }
 
   void startCoalescing() override { batch_.emplace(); }
@@ -60,6 +117,29 @@ class GroupBackend : public c10d::Backend {
   virtual runtime::ExchangePointer make_barrier() = 0;
 
   static bool on_host(const Tensors& tensors) { return !tensors.empty() && tensors.front().is_cpu(); }
+  static bool is_sparse(const Tensors& tensors) { return !tensors.empty() && tensors.front().is_sparse(); }
+
+  WorkPointer sum_sparse_tensors(Tensors& tensors, const c10d::ReduceOp& operation) {
+    sum_sparse(*this, *host_, tensors, operation);
+    return c10::make_intrusive<ExchangeWork>(rank_, c10d::OpType::_ALLREDUCE_SPARSE, "mccl:sparse_all_reduce",
+                                             getSequenceNumberForGroup(), tensors.front().device().index(),
+                                             current_stream_id(tensors.front().device().index()),
+                                             ExchangeWork::Parts{{}, tensors, tensors, nullptr});
+  }
+
+  // ---- between start_time_estimate and its end
+  bool is_estimating() const { return estimated_seconds_.has_value(); }
+  void estimate(network::Collective kind, uint64_t bytes, c10::DeviceIndex index) {
+    *estimated_seconds_ += network::account(device_of(index).chip(), kind, bytes, global_ranks_).seconds;
+  }
+  WorkPointer estimate_message(c10d::OpType type, const char* title, const Tensors& tensors, int peer) {
+    const std::array<int64_t, 2> ranks{global_ranks_[static_cast<size_t>(rank_)],
+                                       global_ranks_[static_cast<size_t>(peer)]};
+    const runtime::Device& device = device_of(tensors.front().device().index());
+    *estimated_seconds_ +=
+        network::account(device.chip(), network::Collective::send, tensors.front().nbytes(), ranks).seconds;
+    return start(type, title, tensors, {{}, tensors, tensors, nullptr});
+  }
 
   WorkPointer batched(WorkPointer work) {
     if (batch_.has_value()) batch_->push_back(work);
@@ -119,7 +199,8 @@ class GroupBackend : public c10d::Backend {
   static MessagePlan message_of(const Tensors& tensors) { return {regions_of(tensors), memory_order(tensors.front())}; }
 
   void check_peer(int rank, const char* name) const {
-    TORCH_CHECK_VALUE(0 <= rank && rank < size_ && rank != rank_, name, ": rank ", rank, " is no other one of ", size_);
+    TORCH_CHECK_VALUE(0 <= rank && rank < size_ && rank != rank_, name, ": rank ", rank, " is no other one of ", size_,
+                      "; what stays on a rank is copied by copy_()");
   }
 
   // Of what all_gather takes and gives as whole tensors.
@@ -154,31 +235,44 @@ class GroupBackend : public c10d::Backend {
     }
   }
 
-  // Behind what the current stream was given, on the group's own.
-  WorkPointer start(c10d::OpType type, const char* title, c10::DeviceIndex index, ExchangeWork::Parts parts) {
+  // Behind what the current stream was given, on the group's own. `peer`: of a message; -1: any rank.
+  WorkPointer start(c10d::OpType type, const char* title, c10::DeviceIndex index, ExchangeWork::Parts parts,
+                    int peer = -1) {
     runtime::Device& device = device_of(index);
     DroppedWorks::all().release_ended();
     if (!stream_.has_value() || stream_->first != index) {
       stream_ = {index, stream_from_pool(index, true)};
       status_.describe(getGroupDesc());  // torch gives it after it has made the group
+      recorder_.describe(name_, getGroupDesc(), global_ranks_, rank_);
     }
     const runtime::StreamId stream = stream_->second;
     device.wait_event(stream, device.record_event(current_stream_id(index)));
+    recorder_.record(type, parts, peer, created_timeout_);
     for (const runtime::ExchangePointer& exchange : parts.exchanges) device.begin_exchange(stream, exchange);
     return batched(c10::make_intrusive<ExchangeWork>(rank_, type, title, getSequenceNumberForGroup(), index, stream,
                                                      std::move(parts)));
   }
-  WorkPointer start(c10d::OpType type, const char* title, const Tensors& tensors, ExchangeWork::Parts parts) {
-    return start(type, title, tensors.front().device().index(), std::move(parts));
+  WorkPointer start(c10d::OpType type, const char* title, const Tensors& tensors, ExchangeWork::Parts parts,
+                    int peer = -1) {
+    return start(type, title, tensors.front().device().index(), std::move(parts), peer);
   }
 
   c10::intrusive_ptr<c10d::Backend> host_;
 
  private:
-  c10::intrusive_ptr<Options> options_;
+  const c10::intrusive_ptr<c10d::Store> store_;
+  const std::string backend_;
+  const std::vector<int64_t> global_ranks_;
+  const std::string name_;
+  const std::chrono::milliseconds created_timeout_;
   GroupEntry status_;
   std::optional<std::pair<c10::DeviceIndex, runtime::StreamId>> stream_;
   std::optional<std::vector<WorkPointer>> batch_;
+  std::optional<double> estimated_seconds_;
+  int64_t splits_ = 0;
+  c10::intrusive_ptr<c10d::Store> latest_split_store_;
+  std::optional<c10::weak_intrusive_ptr<Backend>> latest_split_;
+  GroupRecorder recorder_;
 };
 
 }  // namespace mtia::torch_backend

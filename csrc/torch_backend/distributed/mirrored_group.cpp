@@ -25,9 +25,9 @@ uint64_t bytes_of(const Tensors& tensors) {
 
 class MirroredGroup final : public GroupBackend {
  public:
-  MirroredGroup(int rank, std::vector<int64_t> global_ranks, c10::intrusive_ptr<c10d::Backend> host,
-                CommunicatorPointer present, const std::string& name, std::chrono::milliseconds timeout)
-      : GroupBackend(rank, global_ranks, std::move(host), name, timeout),
+  MirroredGroup(int rank, std::vector<int64_t> global_ranks, GroupMeans means, CommunicatorPointer present,
+                const std::string& name, std::chrono::milliseconds timeout)
+      : GroupBackend(rank, global_ranks, std::move(means), name, timeout),
         communicator_(std::make_shared<MirroredCommunicator>(rank, std::move(global_ranks), std::move(present))) {}
 
   void setTimeout(std::chrono::milliseconds timeout) override {
@@ -48,6 +48,7 @@ class MirroredGroup final : public GroupBackend {
 
   WorkPointer allreduce(Tensors& tensors, const c10d::AllreduceOptions& options) override {
     if (on_host(tensors)) return host_->allreduce(tensors, options);
+    if (is_sparse(tensors)) return sum_sparse_tensors(tensors, options.reduceOp);
     return reduce_all(OpType::ALLREDUCE, "mccl:all_reduce", Collective::all_reduce, tensors, options.reduceOp, true);
   }
 
@@ -171,11 +172,12 @@ class MirroredGroup final : public GroupBackend {
     if (on_host(tensors)) return batched(host_->send(tensors, destination, tag));
     check_peer(destination, "send");
     check(tensors, "send");
+    if (is_estimating()) return estimate_message(OpType::SEND, "mccl:send", tensors, destination);
     const std::optional<int> place = present_place(destination);
     runtime::ExchangePointer message =
         place.has_value() ? make_send(communicator_->present, message_of(tensors), *place, static_cast<uint32_t>(tag))
                           : make_mirrored_send(communicator_, bytes_of(tensors), destination);
-    return start(OpType::SEND, "mccl:send", tensors, {{std::move(message)}, tensors, {}, nullptr});
+    return start(OpType::SEND, "mccl:send", tensors, {{std::move(message)}, tensors, {}, nullptr}, destination);
   }
 
   WorkPointer recv(Tensors& tensors, int source, int tag) override {
@@ -254,16 +256,21 @@ class MirroredGroup final : public GroupBackend {
 
   WorkPointer receive(Tensors& tensors, int source, int tag, OpType type) {
     check(tensors, "recv");
+    if (is_estimating()) return estimate_message(type, "mccl:recv", tensors, source);
     const std::optional<int> place = present_place(source);
     runtime::ExchangePointer message =
         place.has_value()
             ? make_receive(communicator_->present, message_of(tensors), *place, static_cast<uint32_t>(tag), nullptr)
             : make_mirrored_receive(communicator_, regions_of(tensors), source);
     return start(type, "mccl:recv", tensors,
-                 {{std::move(message)}, tensors, tensors, std::make_shared<std::atomic<int>>(source)});
+                 {{std::move(message)}, tensors, tensors, std::make_shared<std::atomic<int>>(source)}, source);
   }
 
   WorkPointer run(OpType type, const char* title, MirroredPlan plan, const Tensors& kept, Tensors outputs) {
+    if (is_estimating()) {
+      estimate(plan.kind, plan.accounted_bytes, kept.front().device().index());
+      return start(type, title, kept, {{}, kept, std::move(outputs), nullptr});
+    }
     plan.signature = c10::str(title, " ", plan.signature, " of ", plan.accounted_bytes, " bytes");
     return start(type, title, kept,
                  {{make_mirrored_collective(communicator_, std::move(plan))}, kept, std::move(outputs), nullptr});
@@ -274,8 +281,7 @@ class MirroredGroup final : public GroupBackend {
 
 }  // namespace
 
-c10::intrusive_ptr<c10d::Backend> make_mirrored_group(int rank, std::vector<int64_t> global_ranks,
-                                                      c10::intrusive_ptr<c10d::Backend> host,
+c10::intrusive_ptr<c10d::Backend> make_mirrored_group(int rank, std::vector<int64_t> global_ranks, GroupMeans means,
                                                       c10::intrusive_ptr<c10d::Backend> present,
                                                       std::vector<int64_t> present_ranks, std::string name,
                                                       std::chrono::milliseconds timeout) {
@@ -284,7 +290,7 @@ c10::intrusive_ptr<c10d::Backend> make_mirrored_group(int rank, std::vector<int6
     communicator = std::make_shared<Communicator>(make_group_transport(std::move(present), timeout),
                                                   std::move(present_ranks), name, timeout);
   }
-  return c10::make_intrusive<MirroredGroup>(rank, std::move(global_ranks), std::move(host), std::move(communicator),
+  return c10::make_intrusive<MirroredGroup>(rank, std::move(global_ranks), std::move(means), std::move(communicator),
                                             name, timeout);
 }
 

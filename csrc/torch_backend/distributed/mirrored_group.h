@@ -9,17 +9,14 @@
 #include <string>
 #include <vector>
 
-namespace c10d {
-class Backend;
-}
+#include "torch_backend/distributed/process_group.h"
 
 namespace mtia::torch_backend {
 
-// Of the group's ranks this process is `rank`. `host` serves tensors in host memory. `present`: torch's Gloo between
+// Of the group's ranks this process is `rank`. `present`: torch's Gloo between
 // those that exist, whose job numbers are `present_ranks`; null where that is this one alone. They are taken to be
 // alike: all meet in chip time, and values are mirrored.
-c10::intrusive_ptr<c10d::Backend> make_mirrored_group(int rank, std::vector<int64_t> global_ranks,
-                                                      c10::intrusive_ptr<c10d::Backend> host,
+c10::intrusive_ptr<c10d::Backend> make_mirrored_group(int rank, std::vector<int64_t> global_ranks, GroupMeans means,
                                                       c10::intrusive_ptr<c10d::Backend> present,
                                                       std::vector<int64_t> present_ranks, std::string name,
                                                       std::chrono::milliseconds timeout);

@@ -135,6 +135,7 @@ class MirroredHostGroup final : public c10d::Backend {
   }
   WorkPointer recvAnysource(Tensors& tensors, int tag) override { return recv(tensors, (rank_ + 1) % size_, tag); }
   WorkPointer barrier(const c10d::BarrierOptions&) override { return done(OpType::BARRIER, {}); }
+  void monitoredBarrier(const c10d::BarrierOptions&, bool) override {}
 
  private:
   size_t own() const { return static_cast<size_t>(rank_); }

@@ -17,10 +17,10 @@ using c10d::OpType;
 
 class ProcessGroup final : public GroupBackend {
  public:
-  // `host` serves tensors in host memory; `transport` carries this group's own messages.
-  ProcessGroup(c10::intrusive_ptr<c10d::Backend> transport, c10::intrusive_ptr<c10d::Backend> host,
-               std::vector<int64_t> global_ranks, const std::string& name, std::chrono::milliseconds timeout)
-      : GroupBackend(transport->getRank(), global_ranks, std::move(host), name, timeout),
+  // `transport` carries this group's own messages.
+  ProcessGroup(c10::intrusive_ptr<c10d::Backend> transport, GroupMeans means, std::vector<int64_t> global_ranks,
+               const std::string& name, std::chrono::milliseconds timeout)
+      : GroupBackend(transport->getRank(), global_ranks, std::move(means), name, timeout),
         communicator_(std::make_shared<Communicator>(make_group_transport(std::move(transport), timeout),
                                                      std::move(global_ranks), name, timeout)) {}
 
@@ -54,6 +54,7 @@ class ProcessGroup final : public GroupBackend {
 
   WorkPointer allreduce(Tensors& tensors, const c10d::AllreduceOptions& options) override {
     if (on_host(tensors)) return host_->allreduce(tensors, options);
+    if (is_sparse(tensors)) return sum_sparse_tensors(tensors, options.reduceOp);
     only(tensors, "allreduce");
     return reduce_all(OpType::ALLREDUCE, "mccl:all_reduce", tensors, options.reduceOp, std::nullopt);
   }
@@ -211,8 +212,10 @@ class ProcessGroup final : public GroupBackend {
     if (on_host(tensors)) return batched(host_->send(tensors, destination, tag));
     only(tensors, "send");
     check_peer(destination, "send");
+    if (is_estimating()) return estimate_message(OpType::SEND, "mccl:send", tensors, destination);
     return start(OpType::SEND, "mccl:send", tensors,
-                 {{make_send(communicator_, message_of(tensors), destination, tag_of(tag))}, tensors, {}, nullptr});
+                 {{make_send(communicator_, message_of(tensors), destination, tag_of(tag))}, tensors, {}, nullptr},
+                 destination);
   }
 
   WorkPointer recv(Tensors& tensors, int source, int tag) override {
@@ -347,14 +350,20 @@ class ProcessGroup final : public GroupBackend {
   }
 
   WorkPointer receive(Tensors& tensors, int source, int tag, OpType type) {
+    if (is_estimating()) return estimate_message(type, "mccl:recv", tensors, source < 0 ? (rank_ + 1) % size_ : source);
     const auto found = std::make_shared<std::atomic<int>>(source);
     return start(
         type, "mccl:recv", tensors,
-        {{make_receive(communicator_, message_of(tensors), source, tag_of(tag), found)}, tensors, tensors, found});
+        {{make_receive(communicator_, message_of(tensors), source, tag_of(tag), found)}, tensors, tensors, found},
+        source);
   }
 
   WorkPointer run(OpType type, const char* title, std::vector<CollectivePlan> plans, Tensors kept, Tensors outputs) {
     ExchangeWork::Parts parts;
+    if (is_estimating()) {
+      for (const CollectivePlan& plan : plans) estimate(plan.kind, plan.accounted_bytes, kept.front().device().index());
+      plans.clear();
+    }
     for (CollectivePlan& plan : plans) parts.exchanges.push_back(make_collective(communicator_, std::move(plan)));
     parts.kept = kept;
     parts.outputs = std::move(outputs);
@@ -364,13 +373,40 @@ class ProcessGroup final : public GroupBackend {
   CommunicatorPointer communicator_;
 };
 
+// Never destroyed: it is Python's, and groups may live as long as the process.
+GroupFactory& present_factory() {
+  static auto* factory = new GroupFactory;
+  return *factory;
+}
+
+GroupBackend& of_this_device(const c10::intrusive_ptr<c10d::Backend>& backend) {
+  auto* group = dynamic_cast<GroupBackend*>(backend.get());
+  TORCH_CHECK_NOT_IMPLEMENTED(group != nullptr, "backend ", backend->getBackendName(),
+                              " has no such operation; groups of mtia_sim have");
+  return *group;
+}
+
 }  // namespace
 
-c10::intrusive_ptr<c10d::Backend> make_process_group(c10::intrusive_ptr<c10d::Backend> transport,
-                                                     c10::intrusive_ptr<c10d::Backend> host,
+void set_group_factory(GroupFactory factory) { present_factory() = std::move(factory); }
+const GroupFactory& group_factory() { return present_factory(); }
+
+void start_time_estimate(const c10::intrusive_ptr<c10d::Backend>& backend) {
+  of_this_device(backend).start_time_estimate();
+}
+double end_time_estimate(const c10::intrusive_ptr<c10d::Backend>& backend) {
+  return of_this_device(backend).end_time_estimate();
+}
+std::chrono::milliseconds timeout_of(const c10::intrusive_ptr<c10d::Backend>& backend) {
+  return of_this_device(backend).getBackendOptions()->timeout;
+}
+
+int64_t splits_of(const c10::intrusive_ptr<c10d::Backend>& backend) { return of_this_device(backend).splits(); }
+
+c10::intrusive_ptr<c10d::Backend> make_process_group(c10::intrusive_ptr<c10d::Backend> transport, GroupMeans means,
                                                      std::vector<int64_t> global_ranks, std::string name,
                                                      std::chrono::milliseconds timeout) {
-  return c10::make_intrusive<ProcessGroup>(std::move(transport), std::move(host), std::move(global_ranks), name,
+  return c10::make_intrusive<ProcessGroup>(std::move(transport), std::move(means), std::move(global_ranks), name,
                                            timeout);
 }
 
