@@ -109,7 +109,8 @@ CHIP_NOTES = """\
 - `dot_beside_vector` is 0 on A100, whose `mma.sync` keeps its warp: softmax and products of attention take turns.
   Later GPUs have asynchronous products beside it (`wgmma`, `tcgen05.mma`); a kernel that was written for A100, such as
   FlashAttention-2, still waits there, and reaches `dot_waited_fraction` of the rate. So does a Triton kernel launched
-  with `waits_for_products=True`, and with `MTIA_SIM_ATTENTION_WAITS=1` attention.
+  with `waits_for_products=True`, and with `MTIA_SIM_ATTENTION_WAITS=1` attention. Chips of one kind of product (1) take
+  no notice.
 - Units of other clocks (Trainium2's vector engine) count in `clock_hz`.
 - Two dies are one grid: the link between them is no bound, and its energy is in `network_picojoules_per_byte`.
 - A TPU's PE is an MXU and not a core, since a PE's programs follow each other: four PEs side by side hide DMAs as a

@@ -80,9 +80,10 @@ double vector_picojoules(const ChipSpec& chip, DType dtype) {
 
 }  // namespace
 
+// A chip of one kind of product (dot_waited_fraction of 1) has none that programs could rather wait for.
 CostModel::CostModel(const ChipSpec& chip, bool waits_for_products)
     : chip_(chip),
-      takes_turns_(waits_for_products || chip.dot_beside_vector == 0),
+      takes_turns_(chip.dot_beside_vector == 0 || (waits_for_products && chip.dot_waited_fraction < 1)),
       dot_fraction_(waits_for_products ? chip.dot_waited_fraction : 1) {
   issue_ = sub_cycles(chip.command_issue_cycles);
   scalar_ = sub_cycles(1.0 / chip.scalar_instructions_per_cycle);

@@ -32,6 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, help="sequences at a time; of many chips of a step of all together")
     parser.add_argument("--seq", type=int, help="tokens of a sequence, or of the context of a decoded token")
     parser.add_argument("--layers", type=int, help="layers of the model, for a quick look")
+    parser.add_argument(
+        "--recompute",
+        type=int,
+        default=1,
+        choices=(0, 1, 2),
+        help="in training: 1 makes every layer again for the backward pass, 2 every second one, 0 none",
+    )
     parser.add_argument("--shape", help="of gemm: rows x columns x depth; of attention: heads x key-value heads x head")
     parser.add_argument("--dtype", default="bfloat16", choices=tuple(DTYPES))
     parser.add_argument(
@@ -79,7 +86,14 @@ def compare(arguments: argparse.Namespace) -> tuple[list[Row], list[dict[str, An
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise InvalidArgument(f"--{name} {value} is not positive", remedy="give a number of 1 or more")
     prices = price_files.load(arguments.price)
-    options = Options(arguments.batch, arguments.seq, arguments.dtype, parse_shape(arguments.shape), arguments.layers)
+    options = Options(
+        arguments.batch,
+        arguments.seq,
+        arguments.dtype,
+        parse_shape(arguments.shape),
+        arguments.layers,
+        arguments.recompute,
+    )
     changes = parse_changes(arguments.set)
     names = [name for name in arguments.chips.split(",") if name]
     if not names:

@@ -107,7 +107,6 @@ _TITAN_TENSOR = "torchtitan, benchmarks/asyncTP_llama3_h100_2025-06: bf16, FSDP 
 _TITAN_A100 = "torchtitan, docs/performance.md, 2024-10: 64 GPUs"
 _DGXC = "NVIDIA DGX Cloud Benchmarking, Llama 3.1 recipe, README of 2025-04"
 _MAXTEXT = "MaxText, docs/reference/models/tiering.md, 2025"
-_LLAMA3 = "Llama 3, arXiv 2407.21783, table 4: 8,192 GPUs, 8K"
 _FAST = "gpt-fast, README, 2024-09 (A100 held at 330 W)"
 _MLENERGY = "ML.ENERGY v3, github.com/ml-energy/leaderboard, 2026-02: vLLM, chat, prompts included"
 _AZURE = "Azure AI benchmarking guide, 2024-09"
@@ -258,8 +257,6 @@ FIGURES: tuple[Figure, ...] = (
       for name, model, gpus, published in (("Llama 3.1 8B", "llama3-8b", 8, 10682),
                                            ("Llama 3.1 70B", "llama3-70b", 64, 1118),
                                            ("Llama 3.1 405B", "llama3-405b", 512, 207))),
-    Figure("h100", "Llama 3 405B training, TFLOP/s", 430, "TFLOP/s", _LLAMA3, "checks",
-           _training("h100", "llama3-405b", recompute=0), of_whole("llama3-405b", teraflops), _SHARDED),
     Figure("h100", "Llama 3.1 8B training, energy a token", 700 / 10682, "J", f"{_DGXC}: the limit over the rate",
            "checks", _training("h100", "llama3-8b", recompute=0), of_whole("llama3-8b", joules)),
     Figure("h100", "Llama 3.1 8B pretraining, energy a token", 0.25, "J",

@@ -77,7 +77,7 @@ class StepRow:
         return f"{self.chip.name}x{self.job.chips}"
 
 
-def _runs(job: Job, plan: Plan) -> dict[str, dict[tuple[int, int], Run]]:
+def runs_of(job: Job, plan: Plan) -> dict[str, dict[tuple[int, int], Run]]:
     """For each stage the runs from which it is put together, by layers and microbatches."""
     found: dict[str, dict[tuple[int, int], Run]] = {}
     # What a stage takes depends neither on how many steps there are nor on the order of its layers.
@@ -159,7 +159,7 @@ def measure(
     Raises:
         InvalidChip, InvalidArgument, RuntimeError: As `runs.measured`.
     """
-    wanted = [_runs(job, plan) for job, plan in jobs]
+    wanted = [runs_of(job, plan) for job, plan in jobs]
     every = [run for stages in wanted for runs in stages.values() for run in runs.values()]
     measurements = measured_all(every, tell)
     for run in every:
@@ -167,17 +167,12 @@ def measure(
             raise InvalidArgument(
                 f"{run.workload} fits no memory: {measurements[run]['problem']}", run.chip, "ask for a shorter --seq"
             )
-    return [_row(job, plan, stages, measurements, prices) for (job, plan), stages in zip(jobs, wanted, strict=True)]
+    return [row_of(job, plan, measurements, prices) for job, plan in jobs]
 
 
-def _row(
-    job: Job,
-    plan: Plan,
-    stages: Mapping[str, Mapping[tuple[int, int], Run]],
-    measurements: Mapping[Run, Mapping[str, Any]],
-    prices: Prices,
-) -> StepRow:
-    chip = job.run.load()
+def row_of(job: Job, plan: Plan, measurements: Mapping[Run, Mapping[str, Any]], prices: Prices) -> StepRow:
+    """What a step takes, of what its runs (`runs_of`) did."""
+    chip, stages = job.run.load(), runs_of(job, plan)
     sums, steady, memory = {}, {}, 0.0
     for stage, runs in stages.items():
         layers = plan.layers_of(stage, job.size.layers)
@@ -226,7 +221,8 @@ def estimate(job: Job, plan: Plan, chip: Chip) -> float:
     size, wired = job.size, (chip.serialise(), chip.serialise_cluster())
     layers = max(plan.layers_of(stage, size.layers) for stage in plan.stages)
     tokens = job.sequence // plan.cp
-    flops = 4 * size.forward_flops(tokens, job.sequence / 2) / size.layers * layers / plan.tp
+    again = 1 / job.run.options.recompute if job.run.options.recompute else 0.0
+    flops = (3 + again) * size.forward_flops(tokens, job.sequence / 2) / size.layers * layers / plan.tp
     work = flops / (0.6 * peak_flops(chip, job.run.options.dtype))
 
     def seconds(name: str, sent: float, ranks: Sequence[int]) -> float:
@@ -235,11 +231,11 @@ def estimate(job: Job, plan: Plan, chip: Chip) -> float:
     if plan.tp > 1:
         activations = tokens * size.hidden * _BYTES_PER_NUMBER
         # Two gathers and two scatters forward, as many when it is made again, and as many backward.
-        work += 12 * layers * seconds("all_gather", activations, range(plan.tp))
+        work += (8 + 4 * again) * layers * seconds("all_gather", activations, range(plan.tp))
     if plan.cp > 1:
         keys = 2 * job.sequence * size.key_value_heads * size.head * _BYTES_PER_NUMBER / plan.tp
         # Keys and values are gathered forward, when that is made again, and backward, where gradients go back.
-        work += 4 * layers * seconds("all_gather", keys, range(0, plan.tp * plan.cp, plan.tp))
+        work += (3 + again) * layers * seconds("all_gather", keys, range(0, plan.tp * plan.cp, plan.tp))
     sharing = plan.tp * plan.cp * plan.fsdp
     shards = range(0, sharing, plan.tp)
     weights = (size.matrix_parameters - size.vocabulary * size.hidden) / size.layers / plan.tp
@@ -259,7 +255,7 @@ def searched(job: Job, most: int = MEASURED_PLANS) -> tuple[list[Plan], int]:
         InvalidArgument: None fits.
     """
     chip = job.run.load()
-    found = plans.candidates(job.chips, job.size, chip, job.sequence, job.batch)
+    found = plans.candidates(job.chips, job.size, chip, job.sequence, job.batch, job.run.options.recompute)
     if not found:
         raise InvalidArgument(
             f"no plan for {job.chips} of {chip.name} holds {job.model}, {job.batch} sequences of {job.sequence} tokens",

@@ -107,7 +107,7 @@ def _jobs(arguments: argparse.Namespace) -> list[Job]:
         raise InvalidArgument(f"{arguments.workload} is no training step of many chips", remedy=f"give one of {known}")
     if arguments.dtype not in ("bfloat16", "float16", "float32") or arguments.dtype not in DTYPES:
         raise InvalidArgument(f"many chips train in no {arguments.dtype}", remedy="give bfloat16, float16 or float32")
-    options = Options(arguments.batch, arguments.seq, arguments.dtype, None, arguments.layers)
+    options = Options(arguments.batch, arguments.seq, arguments.dtype, None, arguments.layers, arguments.recompute)
     for name in ("batch", "seq", "layers"):
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise InvalidArgument(f"--{name} {value} is not positive", remedy="give a number of 1 or more")

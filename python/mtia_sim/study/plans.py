@@ -170,9 +170,9 @@ def check(plan: Plan, size: Size, model: str, sequence: int) -> None:
         )
 
 
-def memory_bytes(plan: Plan, size: Size, sequence: int) -> float:
+def memory_bytes(plan: Plan, size: Size, sequence: int, recompute: int = 1) -> float:
     """About what a chip of the first stage needs: shards, the layers that are gathered, inputs of the layers of each
-    microbatch under way, one layer's activations, and in a model of one stage the logits."""
+    microbatch under way, one layer's activations, and in a model of one stage the logits. recompute: As of Options."""
     layers = max(plan.layers_of(stage, size.layers) for stage in plan.stages)
     of_layer = (size.matrix_parameters - size.vocabulary * size.hidden) / size.layers / plan.tp
     ends = size.vocabulary * size.hidden / plan.tp * (2 if plan.pp == 1 else 1)
@@ -181,20 +181,21 @@ def memory_bytes(plan: Plan, size: Size, sequence: int) -> float:
     shards = parameters * _BYTES_PER_PARAMETER / (plan.fsdp * plan.cp)
     gathered = _BYTES_PER_NUMBER * (2 * of_layer + ends) if plan.pp == 1 else _BYTES_PER_NUMBER * parameters
     under_way = min(plan.pp, plan.microbatches)
-    kept = layers * under_way * sequence * size.hidden * _BYTES_PER_NUMBER
+    again = 1 / recompute if recompute else 0.0  # of the layers, which keep their inputs alone
     at_work = sequence * (10 * size.hidden + 4 * size.intermediate / plan.tp) * _BYTES_PER_NUMBER
+    kept = layers * under_way * (again * sequence * size.hidden * _BYTES_PER_NUMBER + (1 - again) * at_work)
     logits = sequence * size.vocabulary / plan.tp * _LOGITS_BYTES if plan.pp == 1 else 0
     return shards + (gathered if plan.fsdp * plan.cp > 1 else 0) + kept + at_work + logits
 
 
-def candidates(chips: int, size: Size, chip: Chip, sequence: int, batch: int) -> list[Plan]:
+def candidates(chips: int, size: Size, chip: Chip, sequence: int, batch: int, recompute: int = 1) -> list[Plan]:
     """All plans of so many chips that the model and the batch can be cut into and that fit, as far as `memory_bytes`
     tells; tensor parallel ranks are within a scale-up domain."""
     domain = int(chip.domain_chips) or chips
     return [
         plan
         for plan in _plans(chips, size, domain, sequence, batch)
-        if memory_bytes(plan, size, sequence) <= float(chip.dram_bytes)
+        if memory_bytes(plan, size, sequence, recompute) <= float(chip.dram_bytes)
     ]
 
 

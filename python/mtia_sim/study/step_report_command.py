@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     step.add_argument("--batch", type=int, help="sequences of a step of all chips together; as many as chips")
     step.add_argument("--seq", type=int, help="tokens of a sequence")
     step.add_argument("--layers", type=int, help="layers of the model, for a quick look")
+    step.add_argument("--recompute", type=int, default=1, choices=(0, 1, 2), help="as of compare")
     step.add_argument("--dtype", default="bfloat16", choices=tuple(DTYPES))
     step.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="of all chips; again for more")
     step.add_argument("--price", type=Path, help="TOML file of prices; those of mtia_sim are marked as assumed")

@@ -13,10 +13,11 @@ from mtia_core.errors import MtiaError
 from mtia_sim.study.arguments import show_progress
 from mtia_sim.study.figures import FIGURES as _OF_CHIPS
 from mtia_sim.study.figures import Figure
+from mtia_sim.study.job_figures import JOB_FIGURES
 from mtia_sim.study.link_figures import LINK_FIGURES
 from mtia_sim.study.runs import measured_all
 
-FIGURES = (*_OF_CHIPS, *LINK_FIGURES)
+FIGURES = (*_OF_CHIPS, *JOB_FIGURES, *LINK_FIGURES)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

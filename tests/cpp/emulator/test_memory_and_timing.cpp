@@ -246,4 +246,6 @@ TEST("products run beside vector instructions, or take turns with them") {
   CHECK_EQ(cycles(), beside);
   program.waits_for_products = true;
   CHECK_NEAR(cycles() - beside, 20 * 256.0, 200);
+  chip.dot_waited_fraction = 1;  // a chip of one kind of product, which waits if it must
+  CHECK_EQ(cycles(), beside);
 }
