@@ -29,13 +29,26 @@ target_compile_definitions(mtia_torch_headers INTERFACE
 
 file(GLOB_RECURSE extension_sources CONFIGURE_DEPENDS
   ${CMAKE_SOURCE_DIR}/csrc/torch_backend/*.cpp ${CMAKE_SOURCE_DIR}/csrc/bindings/*.cpp)
+# Eight files at a time are one unit where what is made of pybind11's and c10d's templates takes most of each. The others are
+# units of their own, and so are two whose private names are others' too.
+set(together ${extension_sources})
+list(FILTER together INCLUDE REGEX "/csrc/(bindings|torch_backend/distributed)/")
+list(FILTER together EXCLUDE REGEX "/bind_(tile_kernels|trace)\\.cpp$")
+set(alone ${extension_sources})
+list(REMOVE_ITEM alone ${together})
+set_source_files_properties(${alone} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 # With sanitizers these files are as the release has them, from its objects: the two layers that include torch's headers take
 # most of a build's time. MTIA_SANITIZE_TORCH=ON compiles and instruments them too; TSan needs it, or it misses the host's half
 # of every reference count and reports the other.
 option(MTIA_SANITIZE_TORCH "Instrument the layers that use torch as well" OFF)
 if(MTIA_SANITIZE AND NOT MTIA_SANITIZE_TORCH)
   set(release ${CMAKE_SOURCE_DIR}/build/cmake/CMakeFiles/_C.dir)
-  list(TRANSFORM extension_sources REPLACE "^${CMAKE_SOURCE_DIR}/(.*)$" "${release}/\\1.o")
+  list(TRANSFORM alone REPLACE "^${CMAKE_SOURCE_DIR}/(.*)$" "${release}/\\1.o" OUTPUT_VARIABLE extension_sources)
+  list(LENGTH together count)
+  math(EXPR last "(${count} - 1) / 8")
+  foreach(unit RANGE ${last})
+    list(APPEND extension_sources ${release}/Unity/unity_${unit}_cxx.cxx.o)
+  endforeach()
   set_source_files_properties(${extension_sources} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
 endif()
 python_add_library(_C MODULE WITH_SOABI ${extension_sources})
@@ -46,6 +59,8 @@ target_link_libraries(_C PRIVATE mtia_torch_headers
   ${MTIA_TORCH_DIRECTORY}/lib/libtorch_cpu.so
   ${MTIA_TORCH_DIRECTORY}/lib/libc10.so)
 set_target_properties(_C PROPERTIES
+  UNITY_BUILD ON
+  UNITY_BUILD_BATCH_SIZE 8
   LINKER_LANGUAGE CXX
   LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/extension
   BUILD_RPATH_USE_ORIGIN ON
