@@ -30,7 +30,9 @@ def join_ranks() -> PartialState:
     """
     if "LOCAL_RANK" not in os.environ:
         raise InvalidArgument(
-            "LOCAL_RANK is not set", "mtia_sim.accelerate", "start the script by torchrun or accelerate launch"
+            "LOCAL_RANK is not set",
+            "mtia_sim.accelerate",
+            "start the script by torchrun, or by accelerate launch --multi_gpu or with its configuration of FSDP",
         )
     if PartialState._shared_state and PartialState().distributed_type is DistributedType.NO:
         raise InvalidArgument(

@@ -181,6 +181,11 @@ class _Notice(Callback):
     """Says that a run is on the CPU though mtia_sim is there, as Lightning does of GPUs."""
 
     def setup(self, trainer: Trainer, *_: Any, **__: Any) -> None:
+        if isinstance(trainer.accelerator, MtiaSimAccelerator) and type(trainer.strategy) is DDPStrategy:
+            raise InvalidArgument(
+                "Lightning's own DDP makes a stream of CUDA",
+                remedy=f'pass strategy="{DDP_NAME}", which "auto" does not find for several devices',
+            )
         _tell("Trainer", trainer.accelerator)
 
     def on_after_setup(self, fabric: Any, **_: Any) -> None:

@@ -1,5 +1,6 @@
 """Lightning's Trainer and Fabric on the device through mtia_sim.lightning, and what they say without it."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -111,6 +112,14 @@ def test_fabric(precision: str) -> None:
 def test_choices_that_would_train_elsewhere_are_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=rf"{words}.*strategy=\"mtia_sim\""):
         fit(**options)
+
+
+def test_lightnings_own_ddp_names_the_devices() -> None:
+    given = SimpleNamespace(
+        accelerator=mtia_sim.lightning.MtiaSimAccelerator(), strategy=lightning.pytorch.strategies.DDPStrategy()
+    )
+    with pytest.raises(ValueError, match=r"stream of CUDA; pass strategy=\"mtia_sim_ddp\""):
+        mtia_sim.lightning.notices()[0].setup(given)
 
 
 def test_a_run_on_the_cpu_says_that_the_device_was_not_used() -> None:

@@ -220,6 +220,17 @@ def test_tensors_that_cannot_be_sent(tmp_path: Path) -> None:
     script = """
 import re
 x = torch.ones(4, 4, device=DEVICE)
+turned = x.clone().t()
+wide = torch.empty(4, 4 * SIZE, device=DEVICE)
+half = torch.empty(4 // SIZE, 4, device=DEVICE)
+def on_device(call, *arguments):
+    call(*arguments)
+    torch.mtia_sim.synchronize()
+def message(sent, received):
+    try:
+        dist.send(sent, 1) if RANK == 0 else on_device(dist.recv, received, 0)
+    finally:
+        dist.barrier()
 for call, what in (
     (lambda: dist.all_reduce(x[:, 1:3]), "contiguous"),
     (lambda: dist.all_reduce(torch.ones(4, dtype=torch.int64, device=DEVICE), op=dist.ReduceOp.AVG), None),
@@ -227,6 +238,18 @@ for call, what in (
     (lambda: dist.all_gather_into_tensor(torch.empty(7, device=DEVICE), x), "world_size"),
     (lambda: dist.all_to_all_single(x, x, [1, 1], [1, 1]), "[Ss]plit"),
     (lambda: dist.send(x, RANK), "rank"),
+    (lambda: dist.all_gather_into_tensor(wide.t(), x), "not contiguous .*use contiguous"),
+    (lambda: dist.all_gather_into_tensor(wide.view(-1, 4), turned), "not contiguous"),
+    (lambda: dist.reduce_scatter_tensor(half, turned), "not contiguous"),
+    (lambda: dist.all_to_all_single(x.clone(), turned), "not contiguous"),
+    (lambda: dist.all_to_all([x] * SIZE, [turned] * SIZE), "other orders .*use contiguous"),
+    (lambda: dist.all_gather([x.clone() for _ in range(SIZE)], turned), "other orders"),
+    (lambda: dist.reduce_scatter(x.clone(), [turned] * SIZE), "other orders"),
+    (lambda: on_device(dist.all_reduce, x if RANK == 0 else turned), "strides .1, 4.*same sizes, dtypes and strides"),
+    (lambda: on_device(dist.broadcast, turned if RANK == 0 else x, 0), "strides .1, 4"),
+    (lambda: message(turned, x), None if RANK == 0 else "strides .1, 4.*where one of contiguous"),
+    (lambda: message(turned, x.clone().t()), None),
+    (lambda: dist.reduce(torch.ones(3, dtype=torch.complex64, device=DEVICE), 0, op=dist.ReduceOp.MAX), "complex"),
 ):
     try:
         call()
@@ -234,8 +257,15 @@ for call, what in (
         assert what is None or re.search(what, str(error)), error
     else:
         assert what is None, what
+x.fill_(1)
 dist.all_reduce(x)
 assert x.sum().item() == 16 * SIZE
+parts = torch.arange(2 * SIZE, device=DEVICE) + 1j * torch.ones(2 * SIZE, device=DEVICE)
+part = torch.empty(2, dtype=parts.dtype, device=DEVICE)
+dist.reduce_scatter_tensor(part, parts)
+assert part.tolist() == [SIZE * (2 * RANK + i + 1j) for i in range(2)]
+dist.reduce(parts, 0, op=dist.ReduceOp.AVG)
+assert parts.tolist() == [i + 1j for i in range(2 * SIZE)]
 print("done")
 os._exit(0)
 """

@@ -54,7 +54,8 @@ void check_agreement(const std::vector<Announcement>& all, const Communicator& c
           concat(name(rank), " calls ", all[rank].signature,
                  all[rank].sequence == all[own].sequence ? "" : concat(", its operation ", all[rank].sequence)),
           where,
-          "all ranks of a group have to call the same collectives in the same order, with the same sizes and dtypes");
+          "all ranks of a group have to call the same collectives in the same order, with the same sizes, dtypes and "
+          "strides");
   }
   for (size_t from = 0; from < all.size(); ++from) {
     for (size_t to = 0; to < all.size(); ++to) {

@@ -53,10 +53,15 @@ CollectivePlan plan_reduction(network::Collective kind, const network::Reduction
 // where parts that are combined do not fit the result.
 runtime::ExchangePointer make_collective(CommunicatorPointer communicator, CollectivePlan plan);
 
+struct MessagePlan {
+  Regions regions;
+  std::string order;  // in which the tensor lies in memory, which both ranks have to agree on; for people to read
+};
+
 // A send does not wait for its receiver. `source` of a receive is -1 for any rank; `source_found`, where given, is set
 // to the one that it was.
-runtime::ExchangePointer make_send(CommunicatorPointer communicator, Regions regions, int destination, uint32_t tag);
-runtime::ExchangePointer make_receive(CommunicatorPointer communicator, Regions regions, int source, uint32_t tag,
+runtime::ExchangePointer make_send(CommunicatorPointer communicator, MessagePlan plan, int destination, uint32_t tag);
+runtime::ExchangePointer make_receive(CommunicatorPointer communicator, MessagePlan plan, int source, uint32_t tag,
                                       std::shared_ptr<std::atomic<int>> source_found);
 
 }  // namespace mtia::torch_backend

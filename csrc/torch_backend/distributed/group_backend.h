@@ -165,11 +165,38 @@ class GroupBackend : public c10d::Backend {
     }
   }
 
+  // Of what is cut into parts of ranks, or joined from them.
+  static void check_contiguous(const Tensors& tensors, const char* name) {
+    for (const at::Tensor& tensor : tensors)
+      TORCH_CHECK_VALUE(tensor.is_contiguous(), name, ": a tensor is not contiguous (", memory_order(tensor),
+                        "); use contiguous()");
+  }
+
+  // Of what is moved from one to the other as it lies.
+  static void check_alike(const at::Tensor& one, const at::Tensor& other, const char* name) {
+    TORCH_CHECK_TYPE(one.scalar_type() == other.scalar_type(), name, ": tensors of ", one.scalar_type(), " and ",
+                     other.scalar_type());
+    TORCH_CHECK_VALUE(one.device() == other.device(), name, ": tensors on ", one.device(), " and ", other.device());
+    TORCH_CHECK_VALUE(memory_order(one) == memory_order(other), name, ": elements lie in memory in other orders (",
+                      one.strides(), " and ", other.strides(), "); use contiguous()");
+  }
+
   static const at::Tensor& only(const Tensors& tensors, const char* name) {
     check(tensors, name);
     TORCH_CHECK_VALUE(tensors.size() == 1, name, ": ", tensors.size(), " tensors; a process has one a call");
     return tensors.front();
   }
+
+  // The list of a part of each rank, each as `like`.
+  const Tensors& list_of(const std::vector<Tensors>& lists, const at::Tensor& like, const char* name) const {
+    TORCH_CHECK_VALUE(lists.size() == 1 && lists.front().size() == static_cast<size_t>(size_), name, ": ",
+                      lists.empty() ? 0 : lists.front().size(), " tensors for ", size_, " ranks");
+    check(lists.front(), name);
+    for (const at::Tensor& part : lists.front()) check_alike(part, like, name);
+    return lists.front();
+  }
+
+  static MessagePlan message_of(const Tensors& tensors) { return {regions_of(tensors), memory_order(tensors.front())}; }
 
   void check_peer(int rank, const char* name) const {
     TORCH_CHECK_VALUE(0 <= rank && rank < size_ && rank != rank_, name, ": rank ", rank, " is no other one of ", size_,
@@ -179,6 +206,7 @@ class GroupBackend : public c10d::Backend {
   // Of what all_gather takes and gives as whole tensors.
   void check_gathered(const Tensors& outputs, const Tensors& inputs) const {
     check(joined(inputs, outputs), "allgather");
+    check_contiguous(joined(inputs, outputs), "allgather");
     TORCH_CHECK_VALUE(outputs.size() == inputs.size(), "allgather: ", inputs.size(), " inputs and ", outputs.size(),
                       " outputs");
     for (size_t i = 0; i < outputs.size(); ++i) {
@@ -194,6 +222,7 @@ class GroupBackend : public c10d::Backend {
   // The same of reduce_scatter.
   void check_scattered(const Tensors& outputs, const Tensors& inputs) const {
     check(joined(inputs, outputs), "reduce_scatter");
+    check_contiguous(joined(inputs, outputs), "reduce_scatter");
     TORCH_CHECK_VALUE(outputs.size() == inputs.size(), "reduce_scatter: ", inputs.size(), " inputs and ",
                       outputs.size(), " outputs");
     for (size_t i = 0; i < outputs.size(); ++i) {

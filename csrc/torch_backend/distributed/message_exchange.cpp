@@ -21,7 +21,16 @@ using transport::Envelope;
 
 // Of the sender's links, by operations called before.
 using Uses = std::array<network::LinkUse, told_uses>;
-static_assert(sizeof(Uses) <= sizeof(Envelope::note));
+
+struct Note {
+  Uses uses;
+  std::array<char, 28> order{};  // as much of the plan's as fits
+};
+static_assert(sizeof(Note) <= sizeof(Envelope::note));
+
+std::string_view beginning_of(const std::string& order) {
+  return std::string_view(order).substr(0, std::tuple_size_v<decltype(Note::order)> - 1);
+}
 
 Uses told(const std::vector<network::LinkUse>& found) {
   Uses uses{};
@@ -50,24 +59,25 @@ void deliver_all(runtime::Device& device, const Regions& regions, const Buffer* 
 
 class SendExchange final : public runtime::Exchange {
  public:
-  SendExchange(CommunicatorPointer communicator, Regions regions, int destination, uint32_t tag)
-      : communicator_(std::move(communicator)), regions_(std::move(regions)), destination_(destination), tag_(tag) {}
+  SendExchange(CommunicatorPointer communicator, MessagePlan plan, int destination, uint32_t tag)
+      : communicator_(std::move(communicator)), plan_(std::move(plan)), destination_(destination), tag_(tag) {}
 
   std::string_view name() const override { return "send"; }
 
   void begin(runtime::Device& device, double chip_seconds) override {
-    Envelope envelope{chip_seconds, bytes_of(regions_), true, {}};
+    Envelope envelope{chip_seconds, bytes_of(plan_.regions), true, {}};
     Buffer buffer(envelope.bytes);
-    envelope.is_known = fetch_all(device, regions_, buffer);
+    envelope.is_known = fetch_all(device, plan_.regions, buffer);
     if (!envelope.is_known) buffer = Buffer();
     const std::array<int64_t, 2> ranks{communicator_->global_ranks[static_cast<size_t>(communicator_->rank())],
                                        communicator_->global_ranks[static_cast<size_t>(destination_)]};
     const network::NetworkAccount account =
         network::account(device.chip(), network::Collective::send, envelope.bytes, ranks);
-    const Uses uses = told(runtime::links_of(device).after(chip_seconds, told_uses));
-    std::memcpy(envelope.note.data(), &uses, sizeof uses);
-    end_ = {chip_seconds, network::end_beside(network::present_cluster(), uses, chip_seconds, account), account.joules,
-            envelope.bytes};
+    Note note{told(runtime::links_of(device).after(chip_seconds, told_uses)), {}};
+    beginning_of(plan_.order).copy(note.order.data(), note.order.size());
+    std::memcpy(envelope.note.data(), &note, sizeof note);
+    end_ = {chip_seconds, network::end_beside(network::present_cluster(), note.uses, chip_seconds, account),
+            account.joules, envelope.bytes};
     runtime::links_of(device).begin(this, {end_.begin, end_.end, account.share});
     // Nobody waits for a send: what fails is told by the next collective, and on the receiver's side. The transport's
     // threads do not outlive the communicator, which this must not keep.
@@ -91,7 +101,7 @@ class SendExchange final : public runtime::Exchange {
 
  private:
   const CommunicatorPointer communicator_;
-  const Regions regions_;
+  const MessagePlan plan_;
   const int destination_;
   const uint32_t tag_;
   runtime::ExchangeEnd end_;
@@ -101,10 +111,10 @@ class ReceiveExchange final : public runtime::Exchange,
                               public OrderedReceive,
                               public std::enable_shared_from_this<ReceiveExchange> {
  public:
-  ReceiveExchange(CommunicatorPointer communicator, Regions regions, int source, uint32_t tag,
+  ReceiveExchange(CommunicatorPointer communicator, MessagePlan plan, int source, uint32_t tag,
                   std::shared_ptr<std::atomic<int>> source_found)
       : communicator_(std::move(communicator)),
-        regions_(std::move(regions)),
+        plan_(std::move(plan)),
         source_(source),
         tag_(tag),
         source_found_(std::move(source_found)) {}
@@ -131,25 +141,30 @@ class ReceiveExchange final : public runtime::Exchange,
     arrive();
     const transport::Message message = std::exchange(message_, {});
     const Envelope& envelope = message.envelope;
-    const uint64_t expected = bytes_of(regions_);
+    const uint64_t expected = bytes_of(plan_.regions);
     if (envelope.bytes != expected)
       throw CollectiveFailure(concat(communicator_->describe(message.source), " sends ", envelope.bytes,
                                      " bytes where ", expected, " are expected"),
                               where(), "give matching sizes on both ranks");
-    deliver_all(device, regions_, envelope.is_known ? &message.payload : nullptr);
+    Note note;
+    std::memcpy(&note, envelope.note.data(), sizeof note);
+    if (const std::string_view order(note.order.data()); order != beginning_of(plan_.order))
+      throw CollectiveFailure(concat(communicator_->describe(message.source), " sends a tensor of ",
+                                     order.empty() ? "contiguous elements" : order, " where one of ",
+                                     plan_.order.empty() ? "contiguous elements" : plan_.order, " is expected"),
+                              where(), "send contiguous() into a contiguous tensor");
+    deliver_all(device, plan_.regions, envelope.is_known ? &message.payload : nullptr);
     const std::array<int64_t, 2> ranks{communicator_->global_ranks[static_cast<size_t>(message.source)],
                                        communicator_->global_ranks[static_cast<size_t>(communicator_->rank())]};
     const double begin = std::max(chip_seconds_, envelope.chip_seconds);
     const network::NetworkAccount account = network::account(device.chip(), network::Collective::send, expected, ranks);
-    Uses uses;
-    std::memcpy(&uses, envelope.note.data(), sizeof uses);
     // Links have two directions, of which this one is the sender's.
-    return {begin, network::end_beside(network::present_cluster(), uses, begin, account), 0, 0};
+    return {begin, network::end_beside(network::present_cluster(), note.uses, begin, account), 0, 0};
   }
 
  private:
   std::string where() const {
-    return concat("receive of ", bytes_of(regions_), " bytes on ", communicator_->describe(communicator_->rank()));
+    return concat("receive of ", bytes_of(plan_.regions), " bytes on ", communicator_->describe(communicator_->rank()));
   }
 
   template <typename Action>
@@ -166,7 +181,7 @@ class ReceiveExchange final : public runtime::Exchange,
   }
 
   const CommunicatorPointer communicator_;
-  const Regions regions_;
+  const MessagePlan plan_;
   const int source_;
   const uint32_t tag_;
   const std::shared_ptr<std::atomic<int>> source_found_;
@@ -178,13 +193,13 @@ class ReceiveExchange final : public runtime::Exchange,
 
 }  // namespace
 
-runtime::ExchangePointer make_send(CommunicatorPointer communicator, Regions regions, int destination, uint32_t tag) {
-  return std::make_shared<SendExchange>(std::move(communicator), std::move(regions), destination, tag);
+runtime::ExchangePointer make_send(CommunicatorPointer communicator, MessagePlan plan, int destination, uint32_t tag) {
+  return std::make_shared<SendExchange>(std::move(communicator), std::move(plan), destination, tag);
 }
 
-runtime::ExchangePointer make_receive(CommunicatorPointer communicator, Regions regions, int source, uint32_t tag,
+runtime::ExchangePointer make_receive(CommunicatorPointer communicator, MessagePlan plan, int source, uint32_t tag,
                                       std::shared_ptr<std::atomic<int>> source_found) {
-  return std::make_shared<ReceiveExchange>(std::move(communicator), std::move(regions), source, tag,
+  return std::make_shared<ReceiveExchange>(std::move(communicator), std::move(plan), source, tag,
                                            std::move(source_found));
 }
 

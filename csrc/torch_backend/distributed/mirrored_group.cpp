@@ -68,7 +68,9 @@ class MirroredGroup final : public GroupBackend {
                         const c10d::AllgatherOptions& options) override {
     if (on_host(inputs)) return host_->allgather(outputs, inputs, options);
     TORCH_CHECK_VALUE(inputs.size() == 1, "allgather: ", inputs.size(), " tensors; a process has one a call");
-    return gather_lists(OpType::ALLGATHER, Collective::all_gather, outputs.at(0), inputs);
+    check(inputs, "allgather");
+    return gather_lists(OpType::ALLGATHER, Collective::all_gather, list_of(outputs, inputs.front(), "allgather"),
+                        inputs);
   }
 
   WorkPointer allgather_coalesced(std::vector<Tensors>& outputs, Tensors& inputs,
@@ -99,8 +101,10 @@ class MirroredGroup final : public GroupBackend {
 
   WorkPointer gather(std::vector<Tensors>& outputs, Tensors& inputs, const c10d::GatherOptions& options) override {
     if (on_host(inputs)) return host_->gather(outputs, inputs, options);
-    return gather_lists(OpType::GATHER, Collective::gather, options.rootRank == rank_ ? outputs.at(0) : Tensors{},
-                        inputs);
+    check(inputs, "gather");
+    const bool is_root = options.rootRank == rank_;
+    return gather_lists(OpType::GATHER, Collective::gather,
+                        is_root ? list_of(outputs, inputs.front(), "gather") : Tensors{}, inputs);
   }
 
   WorkPointer scatter(Tensors& outputs, std::vector<Tensors>& inputs, const c10d::ScatterOptions& options) override {
@@ -109,7 +113,7 @@ class MirroredGroup final : public GroupBackend {
     const at::Tensor& output = outputs.front();
     MirroredPlan plan{Collective::scatter, output.nbytes() * ranks(), {}, {}};
     if (options.rootRank == rank_) {
-      plan.moves.push_back(copy(inputs.at(0).at(own()), output));
+      plan.moves.push_back(copy(list_of(inputs, output, "scatter")[own()], output));
     } else {
       plan.moves.push_back({{}, region_of(output), 1, {}});
     }
@@ -119,14 +123,15 @@ class MirroredGroup final : public GroupBackend {
   WorkPointer reduce_scatter(Tensors& outputs, std::vector<Tensors>& inputs,
                              const c10d::ReduceScatterOptions& options) override {
     if (on_host(outputs)) return host_->reduce_scatter(outputs, inputs, options);
-    const Tensors& parts = inputs.at(0);
-    TORCH_CHECK_VALUE(parts.size() == ranks(), "reduce_scatter: ", parts.size(), " tensors for ", ranks(), " ranks");
+    check(outputs, "reduce_scatter");
+    const Tensors& parts = list_of(inputs, outputs.front(), "reduce_scatter");
     return scatter_from(OpType::REDUCE_SCATTER, outputs, {region_of(parts[own()])}, parts, options.reduceOp);
   }
 
   WorkPointer _reduce_scatter_base(at::Tensor& output, at::Tensor& input,
                                    const c10d::ReduceScatterOptions& options) override {
     if (on_host({output})) return host_->_reduce_scatter_base(output, input, options);
+    check_scattered({output}, {input});
     return scatter_from(OpType::_REDUCE_SCATTER_BASE, {output}, {part_of(input, rank_, size_)}, {input},
                         options.reduceOp);
   }
@@ -134,6 +139,7 @@ class MirroredGroup final : public GroupBackend {
   WorkPointer reduce_scatter_tensor_coalesced(Tensors& outputs, Tensors& inputs,
                                               const c10d::ReduceScatterOptions& options) override {
     if (on_host(outputs)) return host_->reduce_scatter_tensor_coalesced(outputs, inputs, options);
+    check_scattered(outputs, inputs);
     Regions parts;
     for (const at::Tensor& input : inputs) parts.push_back(part_of(input, rank_, size_));
     return scatter_from(OpType::REDUCE_SCATTER_TENSOR_COALESCED, outputs, parts, inputs, options.reduceOp);
@@ -144,6 +150,7 @@ class MirroredGroup final : public GroupBackend {
     if (on_host({input})) return host_->alltoall_base(output, input, output_splits, input_splits, options);
     const Tensors both{output, input};
     check(both, "alltoall_base");
+    check_contiguous(both, "alltoall_base");
     c10d::checkSplitSizes(input_splits, input, size_);
     c10d::checkSplitSizes(output_splits, output, size_);
     // Each rank sends this one what this one sends to it.
@@ -168,7 +175,7 @@ class MirroredGroup final : public GroupBackend {
     if (is_estimating()) return estimate_message(OpType::SEND, "mccl:send", tensors, destination);
     const std::optional<int> place = present_place(destination);
     runtime::ExchangePointer message =
-        place.has_value() ? make_send(communicator_->present, regions_of(tensors), *place, static_cast<uint32_t>(tag))
+        place.has_value() ? make_send(communicator_->present, message_of(tensors), *place, static_cast<uint32_t>(tag))
                           : make_mirrored_send(communicator_, bytes_of(tensors), destination);
     return start(OpType::SEND, "mccl:send", tensors, {{std::move(message)}, tensors, {}, nullptr}, destination);
   }
@@ -194,8 +201,8 @@ class MirroredGroup final : public GroupBackend {
   size_t own() const { return static_cast<size_t>(rank_); }
 
   static MirroredMove copy(const at::Tensor& from, const at::Tensor& to) {
-    TORCH_CHECK_TYPE(from.scalar_type() == to.scalar_type(), "a collective of ", from.scalar_type(), " into ",
-                     to.scalar_type());
+    check({from, to}, "a collective");
+    check_alike(from, to, "a collective");
     return {region_of(from), region_of(to), 1, {}};
   }
 
@@ -211,9 +218,6 @@ class MirroredGroup final : public GroupBackend {
   }
 
   WorkPointer gather_lists(OpType type, Collective kind, const Tensors& outputs, const Tensors& inputs) {
-    check(inputs, "gather");
-    TORCH_CHECK_VALUE(outputs.empty() || outputs.size() == ranks(), "gather: ", outputs.size(), " tensors for ",
-                      ranks(), " ranks");
     MirroredPlan plan{kind, bytes_of(inputs) * ranks(), {}, {}};
     for (const at::Tensor& output : outputs) plan.moves.push_back(copy(inputs.front(), output));
     return run(type, kind == Collective::gather ? "mccl:gather" : "mccl:all_gather", std::move(plan),
@@ -232,9 +236,6 @@ class MirroredGroup final : public GroupBackend {
   // `parts`: of each output's input, what is this rank's.
   WorkPointer scatter_from(OpType type, const Tensors& outputs, const Regions& parts, const Tensors& inputs,
                            const c10d::ReduceOp& operation) {
-    check(joined(inputs, outputs), "reduce_scatter");
-    TORCH_CHECK_VALUE(outputs.size() == parts.size(), "reduce_scatter: ", parts.size(), " inputs and ", outputs.size(),
-                      " outputs");
     MirroredPlan plan{Collective::reduce_scatter, bytes_of(outputs) * ranks(), {}, name_of(operation)};
     for (size_t i = 0; i < outputs.size(); ++i) {
       TORCH_CHECK_VALUE(parts[i].bytes == outputs[i].nbytes(),
@@ -259,7 +260,7 @@ class MirroredGroup final : public GroupBackend {
     const std::optional<int> place = present_place(source);
     runtime::ExchangePointer message =
         place.has_value()
-            ? make_receive(communicator_->present, regions_of(tensors), *place, static_cast<uint32_t>(tag), nullptr)
+            ? make_receive(communicator_->present, message_of(tensors), *place, static_cast<uint32_t>(tag), nullptr)
             : make_mirrored_receive(communicator_, regions_of(tensors), source);
     return start(type, "mccl:recv", tensors,
                  {{std::move(message)}, tensors, tensors, std::make_shared<std::atomic<int>>(source)}, source);

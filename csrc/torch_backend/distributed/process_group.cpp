@@ -106,6 +106,9 @@ class ProcessGroup final : public GroupBackend {
     plan.sent.assign(static_cast<size_t>(size_), regions_of(inputs));
     Tensors all;
     for (const Tensors& list : outputs) {
+      TORCH_CHECK_VALUE(list.size() == inputs.size(), "allgather_coalesced: ", list.size(), " outputs of a rank for ",
+                        inputs.size(), " inputs");
+      for (size_t i = 0; i < list.size(); ++i) check_alike(list[i], inputs[i], "allgather_coalesced");
       plan.received.push_back(regions_of(list));
       all = joined(all, list);
     }
@@ -177,6 +180,7 @@ class ProcessGroup final : public GroupBackend {
     if (on_host({input})) return host_->alltoall_base(output, input, output_splits, input_splits, options);
     const Tensors tensors{output, input};
     check(tensors, "alltoall_base");
+    check_contiguous(tensors, "alltoall_base");
     TORCH_CHECK_TYPE(output.scalar_type() == input.scalar_type(), "alltoall_base: output of ", output.scalar_type(),
                      ", input of ", input.scalar_type());
     c10d::checkSplitSizes(input_splits, input, size_);
@@ -195,8 +199,10 @@ class ProcessGroup final : public GroupBackend {
                       outputs.size(), " outputs for ", size_, " ranks");
     const Tensors all = joined(inputs, outputs);
     check(all, "alltoall");
-    CollectivePlan plan = plan_for(network::Collective::all_to_all,
-                                   concat("all_to_all of ", c10::toString(inputs[0].scalar_type())), inputs);
+    for (const at::Tensor& each : all) check_alike(each, all.front(), "alltoall");
+    CollectivePlan plan =
+        plan_for(network::Collective::all_to_all,
+                 in_order(concat("all_to_all of ", c10::toString(inputs[0].scalar_type())), {inputs.front()}), inputs);
     for (const at::Tensor& input : inputs) plan.sent.push_back({region_of(input)});
     for (const at::Tensor& output : outputs) plan.received.push_back({region_of(output)});
     return run(OpType::ALLTOALL, "mccl:all_to_all", {std::move(plan)}, all, outputs);
@@ -208,7 +214,7 @@ class ProcessGroup final : public GroupBackend {
     check_peer(destination, "send");
     if (is_estimating()) return estimate_message(OpType::SEND, "mccl:send", tensors, destination);
     return start(OpType::SEND, "mccl:send", tensors,
-                 {{make_send(communicator_, regions_of(tensors), destination, tag_of(tag))}, tensors, {}, nullptr},
+                 {{make_send(communicator_, message_of(tensors), destination, tag_of(tag))}, tensors, {}, nullptr},
                  destination);
   }
 
@@ -236,19 +242,6 @@ class ProcessGroup final : public GroupBackend {
 
   static Regions& at_rank(std::vector<Regions>& list, int rank) { return list[static_cast<size_t>(rank)]; }
 
-  // The list of a part of each rank, each as `like`.
-  const Tensors& list_of(const std::vector<Tensors>& lists, const at::Tensor& like, const char* name) const {
-    TORCH_CHECK_VALUE(lists.size() == 1 && lists.front().size() == static_cast<size_t>(size_), name, ": ",
-                      lists.empty() ? 0 : lists.front().size(), " tensors for ", size_, " ranks");
-    check(lists.front(), name);
-    for (const at::Tensor& part : lists.front()) {
-      TORCH_CHECK_TYPE(part.scalar_type() == like.scalar_type(), name, ": tensors of ", part.scalar_type(), " and ",
-                       like.scalar_type());
-      TORCH_CHECK_VALUE(part.device() == like.device(), name, ": tensors on ", part.device(), " and ", like.device());
-    }
-    return lists.front();
-  }
-
   int root_of(int64_t rank, const char* name) const {
     TORCH_CHECK_VALUE(0 <= rank && rank < size_, name, ": rank ", rank, " of ", size_);
     return static_cast<int>(rank);
@@ -262,7 +255,15 @@ class ProcessGroup final : public GroupBackend {
       text = concat(name, " of ", elements, " ", c10::toString(tensors.front().scalar_type()), " in ", tensors.size(),
                     " tensors");
     }
-    return root < 0 ? text : concat(text, ", root ", root);
+    return in_order(root < 0 ? text : concat(text, ", root ", root), tensors);
+  }
+
+  // With the memory orders that ranks have to agree on.
+  static std::string in_order(std::string text, const Tensors& tensors) {
+    for (const at::Tensor& tensor : tensors) {
+      if (!tensor.is_contiguous()) text = concat(text, ", ", memory_order(tensor));
+    }
+    return text;
   }
 
   CollectivePlan plan_for(network::Collective kind, std::string signature, const Tensors& tensors) const {
@@ -353,7 +354,7 @@ class ProcessGroup final : public GroupBackend {
     const auto found = std::make_shared<std::atomic<int>>(source);
     return start(
         type, "mccl:recv", tensors,
-        {{make_receive(communicator_, regions_of(tensors), source, tag_of(tag), found)}, tensors, tensors, found},
+        {{make_receive(communicator_, message_of(tensors), source, tag_of(tag), found)}, tensors, tensors, found},
         source);
   }
 

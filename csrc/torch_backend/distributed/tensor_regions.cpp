@@ -1,12 +1,18 @@
 // Bytes of tensors on the device, as lists of ranges.
 #include "torch_backend/distributed/tensor_regions.h"
 
+#include <c10/core/ScalarType.h>
+
 #include "torch_backend/dtypes.h"
 #include "torch_backend/memory/address.h"
 
 namespace mtia::torch_backend {
 
 Region region_of(const at::Tensor& tensor) { return {address_of(tensor), tensor.nbytes()}; }
+
+std::string memory_order(const at::Tensor& tensor) {
+  return tensor.is_contiguous() ? "" : c10::str("strides ", tensor.strides());
+}
 
 Regions regions_of(const Tensors& tensors) {
   Regions regions;
@@ -22,7 +28,13 @@ Region part_of(const at::Tensor& tensor, int rank, int size) {
 
 network::Reduction reduction_of(const c10d::ReduceOp& operation, c10::ScalarType dtype) {
   using network::Combiner;
-  const ChipDType stored = chip_dtype(dtype);
+  // Sums of complex numbers are those of their parts.
+  const bool is_of_parts =
+      c10::isComplexType(dtype) &&
+      (operation == c10d::ReduceOp::SUM || operation == c10d::ReduceOp::AVG || operation == c10d::ReduceOp::PREMUL_SUM);
+  TORCH_CHECK_TYPE(is_of_parts || !c10::isComplexType(dtype), "mccl: no reduction ", name_of(operation), " of ", dtype,
+                   "; complex numbers are summed and averaged alone");
+  const ChipDType stored = chip_dtype(is_of_parts ? c10::toRealValueType(dtype) : dtype);
   network::Reduction reduction{Combiner::sum, stored.dtype, stored.is_unsigned, 1};
   switch (operation) {
     case c10d::ReduceOp::SUM:
