@@ -1,7 +1,7 @@
 """Graphs under torch.mtia's names: work that is captured once and replayed."""
 
 import itertools
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -27,16 +27,21 @@ class MTIAGraph(torch._C._acceleratorGraph):
     def __init__(self, keep_graph: bool = False) -> None:
         super().__init__(keep_graph)
 
-    def capture_begin(self, pool: _PoolHandle = (0, 0)) -> None:
+    def capture_begin(
+        self,
+        pool: _PoolHandle | None = None,
+        capture_error_mode: Literal["default", "global", "thread_local", "relaxed"] = "default",
+    ) -> None:
         """Keeps what is submitted to the current device from now on instead of running it.
 
         Args:
-            pool: Of graph_pool_handle() or another graph's pool(); (0, 0): a pool of its own.
+            pool: Of graph_pool_handle() or another graph's pool(); None or (0, 0): a pool of its own.
+            capture_error_mode: Of no consequence: what a graph cannot hold is refused on every thread.
         """
-        super().capture_begin(pool=pool, capture_error_mode="default")
+        super().capture_begin(pool=pool, capture_error_mode=capture_error_mode)
 
 
-class graph:  # noqa: N801
+class graph:
     """Captures a `with` block into a graph, on `stream` or the current one.
 
     Raises:

@@ -118,7 +118,7 @@ def test_host_memory_and_streams() -> None:
 
 
 def test_tables_of_a_graph_are_its_own() -> None:
-    """What an operator sends to the device for itself: a transform whose length nobody used before, lists of tensors."""
+    """What an operator sends to the device for itself: of a transform whose length nobody used before, of lists."""
     x = torch.randn(3, 91)
     there = x.to(DEVICE)
     graph = torch.accelerator.Graph()
@@ -153,6 +153,7 @@ def test_what_no_graph_can_hold(tmp_path: Path) -> None:
     assert x.tolist() == [3] * 4
 
 
+@pytest.mark.unchecked(reason="checks look at values, which timing mode does not compute")
 def test_timing_mode_charges_each_replay() -> None:
     run_successfully(
         """

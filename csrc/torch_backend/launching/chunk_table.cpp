@@ -44,10 +44,11 @@ at::Tensor send_words(const std::shared_ptr<const std::vector<uint64_t>>& words,
   const at::Tensor tensor =
       empty_device({static_cast<int64_t>(words->size())}, c10::kLong, c10::Device(c10::kPrivateUse1, device));
   if (GraphCapture* capture = capture_on(device)) [[unlikely]] {
+    // The graph keeps the table, whose user may let go of it before the launch that reads it.
     capture->add(concat("table of ", words->size(), " words"), current_stream_id(device),
-                 [words, address = address_of(tensor)](runtime::Device& on, runtime::StreamId stream) {
-                   on.copy_to_device_owned(stream, address, std::shared_ptr<const void>(words, words->data()),
-                                           words->size() * 8, true);
+                 [words, tensor](runtime::Device& on, runtime::StreamId stream) {
+                   on.copy_to_device_owned(stream, address_of(tensor),
+                                           std::shared_ptr<const void>(words, words->data()), words->size() * 8, true);
                  });
     return tensor;
   }
