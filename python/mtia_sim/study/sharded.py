@@ -1,9 +1,10 @@
 """One rank of a Llama that is trained on many chips, built as torchtitan builds it: meta device, tensor parallel plan,
 recomputation, a fully_shard a layer, stages of a pipeline."""
 
+import gc
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -204,6 +205,23 @@ class Optimizer:
         self._adamw.step()
 
 
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Python looks for garbage before, and not within.
+
+    When it does within a step depends on all that the process did before; works of collectives and memory that are
+    given back then change what waits and where tensors lie, and so the step's time.
+    """
+    gc.collect()
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def training_step(size: Size, job: Job) -> Callable[[], None]:
     """A step of training on this rank of the default process group, of which there are `job.chips`.
 
@@ -257,8 +275,9 @@ def training_step(size: Size, job: Job) -> Callable[[], None]:
     optimizer = Optimizer(parts, job, meshes)
 
     def step() -> None:
-        optimizer.zero_grad()
-        run()
-        optimizer.step()
+        with uncollected():
+            optimizer.zero_grad()
+            run()
+            optimizer.step()
 
     return step
