@@ -101,7 +101,8 @@ def _dtype(job: Job) -> torch.dtype:
 
 def meshes_of(job: Job) -> Any:
     """The ranks of the default process group by what they share, neighbours last: "pipeline", "copies", "data",
-    "context", "tensor", and "shards", those of data and context together."""
+    "context", "tensor", and "shards", those of data and context together. Of copies and context only where there are
+    several."""
     sizes = {
         "pipeline": job.pipeline,
         "copies": job.copies,
@@ -109,6 +110,9 @@ def meshes_of(job: Job) -> Any:
         "context": job.context,
         "tensor": job.tensor,
     }
+    for name in ("copies", "context"):
+        if sizes[name] == 1:  # a group for every rank, of that rank, would be made
+            del sizes[name]
     whole = distributed.device_mesh.init_device_mesh(DEVICE, tuple(sizes.values()), mesh_dim_names=tuple(sizes))
     if job.context > 1:
         whole["data", "context"]._flatten("shards")
