@@ -1,8 +1,6 @@
 // What torch.distributed calls, as plans of what this rank's own bytes become (mirrored_exchange.h).
 #include "torch_backend/distributed/mirrored_group.h"
 
-#include <torch/csrc/distributed/c10d/Utils.hpp>
-
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -151,8 +149,8 @@ class MirroredGroup final : public GroupBackend {
     const Tensors both{output, input};
     check(both, "alltoall_base");
     check_contiguous(both, "alltoall_base");
-    c10d::checkSplitSizes(input_splits, input, size_);
-    c10d::checkSplitSizes(output_splits, output, size_);
+    check_splits(input_splits, input);
+    check_splits(output_splits, output);
     // Each rank sends this one what this one sends to it.
     MirroredPlan plan{Collective::all_to_all, input.nbytes(), {{region_of(input), region_of(output), 1, {}}}, {}};
     if (input_splits != output_splits) plan.moves.front().from = {};
@@ -218,7 +216,7 @@ class MirroredGroup final : public GroupBackend {
   }
 
   WorkPointer gather_lists(OpType type, Collective kind, const Tensors& outputs, const Tensors& inputs) {
-    MirroredPlan plan{kind, bytes_of(inputs) * ranks(), {}, {}};
+    MirroredPlan plan{kind, kind == Collective::all_gather ? bytes_of(outputs) : bytes_of(inputs) * ranks(), {}, {}};
     for (const at::Tensor& output : outputs) plan.moves.push_back(copy(inputs.front(), output));
     return run(type, kind == Collective::gather ? "mccl:gather" : "mccl:all_gather", std::move(plan),
                joined(inputs, outputs), outputs);
