@@ -74,7 +74,8 @@ std::string remedy_for(const c10::OperatorHandle& operation, c10::ArrayRef<c10::
            "compute on "
            "the CPU with tensor.cpu()";
   if (has([](const at::Tensor& tensor) { return tensor.is_nested(); }))
-    return "mtia_sim has nested tensors of jagged layout: make them with layout=torch.jagged";
+    return "of nested tensors mtia_sim has what CPU torch has; take it apart with unbind(), or pad it with "
+           "to_padded_tensor()";
   if (speaks_of("::quantize") || speaks_of("quantized") ||
       has([](const at::Tensor& tensor) { return tensor.is_quantized(); }))
     return "mtia_sim has no quantised tensors: convert with tensor.dequantize(), or keep the quantised part on the CPU";

@@ -9,6 +9,7 @@ from mtia_sim_kernels.launch_shape import (
     DTYPE_BYTES,
     ChipLimits,
     Launch,
+    Plan,
     Scalar,
     Tensor,
     Workspace,
@@ -20,16 +21,8 @@ from mtia_sim_kernels.launch_shape import (
     tensor_arguments,
 )
 from mtia_sim_kernels.triton.column_sum import column_sum_launch
-
-
-@triton.jit
-def affine(normal, weight, bias, start, column, length, COMPUTE: tl.constexpr):
-    inside = column < length - start
-    if weight is not None:
-        normal = normal * tl.load(weight + start + column, mask=inside, other=0.0).to(COMPUTE)
-    if bias is not None:
-        normal = normal + tl.load(bias + start + column, mask=inside, other=0.0).to(COMPUTE)
-    return normal
+from mtia_sim_kernels.triton.layer_norm_parts import backward_in_parts, forward_in_parts
+from mtia_sim_kernels.triton.layer_norm_terms import affine, layer_norm_grad
 
 
 @triton.jit
@@ -75,19 +68,6 @@ def layer_norm_forward(
                 tl.store(target + start, result.to(out.dtype.element_ty), mask=mask)
         tl.store(mean + first + row, average.to(mean.dtype.element_ty), mask=row_mask)
         tl.store(rstd + first + row, inverse.to(rstd.dtype.element_ty), mask=row_mask)
-
-
-@triton.jit
-def layer_norm_grad(
-    grad_out, x, weight, average, inverse, first, row, column, start, length, mask, x_row, grad_row,
-    COMPUTE: tl.constexpr,
-):  # fmt: skip
-    """(grad_out, grad_out * weight, normalised x) of a tile."""
-    values = tl.load(x + first * x_row + start + row[:, None] * x_row + column, mask=mask, other=0.0).to(COMPUTE)
-    source = grad_out + first * grad_row + start
-    grad = tl.load(source + row[:, None] * grad_row + column, mask=mask, other=0.0).to(COMPUTE)
-    normal = (values - average) * inverse
-    return grad, affine(grad, weight, None, start, column, length, COMPUTE), normal
 
 
 @triton.jit
@@ -187,12 +167,15 @@ def layer_norm_backward(
 
 
 @launch_shape("layer_norm_forward")
-def layer_norm_forward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Launch:
+def layer_norm_forward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], chip: ChipLimits) -> Plan:
     """tensors (out, mean, rstd, x, weight or none, bias or none), scalars (eps,).
 
     `sizes` = (rows, length, x's stride of a row). out [rows, length], mean and rstd [rows] are contiguous; x's rows,
     weight and bias have stride 1.
     """
+    in_parts = forward_in_parts(dtypes, sizes, chip)
+    if in_parts is not None:
+        return in_parts
     rows, length, x_row = sizes
     compute = compute_dtype(dtypes[3])
     live = 2 * DTYPE_BYTES[dtypes[3]] + 5 * DTYPE_BYTES[compute]
@@ -207,6 +190,9 @@ def layer_norm_backward_shape(dtypes: tuple[str, ...], sizes: tuple[int, ...], c
 
     `sizes` = (rows, length, strides of a row of x and of grad_out); the gradients are contiguous.
     """
+    in_parts = backward_in_parts(dtypes, sizes, chip)
+    if in_parts is not None:
+        return in_parts
     rows, length, x_row, grad_row = sizes
     compute = compute_dtype(dtypes[4])
     _, groups = row_group(rows)

@@ -173,11 +173,14 @@ def register() -> None:
 
         distributed_attention.register()
         backend = BACKEND if backend is None else backend
-        job = None
+        job, given = None, signature.bind(backend, *arguments, **keywords).arguments
         if _FAKE in backend:
             _offer_fake(device)
+            if backend == _FAKE and given.get("store") is None and given.get("world_size", -1) > 0:
+                # Torch's own store for it cannot be cloned, which split_group does.
+                meeting = importlib.import_module("mtia_sim.meeting")
+                keywords["store"] = meeting.store_of_absent_ranks(given["world_size"])
         else:
-            given = signature.bind(backend, *arguments, **keywords).arguments
             job = world.from_environment(given.get("rank", -1), given.get("world_size", -1))
         world.enter(job)
         if job is None:

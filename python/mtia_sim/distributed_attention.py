@@ -4,13 +4,14 @@ torch has both for the operators that CUDA's scaled_dot_product_attention calls,
 implement.
 """
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import DTensor, Replicate, Shard
+from torch.distributed.tensor import DTensor, Replicate, Shard, _random
 from torch.distributed.tensor._dtensor_spec import DTensorSpec, TensorMeta
 from torch.distributed.tensor.experimental._context_parallel import _attention as context_parallel
 from torch.distributed.tensor.placement_types import Placement
@@ -84,13 +85,35 @@ def _local_mask(mask: Any, mesh: DeviceMesh, placements: Sequence[Placement]) ->
     return _local(mask, mesh, of_mask)
 
 
+def _drawing(
+    probability: float, mesh: DeviceMesh, placements: Sequence[Placement], scores: Sequence[int]
+) -> contextlib.AbstractContextManager[Any]:
+    """Where a rank draws the dropout of its part of the scores [batch, heads, queries, keys]; replicas draw the same.
+
+    As DTensor's dispatcher does it for the operators that it knows to be random: dealt by batch, all ranks together
+    draw what one device would.
+    """
+    if probability == 0:
+        return contextlib.nullcontext()
+    if not _random._rng_tracker and _random.is_rng_supported_mesh(mesh):
+        _random._rng_tracker = _random.OffsetBasedRNGTracker(mesh)
+    tracker: Any = _random._rng_tracker
+    if not tracker.distribute_region_enabled:
+        return contextlib.nullcontext()
+    strides = torch.empty(tuple(scores), device="meta").stride()
+    spec = DTensorSpec(mesh, tuple(placements), TensorMeta(torch.Size(scores), strides, torch.float32))
+    region: contextlib.AbstractContextManager[Any] = tracker._distribute_region(spec)
+    return region
+
+
 def _forward(operator: Any, arguments: Sequence[Any], keywords: dict[str, Any]) -> tuple[Any, ...]:
     call = _named(operator, arguments, keywords)
     query, key, value = (call[name] for name in ("query", "key", "value"))
     mesh, placements = query.device_mesh, _placements(query, key)
     call.update({name: _local(call[name], mesh, placements) for name in ("query", "key", "value")})
     call["attn_bias"] = _local_mask(call["attn_bias"], mesh, placements)
-    out, logsumexp, *rest = operator(**call)
+    with _drawing(call["dropout_p"], mesh, placements, (*query.shape[:3], key.shape[2])):
+        out, logsumexp, *rest = operator(**call)
     return (
         _wrap(out, mesh, placements, (*query.shape[:3], value.shape[3])),
         _wrap(logsumexp, mesh, placements, query.shape[:3]),

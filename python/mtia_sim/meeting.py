@@ -9,6 +9,8 @@ from torch.distributed.rendezvous import rendezvous
 from mtia_core.errors import InvalidArgument
 from mtia_sim import world
 
+_stores: list["AbsentRanksStore"] = []
+
 
 class AbsentRanksStore(Store):
     """A store of ranks that all write what this one writes; nothing is waited for."""
@@ -17,6 +19,10 @@ class AbsentRanksStore(Store):
         super().__init__()
         self._size = size
         self._values: dict[str, bytes] = {}
+
+    def clone(self) -> "AbsentRanksStore":
+        """Itself: there is no connection that threads would share."""
+        return self
 
     def set(self, key: str, value: Any) -> None:
         """Writes a value."""
@@ -60,10 +66,16 @@ class AbsentRanksStore(Store):
         """Nothing is waited for."""
 
 
+def store_of_absent_ranks(size: int) -> AbsentRanksStore:
+    """A store of `size` ranks that lives as long as the process: what torch holds of one does not keep it."""
+    _stores.append(AbsentRanksStore(size))
+    return _stores[-1]
+
+
 def store_of(job: world.World, store: Any, method: str | None, timeout: timedelta | None) -> Any:
     """Where the processes that exist meet, as init_process_group was told; nobody else's for one alone."""
     if job.processes == 1:
-        return AbsentRanksStore(job.size)
+        return store_of_absent_ranks(job.size)
     if store is not None:
         return store
     keywords = {} if timeout is None else {"timeout": timeout}

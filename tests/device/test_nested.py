@@ -1,4 +1,4 @@
-"""Nested tensors of jagged layout, and the encoder that would make strided ones, against CPU torch."""
+"""Nested tensors of jagged and of strided layout, and the encoder that would make strided ones, against CPU torch."""
 
 from collections.abc import Callable
 
@@ -60,14 +60,6 @@ def test_padded_to_jagged() -> None:
     assert torch.equal(back.cpu(), dense[:, :2])
 
 
-def test_what_is_missing_says_so() -> None:
-    heads = torch.nested.nested_tensor([torch.randn(3, 2, 8)], layout=torch.jagged, device=DEVICE).transpose(1, 2)
-    with pytest.raises(NotImplementedError, match="to_padded_tensor"):
-        functional.scaled_dot_product_attention(heads, heads, heads)
-    with pytest.raises(NotImplementedError, match=r"layout=torch.jagged"):
-        torch.nested.nested_tensor([torch.randn(3, 2)], device=DEVICE).to_padded_tensor(0.0)
-
-
 def encoder(norm_first: bool, activation: str) -> nn.Module:
     layer = nn.TransformerEncoderLayer(
         16, 2, 32, batch_first=True, norm_first=norm_first, activation=activation, dropout=0.0
@@ -110,3 +102,66 @@ def test_attention_module_in_evaluation(need_weights: bool, average: bool) -> No
     for one, other in zip(results[1], results[0], strict=True):
         if other is not None:
             torch.testing.assert_close(one.cpu(), other, atol=1e-5, rtol=1e-4)
+
+
+HEADS = [torch.randn(2, 3, 8), torch.randn(2, 1, 8), torch.randn(2, 5, 8)]
+
+
+def strided(tensors: list[Tensor], device: str) -> Tensor:
+    return torch.nested.nested_tensor(tensors, layout=torch.strided, device=device, requires_grad=True)
+
+
+def attention(x: Tensor) -> Tensor:
+    return functional.scaled_dot_product_attention(x, x, x)
+
+
+STRIDED: dict[str, tuple[Callable[[Tensor], Tensor], list[Tensor]]] = {
+    "sum of two": (lambda x: x + x * 2, HEADS),
+    "quotient": (lambda x: x / 4 - x, HEADS),
+    "activations": (lambda x: functional.silu(functional.gelu(x.relu())), HEADS),
+    "linear": (lambda x: functional.linear(x, torch.ones(3, 4, device=x.device), torch.ones(3, device=x.device)), ROWS),
+    "layer_norm": (lambda x: functional.layer_norm(x, (8,), *torch.ones(2, 8, device=x.device)), HEADS),
+    "softmax": (lambda x: x.softmax(-1), HEADS),
+    "products": (lambda x: x @ x.transpose(-1, -2), HEADS),
+    "transposed": (lambda x: x.transpose(1, 2).contiguous(), HEADS),
+    "viewed": (lambda x: x.view(3, 2, -1, 2, 4), HEADS),
+    "attention": (attention, HEADS),
+    "selected": (lambda x: x[2], HEADS),
+}
+
+
+@pytest.mark.parametrize("name", STRIDED)
+def test_strided(name: str) -> None:
+    call, tensors = STRIDED[name]
+    found = []
+    for device in ("cpu", DEVICE):
+        x = strided(tensors, device)
+        result = call(x)
+        assert result.device.type == device
+        padded = result.to_padded_tensor(0.0) if result.is_nested else result
+        padded.square().sum().backward()
+        assert x.grad is not None
+        found.append([padded.detach().cpu(), *(each.cpu() for each in x.grad.unbind())])
+    torch.testing.assert_close(found[1], found[0])
+
+
+def test_strided_ones_that_are_made_and_moved() -> None:
+    there = strided(HEADS, DEVICE).detach()
+    for back in (there.cpu(), torch.nested.nested_tensor(HEADS).to(DEVICE).cpu(), there.clone().cpu()):
+        assert all(torch.equal(one, other) for one, other in zip(back.unbind(), HEADS, strict=True))
+    mask = torch.tensor([[True, True, False], [True, True, True]])
+    made = torch._nested_tensor_from_mask(torch.ones(2, 3, 4, device=DEVICE), mask.to(DEVICE))
+    assert [tuple(each.shape) for each in made.unbind()] == [(2, 4), (3, 4)]
+    with pytest.raises(NotImplementedError, match="unbind"):
+        there.cumsum(-1)
+
+
+def test_attention_of_jagged_rows() -> None:
+    rows = [torch.randn(length, 16) for length in (3, 5, 2)]
+    found = []
+    for device in ("cpu", DEVICE):
+        x = torch.nested.nested_tensor(rows, layout=torch.jagged, device=device, requires_grad=True)
+        result = attention(x.unflatten(-1, [2, 8]).transpose(1, 2)).transpose(1, 2).flatten(-2)
+        (grad,) = torch.autograd.grad(result.values().square().sum(), x)
+        found.append([result.detach().values().cpu(), grad.values().cpu()])
+    torch.testing.assert_close(found[1], found[0])

@@ -146,6 +146,8 @@ def test_attention_of_unusual_operands() -> None:
     bias = torch.randn(8, 8, device=DEVICE, requires_grad=True)
     query = torch.randn(1, 2, 8, 16, device=DEVICE)
     functional.scaled_dot_product_attention(query, query, query, attn_mask=bias).sum().backward()
+    with pytest.raises(RuntimeError, match="Explicit attn_mask should not be set when is_causal=True"):
+        functional.scaled_dot_product_attention(query, query, query, attn_mask=bias.detach(), is_causal=True)
     assert bias.grad is not None and bias.grad.shape == bias.shape
 
 

@@ -11,17 +11,40 @@ QUICK = {
     "tensor": ("sequence", "context_by_all_to_all"),
 }
 LONG = [
-    ("others", 2, ("experts", "functional_collectives")),
+    (
+        "others",
+        2,
+        (
+            "experts",
+            "functional_collectives",
+            "synchronised_batch_norms",
+            "saves_beside_training",
+            "saves_in_another_process",
+        ),
+    ),
+    ("compiled", 2, ("collectives", "data_parallel", "fully_sharded", "tensor_parallel")),
     ("data", 2, ("static_graph", "fp16_compress", "bf16_compress", "power_sgd", "zero_redundancy")),
+    ("sharded", 4, ("reshards_to_parts_after_forward",)),
     ("pipeline", 2, ("gpipe", "interleaved_1f1b", "looped_breadth_first", "dual_pipe_v")),
     ("pipeline", 4, ("one_forward_one_backward", "gpipe")),
-    ("tensor", 2, ("tensor", "loss", "context_by_all_gather", "attention_of_distributed_tensors")),
+    (
+        "tensor",
+        2,
+        (
+            "tensor",
+            "loss",
+            "context_by_all_gather",
+            "attention_of_distributed_tensors",
+            "random_distributed_tensors",
+        ),
+    ),
     ("tensor", 4, ("fully_sharded_and_tensor", "hybrid_sharded")),  # the model has two heads of keys, for two ranks
     (
         "sharded",
         2,
         (
             "reshards_after_forward",
+            "mixed_precision",
             "keeps_after_forward",
             "activation_checkpointing",
             "cpu_offload",

@@ -150,6 +150,20 @@ dist.barrier()
 host = dist.new_group(backend="gloo")
 dist.all_reduce(number, group=host)
 assert number.item() == 2 * 16384**2
+
+dist.group.WORLD.bound_device_id = DEVICE  # as init_process_group(device_id=) leaves it
+split = dist.split_group(split_ranks=[list(range(first, first + 8)) for first in range(0, 16384, 8)])
+assert (split.rank(), split.size()) == (5, 8) and reduced([3.0], dist.ReduceOp.SUM, split) == [24.0]
+before = torch.mtia_sim.perf_counters()["collective_seconds"]
+with dist.distributed_c10d._time_estimator(split) as estimate:
+    reduced([1.0] * 4096, dist.ReduceOp.SUM, split)
+assert reduced([1.0] * 4096, dist.ReduceOp.SUM, split)[0] == 8.0
+taken = torch.mtia_sim.perf_counters()["collective_seconds"] - before
+assert abs(estimate.estimated_time - 1e6 * taken) < 1e-3 * estimate.estimated_time, (estimate.estimated_time, taken)
+sparse = torch.sparse_coo_tensor([[0, 3]], [1.0, 2.0], (5,)).to(DEVICE)
+dist.all_reduce(sparse, group=split)
+assert sparse.to_dense().tolist() == [8.0, 0, 0, 16.0, 0]
+dist.monitored_barrier(split)
 dist.destroy_process_group()
 """
 
@@ -213,6 +227,10 @@ assert (tensor.tolist(), number.item()) == ([256.0] * 4, 1.0)  # torch's own fak
 counters = torch.mtia_sim.perf_counters()
 assert counters["collectives"] == 1 and counters["collective_seconds"] > 0
 assert dist.get_backend() == "fake"
+dist.group.WORLD.bound_device_id = torch.device("mtia_sim:0")
+split = dist.split_group(split_ranks=[[1, 3]])
+dist.all_reduce(tensor, group=split)
+assert (split.rank(), tensor.tolist()) == (1, [512.0] * 4)
 """
 
 

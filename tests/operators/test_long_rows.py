@@ -27,6 +27,7 @@ ROUNDED: dict[str, Callable[[Tensor], Tensor]] = {
     "cumprod of planes": lambda x: x.sign().add(x.abs().floor() / 1024).view(2, -1, 2).cumprod(1),
     "logcumsumexp": lambda x: x.logcumsumexp(-1),
     "logcumsumexp of columns": lambda x: x.mT.logcumsumexp(0),
+    "layer_norm": lambda x: torch.nn.functional.layer_norm(x, x.shape[-1:]),
 }
 
 
@@ -51,6 +52,23 @@ def test_values(name: str, dtype: torch.dtype) -> None:
     x = torch.randn(2, 40002).to(dtype)
     tolerance = {torch.float32: 1e-6, torch.float64: 1e-13}[dtype]
     assert_matches(ROUNDED[name](x.to(DEVICE)), ROUNDED[name](x.double()).to(dtype), tolerance)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_layer_norm(dtype: torch.dtype) -> None:
+    """As one row of its own, with parameters and their gradients; a mean far from 0."""
+    x, grad = (torch.randn(3, 40005).to(dtype) + 5).to(dtype), torch.randn(3, 40005).to(dtype)
+    parameters = [torch.randn(40005).to(dtype) for _ in range(2)]
+    exact = [each.double().requires_grad_() for each in (x, *parameters)]
+    given = [each.to(DEVICE).requires_grad_() for each in (x, *parameters)]
+    tolerance = 4e-6 if dtype == torch.float32 else 8e-3
+    results = [torch.nn.functional.layer_norm(each[0], (40005,), *each[1:]) for each in (exact, given)]
+    assert_matches(results[1], results[0].to(dtype), tolerance)
+    results[0].backward(grad.double())
+    results[1].backward(grad.to(DEVICE))
+    for of_exact, of_given in zip(exact, given, strict=True):
+        assert of_exact.grad is not None and of_given.grad is not None
+        assert_matches(of_given.grad, of_exact.grad.to(dtype), 2 * tolerance)
 
 
 def test_integers_are_exact() -> None:
@@ -98,6 +116,6 @@ def test_one_long_row_takes_about_as_long_as_many_short_ones() -> None:
         return float(torch.mtia_sim.perf_counters()["seconds"])
 
     row = torch.randn(1, 128 * 4096, device=DEVICE)
-    for name in ("softmax", "log_softmax", "cumsum", "cumprod", "logcumsumexp", "cummax"):
+    for name in ("softmax", "log_softmax", "cumsum", "cumprod", "logcumsumexp", "cummax", "layer_norm"):
         call = (CALLS | ROUNDED)[name]
         assert seconds(call, row) < 3 * seconds(call, row.view(128, -1)), name  # ran 40 times as long

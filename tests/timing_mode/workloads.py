@@ -195,6 +195,7 @@ def long_rows(device: str) -> None:
     for dtype in (torch.float32, torch.bfloat16):
         rows = torch.randn(2, 100_001, device=device, dtype=dtype).requires_grad_()
         (rows.softmax(-1) + rows.log_softmax(-1) + rows.cumsum(-1)).backward(rows.detach())
+        functional.layer_norm(rows, (100_001,), *torch.ones(2, 100_001, device=device, dtype=dtype)).sum().backward()
         rows.detach().cumprod(-1), rows.detach().logcumsumexp(-1), rows.detach().cummax(-1)
 
 

@@ -193,6 +193,11 @@ class GroupBackend : public c10d::Backend {
     for (const int64_t count : rows) TORCH_CHECK_VALUE(count >= 0, "all_to_all: ", count, " rows for a rank");
   }
 
+  int root_of(int64_t rank, const char* name) const {
+    TORCH_CHECK_VALUE(0 <= rank && rank < size_, name, ": rank ", rank, " of ", size_);
+    return static_cast<int>(rank);
+  }
+
   // The list of a part of each rank, each as `like`.
   const Tensors& list_of(const std::vector<Tensors>& lists, const at::Tensor& like, const char* name) const {
     TORCH_CHECK_VALUE(lists.size() == 1 && lists.front().size() == static_cast<size_t>(size_), name, ": ",

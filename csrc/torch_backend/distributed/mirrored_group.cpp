@@ -39,6 +39,7 @@ class MirroredGroup final : public GroupBackend {
   WorkPointer broadcast(Tensors& tensors, const c10d::BroadcastOptions& options) override {
     if (on_host(tensors)) return host_->broadcast(tensors, options);
     check(tensors, "broadcast");
+    root_of(options.rootRank, "broadcast");
     // What the root holds is what this rank holds.
     return run(OpType::BROADCAST, "mccl:broadcast", {Collective::broadcast, bytes_of(tensors), {}, {}}, tensors,
                tensors);
@@ -59,7 +60,7 @@ class MirroredGroup final : public GroupBackend {
   WorkPointer reduce(Tensors& tensors, const c10d::ReduceOptions& options) override {
     if (on_host(tensors)) return host_->reduce(tensors, options);
     return reduce_all(OpType::REDUCE, "mccl:reduce", Collective::reduce, tensors, options.reduceOp,
-                      options.rootRank == rank_);
+                      root_of(options.rootRank, "reduce") == rank_);
   }
 
   WorkPointer allgather(std::vector<Tensors>& outputs, Tensors& inputs,
@@ -100,7 +101,7 @@ class MirroredGroup final : public GroupBackend {
   WorkPointer gather(std::vector<Tensors>& outputs, Tensors& inputs, const c10d::GatherOptions& options) override {
     if (on_host(inputs)) return host_->gather(outputs, inputs, options);
     check(inputs, "gather");
-    const bool is_root = options.rootRank == rank_;
+    const bool is_root = root_of(options.rootRank, "gather") == rank_;
     return gather_lists(OpType::GATHER, Collective::gather,
                         is_root ? list_of(outputs, inputs.front(), "gather") : Tensors{}, inputs);
   }
@@ -110,7 +111,7 @@ class MirroredGroup final : public GroupBackend {
     check(outputs, "scatter");
     const at::Tensor& output = outputs.front();
     MirroredPlan plan{Collective::scatter, output.nbytes() * ranks(), {}, {}};
-    if (options.rootRank == rank_) {
+    if (root_of(options.rootRank, "scatter") == rank_) {
       plan.moves.push_back(copy(list_of(inputs, output, "scatter")[own()], output));
     } else {
       plan.moves.push_back({{}, region_of(output), 1, {}});

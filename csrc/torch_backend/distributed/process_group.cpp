@@ -242,11 +242,6 @@ class ProcessGroup final : public GroupBackend {
 
   static Regions& at_rank(std::vector<Regions>& list, int rank) { return list[static_cast<size_t>(rank)]; }
 
-  int root_of(int64_t rank, const char* name) const {
-    TORCH_CHECK_VALUE(0 <= rank && rank < size_, name, ": rank ", rank, " of ", size_);
-    return static_cast<int>(rank);
-  }
-
   static std::string describe(const char* name, const Tensors& tensors, int root = -1) {
     std::string text = concat(name, " of ", tensors.front().numel(), " ", c10::toString(tensors.front().scalar_type()));
     if (tensors.size() > 1) {

@@ -23,17 +23,18 @@ bool is_flash_dtype(c10::ScalarType dtype) {
 // The flash kernels take every call but: other dtypes, ragged or fewer dimensions, batches or heads that are to be
 // broadcast (one key head is not), and a mask that wants a gradient.
 int64_t choose_backend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                       const std::optional<at::Tensor>& mask, double, bool, std::optional<double>, bool enable_gqa) {
-  TORCH_CHECK_NOT_IMPLEMENTED(!query.is_nested(),
-                              "scaled_dot_product_attention of nested tensors has no mtia_sim kernel; convert with ",
-                              "torch.nested.to_padded_tensor(tensor, 0.0) and give a mask");
+                       const std::optional<at::Tensor>& mask, double, bool is_causal, std::optional<double>,
+                       bool enable_gqa) {
+  if (query.is_nested() || key.is_nested() || value.is_nested()) return static_cast<int64_t>(at::SDPBackend::math);
   // Sizes may be symbols: torch.compile with dynamic shapes asks too.
   const bool shapes = query.dim() == 4 && key.dim() == 4 && value.dim() == 4 && query.sym_numel() != 0 &&
                       key.sym_numel() != 0 && value.sym_numel() != 0;
   const bool dtypes = is_flash_dtype(query.scalar_type()) && key.scalar_type() == query.scalar_type() &&
                       value.scalar_type() == query.scalar_type();
-  const bool mask_gradient = mask.has_value() && mask->defined() && mask->requires_grad();
-  const bool flash = shapes && dtypes && !mask_gradient && key.sym_size(1) == value.sym_size(1) &&
+  // torch's formula refuses a mask beside is_causal.
+  const bool has_mask = mask.has_value() && mask->defined();
+  const bool own_formula = has_mask && (mask->requires_grad() || is_causal);
+  const bool flash = shapes && dtypes && !own_formula && key.sym_size(1) == value.sym_size(1) &&
                      (enable_gqa ? query.sym_size(1) % key.sym_size(1) == 0
                                  : query.sym_size(1) == key.sym_size(1) || key.sym_size(1) == 1) &&
                      key.sym_size(0) == query.sym_size(0) && value.sym_size(0) == query.sym_size(0);

@@ -89,8 +89,8 @@ std::tuple<at::Tensor, at::Tensor> native_multi_head_attention(
   return {at::linear(attended.transpose(1, 2).flatten(-2), proj_weight, proj_bias), weights};
 }
 
-// The device has no nested tensors of strided layout, which torch's encoder would leave padding out with: it keeps
-// padded ones and their mask.
+// The fused layer takes no nested tensors, which torch's encoder would leave padding out with: it keeps padded ones and
+// their mask.
 bool nested_tensor_from_mask_left_aligned(const at::Tensor&, const at::Tensor&) { return false; }
 
 }  // namespace

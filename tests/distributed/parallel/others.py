@@ -1,10 +1,19 @@
-"""What stands beside the means of parallel training: experts on other ranks, functional collectives."""
+"""What stands beside the means of parallel training: experts on other ranks, functional collectives, batch norms over
+all ranks, checkpoints that are saved beside the training."""
+
+import copy
+import tempfile
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.distributed._functional_collectives as functional
+import torch.distributed.checkpoint as checkpoint
 import torch.distributed.nn.functional as differentiable
 from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict_saver import AsyncCheckpointerType
+from torch.distributed.fsdp import fully_shard
 
 from tests.distributed.parallel.harness import (
     DEVICE,
@@ -105,6 +114,80 @@ def collectives(device: torch.device) -> list[float]:
 def functional_collectives() -> Result:
     """Those of tensors on the device, with their gradients, as Gloo's on the CPU."""
     return collectives(DEVICE), collectives(CPU)
+
+
+@way
+def synchronised_batch_norms() -> Result:
+    """SyncBatchNorm of uneven parts of a batch, as one CPU's norm of all of it: results, gradients, running sums."""
+    size, rank = dist.get_world_size(), dist.get_rank()
+    errors = []
+    for norm, shape in (
+        (nn.BatchNorm1d(6), (6,)),
+        (nn.BatchNorm2d(6), (6, 5, 3)),
+        (nn.BatchNorm1d(6, affine=False), (6, 7)),
+    ):
+        rows = [3 + 2 * each for each in range(size)]
+        torch.manual_seed(4)
+        x, weight = torch.randn(2, sum(rows), *shape)
+        x = 3 + x * torch.arange(1.0, 7.0).view(6, *[1] * (len(shape) - 1))
+        own = copy.deepcopy(norm)
+        synchronised: Any = nn.SyncBatchNorm.convert_sync_batchnorm(own).to(DEVICE)
+        for step in range(3):
+            norm.train(step < 2), synchronised.train(step < 2)
+            whole = x.clone().requires_grad_()
+            part = x.split(rows)[rank].to(DEVICE).requires_grad_()
+            expected = norm(whole)
+            (expected * weight).sum().backward()
+            got = synchronised(part)
+            (got * weight.split(rows)[rank].to(DEVICE)).sum().backward()
+            for parameter in synchronised.parameters():
+                dist.all_reduce(parameter.grad)
+            pairs = [(got, expected.split(rows)[rank]), (part.grad, whole.grad.split(rows)[rank])]
+            pairs += [
+                (one.grad, other.grad) for one, other in zip(synchronised.parameters(), norm.parameters(), strict=True)
+            ]
+            pairs += list(zip(synchronised.buffers(), norm.buffers(), strict=True))
+            errors += [
+                ((one.detach().cpu() - other).float().norm() / other.float().norm()).item() for one, other in pairs
+            ]
+            synchronised.zero_grad(), norm.zero_grad()
+    worst = torch.tensor(max(errors))
+    dist.all_reduce(worst, op=dist.ReduceOp.MAX)
+    return [worst.item()], [0.0]
+
+
+def saved(kind: AsyncCheckpointerType) -> Result:
+    """What is saved is what was there at the call, though training goes on, and another sharding loads it."""
+    folder = [tempfile.mkdtemp() if dist.get_rank() == 0 else None]
+    dist.broadcast_object_list(folder)
+    torch.manual_seed(6)
+    model: Any = fully_shard(nn.Sequential(nn.Linear(24, 40), nn.Linear(40, 8)).to(DEVICE))
+    optimizer = adamw(model.parameters())
+    model(torch.ones(2, 24, device=DEVICE)).square().sum().backward()
+    optimizer.step()
+    expected = [parameter.full_tensor().cpu() for parameter in model.parameters()]
+    saving: Any = checkpoint.async_save(
+        {"model": model.state_dict(), "optimizer": optimizer.state_dict()},
+        checkpoint_id=Path(str(folder[0])) / "step",
+        async_checkpointer_type=kind,
+    )
+    for parameter in model.parameters():
+        parameter.detach().to_local().fill_(77)
+    saving.result()
+    whole = nn.Sequential(nn.Linear(24, 40), nn.Linear(40, 8)).to(DEVICE)
+    checkpoint.load({"model": (state := whole.state_dict())}, checkpoint_id=Path(str(folder[0])) / "step")
+    equal = [torch.equal(got.cpu(), wanted) for got, wanted in zip(state.values(), expected, strict=True)]
+    return [float(each) for each in equal], [1.0] * 4
+
+
+@way
+def saves_beside_training() -> Result:
+    return saved(AsyncCheckpointerType.THREAD)
+
+
+@way
+def saves_in_another_process() -> Result:
+    return saved(AsyncCheckpointerType.PROCESS)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor, Replicate, Shard
+from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 from torch.distributed.tensor.experimental import context_parallel
 from torch.distributed.tensor.experimental._attention import set_rotate_method
 from torch.distributed.tensor.parallel import (
@@ -213,6 +213,71 @@ def attention_of_distributed_tensors() -> Result:
             assert all(isinstance(each, DTensor) and each.placements == (placement,) for each in results)
         for got, wanted in zip(results, expected, strict=True):
             errors.append(((got.full_tensor().cpu() - wanted).norm() / wanted.norm()).item())
+    return errors, [0.0] * len(errors)
+
+
+@way
+def random_distributed_tensors() -> Result:
+    """Ranks draw parts of their own, replicas what one device draws, and all go on from one state."""
+    mesh, size = one_dimension(), dist.get_world_size()
+
+    def of_each_rank(tensor: Tensor) -> list[Tensor]:
+        parts = [torch.empty_like(tensor) for _ in range(size)]
+        dist.all_gather(parts, tensor.contiguous())
+        return parts
+
+    def drawn(call: Any, seed: int = 11) -> Tensor:
+        torch.manual_seed(seed)
+        result: Tensor = call()
+        return result
+
+    def all_differ(tensor: Tensor) -> bool:
+        parts = of_each_rank(tensor.to_local())
+        return not any(torch.equal(parts[0], part) for part in parts[1:])
+
+    def drawn_by(name: str, placement: Any) -> Any:
+        call = getattr(torch.distributed.tensor, name)
+        return drawn(lambda: call(8, 6, device_mesh=mesh, placements=[placement]))
+
+    for name in ("rand", "randn"):
+        assert all_differ(drawn_by(name, Shard(0)))
+        assert torch.equal(drawn_by(name, Shard(0)).to_local(), drawn_by(name, Shard(0)).to_local())
+        assert torch.equal(
+            drawn_by(name, Replicate()).to_local(),
+            drawn(lambda: getattr(torch, name)(8, 6, device=DEVICE)),  # noqa: B023
+        )
+    ones = torch.ones(4 * size, 512, device=DEVICE)
+
+    def dealt() -> Any:
+        return distribute_tensor(ones, mesh, [Shard(0)])
+
+    assert all_differ(drawn(lambda: nn.functional.dropout(dealt(), 0.5)))
+    for fill in (nn.init.normal_, nn.init.uniform_, lambda tensor: tensor.bernoulli_(0.5)):
+        assert all_differ(drawn(lambda: fill(dealt())))  # noqa: B023
+
+    # Attention with dropout: dealt by batch it is one device's, by heads each rank drops elements of its own.
+    torch.manual_seed(2)
+    query, key, value = (torch.randn(2 * size, 2 * size, 16, 8).to(DEVICE) for _ in range(3))
+
+    def attention(placement: Any) -> list[Tensor]:
+        inputs = [query, key, value]
+        if placement is not None:
+            inputs = [distribute_tensor(each, mesh, [placement]) for each in inputs]
+        inputs = [each.detach().requires_grad_() for each in inputs]
+        out = drawn(lambda: nn.functional.scaled_dot_product_attention(*inputs, dropout_p=0.5))
+        out.square().sum().backward()
+        return [out.detach(), *(each.grad for each in inputs)]
+
+    expected = attention(None)
+    errors = []
+    for placement in (Shard(0), Replicate()):
+        for got, wanted in zip(attention(placement), expected, strict=True):
+            errors.append(((got.full_tensor() - wanted).norm() / wanted.norm()).item())
+    alike = [each[:, :1].expand(-1, 2 * size, -1, -1) for each in (query, key, value)]
+    heads = [distribute_tensor(each.contiguous(), mesh, [Shard(1)]) for each in alike]
+    assert all_differ(drawn(lambda: nn.functional.scaled_dot_product_attention(*heads, dropout_p=0.5)))
+    states = of_each_rank(torch.mtia_sim.get_rng_state().to(DEVICE))
+    assert all(torch.equal(states[0], state) for state in states)
     return errors, [0.0] * len(errors)
 
 
