@@ -112,7 +112,10 @@ class MirroredGroup final : public GroupBackend {
     const at::Tensor& output = outputs.front();
     MirroredPlan plan{Collective::scatter, output.nbytes() * ranks(), {}, {}};
     if (root_of(options.rootRank, "scatter") == rank_) {
-      plan.moves.push_back(copy(list_of(inputs, output, "scatter")[own()], output));
+      const at::Tensor& part = list_of(inputs, output, "scatter")[own()];
+      TORCH_CHECK_VALUE(part.numel() == output.numel(), "scatter: parts of ", part.numel(), " elements into ",
+                        output.numel());
+      plan.moves.push_back(copy(part, output));
     } else {
       plan.moves.push_back({{}, region_of(output), 1, {}});
     }
