@@ -23,6 +23,7 @@
 #include "torch_backend/distributed/process_group.h"
 #include "torch_backend/distributed/sparse_sum.h"
 #include "torch_backend/distributed/tensor_regions.h"
+#include "torch_backend/launching/graph_capture.h"
 #include "torch_backend/status/group_table.h"
 #include "torch_backend/streams/stream.h"
 
@@ -249,6 +250,7 @@ class GroupBackend : public c10d::Backend {
   // Behind what the current stream was given, on the group's own. `peer`: of a message; -1: any rank.
   WorkPointer start(c10d::OpType type, const char* title, c10::DeviceIndex index, ExchangeWork::Parts parts,
                     int peer = -1) {
+    check_not_capturing(index, title, "leave collectives outside of the graph");
     runtime::Device& device = device_of(index);
     DroppedWorks::all().release_ended();
     if (!stream_.has_value() || stream_->first != index) {
