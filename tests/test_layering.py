@@ -76,7 +76,7 @@ ROOM_ORDER = {
         ("distributed",),
         ("_registration", "counters", "cpp_kernels", "debugging", "devices", "memory", "timing"),
         ("reporting", "stored_kernels", "streams", "tracing"),
-        ("__main__", "compilation"),
+        ("__main__", "compilation", "graphs"),
         ("",),
     ),
 }

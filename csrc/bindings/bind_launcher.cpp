@@ -13,6 +13,7 @@
 #include "bindings/bind_runtime.h"
 #include "bindings/program_handle.h"
 #include "torch_backend/device.h"
+#include "torch_backend/launching/graph_capture.h"
 
 namespace py = pybind11;
 
@@ -62,7 +63,7 @@ void launch(const ArgumentCodes& codes, PyObject* const* arguments, Py_ssize_t c
     packer.pack(codes.codes[static_cast<size_t>(i)], arguments[fixed_arguments + i]);
   packer.finish();
   call_hook(arguments[7], arguments[6]);
-  torch_backend::device_of(device).launch(stream, std::move(launch));
+  torch_backend::submit_launch(device, stream, std::move(launch));
   if (last_program != arguments[4]) Py_XSETREF(last_program, Py_NewRef(arguments[4]));
   call_hook(arguments[8], arguments[6]);
 }

@@ -16,6 +16,7 @@
 #include "emulator/inspection/profile.h"
 #include "emulator/tolerance.h"
 #include "torch_backend/device.h"
+#include "torch_backend/launching/graph_capture.h"
 #include "torch_backend/streams/stream.h"
 
 namespace py = pybind11;
@@ -49,7 +50,7 @@ void run_program(const ProgramHandle& handle, const std::array<uint32_t, 3>& gri
   launch.grid = grid;
   launch.arguments.assign(arguments.data(), arguments.size());
   const py::gil_scoped_release no_gil;
-  torch_backend::device_of(index).launch(torch_backend::current_stream_id(index), std::move(launch));
+  torch_backend::submit_launch(index, torch_backend::current_stream_id(index), std::move(launch));
 }
 
 // (count, busy cycles, exposed cycles, bytes moved) by instruction, and what the launch took.

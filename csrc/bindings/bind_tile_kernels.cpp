@@ -15,6 +15,7 @@
 #include "runtime/checking.h"
 #include "torch_backend/device.h"
 #include "torch_backend/dtypes.h"
+#include "torch_backend/launching/graph_capture.h"
 #include "torch_backend/launching/launch_notes.h"
 #include "torch_backend/memory/address.h"
 #include "torch_backend/streams/stream.h"
@@ -195,7 +196,7 @@ void launch(const TileKernelHandle& handle, uint32_t rows, uint32_t columns, con
   for (uint32_t i = 0; i < kernel.argument_count; ++i) packer.pack(kernel.arguments[i], arguments[i]);
   const runtime::StreamId stream = torch_backend::current_stream_id(device);
   const py::gil_scoped_release no_gil;
-  torch_backend::device_of(device).launch(stream, std::move(launch));
+  torch_backend::submit_launch(device, stream, std::move(launch));
 }
 
 py::list arguments_of(const TileKernelHandle& handle) {

@@ -10,6 +10,7 @@
 
 #include "torch_backend/device.h"
 #include "torch_backend/errors.h"
+#include "torch_backend/launching/graph_capture.h"
 
 namespace mtia::torch_backend {
 namespace {
@@ -108,6 +109,8 @@ void check_generator(const at::TensorBase& self, const std::optional<at::Generat
 }
 
 PhiloxState reserve_philox(const std::optional<at::Generator>& generator, c10::DeviceIndex device, uint64_t increment) {
+  check_not_capturing(device < 0 ? current_device() : device, "a draw of random numbers",
+                      "draw them outside of the graph, into a tensor that it reads");
   at::Generator chosen = generator.has_value() && generator->defined() ? *generator : default_generator(device);
   const std::lock_guard lock(chosen.mutex());
   return static_cast<GeneratorImpl*>(chosen.unsafeGetGeneratorImpl())->reserve(increment);

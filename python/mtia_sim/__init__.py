@@ -39,6 +39,7 @@ if is_built():
         synchronize,
     )
     from mtia_sim.explanation import explain
+    from mtia_sim.graphs import MTIAGraph, graph, graph_pool_handle
     from mtia_sim.initialisation import _is_in_bad_fork, _lazy_init, init, is_initialized
     from mtia_sim.memory import (
         attach_out_of_memory_observer,
@@ -100,6 +101,7 @@ if is_built():
         "CheckWarning",
         "CppKernel",
         "Event",
+        "MTIAGraph",
         "StoredKernel",
         "Stream",
         "StreamContext",
@@ -133,6 +135,8 @@ if is_built():
         "get_mode",
         "get_rng_state",
         "get_rng_state_all",
+        "graph",
+        "graph_pool_handle",
         "init",
         "initial_seed",
         "is_available",

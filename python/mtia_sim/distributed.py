@@ -15,6 +15,7 @@ from mtia_sim import _C, world
 
 BACKEND = "mccl"
 _FAKE = "fake"
+_beginnings = 0  # default groups that this process made: as many as every other rank did
 
 
 def _make(options: Any, _backend_options: Any = None) -> Any:
@@ -27,8 +28,8 @@ def _make(options: Any, _backend_options: Any = None) -> Any:
     present = ranks if job is None else [rank for rank in ranks if job.exists(rank)]
 
     def gloo(purpose: str) -> Any:
-        # torchrun keeps the store when it restarts the ranks, with addresses of those that are gone.
-        start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        # torchrun keeps the store when it restarts the ranks, and when they begin again, with addresses that are gone.
+        start = f"{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}.{_beginnings}"
         store = distributed.distributed_c10d.PrefixStore(f"{purpose}/{start}", options.store)
         place = present.index(ranks[options.group_rank])
         return distributed.ProcessGroupGloo(store, place, len(present), timeout=options.timeout)
@@ -187,6 +188,8 @@ def register() -> None:
             make_group(backend, *arguments, **keywords)
         else:
             make_group(**_meet(job, given))
+        global _beginnings
+        _beginnings += 1
 
     @functools.wraps(make_mesh)
     def init_device_mesh(device_type: str, *arguments: Any, **keywords: Any) -> Any:

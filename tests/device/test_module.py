@@ -8,7 +8,7 @@ import triton.testing
 from mtia_core.errors import InvalidArgument
 from tests.device.subprocesses import run, run_successfully
 
-# torch.mtia's names that have a meaning for an emulated device; graphs are not among them yet.
+# torch.mtia's names that have a meaning for an emulated device.
 MIRRORED = [
     "init",
     "is_available",

@@ -11,7 +11,6 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 DEVICE = "mtia_sim"
-ABSENT = {"Graph"}  # docs/compatibility.md
 
 
 def test_every_name_of_the_accelerator_answers() -> None:
@@ -24,7 +23,7 @@ def test_every_name_of_the_accelerator_answers() -> None:
     accelerator.set_stream(stream)
     assert accelerator.current_stream() == stream == torch.mtia_sim.current_stream()
     accelerator.set_stream(former)
-    answered = {"device_index", "set_device_index", "set_device_idx", "set_stream", *ABSENT}
+    answered = {"device_index", "set_device_index", "set_device_idx", "set_stream"}
     for module in (accelerator, accelerator.memory):
         for name in set(module.__all__) - answered:
             with pytest.warns(FutureWarning) if name.endswith("_idx") else _nothing():
@@ -42,7 +41,7 @@ def test_names_of_torch_mtia() -> None:
         name for name in vars(torch.mtia) if not name.startswith("_") and inspect.getmodule(getattr(torch.mtia, name))
     }
     own = {name for name in public if inspect.getmodule(getattr(torch.mtia, name)).__name__.startswith("torch.mtia")}
-    absent = {"DeferredMtiaCallError", "MTIAGraph", "graph", "graph_pool_handle", "mtia_graph", "is_fbcode", "is_prod"}
+    absent = {"DeferredMtiaCallError", "mtia_graph", "is_fbcode", "is_prod"}
     assert {name for name in own - absent if not hasattr(torch.mtia_sim, name)} == set()
 
 

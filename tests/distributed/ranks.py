@@ -14,6 +14,7 @@ RANK, SIZE = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 DEVICE = torch.device("mtia_sim", torch.accelerator.current_device_index())
 dist.init_process_group(
     init_method=os.environ["MEETING"], rank=RANK, world_size=SIZE,
+    device_id=DEVICE if "BOUND" in os.environ else None,
     timeout=datetime.timedelta(seconds=float(os.environ.get("LIMIT", "60"))),
 )
 """
@@ -24,7 +25,8 @@ def run(
 ) -> list[str]:
     """What each rank of `size` printed; `expected` is the exit status of all, None for any.
 
-    `before` runs ahead of everything but `import os`.
+    `before` runs ahead of everything but `import os`. With BOUND the process group is that of a device, as one needs to
+    split it.
     """
     meeting = folder / "meeting"
     meeting.unlink(missing_ok=True)

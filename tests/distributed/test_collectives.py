@@ -237,6 +237,8 @@ for call, what in (
     (lambda: dist.all_reduce(x, op=dist.ReduceOp.BAND), "no such reduction"),
     (lambda: dist.all_gather_into_tensor(torch.empty(7, device=DEVICE), x), "world_size"),
     (lambda: dist.all_to_all_single(x, x, [1, 1], [1, 1]), "[Ss]plit"),
+    (lambda: dist.all_to_all_single(x, x, [5, -1], [5, -1]), "-1 rows"),
+    (lambda: dist.all_gather_into_tensor(torch.empty(8 * SIZE), x), "is on cpu .* on one device"),
     (lambda: dist.send(x, RANK), "rank"),
     (lambda: dist.all_gather_into_tensor(wide.t(), x), "not contiguous .*use contiguous"),
     (lambda: dist.all_gather_into_tensor(wide.view(-1, 4), turned), "not contiguous"),
@@ -266,6 +268,12 @@ dist.reduce_scatter_tensor(part, parts)
 assert part.tolist() == [SIZE * (2 * RANK + i + 1j) for i in range(2)]
 dist.reduce(parts, 0, op=dist.ReduceOp.AVG)
 assert parts.tolist() == [i + 1j for i in range(2 * SIZE)]
+uneven = [torch.empty(1 + 2 * rank, device=DEVICE) for rank in range(SIZE)]
+dist.all_gather(uneven, torch.full((1 + 2 * RANK,), RANK + 1.0, device=DEVICE))
+assert [part.tolist() for part in uneven] == [[rank + 1.0] * (1 + 2 * rank) for rank in range(SIZE)]
+part = torch.empty(1 + 2 * RANK, device=DEVICE)
+dist.reduce_scatter(part, uneven)
+assert part.tolist() == [SIZE * (RANK + 1.0)] * (1 + 2 * RANK)
 print("done")
 os._exit(0)
 """

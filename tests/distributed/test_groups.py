@@ -8,8 +8,6 @@ from torch.distributed.flight_recorder import fr_trace
 
 from tests.distributed.ranks import run
 
-WITH_DEVICE = "rank=RANK, world_size=SIZE, device_id=DEVICE,"
-
 SPLITS = """
 import torch.nn as nn
 from torch.distributed.device_mesh import init_device_mesh
@@ -125,10 +123,8 @@ os._exit(0)
 """
 
 
-def test_splits_estimates_sparse_sums_and_barriers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    start = run.__globals__["START"].replace("rank=RANK, world_size=SIZE,", WITH_DEVICE)
-    monkeypatch.setitem(run.__globals__, "START", start)
-    assert all("done\n" in text for text in run(SPLITS, 4, tmp_path))
+def test_splits_estimates_sparse_sums_and_barriers(tmp_path: Path) -> None:
+    assert all("done\n" in text for text in run(SPLITS, 4, tmp_path, BOUND="1"))
 
 
 MISSING = """

@@ -85,3 +85,20 @@ def test_bits_do_not_depend_on_the_transport(tmp_path: Path) -> None:
 def test_another_transport_is_refused(tmp_path: Path) -> None:
     printed = run("", 2, tmp_path, expected=1, MTIA_SIM_TRANSPORT="pigeons")
     assert all("MTIA_SIM_TRANSPORT=pigeons; it is gloo, shared" in text for text in printed), printed
+
+
+AGAIN = """
+store = dist.FileStore(os.environ["MEETING"].removeprefix("file://") + ".again", SIZE)
+for _ in range(3):
+    dist.destroy_process_group()
+    dist.init_process_group(store=store, rank=RANK, world_size=SIZE, timeout=datetime.timedelta(seconds=60))
+    x = torch.ones(3, device=DEVICE)
+    dist.all_reduce(x)
+    assert x.tolist() == [SIZE] * 3
+dist.destroy_process_group()
+"""
+
+
+def test_a_process_begins_again_with_the_same_store(tmp_path: Path) -> None:
+    """No rank reads where another one was before."""
+    run(AGAIN, 2, tmp_path)

@@ -164,6 +164,24 @@ sparse = torch.sparse_coo_tensor([[0, 3]], [1.0, 2.0], (5,)).to(DEVICE)
 dist.all_reduce(sparse, group=split)
 assert sparse.to_dense().tolist() == [8.0, 0, 0, 16.0, 0]
 dist.monitored_barrier(split)
+
+x = torch.ones(8, device=DEVICE)
+rows = [x[:1] for _ in range(8)]
+for call, said in (  # as where all ranks exist
+    (lambda: dist.all_gather([torch.ones(8) for _ in range(8)], x, group=split), "is on cpu"),
+    (lambda: dist.all_gather([x], x, group=split), "1 tensors for 8 ranks"),
+    (lambda: dist.all_to_all_single(x, x, [9, -1] + 6 * [0], [9, -1] + 6 * [0], group=split), "-1 rows"),
+    (lambda: dist.broadcast(x, 99999), "rank 99999 of 16384"),
+    (lambda: dist.scatter(x, rows, src=5, group=split), "parts of 1 elements into 8"),
+    (lambda: dist.all_gather_into_tensor(torch.empty(8, 16, device=DEVICE).t(), torch.ones(2, 8, device=DEVICE),
+                                         group=split), "not contiguous"),
+):
+    try:
+        call()
+    except ValueError as error:
+        assert said in str(error), error
+    else:
+        raise AssertionError(said)
 dist.destroy_process_group()
 """
 

@@ -156,3 +156,11 @@ def test_observers(kind: type[nn.Module], options: dict[str, object]) -> None:
         outs = [module(batch.to(device)).cpu() for batch in batches]
         results.append((outs, module.scale.cpu(), module.zero_point.cpu()))
     torch.testing.assert_close(results[1], results[0])
+
+
+@pytest.mark.parametrize("inner", [nn.Linear(8, 4), nn.LSTM(8, 4), nn.GRUCell(8, 4)])
+def test_dynamically_quantised_modules_are_refused_by_name_as_with_cuda(inner: nn.Module) -> None:
+    packed = quantization.quantize_dynamic(nn.Sequential(inner), {type(inner)})[0]
+    x = torch.ones(2, 1, 8) if isinstance(inner, nn.LSTM) else torch.ones(2, 8)
+    with pytest.raises(NotImplementedError, match=r"quantized.*has no mtia_sim kernel"):
+        packed.to(DEVICE)(x.to(DEVICE))

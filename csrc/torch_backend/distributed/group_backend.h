@@ -5,6 +5,7 @@
 #include <c10/util/StringUtil.h>
 #include <torch/csrc/distributed/c10d/Backend.hpp>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/Utils.hpp>
 
 #include <algorithm>
 #include <array>
@@ -22,6 +23,7 @@
 #include "torch_backend/distributed/process_group.h"
 #include "torch_backend/distributed/sparse_sum.h"
 #include "torch_backend/distributed/tensor_regions.h"
+#include "torch_backend/launching/graph_capture.h"
 #include "torch_backend/status/group_table.h"
 #include "torch_backend/streams/stream.h"
 
@@ -156,8 +158,7 @@ class GroupBackend : public c10d::Backend {
     TORCH_CHECK_VALUE(!tensors.empty(), name, ": no tensor");
     for (const at::Tensor& tensor : tensors) {
       TORCH_CHECK_VALUE(tensor.device().type() == device_type, name, ": a tensor is on ", tensor.device(),
-                        ", this process group's are on mtia_sim; a group for both is init_process_group()'s without a "
-                        "backend");
+                        " and others of the call on mtia_sim; give all of them on one device");
       TORCH_CHECK_VALUE(tensor.layout() == c10::kStrided, name, ": sparse tensors are not sent; use to_dense()");
       TORCH_CHECK_VALUE(tensor.is_non_overlapping_and_dense(), name, ": a tensor is not contiguous; use contiguous()");
       TORCH_CHECK_VALUE(tensor.device() == tensors.front().device(), name, ": tensors on ", tensors.front().device(),
@@ -185,6 +186,17 @@ class GroupBackend : public c10d::Backend {
     check(tensors, name);
     TORCH_CHECK_VALUE(tensors.size() == 1, name, ": ", tensors.size(), " tensors; a process has one a call");
     return tensors.front();
+  }
+
+  // Of the rows that each rank gets, or gives.
+  void check_splits(const std::vector<int64_t>& rows, const at::Tensor& tensor) const {
+    c10d::checkSplitSizes(rows, tensor, size_);
+    for (const int64_t count : rows) TORCH_CHECK_VALUE(count >= 0, "all_to_all: ", count, " rows for a rank");
+  }
+
+  int root_of(int64_t rank, const char* name) const {
+    TORCH_CHECK_VALUE(0 <= rank && rank < size_, name, ": rank ", rank, " of ", size_);
+    return static_cast<int>(rank);
   }
 
   // The list of a part of each rank, each as `like`.
@@ -238,6 +250,7 @@ class GroupBackend : public c10d::Backend {
   // Behind what the current stream was given, on the group's own. `peer`: of a message; -1: any rank.
   WorkPointer start(c10d::OpType type, const char* title, c10::DeviceIndex index, ExchangeWork::Parts parts,
                     int peer = -1) {
+    check_not_capturing(index, title, "leave collectives outside of the graph");
     runtime::Device& device = device_of(index);
     DroppedWorks::all().release_ended();
     if (!stream_.has_value() || stream_->first != index) {

@@ -1,8 +1,6 @@
 // What torch.distributed calls, as plans of what this rank's own bytes become (mirrored_exchange.h).
 #include "torch_backend/distributed/mirrored_group.h"
 
-#include <torch/csrc/distributed/c10d/Utils.hpp>
-
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -41,6 +39,7 @@ class MirroredGroup final : public GroupBackend {
   WorkPointer broadcast(Tensors& tensors, const c10d::BroadcastOptions& options) override {
     if (on_host(tensors)) return host_->broadcast(tensors, options);
     check(tensors, "broadcast");
+    root_of(options.rootRank, "broadcast");
     // What the root holds is what this rank holds.
     return run(OpType::BROADCAST, "mccl:broadcast", {Collective::broadcast, bytes_of(tensors), {}, {}}, tensors,
                tensors);
@@ -61,7 +60,7 @@ class MirroredGroup final : public GroupBackend {
   WorkPointer reduce(Tensors& tensors, const c10d::ReduceOptions& options) override {
     if (on_host(tensors)) return host_->reduce(tensors, options);
     return reduce_all(OpType::REDUCE, "mccl:reduce", Collective::reduce, tensors, options.reduceOp,
-                      options.rootRank == rank_);
+                      root_of(options.rootRank, "reduce") == rank_);
   }
 
   WorkPointer allgather(std::vector<Tensors>& outputs, Tensors& inputs,
@@ -102,7 +101,7 @@ class MirroredGroup final : public GroupBackend {
   WorkPointer gather(std::vector<Tensors>& outputs, Tensors& inputs, const c10d::GatherOptions& options) override {
     if (on_host(inputs)) return host_->gather(outputs, inputs, options);
     check(inputs, "gather");
-    const bool is_root = options.rootRank == rank_;
+    const bool is_root = root_of(options.rootRank, "gather") == rank_;
     return gather_lists(OpType::GATHER, Collective::gather,
                         is_root ? list_of(outputs, inputs.front(), "gather") : Tensors{}, inputs);
   }
@@ -112,8 +111,11 @@ class MirroredGroup final : public GroupBackend {
     check(outputs, "scatter");
     const at::Tensor& output = outputs.front();
     MirroredPlan plan{Collective::scatter, output.nbytes() * ranks(), {}, {}};
-    if (options.rootRank == rank_) {
-      plan.moves.push_back(copy(list_of(inputs, output, "scatter")[own()], output));
+    if (root_of(options.rootRank, "scatter") == rank_) {
+      const at::Tensor& part = list_of(inputs, output, "scatter")[own()];
+      TORCH_CHECK_VALUE(part.numel() == output.numel(), "scatter: parts of ", part.numel(), " elements into ",
+                        output.numel());
+      plan.moves.push_back(copy(part, output));
     } else {
       plan.moves.push_back({{}, region_of(output), 1, {}});
     }
@@ -151,8 +153,8 @@ class MirroredGroup final : public GroupBackend {
     const Tensors both{output, input};
     check(both, "alltoall_base");
     check_contiguous(both, "alltoall_base");
-    c10d::checkSplitSizes(input_splits, input, size_);
-    c10d::checkSplitSizes(output_splits, output, size_);
+    check_splits(input_splits, input);
+    check_splits(output_splits, output);
     // Each rank sends this one what this one sends to it.
     MirroredPlan plan{Collective::all_to_all, input.nbytes(), {{region_of(input), region_of(output), 1, {}}}, {}};
     if (input_splits != output_splits) plan.moves.front().from = {};
@@ -218,7 +220,7 @@ class MirroredGroup final : public GroupBackend {
   }
 
   WorkPointer gather_lists(OpType type, Collective kind, const Tensors& outputs, const Tensors& inputs) {
-    MirroredPlan plan{kind, bytes_of(inputs) * ranks(), {}, {}};
+    MirroredPlan plan{kind, kind == Collective::all_gather ? bytes_of(outputs) : bytes_of(inputs) * ranks(), {}, {}};
     for (const at::Tensor& output : outputs) plan.moves.push_back(copy(inputs.front(), output));
     return run(type, kind == Collective::gather ? "mccl:gather" : "mccl:all_gather", std::move(plan),
                joined(inputs, outputs), outputs);

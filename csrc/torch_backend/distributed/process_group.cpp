@@ -76,8 +76,8 @@ class ProcessGroup final : public GroupBackend {
     if (on_host(inputs)) return host_->allgather(outputs, inputs, options);
     const at::Tensor& input = only(inputs, "allgather");
     const Tensors& parts = list_of(outputs, input, "allgather");
-    CollectivePlan plan = plan_for(network::Collective::all_gather, describe("all_gather", inputs), input);
-    plan.accounted_bytes *= static_cast<uint64_t>(size_);
+    // Ranks may give parts of other lengths.
+    CollectivePlan plan = plan_for(network::Collective::all_gather, describe("all_gather", parts), parts);
     plan.sent.assign(static_cast<size_t>(size_), {region_of(input)});
     for (const at::Tensor& part : parts) plan.received.push_back({region_of(part)});
     return run(OpType::ALLGATHER, "mccl:all_gather", {std::move(plan)}, joined(inputs, parts), parts);
@@ -157,7 +157,7 @@ class ProcessGroup final : public GroupBackend {
     if (on_host(outputs)) return host_->reduce_scatter(outputs, inputs, options);
     const at::Tensor& output = only(outputs, "reduce_scatter");
     const Tensors& parts = list_of(inputs, output, "reduce_scatter");
-    CollectivePlan plan = scatter_plan(output, options.reduceOp);
+    CollectivePlan plan = scatter_plan(output, options.reduceOp, parts);
     for (const at::Tensor& part : parts) plan.sent.push_back({region_of(part)});
     return run(OpType::REDUCE_SCATTER, "mccl:reduce_scatter", {std::move(plan)}, joined(outputs, parts), outputs);
   }
@@ -183,8 +183,8 @@ class ProcessGroup final : public GroupBackend {
     check_contiguous(tensors, "alltoall_base");
     TORCH_CHECK_TYPE(output.scalar_type() == input.scalar_type(), "alltoall_base: output of ", output.scalar_type(),
                      ", input of ", input.scalar_type());
-    c10d::checkSplitSizes(input_splits, input, size_);
-    c10d::checkSplitSizes(output_splits, output, size_);
+    check_splits(input_splits, input);
+    check_splits(output_splits, output);
     CollectivePlan plan =
         plan_for(network::Collective::all_to_all, concat("all_to_all of ", c10::toString(input.scalar_type())), input);
     plan.sent = split(input, input_splits);
@@ -242,11 +242,6 @@ class ProcessGroup final : public GroupBackend {
 
   static Regions& at_rank(std::vector<Regions>& list, int rank) { return list[static_cast<size_t>(rank)]; }
 
-  int root_of(int64_t rank, const char* name) const {
-    TORCH_CHECK_VALUE(0 <= rank && rank < size_, name, ": rank ", rank, " of ", size_);
-    return static_cast<int>(rank);
-  }
-
   static std::string describe(const char* name, const Tensors& tensors, int root = -1) {
     std::string text = concat(name, " of ", tensors.front().numel(), " ", c10::toString(tensors.front().scalar_type()));
     if (tensors.size() > 1) {
@@ -281,10 +276,10 @@ class ProcessGroup final : public GroupBackend {
     return plan_for(kind, std::move(signature), Tensors{tensor});
   }
 
-  CollectivePlan scatter_plan(const at::Tensor& output, const c10d::ReduceOp& operation) const {
+  // `parts`: what all ranks get, by rank.
+  CollectivePlan scatter_plan(const at::Tensor& output, const c10d::ReduceOp& operation, const Tensors& parts) const {
     CollectivePlan plan = plan_for(network::Collective::reduce_scatter,
-                                   describe(concat("reduce_scatter ", name_of(operation)).c_str(), {output}), output);
-    plan.accounted_bytes *= static_cast<uint64_t>(size_);
+                                   describe(concat("reduce_scatter ", name_of(operation)).c_str(), parts), parts);
     plan.reduction = reduction_of(operation, output.scalar_type());
     plan.combined = {region_of(output)};
     return plan;
@@ -342,7 +337,7 @@ class ProcessGroup final : public GroupBackend {
     check_scattered(outputs, inputs);
     std::vector<CollectivePlan> plans;
     for (size_t i = 0; i < outputs.size(); ++i) {
-      CollectivePlan plan = scatter_plan(outputs[i], options.reduceOp);
+      CollectivePlan plan = scatter_plan(outputs[i], options.reduceOp, {inputs[i]});
       for (int rank = 0; rank < size_; ++rank) plan.sent.push_back({part_of(inputs[i], rank, size_)});
       plans.push_back(std::move(plan));
     }

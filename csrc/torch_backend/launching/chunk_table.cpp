@@ -6,10 +6,12 @@
 #include <memory>
 #include <mutex>
 
+#include "base/error.h"
 #include "chip/chip_spec.h"
 #include "runtime/runtime.h"
 #include "torch_backend/device.h"
 #include "torch_backend/errors.h"
+#include "torch_backend/launching/graph_capture.h"
 #include "torch_backend/operators/allocate.h"
 #include "torch_backend/streams/stream.h"
 
@@ -41,6 +43,15 @@ SentTables& sent_tables() {
 at::Tensor send_words(const std::shared_ptr<const std::vector<uint64_t>>& words, c10::DeviceIndex device) {
   const at::Tensor tensor =
       empty_device({static_cast<int64_t>(words->size())}, c10::kLong, c10::Device(c10::kPrivateUse1, device));
+  if (GraphCapture* capture = capture_on(device)) [[unlikely]] {
+    // The graph keeps the table, whose user may let go of it before the launch that reads it.
+    capture->add(concat("table of ", words->size(), " words"), current_stream_id(device),
+                 [words, tensor](runtime::Device& on, runtime::StreamId stream) {
+                   on.copy_to_device_owned(stream, address_of(tensor),
+                                           std::shared_ptr<const void>(words, words->data()), words->size() * 8, true);
+                 });
+    return tensor;
+  }
   surfacing_errors([&] {
     device_of(device).copy_to_device_owned(current_stream_id(device), address_of(tensor),
                                            std::shared_ptr<const void>(words, words->data()), words->size() * 8, true);
@@ -70,6 +81,9 @@ void ChunkTable::add_row(uint64_t first, c10::ArrayRef<uint64_t> words) {
 }
 
 at::Tensor ChunkTable::on_device(c10::DeviceIndex device) const {
+  // A graph's table is written by its replays alone, and has to stay.
+  if (capture_on(device) != nullptr) [[unlikely]]
+    return send_words(std::make_shared<const std::vector<uint64_t>>(words_), device);
   SentTables& sent = sent_tables();
   const std::lock_guard lock(sent.mutex);
   for (auto table = sent.tables.begin(); table != sent.tables.end(); ++table) {

@@ -16,6 +16,7 @@
 #include "runtime/device.h"
 #include "torch_backend/device.h"
 #include "torch_backend/errors.h"
+#include "torch_backend/launching/graph_capture.h"
 #include "torch_backend/launching/launch_notes.h"
 #include "torch_backend/launching/operator_scope.h"
 #include "torch_backend/memory/allocator.h"
@@ -483,7 +484,7 @@ void KernelCall::launch() {
 }
 
 void submit(c10::DeviceIndex device, emulator::Launch&& launch) {
-  surfacing_errors([&] { device_of(device).launch(current_stream_id(device), std::move(launch)); });
+  surfacing_errors([&] { submit_launch(device, current_stream_id(device), std::move(launch)); });
 }
 
 void launch_kernel(const KernelId& kernel, std::initializer_list<std::reference_wrapper<const at::TensorBase>> tensors,

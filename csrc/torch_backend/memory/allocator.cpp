@@ -8,6 +8,7 @@
 
 #include "torch_backend/device.h"
 #include "torch_backend/errors.h"
+#include "torch_backend/launching/graph_capture.h"
 #include "torch_backend/streams/stream.h"
 
 namespace mtia::torch_backend {
@@ -45,8 +46,7 @@ class Allocator final : public c10::DeviceAllocator {
   void copy_data(void* destination, const void* source, size_t bytes) const override {
     const c10::DeviceIndex index = device_of_address(destination);
     surfacing_errors([&] {
-      device_of(index).copy_on_device(current_stream_id(index), reinterpret_cast<uint64_t>(destination),
-                                      reinterpret_cast<uint64_t>(source), bytes);
+      submit_copy(index, reinterpret_cast<uint64_t>(destination), reinterpret_cast<uint64_t>(source), bytes);
     });
   }
 
@@ -101,6 +101,8 @@ c10::DataPtr allocate_on(c10::DeviceIndex index, size_t bytes) {
   if (runtime::is_in_bad_fork()) device_of(index);  // throws, and says why
   CachingAllocator& allocator = caching_allocator(index);
   if (bytes == 0) return {nullptr, nullptr, &free_device_memory, device};
+  if (GraphCapture* capture = capture_on(index)) [[unlikely]]
+    return capture->allocate(bytes);
   void* data = reinterpret_cast<void*>(allocator.allocate(bytes, static_cast<int>(current_stream_id(index))));
   return {data, data, &free_device_memory, device};
 }

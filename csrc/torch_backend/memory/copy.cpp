@@ -16,6 +16,7 @@
 #include "runtime/checking.h"
 #include "torch_backend/device.h"
 #include "torch_backend/errors.h"
+#include "torch_backend/launching/graph_capture.h"
 #include "torch_backend/memory/address.h"
 #include "torch_backend/memory/copy.h"
 #include "torch_backend/memory/host_allocator.h"
@@ -41,6 +42,18 @@ void wait_for_copies_of(const at::Tensor& host) {
   surfacing_errors([&] { wait_for_pinned(host.const_data_ptr()); });
 }
 
+// What pinned memory holds is read at each replay, other memory now.
+void capture_send(GraphCapture& capture, runtime::StreamId stream, uint64_t address, const at::Tensor& host,
+                  bool reads_at_replay) {
+  const at::Tensor kept = reads_at_replay ? host : host.clone();
+  const auto owner = std::make_shared<at::Tensor>(kept);
+  capture.add(concat("copy of ", host.nbytes(), " bytes from the host"), stream,
+              [=](runtime::Device& device, runtime::StreamId on) {
+                const void* source = device_view(owner->const_data_ptr());
+                device.copy_to_device_owned(on, address, std::shared_ptr<const void>(owner, source), owner->nbytes());
+              });
+}
+
 // Moves the bytes of two tensors of one dtype and dense layout. `host_is_ours`: nobody else can write the host tensor
 // any more.
 void send(const at::Tensor& device_tensor, const at::Tensor& host, bool host_is_ours, bool non_blocking) {
@@ -49,6 +62,8 @@ void send(const at::Tensor& device_tensor, const at::Tensor& host, bool host_is_
   const runtime::StreamId stream = current_stream_id(index);
   const uint64_t address = address_of(device_tensor);
   const void* source = device_view(host.const_data_ptr());
+  if (GraphCapture* capture = capture_on(index)) [[unlikely]]
+    return capture_send(*capture, stream, address, host, non_blocking && is_pinned(host.const_data_ptr()));
   surfacing_errors([&] {
     if (host_is_ours) {
       auto owner = std::make_shared<at::Tensor>(host);
@@ -84,6 +99,7 @@ void receive(const at::Tensor& host, const at::Tensor& device_tensor, bool non_b
   const c10::DeviceIndex index = device_tensor.device().index();
   runtime::Device& device = device_of(index);
   const runtime::StreamId stream = current_stream_id(index);
+  check_not_capturing(index, what, "read what the graph computed after replay()");
   void* destination = device_view(host.mutable_data_ptr());
   surfacing_errors([&] {
     const bool pinned = is_pinned(host.const_data_ptr());
@@ -145,6 +161,8 @@ void copy_device_to_device(const at::Tensor& destination, const at::Tensor& sour
   }
   const c10::DeviceIndex to = destination.device().index();
   const c10::DeviceIndex from = source.device().index();
+  for (const c10::DeviceIndex index : {to, from})
+    check_not_capturing(index, "a copy between devices", "copy outside of the graph");
   surfacing_errors([&] {
     runtime::copy_between_devices(device_of(to), current_stream_id(to), address_of(destination), device_of(from),
                                   current_stream_id(from), address_to_read(source), source.nbytes());

@@ -12,6 +12,7 @@
 #include "torch_backend/device.h"
 #include "torch_backend/dtypes.h"
 #include "torch_backend/errors.h"
+#include "torch_backend/launching/graph_capture.h"
 #include "torch_backend/launching/launch.h"
 #include "torch_backend/launching/launch_notes.h"
 #include "torch_backend/memory/address.h"
@@ -78,7 +79,7 @@ void launch_copy(const emulator::CppKernel& kernel, const at::Tensor& destinatio
   launch.extents = {extent_of(destination), extent_of(source)};
   if (runtime::is_checking())
     set_notes(launch, true, std::pair("destination", destination), std::pair("source", source));
-  device_of(index).launch(current_stream_id(index), std::move(launch));
+  submit_launch(index, current_stream_id(index), std::move(launch));
 }
 
 void launch_copy(const at::Tensor& destination, const at::Tensor& source, const Dimensions& dimensions) {
@@ -125,7 +126,7 @@ void copy_on_device(const at::Tensor& destination, const at::Tensor& source) {
     const c10::DeviceIndex index = destination.device().index();
     surfacing_errors([&] {
       const uint64_t to = address_of(destination);
-      device_of(index).copy_on_device(current_stream_id(index), to, address_to_read(source), destination.nbytes());
+      submit_copy(index, to, address_to_read(source), destination.nbytes());
     });
     return;
   }

@@ -10,6 +10,7 @@
 
 #include "torch_backend/device.h"
 #include "torch_backend/errors.h"
+#include "torch_backend/launching/graph_capture.h"
 #include "torch_backend/memory/allocator.h"
 #include "torch_backend/streams/stream.h"
 
@@ -25,8 +26,7 @@ void resize_storage(c10::StorageImpl& storage, size_t bytes) {
   const size_t kept = std::min(bytes, storage.nbytes());
   if (kept != 0) {
     surfacing_errors([&] {
-      device_of(index).copy_on_device(current_stream_id(index), reinterpret_cast<uint64_t>(data.get()),
-                                      reinterpret_cast<uint64_t>(storage.data()), kept);
+      submit_copy(index, reinterpret_cast<uint64_t>(data.get()), reinterpret_cast<uint64_t>(storage.data()), kept);
     });
   }
   storage.set_data_ptr_noswap(std::move(data));

@@ -7,6 +7,8 @@
 #include <mutex>
 #include <utility>
 
+#include "torch_backend/launching/graph_capture.h"
+
 namespace mtia::torch_backend {
 
 // Where one of the limits is reached, all go: what a program has no more use for need not stay for ever. An instance is
@@ -17,9 +19,12 @@ class SentTables {
   explicit SentTables(size_t most, int64_t most_bytes = std::numeric_limits<int64_t>::max())
       : most_(most), most_bytes_(most_bytes) {}
 
-  // The table of a key; `make` returns it and its bytes on the device, where it is not there yet.
+  // The table of a key; `make` returns it and its bytes on the device, where it is not there yet. A graph that is being
+  // captured gets one of its own, which its replays write.
   template <typename Make>
   Table get(const Key& key, const Make& make) {
+    if (is_capturing()) [[unlikely]]
+      return make().first;
     const std::lock_guard lock(mutex_);
     const auto found = tables_.find(key);
     if (found != tables_.end()) return found->second;

@@ -14,7 +14,7 @@ from mtia_sim import _C
 from mtia_sim.study.jobs import Job
 from mtia_sim.study.llama import SIZES, Size
 from mtia_sim.study.plans import Plan
-from mtia_sim.study.sharded import Optimizer, in_context, loss_of, meshes_of, part_of
+from mtia_sim.study.sharded import Optimizer, in_context, loss_of, meshes_of, part_of, uncollected
 from mtia_sim.study.workloads import DEVICE, DTYPES, Options
 
 _COLLECTIVES = ("broadcast", "gather", "scatter", "all_gather", "reduce_scatter", "all_reduce", "reduce", "all_to_all")
@@ -67,7 +67,7 @@ class Step:
 
     def __call__(self, microbatches: int) -> None:
         """A step with so many; in a pipeline all of them are under way at once."""
-        with in_context(self.job, self.meshes, [self.model], self.words, self.targets):
+        with uncollected(), in_context(self.job, self.meshes, [self.model], self.words, self.targets):
             if self.job.pipeline == 1:
                 for _ in range(microbatches):
                     self._backward(self._forward(), True)

@@ -1,9 +1,10 @@
 """One rank of a Llama that is trained on many chips, built as torchtitan builds it: meta device, tensor parallel plan,
 recomputation, a fully_shard a layer, stages of a pipeline."""
 
+import gc
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -101,7 +102,8 @@ def _dtype(job: Job) -> torch.dtype:
 
 def meshes_of(job: Job) -> Any:
     """The ranks of the default process group by what they share, neighbours last: "pipeline", "copies", "data",
-    "context", "tensor", and "shards", those of data and context together."""
+    "context", "tensor", and "shards", those of data and context together. Of copies and context only where there are
+    several."""
     sizes = {
         "pipeline": job.pipeline,
         "copies": job.copies,
@@ -109,6 +111,9 @@ def meshes_of(job: Job) -> Any:
         "context": job.context,
         "tensor": job.tensor,
     }
+    for name in ("copies", "context"):
+        if sizes[name] == 1:  # a group for every rank, of that rank, would be made
+            del sizes[name]
     whole = distributed.device_mesh.init_device_mesh(DEVICE, tuple(sizes.values()), mesh_dim_names=tuple(sizes))
     if job.context > 1:
         whole["data", "context"]._flatten("shards")
@@ -200,6 +205,23 @@ class Optimizer:
         self._adamw.step()
 
 
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Python looks for garbage before, and not within.
+
+    When it does within a step depends on all that the process did before; works of collectives and memory that are
+    given back then change what waits and where tensors lie, and so the step's time.
+    """
+    gc.collect()
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def training_step(size: Size, job: Job) -> Callable[[], None]:
     """A step of training on this rank of the default process group, of which there are `job.chips`.
 
@@ -253,8 +275,9 @@ def training_step(size: Size, job: Job) -> Callable[[], None]:
     optimizer = Optimizer(parts, job, meshes)
 
     def step() -> None:
-        optimizer.zero_grad()
-        run()
-        optimizer.step()
+        with uncollected():
+            optimizer.zero_grad()
+            run()
+            optimizer.step()
 
     return step

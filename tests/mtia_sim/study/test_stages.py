@@ -1,12 +1,13 @@
 """Training jobs of many chips: how layers are dealt to stages, and what a job takes of its chips."""
 
+import gc
 from dataclasses import replace
 
 import pytest
 
 from mtia_sim.study.jobs import JOBS, Job
 from mtia_sim.study.llama import SIZES
-from mtia_sim.study.sharded import layers_of
+from mtia_sim.study.sharded import layers_of, uncollected
 from mtia_sim.study.stages import measure
 
 
@@ -26,6 +27,26 @@ def test_jobs_are_those_that_were_published() -> None:
     for name in ("llama3-405b-train-8192", "llama3-405b-train-16384"):
         assert JOBS[name].tokens * JOBS[name].chips == 2**24
     assert all(job.model in SIZES and job.batch % job.microbatch == 0 for job in JOBS.values())
+
+
+def test_a_step_is_not_interrupted_for_garbage() -> None:
+    """What the process did before would else decide when works and memory are given back, and a step's time."""
+    collections: list[str] = []
+
+    def told(phase: str, _: dict[str, int]) -> None:
+        collections.append(phase)
+
+    class Knot:
+        def __init__(self) -> None:
+            self.itself = self
+
+    with uncollected():
+        gc.callbacks.append(told)
+        try:
+            assert not gc.isenabled() and len([Knot() for _ in range(100_000)]) == 100_000
+        finally:
+            gc.callbacks.remove(told)
+    assert gc.isenabled() and not collections
 
 
 @pytest.mark.slow
