@@ -68,11 +68,11 @@ sanitize-step: build sanitize
 comma := ,
 
 # The whole suite on the default chip, the kernels on the smaller ones too. A file stays with one worker, which then compiles
-# its kernels once.
+# its kernels once; three workers for two cores, since tests of several processes wait now and then.
 test: build cpp-test
-	$(PYTHON) -m pytest -q -n 2 --dist loadfile -m "not slow"
-	MTIA_SIM_CHIP=mtia1 $(PYTHON) -m pytest -q -n 2 --dist loadfile -m "not slow" tests/kernels
-	MTIA_SIM_CHIP=mtia2i $(PYTHON) -m pytest -q -n 2 --dist loadfile -m "not slow" tests/kernels
+	$(PYTHON) -m pytest -q -n 3 --dist loadfile -m "not slow"
+	MTIA_SIM_CHIP=mtia1 $(PYTHON) -m pytest -q -n 3 --dist loadfile -m "not slow" tests/kernels
+	MTIA_SIM_CHIP=mtia2i $(PYTHON) -m pytest -q -n 3 --dist loadfile -m "not slow" tests/kernels
 
 # The suite again, with the device in checked mode: a test that leaves a finding fails.
 test-checked: build

@@ -100,6 +100,7 @@ def test_disturbed_samples_are_left_out() -> None:
     assert undisturbed(samples) == samples[:2]
 
 
+@pytest.mark.slow
 def test_loss_curves_compares_and_draws(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text((BENCHMARKS / "run.py").read_text() * 20)

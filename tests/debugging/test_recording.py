@@ -171,8 +171,9 @@ def test_findings_of_checked_mode_are_recorded_and_found_again(
         torch.mtia_sim.synchronize()
     assert type(caught.value).__name__ == error and recorder.files == [path]
     whole = mtia_sim("replay", path, "--check")
-    assert whole.returncode == 0, whole.stdout + whole.stderr
-    assert f"failed: {error}: kernel add_parts, program" in whole.stdout and "with the same message" in whole.stdout
+    assert f"failed: {error}: kernel add_parts, program" in whole.stdout, whole.stdout + whole.stderr
+    if error != "DataRace":  # there, which of two programs comes second is up to the host's threads
+        assert whole.returncode == 0 and "with the same message" in whole.stdout
     assert "test_recording.py:" in whole.stdout
 
 

@@ -80,7 +80,7 @@ def start(path: str, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("program", [LOADER], indirect=True)
-@pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
+@pytest.mark.parametrize("method", ["spawn", pytest.param("forkserver", marks=pytest.mark.slow), "fork"])
 def test_workers_send_device_tensors(program: str, method: str) -> None:
     batches = [json.loads(line) for line in start(program, method).splitlines()]
     assert len(batches) == 2
@@ -101,7 +101,7 @@ def test_forked_workers_of_a_process_that_uses_the_device_are_told_so(program: s
 
 
 @pytest.mark.parametrize("program", [PROCESS], indirect=True)
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@pytest.mark.parametrize("method", ["spawn", pytest.param("forkserver", marks=pytest.mark.slow)])
 def test_arguments_and_queues(program: str, method: str) -> None:
     assert json.loads(start(program, method)) == ["mtia_sim:1", [4.0, 6.0, 8.0], True, True, 0]
 

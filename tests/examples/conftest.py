@@ -9,7 +9,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
 
-@pytest.fixture(params=["cpu", "mtia_sim"])
+@pytest.fixture(params=[pytest.param("cpu", marks=pytest.mark.slow), "mtia_sim"])
 def device(request: pytest.FixtureRequest) -> str:
     return request.param
 

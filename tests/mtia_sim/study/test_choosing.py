@@ -76,7 +76,12 @@ def table(lines: list[str]) -> tuple[list[str], list[str]]:
     return lines[begin].split(), [line.split()[0] for line in lines[begin + 1 : lines.index("", begin)]]
 
 
-@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def marks(words: list[str]) -> Any:
+    """Those that ask another one's question of other numbers are slow."""
+    return pytest.mark.slow if {"--set", "--batch", "--price"} & set(words) else ()
+
+
+@pytest.mark.parametrize("words", [pytest.param(words, marks=marks(words), id=" ".join(words)) for words in COMMANDS])
 def test_a_command_runs_on_a_small_variant(
     words: list[str], designed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
