@@ -80,7 +80,7 @@ def measured_rows(arguments: argparse.Namespace) -> list[StepRow]:
         RuntimeError: A measurement failed.
     """
     jobs = _jobs(arguments)
-    given = arguments.plan or plans.AUTO
+    given = plans.AUTO if arguments.plan is None else arguments.plan
     wanted: list[tuple[Job, plans.Plan]] = []
     for job in jobs:
         if given == plans.AUTO:

@@ -2,6 +2,7 @@
 are for a number of chips."""
 
 import itertools
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ _BYTES_PER_NUMBER = 2  # of weights and activations at work, bfloat16
 _LOGITS_BYTES = 10  # of a logit: bfloat16, float32 and its gradient
 _PARTS = ("fsdp", "tp", "cp", "pp", "dp", "v")
 _SHORTEST_PART = 4096  # tokens: a search cuts sequences into no shorter parts
+_MOST_CHIPS = 1 << 20  # every group of a job is listed rank by rank
 _FORM = "write fsdp=16,tp=8,pp=4 or auto"
 
 
@@ -79,7 +81,7 @@ def parse_chips(given: str) -> tuple[str, int]:
     """Chip and how many of "mtia300x16", or of "mtia300": 1.
 
     Raises:
-        InvalidArgument: There are none.
+        InvalidArgument: There are none, or too many.
     """
     found = re.fullmatch(r"(.+?)x(\d+)", given)
     if found is None:
@@ -87,6 +89,10 @@ def parse_chips(given: str) -> tuple[str, int]:
     count = int(found[2])
     if count < 1:
         raise InvalidArgument(f"--chips {given!r} are none", remedy="write a number of 1 or more: mtia300x16")
+    if count > _MOST_CHIPS:
+        raise InvalidArgument(
+            f"--chips {given!r} are more than a process can stand for", remedy=f"give {_MOST_CHIPS} or fewer"
+        )
     return found[1], count
 
 
@@ -98,6 +104,8 @@ def parse_plan(given: str, chips: int, batch: int | None = None) -> Plan:
     Raises:
         InvalidArgument: It is no plan, or one of another number of chips.
     """
+    if not given.strip():
+        raise InvalidArgument("--plan says nothing", remedy=_FORM)
     counts: dict[str, int] = {}
     for part in filter(None, given.split(",")):
         found = re.fullmatch(r"(\w+)=(\d+)", part.strip())
@@ -224,7 +232,8 @@ def _parts_of(sequence: int) -> list[int]:
 
 
 def _divisors(number: int) -> list[int]:
-    return [candidate for candidate in range(1, number + 1) if number % candidate == 0]
+    low = [candidate for candidate in range(1, math.isqrt(number) + 1) if number % candidate == 0]
+    return sorted({*low, *(number // candidate for candidate in low)})
 
 
 def _listed(things: Sequence[object]) -> str:

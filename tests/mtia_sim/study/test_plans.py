@@ -39,6 +39,7 @@ def test_what_a_plan_leaves_out_is_sharded() -> None:
         ("tp=3", 16, None, "16 chips are no multiple of the 3"),
         ("cp=3", 16, None, "16 chips are no multiple of the 3"),
         ("ep=2", 16, None, "has no 'ep'; its parts are fsdp, tp, cp, pp, dp or v"),
+        (" ", 16, None, "--plan says nothing; write fsdp=16,tp=8,pp=4 or auto"),
         ("tp", 16, None, "'tp' is no part of a plan; write fsdp=16,tp=8,pp=4 or auto"),
         ("tp=0", 16, None, "'tp=0' is no part of a plan"),
         ("tp=2,tp=4", 16, None, "says tp twice"),
@@ -48,6 +49,15 @@ def test_what_a_plan_leaves_out_is_sharded() -> None:
 def test_impossible_plans_name_the_remedy(plan: str, chips_there: int, batch: int | None, problem: str) -> None:
     with pytest.raises(InvalidArgument, match=problem):
         parse_plan(plan, chips_there, batch)
+
+
+@pytest.mark.parametrize(
+    ("chips_given", "problem"),
+    [("mtia300x0", "are none"), ("mtia300x99999999", "more than a process can stand for; give 1048576 or fewer")],
+)
+def test_impossible_numbers_of_chips_are_refused(chips_given: str, problem: str) -> None:
+    with pytest.raises(InvalidArgument, match=problem):
+        parse_chips(chips_given)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +99,7 @@ def test_a_search_finds_what_fits() -> None:
     long = candidates(64, SIZES["llama3-8b"], chip, 1 << 20, 1)
     assert long and all(plan.cp > 1 for plan in long)
     assert candidates(1, SIZES["llama3-8b"], chip, 8192, 1) == []
+    assert candidates(10**10, size, chip, 8192, 10**10)  # at once
 
 
 def test_a_batch_makes_microbatches() -> None:
