@@ -39,6 +39,7 @@ def test_trainer_follows_the_cpu(tmp_path: Path) -> None:
     assert device[2] == pytest.approx(reference[2], rel=1e-3) and device[2][-1] < device[2][0]
 
 
+@pytest.mark.slow
 def test_trainer_computes_in_bfloat16(tmp_path: Path) -> None:
     device, dtypes, losses = train(tmp_path, ACCELERATE_TORCH_DEVICE="mtia_sim", ACCELERATE_MIXED_PRECISION="bf16")
     assert (device, dtypes) == ("mtia_sim", ["torch.bfloat16"]) and losses[-1] < losses[0]

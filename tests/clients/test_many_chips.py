@@ -174,6 +174,7 @@ def test_llama_of_transformers_by_plans_of_torchtitan(tmp_path: Path) -> None:
     assert len(alone) == 5 and losses(tmp_path, LLAMA, 4) == pytest.approx(alone, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_lightning_by_ddp(tmp_path: Path) -> None:
     pytest.importorskip("lightning", reason="lightning is not installed")
     alone = losses(tmp_path, LIGHTNING, 1)

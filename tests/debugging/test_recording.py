@@ -91,7 +91,7 @@ def test_a_chosen_launch_leaves_the_same_memory(device: torch.device, tmp_path: 
     assert other.returncode == 1 and "bytes differ" in other.stdout
 
 
-@pytest.mark.parametrize("checked", [False, True])
+@pytest.mark.parametrize("checked", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_cpp_kernel_is_recorded_and_replayed(device: torch.device, tmp_path: Path, checked: bool) -> None:
     path = tmp_path / "gemm.mtia"
     a, b = torch.randn(70, 50).to(device), torch.randn(50, 30).to(device)

@@ -47,7 +47,7 @@ print("FOUND", json.dumps(found))
 """
 
 
-@pytest.mark.parametrize("chip", ["mtia300", "h100"])
+@pytest.mark.parametrize("chip", ["mtia300", pytest.param("h100", marks=pytest.mark.slow)])
 def test_what_is_at_once_shares(tmp_path: Path, chip: str) -> None:
     ranks: list[dict[str, Any]] = []
     for printed in run(AT_ONCE, 2, tmp_path, MTIA_SIM_MODE="timing", MTIA_SIM_CHIP=chip):

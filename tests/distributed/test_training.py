@@ -74,7 +74,9 @@ dist.destroy_process_group()
 """
 
 
-@pytest.mark.parametrize(("way", "size"), [("ddp", 2), ("fsdp", 2), ("fsdp and tensor", 4)])
+@pytest.mark.parametrize(
+    ("way", "size"), [("ddp", 2), ("fsdp", 2), pytest.param("fsdp and tensor", 4, marks=pytest.mark.slow)]
+)
 def test_losses_of_twenty_steps(way: str, size: int, tmp_path: Path) -> None:
     def losses() -> list[list[str]]:
         return [

@@ -22,7 +22,7 @@ def curve(out: Path, text: Path, steps: int, path: dict[str, str]) -> list[float
     return [summary["val_loss_first"], *summary["losses"], summary["val_loss_last"]]
 
 
-@pytest.mark.parametrize("path", PATHS[1:], ids=["one thread", "avx2"])
+@pytest.mark.parametrize("path", [pytest.param(PATHS[1], marks=pytest.mark.slow), PATHS[2]], ids=["one thread", "avx2"])
 def test_fresh_processes_follow_one_curve(tmp_path: Path, text: Path, path: dict[str, str]) -> None:
     assert curve(tmp_path, text, 2, path) == curve(tmp_path, text, 2, PATHS[0])
 

@@ -49,9 +49,8 @@ def test_fused_unfused_and_plain_loops_agree() -> None:
     check(PATHS[2:3], 40, 20261129)
 
 
-@pytest.mark.parametrize(
-    "path", [PATHS[2], *(pytest.param(path, marks=pytest.mark.slow) for path in PATHS[:2])], ids=str
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("path", PATHS, ids=str)
 def test_chains_with_exponentials_and_reductions_agree_in_bits_and_chip_time(path: dict[str, str]) -> None:
     expected = lines({}, "tests.fuzz.operator_paths")
     assert len(expected) == 3 * (6 + 28)

@@ -80,6 +80,6 @@ def digests(chip: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("chip", ["mtia1", "mtia2i"])
+@pytest.mark.parametrize("chip", ["mtia1", pytest.param("mtia2i", marks=pytest.mark.slow)])
 def test_a_chip_changes_no_bits(chip: str) -> None:
     assert digests(chip) == digests("mtia300")

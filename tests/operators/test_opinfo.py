@@ -12,13 +12,19 @@ pytest.importorskip("expecttest", reason="torch's own test tools need it")
 
 from tests.conformance.opinfo import cases, catalogue
 
+# 1,440 and 576 samples; max_pool2d and max_pool1d call the same operators.
+LONG = {"max_pool2d_with_indices_backward", "nn.functional.max_pool3d"}
+
 
 def _entries() -> list[catalogue.Entry]:
     return [entry for entry in catalogue.entries() if torch.float32 in entry.info.dtypes]
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("entry", [pytest.param(entry, id=entry.name) for entry in _entries()])
+@pytest.mark.parametrize(
+    "entry",
+    [pytest.param(entry, id=entry.name, marks=pytest.mark.slow if entry.name in LONG else ()) for entry in _entries()],
+)
 def test_forward(entry: catalogue.Entry) -> None:
     reason = catalogue.OPEN.get(entry.name)
     if reason is None:

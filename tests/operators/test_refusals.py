@@ -253,7 +253,7 @@ def test_refusals_say_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.mtia_sim.fallbacks()
     x = torch.ones(1, 12, device=DEVICE)
     helpful: dict[str, Call] = {
-        "to_dense": lambda: torch.sparse.softmax(x.to_sparse(), 0),
+        "to_dense": lambda: x.to_sparse().argmax(),
         "dequantize": lambda: torch.quantize_per_tensor(x, 0.1, 0, torch.qint8),
         "cannot help": lambda: torch.ops.aten._cslt_compress(x),
     }

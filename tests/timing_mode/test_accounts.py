@@ -58,6 +58,7 @@ def test_routing_that_is_known_takes_the_same():
     assert result["number_different"] == 0 and result["summary"]["stood_in"] == 0, result["different"]
 
 
+@pytest.mark.slow
 def test_routing_that_is_not_known_takes_about_the_same():
     result = compared("mixtral", MTIA_SIM_TIMING_KEPT_BYTES=str(512 << 10))
     functional, timing = result["cycles"]

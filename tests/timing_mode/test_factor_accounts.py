@@ -42,6 +42,7 @@ def test_factorisations_take_about_the_same() -> None:
         assert abs(timing - functional) <= bound * functional, (case, timing / functional)
 
 
+@pytest.mark.slow
 def test_series_take_about_as_many_terms() -> None:
     """What stands in for their arguments is of the usual size, not of the same law."""
     for case, (functional, timing) in accounts("series_accounts.py").items():

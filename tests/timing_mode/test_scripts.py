@@ -106,7 +106,7 @@ print(bytes_of_model > 3 << 30, torch.mtia_sim.memory_allocated() > 2 * bytes_of
 """
 
 
-@pytest.mark.parametrize("way", ["from_config", "to_empty"])
+@pytest.mark.parametrize("way", [pytest.param("from_config", marks=pytest.mark.slow), "to_empty"])
 def test_weights_of_transformers_take_no_host_memory(way):
     done = subprocess.run(
         [sys.executable, "-c", CAUSAL_LM, way],

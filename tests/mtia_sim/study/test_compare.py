@@ -74,11 +74,21 @@ def test_a_measurement_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"dot_f32_macs_per_cycle": 500}, Run("gemm", "mtia300", Options(dtype="float32", shape=(2048, 2048, 2048)))),
         ({"dram_efficiency": 0.7}, Run("llama3-8b-decode", "mtia300", Options(sequence=512, layers=1))),
-        ({"replace_ns": 3000}, Run("llama3-8b-decode", "mtia300", Options(sequence=512, layers=1))),
+        pytest.param(
+            {"replace_ns": 3000},
+            Run("llama3-8b-decode", "mtia300", Options(sequence=512, layers=1)),
+            marks=pytest.mark.slow,
+        ),
         ({"dram_picojoules_per_byte": 50}, Run("llama3-8b-decode", "mtia300", Options(sequence=512, layers=1))),
-        ({"clock_watts": 400}, Run("gemm", "mtia300", Options(shape=(2048, 2048, 2048)))),
+        pytest.param(
+            {"clock_watts": 400}, Run("gemm", "mtia300", Options(shape=(2048, 2048, 2048))), marks=pytest.mark.slow
+        ),
         ({"power_limit_watts": 400}, Run("gemm", "mtia300", Options(shape=(4096, 4096, 4096)))),
-        ({"dot_f16_picojoules_per_mac": 2.0}, Run("gemm", "h100", Options(shape=(4096, 4096, 4096)))),
+        pytest.param(
+            {"dot_f16_picojoules_per_mac": 2.0},
+            Run("gemm", "h100", Options(shape=(4096, 4096, 4096))),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_costing_from_sums_agrees_with_a_rerun(change: dict[str, float], workload: Run) -> None:

@@ -74,6 +74,7 @@ def test_each_field_is_moved_both_ways(small: tuple[Path, dict[str, Any]]) -> No
     assert changes[0]["point"]["square_millimetres"] > small[1]["best"]["square_millimetres"]
 
 
+@pytest.mark.slow
 def test_a_seed_decides_whatever_the_processes(small: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     assert designed(tmp_path / "again", "--processes", "2")["candidates"] == small[1]["candidates"]
 

@@ -35,6 +35,7 @@ def compared(tmp_path: Path, *words: str) -> list[dict[str, Any]]:
     return rows
 
 
+@pytest.mark.slow
 def test_plans_of_four_chips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (sharded,) = compared(tmp_path, "--chips", "mtia300x4", "--plan", "fsdp=2,tp=2")
     (staged,) = compared(tmp_path, "--chips", "mtia300x4", "--plan", "pp=2,tp=2")
