@@ -119,12 +119,12 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> layer_norm_backward(const at::Ten
   return {grad_input, grad_weight, grad_bias};
 }
 
-// Along the last dimension, as CPU torch has it.
+// Along the last dimension, which is what CPU torch has too.
 at::Tensor sum(const at::Tensor& self, at::OptionalIntArrayRef dims, bool keepdim,
                std::optional<c10::ScalarType> dtype) {
   TORCH_CHECK(dims.has_value() && dims->size() == 1 && at::maybe_wrap_dim((*dims)[0], self.dim()) == self.dim() - 1,
-              "NestedTensor only allows reduction of the last dimension for now.");
-  TORCH_CHECK(keepdim, "NestedTensor always requires keepdim=True for now.");
+              "sum: a nested tensor is reduced along its last dimension alone; use to_padded_tensor(0) for others");
+  TORCH_CHECK(keepdim, "sum: a nested tensor keeps its dimensions; use keepdim=True");
   std::vector<at::Tensor> sums = self.unbind();
   for (at::Tensor& tensor : sums) tensor = tensor.sum(-1, true, dtype);
   return at::_nested_tensor_from_tensor_list(sums);

@@ -84,6 +84,17 @@ def cumulative(
 
 
 @triton.jit
+def row_part(tile, row, row_tiles, rows, length, parts, part_length, ROWS: tl.constexpr):
+    """Of a tile of a scan by parts: its batch, its first row, which of `row` there are, its part, where that begins and
+    ends, and the place of each row's parts in [rows, parts]."""
+    batch, first, part = tile // parts // row_tiles, tile // parts % row_tiles * ROWS, tile % parts
+    outer, wide = batch * tl.full([], 1, tl.int64), first * tl.full([], 1, tl.int64)
+    begin = part * part_length
+    end = tl.minimum(begin + part_length, length)
+    return outer, wide, row < rows - first, part, begin, end, ((batch * rows + first) + row) * parts
+
+
+@triton.jit
 def cumulative_parts(
     out, x, totals, tiles, programs, row_tiles, rows, length, parts, part_length,
     x_batch, x_row, x_column, out_batch, out_row, out_column,
@@ -93,20 +104,17 @@ def cumulative_parts(
     """Of few long rows, cut in parts: without `out` the total of each part, [rows, parts], with it the scan."""
     row = tl.arange(0, ROWS)[:, None]
     column = tl.arange(0, COLUMNS)[None, :]
+    of_row = tl.arange(0, PARTS)[None, :]
     IDENTITY: tl.constexpr = 1 if PRODUCT else 0
     source_offsets = row.to(INDEX) * x_row + column.to(INDEX) * x_column
     target_offsets = row.to(INDEX) * out_row + column.to(INDEX) * out_column
     for tile in tl.range(tl.program_id(0), tiles, programs):
-        batch, first, part = tile // parts // row_tiles, tile // parts % row_tiles * ROWS, tile % parts
-        outer, wide = batch * tl.full([], 1, tl.int64), first * tl.full([], 1, tl.int64)
-        row_mask = row < rows - first
-        begin = part * part_length
-        end = tl.minimum(begin + part_length, length)
-        of_row = tl.arange(0, PARTS)[None, :]
-        places = totals + ((batch * rows + first) + row) * parts
+        outer, wide, row_mask, part, begin, end, of_part = row_part(
+            tile, row, row_tiles, rows, length, parts, part_length, ROWS
+        )
         carry = tl.full([ROWS, 1], IDENTITY, COMPUTE)
         if out is not None:
-            before = tl.load(places + of_row, mask=row_mask & (of_row < part), other=IDENTITY).to(COMPUTE)
+            before = tl.load(totals + of_part + of_row, mask=row_mask & (of_row < part), other=IDENTITY).to(COMPUTE)
             carry = total_of(before, PRODUCT)
         for start in tl.range(begin, end, COLUMNS, num_stages=2):
             place = start * tl.full([], 1, tl.int64)
@@ -122,7 +130,7 @@ def cumulative_parts(
                 tl.store(target + target_offsets, result.to(out.dtype.element_ty), mask=mask)
             carry = join(carry, total_of(value, PRODUCT), PRODUCT)
         if out is None:
-            tl.store(places + part, carry, mask=row_mask)
+            tl.store(totals + of_part + part, carry, mask=row_mask)
 
 
 def scan_tile(

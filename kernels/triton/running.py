@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 
 from mtia_sim_kernels.launch_shape import TRITON_DTYPES, ChipLimits, Plan, launch_shape
-from mtia_sim_kernels.triton.cumulative import parts_plan, scan_launch, scan_tile
+from mtia_sim_kernels.triton.cumulative import parts_plan, row_part, scan_launch, scan_tile
 from mtia_sim_kernels.triton.reduced_tiles import least_of, most_of
 
 
@@ -133,12 +133,9 @@ def running_extreme_parts(
     source_offsets = row.to(INDEX) * x_row + column.to(INDEX) * x_column
     target_offsets = row.to(INDEX) * out_row + column.to(INDEX) * out_column
     for tile in tl.range(tl.program_id(0), tiles, programs):
-        batch, first, part = tile // parts // row_tiles, tile // parts % row_tiles * ROWS, tile % parts
-        outer, wide = batch * tl.full([], 1, tl.int64), first * tl.full([], 1, tl.int64)
-        row_mask = row < rows - first
-        begin = part * part_length
-        end = tl.minimum(begin + part_length, length)
-        of_part = ((batch * rows + first) + row) * parts
+        outer, wide, row_mask, part, begin, end, of_part = row_part(
+            tile, row, row_tiles, rows, length, parts, part_length, ROWS
+        )
         carry = tl.full([ROWS, 1], PADDING, COMPUTE)
         carry_index = tl.full([ROWS, 1], -1, tl.int64)
         if out is not None:
@@ -184,15 +181,13 @@ def running_logsumexp_parts(
     source_offsets = row.to(INDEX) * x_row + column.to(INDEX) * x_column
     target_offsets = row.to(INDEX) * out_row + column.to(INDEX) * out_column
     for tile in tl.range(tl.program_id(0), tiles, programs):
-        batch, first, part = tile // parts // row_tiles, tile // parts % row_tiles * ROWS, tile % parts
-        outer, wide = batch * tl.full([], 1, tl.int64), first * tl.full([], 1, tl.int64)
-        row_mask = row < rows - first
-        begin = part * part_length
-        end = tl.minimum(begin + part_length, length)
-        of_part = totals + ((batch * rows + first) + row) * parts
+        outer, wide, row_mask, part, begin, end, of_part = row_part(
+            tile, row, row_tiles, rows, length, parts, part_length, ROWS
+        )
         carry = tl.full([ROWS, 1], float("-inf"), COMPUTE)
         if out is not None:
-            earlier = tl.load(of_part + of_row, mask=row_mask & (of_row < part), other=float("-inf")).to(COMPUTE)
+            before = row_mask & (of_row < part)
+            earlier = tl.load(totals + of_part + of_row, mask=before, other=float("-inf")).to(COMPUTE)
             carry = tl.reduce(earlier, 1, log_add_exp, keep_dims=True)
         for start in tl.range(begin, end, COLUMNS, num_stages=2):
             place = start * tl.full([], 1, tl.int64)
@@ -205,7 +200,7 @@ def running_logsumexp_parts(
                 tl.store(target + target_offsets, result.to(out.dtype.element_ty), mask=mask)
             carry = log_add_exp(carry, tl.reduce(value, 1, log_add_exp, keep_dims=True))
         if out is None:
-            tl.store(of_part + part, carry, mask=row_mask)
+            tl.store(totals + of_part + part, carry, mask=row_mask)
 
 
 def running_launch(

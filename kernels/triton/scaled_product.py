@@ -25,7 +25,7 @@ from mtia_sim_kernels.launch_shape import (
     row_tile,
     tile_count,
 )
-from mtia_sim_kernels.triton.cumulative import parts_plan, scan_launch
+from mtia_sim_kernels.triton.cumulative import parts_plan, row_part, scan_launch
 from mtia_sim_kernels.triton.reduced_tiles import ordered, reduced_place, reduced_tile, split_of, step_of
 
 EXPONENT = tl.constexpr(0x7FF0000000000000)
@@ -194,12 +194,9 @@ def scaled_cumulative_product_parts(
     source_offsets = row.to(INDEX) * x_row + column.to(INDEX) * x_column
     target_offsets = row.to(INDEX) * out_row + column.to(INDEX) * out_column
     for tile in tl.range(tl.program_id(0), tiles, programs):
-        batch, first, part = tile // parts // row_tiles, tile // parts % row_tiles * ROWS, tile % parts
-        outer, wide = batch * tl.full([], 1, tl.int64), first * tl.full([], 1, tl.int64)
-        row_mask = row < rows - first
-        begin = part * part_length
-        end = tl.minimum(begin + part_length, length)
-        of_part = ((batch * rows + first) + row) * parts
+        outer, wide, row_mask, part, begin, end, of_part = row_part(
+            tile, row, row_tiles, rows, length, parts, part_length, ROWS
+        )
         carry = tl.full([ROWS, 1], 1.0, tl.float64)
         carry_exponent = tl.zeros([ROWS, 1], tl.int32)
         if out is not None:

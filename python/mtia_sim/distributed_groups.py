@@ -34,7 +34,7 @@ def _split_nothing(_group: Any, _device: torch.device) -> None:
     """A rank that is in no part of a split has nothing to do: the others meet through the store."""
 
 
-def _extend_backends() -> None:
+def register() -> None:
     """Gives torch's class of backends what split_group, new_group and _time_estimator call."""
     for name, function in {
         "options": property(_options),
@@ -64,8 +64,3 @@ def monitored_barrier_for(backend: str) -> Any:
         group.monitored_barrier(limit, wait_all_ranks=wait_all_ranks)
 
     return monitored_barrier
-
-
-def register() -> None:
-    """Extends torch's class of backends."""
-    _extend_backends()

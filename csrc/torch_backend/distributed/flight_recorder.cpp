@@ -69,8 +69,8 @@ c10::IValue entry_of(const RecordedCall& call) {
   const int64_t started = call.progress->started, completed = call.progress->completed;
   entry.insert("frames", frames);
   entry.insert("record_id", call.id);
-  entry.insert("pg_id", call.group_number);
-  entry.insert("process_group", std::make_tuple(call.group_name, call.group_description));
+  entry.insert("pg_id", call.group->number);
+  entry.insert("process_group", std::make_tuple(call.group->name, call.group->description));
   entry.insert("collective_seq_id", call.collective);
   entry.insert("p2p_seq_id", call.message);
   entry.insert("op_id", call.operation);
@@ -115,10 +115,10 @@ FlightRecorder& FlightRecorder::get() {
 
 FlightRecorder::FlightRecorder() : capacity_(capacity_from_environment()) {}
 
-void FlightRecorder::add_group(const RecordedGroup& group) {
+void FlightRecorder::add_group(std::shared_ptr<const RecordedGroup> group) {
   const std::lock_guard lock(mutex_);
-  groups_[group.name] = group;
-  own_rank_ = group.own_rank;
+  own_rank_ = group->own_rank;
+  groups_[group->name] = std::move(group);
 }
 
 std::shared_ptr<RecordedCall::Progress> FlightRecorder::add(RecordedCall call) {
@@ -139,7 +139,7 @@ std::shared_ptr<RecordedCall::Progress> FlightRecorder::add(RecordedCall call) {
 
 std::string FlightRecorder::dump(bool only_active) {
   std::vector<RecordedCall> calls;
-  std::map<std::string, RecordedGroup> groups;
+  std::map<std::string, std::shared_ptr<const RecordedGroup>> groups;
   {
     const std::lock_guard lock(mutex_);
     calls.insert(calls.end(), calls_.begin() + static_cast<std::ptrdiff_t>(next_), calls_.end());
@@ -153,7 +153,7 @@ std::string FlightRecorder::dump(bool only_active) {
   std::map<int64_t, Last> last;
   for (const RecordedCall& call : calls) {
     if (!call.is_message) {
-      Last& of_group = last[call.group_number];
+      Last& of_group = last[call.group->number];
       of_group.enqueued = call.collective;
       if (call.progress->started != 0) of_group.started = call.collective;
       if (call.progress->completed != 0) of_group.completed = call.collective;
@@ -164,15 +164,15 @@ std::string FlightRecorder::dump(bool only_active) {
   for (const auto& [name, group] : groups) {
     auto described = c10d::new_dict(), reached = c10d::new_dict();
     std::string ranks;
-    for (const int64_t rank : group.ranks) ranks += concat(ranks.empty() ? "" : ", ", rank);
+    for (const int64_t rank : group->ranks) ranks += concat(ranks.empty() ? "" : ", ", rank);
     described.insert("name", name);
-    described.insert("desc", group.description);
+    described.insert("desc", group->description);
     described.insert("ranks", concat("[", ranks, "]"));
     config.insert(name, described);
-    reached.insert("last_enqueued_collective", last[group.number].enqueued);
-    reached.insert("last_started_collective", last[group.number].started);
-    reached.insert("last_completed_collective", last[group.number].completed);
-    status.insert(std::to_string(group.number), reached);
+    reached.insert("last_enqueued_collective", last[group->number].enqueued);
+    reached.insert("last_started_collective", last[group->number].started);
+    reached.insert("last_completed_collective", last[group->number].completed);
+    status.insert(std::to_string(group->number), reached);
   }
   auto all = c10d::new_dict();
   all.insert("version", format_version);

@@ -36,8 +36,7 @@ struct RecordedCall {
     std::string dtype;
   };
 
-  int64_t group_number = 0;
-  std::string group_name, group_description;
+  std::shared_ptr<const RecordedGroup> group;
   std::string name;  // "mccl:all_reduce", "mccl:send 0->1"
   bool is_message = false;
   int64_t collective = 0, message = 0, operation = 0;
@@ -58,7 +57,7 @@ class FlightRecorder {
   // TORCH_FR_BUFFER_SIZE calls are kept, 2,000 where it is not set; with 0 nothing is recorded.
   bool is_enabled() const { return capacity_ > 0; }
 
-  void add_group(const RecordedGroup& group);
+  void add_group(std::shared_ptr<const RecordedGroup> group);
   // Completes the call with its time and number, and hands back what its exchanges are to tell.
   std::shared_ptr<RecordedCall::Progress> add(RecordedCall call);
 
@@ -82,7 +81,7 @@ class FlightRecorder {
   std::vector<RecordedCall> calls_;
   size_t next_ = 0;
   int64_t recorded_ = 0;
-  std::map<std::string, RecordedGroup> groups_;
+  std::map<std::string, std::shared_ptr<const RecordedGroup>> groups_;
   int64_t own_rank_ = 0;
   std::atomic<bool> is_written_ = false;
 };

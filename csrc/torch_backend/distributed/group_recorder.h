@@ -22,9 +22,10 @@ namespace mtia::torch_backend {
 class GroupRecorder {
  public:
   void describe(const std::string& name, const std::string& description, const std::vector<int64_t>& ranks, int rank) {
-    group_ = {number_, name, description, ranks, ranks[static_cast<size_t>(rank)]};
     rank_ = rank;
-    if (FlightRecorder::get().is_enabled()) FlightRecorder::get().add_group(group_);
+    if (!FlightRecorder::get().is_enabled()) return;
+    group_ = std::make_shared<RecordedGroup>(number_, name, description, ranks, ranks[static_cast<size_t>(rank)]);
+    FlightRecorder::get().add_group(group_);
   }
 
   // Where the exchanges get to is told to the recorder from then on. `peer`: of a message. A receive of any rank has no
@@ -34,9 +35,7 @@ class GroupRecorder {
     const bool is_message = type == c10d::OpType::SEND || type == c10d::OpType::RECV;
     ++(is_message ? messages_ : collectives_);
     RecordedCall call;
-    call.group_number = number_;
-    call.group_name = group_.name;
-    call.group_description = group_.description;
+    call.group = group_;
     call.name = concat(process_group_name, ":", name_of(type, peer));
     call.is_message = is_message;
     call.collective = collectives_;
@@ -107,7 +106,7 @@ class GroupRecorder {
   inline static std::atomic<int64_t> groups_ = 0;
 
   const int64_t number_ = groups_++;
-  RecordedGroup group_;
+  std::shared_ptr<const RecordedGroup> group_;
   int rank_ = 0;
   int64_t collectives_ = 0, messages_ = 0, operations_ = 0;
 };

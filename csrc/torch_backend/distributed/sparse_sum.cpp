@@ -1,4 +1,4 @@
-// Sparse tensors are gathered, padded to the longest, and added where their indices meet.
+// Elements of all ranks are gathered, and added where their indices meet.
 #include "torch_backend/distributed/sparse_sum.h"
 
 #include <ATen/ops/cat.h>
@@ -56,17 +56,15 @@ std::vector<int64_t> counts_of_ranks(c10d::Backend& host, const at::Tensor& tens
 
 // Of `part` [elements, ...] on each rank, all one behind the other.
 at::Tensor gather_rows(c10d::Backend& group, const at::Tensor& part, const std::vector<int64_t>& counts) {
-  std::vector<int64_t> sizes = part.sizes().vec();
-  sizes[0] = *std::max_element(counts.begin(), counts.end());
-  at::Tensor padded = at::zeros(sizes, part.options());
-  padded.narrow(0, 0, part.size(0)).copy_(part);
-  Tensors inputs{padded};
+  Tensors inputs{part.contiguous()};
   std::vector<Tensors> outputs(1);
-  for (size_t rank = 0; rank < counts.size(); ++rank) outputs[0].push_back(at::empty(sizes, part.options()));
+  std::vector<int64_t> sizes = part.sizes().vec();
+  for (const int64_t count : counts) {
+    sizes[0] = count;
+    outputs[0].push_back(at::empty(sizes, part.options()));
+  }
   group.allgather(outputs, inputs)->wait();
-  Tensors rows;
-  for (size_t rank = 0; rank < counts.size(); ++rank) rows.push_back(outputs[0][rank].narrow(0, 0, counts[rank]));
-  return at::cat(rows);
+  return at::cat(outputs[0]);
 }
 
 std::tuple<Tensors, c10::intrusive_ptr<c10d::Work>> all_reduce_sparse(
@@ -94,7 +92,7 @@ void sum_sparse(c10d::Backend& group, c10d::Backend& host, Tensors& tensors, con
   if (*std::max_element(counts.begin(), counts.end()) == 0) {
     sum = own;
   } else {
-    const at::Tensor indices = gather_rows(group, own.indices().t().contiguous(), counts);
+    const at::Tensor indices = gather_rows(group, own.indices().t(), counts);
     const at::Tensor values = gather_rows(group, own.values(), counts);
     sum = at::sparse_coo_tensor(indices.t(), values, own.sizes()).coalesce();
   }

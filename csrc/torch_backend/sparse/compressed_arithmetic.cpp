@@ -29,15 +29,14 @@ namespace {
 
 bool is_compressed(const at::Tensor& tensor) { return at::sparse_csr::is_sparse_compressed(tensor); }
 
-at::Tensor& write_compressed(const at::Tensor& out, const at::Tensor& coordinates) {
+at::Tensor& write_compressed(at::Tensor& out, const at::Tensor& coordinates) {
   TORCH_CHECK_NOT_IMPLEMENTED(out.layout() == c10::kSparseCsr || out.layout() == c10::kSparseCsc,
                               "mtia_sim writes results of sparse matrices as CSR, CSC or dense, got ", out.layout());
   const at::Tensor sum = coordinates.coalesce();
-  const at::Tensor result = (out.layout() == c10::kSparseCsr ? sum.to_sparse_csr() : sum.to_sparse_csc());
+  const at::Tensor result = out.layout() == c10::kSparseCsr ? sum.to_sparse_csr() : sum.to_sparse_csc();
   at::native::resize_as_sparse_compressed_(out, result);
-  at::Tensor target = out;
-  at::native::copy_sparse_compressed_(target, result.to(out.scalar_type()));
-  return const_cast<at::Tensor&>(out);
+  at::native::copy_sparse_compressed_(out, result.to(out.scalar_type()));
+  return out;
 }
 
 at::Tensor& add_out(const at::Tensor& self, const at::Tensor& other, const at::Scalar& alpha, at::Tensor& out) {

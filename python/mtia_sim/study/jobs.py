@@ -5,7 +5,10 @@ from dataclasses import dataclass, replace
 
 from mtia_sim.study.llama import SIZES, Size
 
-ATTENTION_WAITS = "MTIA_SIM_ATTENTION_WAITS"  # of a process: as Job.attention_waits
+
+def attention_environment(waits: bool) -> dict[str, str]:
+    """What chooses a process's attention, whatever the process that starts it has: as Job.attention_waits."""
+    return {"MTIA_SIM_ATTENTION_WAITS": str(int(waits))}
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,11 @@ class Job:
     def size(self, layers: int | None = None) -> Size:
         """Shape of the model, of which `layers`; None: all of them."""
         return SIZES[self.model] if layers is None else replace(SIZES[self.model], layers=layers)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process that takes a step of it needs."""
+        return attention_environment(self.attention_waits)
 
     @property
     def chips(self) -> int:

@@ -67,16 +67,20 @@ class Step:
 
     def __call__(self, microbatches: int) -> None:
         """A step with so many; in a pipeline all of them are under way at once."""
-        with uncollected(), in_context(self.job, self.meshes, [self.model], self.words, self.targets):
-            if self.job.pipeline == 1:
-                for _ in range(microbatches):
-                    self._backward(self._forward(), True)
-            else:
-                outputs = [self._forward() for _ in range(microbatches)]
-                for number, output in enumerate(outputs):
-                    self._backward(output, number == microbatches - 1)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        with uncollected():
+            with in_context(self.job, self.meshes, [self.model], self.words, self.targets):
+                self._passes(microbatches)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+
+    def _passes(self, microbatches: int) -> None:
+        if self.job.pipeline == 1:
+            for _ in range(microbatches):
+                self._backward(self._forward(), True)
+        else:
+            outputs = [self._forward() for _ in range(microbatches)]
+            for number, output in enumerate(outputs):
+                self._backward(output, number == microbatches - 1)
 
 
 BESIDE = "gemm-beside-all-gather"

@@ -159,11 +159,10 @@ def check(plan: Plan, size: Size, model: str, sequence: int) -> None:
             f"tp={plan.tp} does not divide the {size.key_value_heads} key and value heads of {model}",
             remedy=f"give tp of {_listed(_divisors(size.key_value_heads))}",
         )
-    # Each rank of cp has two parts, a late one for an early one, which tp cuts between layers.
-    if sequence % (2 * plan.cp * plan.tp if plan.cp > 1 else plan.tp):
+    if sequence % (parts := _sequence_parts(plan.tp, plan.cp)):
         raise InvalidArgument(
             f"{sequence} tokens cannot be dealt to cp={plan.cp} and tp={plan.tp}",
-            remedy=f"give --seq a multiple of {2 * plan.cp * plan.tp}",
+            remedy=f"give --seq a multiple of {parts}",
         )
     fewest = min(plan.layers_of(stage, size.layers) for stage in plan.stages)
     if fewest < 1:
@@ -209,7 +208,7 @@ def candidates(chips: int, size: Size, chip: Chip, sequence: int, batch: int, re
 
 def _plans(chips: int, size: Size, domain: int, sequence: int, batch: int) -> Iterator[Plan]:
     for tp, cp in itertools.product(_divisors(size.key_value_heads), _parts_of(sequence)):
-        if tp > domain or chips % (tp * cp) or sequence % (2 * tp * cp):
+        if tp > domain or chips % (tp * cp) or sequence % _sequence_parts(tp, cp):
             continue
         for pp in (1 << power for power in range(size.layers.bit_length())):
             if pp > size.layers or chips % (tp * cp * pp):
@@ -225,6 +224,11 @@ def _plans(chips: int, size: Size, domain: int, sequence: int, batch: int) -> It
                 fewest = min(plan.layers_of(stage, size.layers) for stage in plan.stages)
                 if pp > 1 and fewest > 1:
                     yield replace(plan, v=fewest)
+
+
+def _sequence_parts(tp: int, cp: int) -> int:
+    """Each rank of cp has two parts of a sequence, a late one for an early one, which tp cuts between layers."""
+    return 2 * cp * tp if cp > 1 else tp
 
 
 def _parts_of(sequence: int) -> list[int]:

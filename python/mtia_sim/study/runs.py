@@ -17,7 +17,7 @@ import mtia_core
 from mtia_core import chips
 from mtia_core.chips import Chip
 from mtia_core.errors import InvalidArgument, InvalidChip
-from mtia_sim.study.jobs import ATTENTION_WAITS, JOBS
+from mtia_sim.study.jobs import JOBS, attention_environment
 from mtia_sim.study.plans import Plan
 from mtia_sim.study.workloads import Options
 
@@ -71,11 +71,14 @@ class Run:
     def environment(self) -> dict[str, str]:
         """What the process that measures it needs beside the chip: to stand for one of the chips of a plan, or to have
         another attention."""
-        if self.workload in JOBS and JOBS[self.workload].attention_waits:
-            return {ATTENTION_WAITS: "1"}
+        if self.workload in JOBS:
+            return JOBS[self.workload].environment
         if self.options.plan is None:
-            return {}
-        return {"MTIA_SIM_WORLD": f"0/{Plan(*self.options.plan).chips}", "MTIA_SIM_MODE": "timing"}
+            return attention_environment(False)
+        return attention_environment(False) | {
+            "MTIA_SIM_WORLD": f"0/{Plan(*self.options.plan).chips}",
+            "MTIA_SIM_MODE": "timing",
+        }
 
     def with_room(self) -> "Run":
         """The same on a chip with more memory than anything needs: what a workload that does not fit would take."""

@@ -150,9 +150,7 @@ def in_context(job: Job, meshes: Any, parts: Sequence[Llama], *inputs: Tensor) -
     if job.context > 1:
         tables = [table for part in parts for table in (part.cosine, part.sine)]
         places = [1] * len(inputs) + [0] * len(tables)
-        stack.enter_context(
-            context_parallel(meshes["context"], buffers=[*inputs, *tables], buffer_seq_dims=places)
-        )  # fmt: skip
+        stack.enter_context(context_parallel(meshes["context"], buffers=[*inputs, *tables], buffer_seq_dims=places))
     return stack
 
 

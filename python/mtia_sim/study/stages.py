@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mtia_core import chips
-from mtia_sim.study.jobs import ATTENTION_WAITS, Job
+from mtia_sim.study.jobs import Job
 
 
 def measure(job: Job, chip: str | None = None, layers: int | None = None) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def measure(job: Job, chip: str | None = None, layers: int | None = None) -> dic
     """
     request = {"job": asdict(job), "layers": layers}
     environment = {**os.environ, "MTIA_SIM_MODE": "timing", **({chips.VARIABLE: chip} if chip else {})}
-    environment |= {ATTENTION_WAITS: str(int(job.attention_waits))}
+    environment |= job.environment
     began = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "mtia_sim.study.stage_processes"],

@@ -75,6 +75,12 @@ def test_a_model_is_cut_where_it_can_be(plan: Plan, problem: str) -> None:
         check(plan, SIZES["llama3-8b"], "llama3-8b", 1000 if plan.cp > 1 else 8192)
 
 
+def test_sequences_are_cut_by_tensor_parallel_ranks_alone() -> None:
+    check(Plan(tp=2), SIZES["llama3-8b"], "llama3-8b", 1002)
+    with pytest.raises(InvalidArgument, match="1003 tokens cannot be dealt to cp=1 and tp=2; give --seq a multiple of 2"):
+        check(Plan(tp=2), SIZES["llama3-8b"], "llama3-8b", 1003)
+
+
 def test_stages_have_all_layers_together() -> None:
     for layers in (32, 80, 126):
         for pp in (1, 2, 3, 4, 8, 16, 32):

@@ -7,6 +7,7 @@ import pytest
 
 from mtia_sim.study.jobs import JOBS, Job
 from mtia_sim.study.llama import SIZES
+from mtia_sim.study.runs import Run
 from mtia_sim.study.sharded import layers_of, uncollected
 from mtia_sim.study.stages import measure
 
@@ -27,6 +28,14 @@ def test_jobs_are_those_that_were_published() -> None:
     for name in ("llama3-405b-train-8192", "llama3-405b-train-16384"):
         assert JOBS[name].tokens * JOBS[name].chips == 2**24
     assert all(job.model in SIZES and job.batch % job.microbatch == 0 for job in JOBS.values())
+
+
+def test_the_attention_of_a_measurement_is_its_own() -> None:
+    # Not that of the process that asks, whose variables a remembered answer does not tell.
+    waits = "MTIA_SIM_ATTENTION_WAITS"
+    assert Run("gemm", "h100").environment()[waits] == "0"
+    assert Run("llama3-8b-train-8", "h100_500w").environment()[waits] == "1"
+    assert Run("llama3-405b-train-8192", "h100").environment()[waits] == "0"
 
 
 def test_a_step_is_not_interrupted_for_garbage() -> None:
