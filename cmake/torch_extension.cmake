@@ -29,11 +29,10 @@ target_compile_definitions(mtia_torch_headers INTERFACE
 
 file(GLOB_RECURSE extension_sources CONFIGURE_DEPENDS
   ${CMAKE_SOURCE_DIR}/csrc/torch_backend/*.cpp ${CMAKE_SOURCE_DIR}/csrc/bindings/*.cpp)
-# Eight files at a time are one unit where what is made of pybind11's and c10d's templates takes most of each. The others are
-# units of their own, and so are two whose private names are others' too.
+# Eight files at a time are one unit, since what is made of torch's templates takes most of each: half the build's time. So
+# neighbours' private names differ. One file defines a class of a header with types of its own, which a unit may not.
 set(together ${extension_sources})
-list(FILTER together INCLUDE REGEX "/csrc/(bindings|torch_backend/distributed)/")
-list(FILTER together EXCLUDE REGEX "/bind_(tile_kernels|trace)\\.cpp$")
+list(FILTER together EXCLUDE REGEX "/type_rules\\.cpp$")
 set(alone ${extension_sources})
 list(REMOVE_ITEM alone ${together})
 set_source_files_properties(${alone} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)

@@ -127,7 +127,10 @@ CHIP_NOTES = """\
   misses the SRAM, at `dram_bytes_per_second` x `dram_efficiency`. Where two of them are about as long, they delay each
   other by the machine repairman's law: n PEs that ask a memory at odd moments leave it idle for sqrt(1 / (pi n)) of the
   time (`csrc/emulator/timing/launch_totals.cpp`). `replace_ns` comes on top; a launch that finds the grid idle starts
-  `launch_ns` - `replace_ns` later.
+  `launch_ns` - `replace_ns` later. Recording an event takes its stream `event_ns`; where launches were timed between
+  events, that is in `launch_ns`.
+- The SRAM keeps what was used last. What has to make room is written to DRAM if it is dirty, byte by byte from the
+  oldest on (`csrc/emulator/timing/traffic.cpp`).
 - Idle, a chip draws `leakage_watts` + `dram_idle_watts` + `links_watts`; while something runs `clock_watts` too; and
   each operation and byte its energy.
 - Where that exceeds `power_limit_watts`, what the chip drew less than the limit before, at most the limit over

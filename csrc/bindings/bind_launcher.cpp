@@ -46,7 +46,7 @@ void call_hook(PyObject* hook, PyObject* metadata) {
   if (!result) throw py::error_already_set();
 }
 
-void launch(const ArgumentCodes& codes, PyObject* const* arguments, Py_ssize_t count) {
+void launch_triton(const ArgumentCodes& codes, PyObject* const* arguments, Py_ssize_t count) {
   const auto expected = static_cast<Py_ssize_t>(codes.codes.size());
   if (count != fixed_arguments + expected) {
     throw InvalidArgument(concat(count - fixed_arguments, " kernel arguments instead of ", expected), "kernel launch");
@@ -74,7 +74,7 @@ PyObject* call(PyObject* self, PyObject* const* arguments, size_t count_and_flag
     if ((keywords != nullptr && PyTuple_GET_SIZE(keywords) != 0) || count < fixed_arguments) {
       throw InvalidArgument("a launcher takes nine positional arguments and the kernel's own", "kernel launch");
     }
-    launch(*reinterpret_cast<Launcher*>(self)->codes, arguments, count);
+    launch_triton(*reinterpret_cast<Launcher*>(self)->codes, arguments, count);
     Py_RETURN_NONE;
   } catch (const Error& error) {
     set_python_error(error);

@@ -16,6 +16,7 @@
 #include "runtime/observers/kernel_totals.h"
 #include "runtime/runtime.h"
 #include "torch_backend/device.h"
+#include "torch_backend/streams/stream.h"
 
 namespace py = pybind11;
 
@@ -128,6 +129,9 @@ void bind_timing(py::module_& module) {
   module.def(
       "spend_saved_power", [](int index) { device_of(static_cast<c10::DeviceIndex>(index)).spend_saved_power(); },
       py::arg("index"), "The next work finds the chip as after a long time at its power limit.");
+  module.def(
+      "restart_stream_pools", [](int index) { torch_backend::restart_pools(static_cast<c10::DeviceIndex>(index)); },
+      py::arg("index"), "The next streams are those that a new process gets.");
   module.def(
       "time_together", [](double a, double b, uint32_t pes) { return emulator::Queueing(pes).together(a, b); },
       py::arg("a"), py::arg("b"), py::arg("pes"),

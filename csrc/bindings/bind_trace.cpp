@@ -30,7 +30,7 @@ static_assert(sizeof(TracedInstruction) == 64 && offsetof(TracedInstruction, flo
 static_assert(sizeof(TracedOccupancy) == 16 && offsetof(TracedOccupancy, change) == 12);
 
 template <typename Entry>
-py::bytes bytes_of(const std::vector<Entry>& entries) {
+py::bytes entries_of(const std::vector<Entry>& entries) {
   return {reinterpret_cast<const char*>(entries.data()), entries.size() * sizeof(Entry)};
 }
 
@@ -76,25 +76,25 @@ py::dict dict_of(const runtime::TracedCommand& command, const py::object& progra
   for (const emulator::PeTrace& pe : command.pes) {
     py::list calls;
     for (const emulator::TracedCall& call : pe.calls()) calls.append(py::make_tuple(call.operation, call.line, ""));
-    pes.append(py::make_tuple(pe.pe(), bytes_of(pe.instructions()), bytes_of(pe.occupancies()), calls,
+    pes.append(py::make_tuple(pe.pe(), entries_of(pe.instructions()), entries_of(pe.occupancies()), calls,
                               py::cast(pe.buffers())));
   }
   result["pes"] = pes;
   return result;
 }
 
-class Recording {
+class TraceRecording {
  public:
-  Recording(std::vector<uint32_t> pes, std::vector<std::string> kernels, uint64_t limit)
+  TraceRecording(std::vector<uint32_t> pes, std::vector<std::string> kernels, uint64_t limit)
       : recorder_(std::make_shared<runtime::TraceRecorder>(
             runtime::TraceOptions{std::move(pes), std::move(kernels), limit})) {
     torch_backend::ensure_initialised();
     runtime::add_observer(recorder_);
   }
 
-  ~Recording() { stop_recording(); }
-  Recording(const Recording&) = delete;
-  Recording& operator=(const Recording&) = delete;
+  ~TraceRecording() { stop_recording(); }
+  TraceRecording(const TraceRecording&) = delete;
+  TraceRecording& operator=(const TraceRecording&) = delete;
 
   py::dict stop() {
     stop_recording();
@@ -143,10 +143,10 @@ class Recording {
 }  // namespace
 
 void bind_trace(py::module_& module) {
-  py::class_<Recording>(module, "TraceRecording", "What the devices do from now on, until stop().")
+  py::class_<TraceRecording>(module, "TraceRecording", "What the devices do from now on, until stop().")
       .def(py::init<std::vector<uint32_t>, std::vector<std::string>, uint64_t>(), py::arg("pes"), py::arg("kernels"),
            py::arg("limit"))
-      .def("stop", &Recording::stop, "Waits for what was submitted; returns commands, instructions and labels.");
+      .def("stop", &TraceRecording::stop, "Waits for what was submitted; returns commands, instructions and labels.");
 }
 
 }  // namespace mtia::bindings

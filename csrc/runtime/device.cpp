@@ -276,8 +276,9 @@ Ticket Device::fill(StreamId stream, uint64_t destination, uint8_t value, size_t
   });
 }
 
-EventRecordPointer Device::record_event(StreamId stream) {
+EventRecordPointer Device::record_event(StreamId stream, bool is_free) {
   auto event = std::make_shared<EventRecord>();
+  event->is_free = is_free;
   event->device = this;
   submit(CommandKind::record_event, stream, [&](Command& command, Ticket ticket) {
     event->ticket = ticket;

@@ -81,7 +81,7 @@ class Device {
   // Empties the SRAM's cache, so that what follows finds all its data in DRAM, and lets `rest_seconds` of chip time
   // pass.
   Ticket flush_cache(StreamId stream, double rest_seconds);
-  EventRecordPointer record_event(StreamId stream);
+  EventRecordPointer record_event(StreamId stream, bool is_free = false);
   // What the exchange sends is read when the stream gets there; what it receives is there behind end_exchange, which
   // may come later and on the same stream. synchronize() ends what nobody has.
   void begin_exchange(StreamId stream, ExchangePointer exchange);
@@ -180,6 +180,7 @@ class Device {
   void execute(Command& command);
   void execute_note(Command& command);
   void execute_exchange(Command& command);
+  void record(int stream, EventRecord& event);
   void end_all_exchanges();
   void check_transfer(const Command& command);
   void check_access(const Command& command, std::string_view name, emulator::AddressRange read,

@@ -167,12 +167,7 @@ void Device::execute(Command& command) {
       }
     }
     case CommandKind::record_event:
-      command.event->chip_seconds = timeline_.stream_time(command.stream);
-      if (is_checked_) {
-        const StreamClock clock = order_.clock(command.stream, ticket_);
-        command.event->clock.assign(clock.begin(), clock.end());
-      }
-      return;
+      return record(command.stream, *command.event);
     case CommandKind::wait_event:
       if (command.event->device != this) command.event->device->wait(command.event->ticket);
       timeline_.wait(command.stream, command.event->chip_seconds);
@@ -197,6 +192,17 @@ void Device::execute(Command& command) {
     default:
       return execute_transfer(command);
   }
+}
+
+void Device::record(int stream, EventRecord& event) {
+  if (!event.is_free) timeline_.rest(stream, chip().event_ns * 1e-9);
+  event.chip_seconds = timeline_.stream_time(stream);
+  if (is_checked_) {
+    const StreamClock clock = order_.clock(stream, ticket_);
+    event.clock.assign(clock.begin(), clock.end());
+  }
+  const std::lock_guard lock(counters_mutex_);
+  counters_.elapsed_seconds = timeline_.latest() - counters_origin_;
 }
 
 void Device::execute_exchange(Command& command) {

@@ -21,6 +21,7 @@ struct EventRecord {
   Ticket ticket = 0;
   double chip_seconds = 0.0;
   int stream = 0;
+  bool is_free = false;       // an instrument's: it takes no chip time
   std::vector<Ticket> clock;  // in checked mode: what happened before it, by stream (stream_order.h)
 };
 

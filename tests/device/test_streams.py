@@ -4,6 +4,8 @@ import threading
 
 import torch
 
+from mtia_sim import _C
+
 
 def test_the_default_stream_is_current_and_a_context_changes_that() -> None:
     default = torch.mtia_sim.default_stream()
@@ -44,6 +46,14 @@ def test_pools_hand_out_different_streams_by_priority() -> None:
     high = {torch.mtia_sim.Stream(priority=-1).stream_id for _ in range(40)}
     assert len(normal) == len(high) == 32
     assert not normal & high and 0 not in normal | high
+
+
+def test_pools_can_begin_anew() -> None:
+    def taken() -> list[int]:
+        _C.restart_stream_pools(0)
+        return [torch.mtia_sim.Stream(priority=-(number % 2)).stream_id for number in range(5)]
+
+    assert taken() == taken() == [1, 33, 2, 34, 3]
 
 
 def test_query_and_synchronize_follow_the_streams_own_work() -> None:

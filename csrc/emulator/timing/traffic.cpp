@@ -72,6 +72,13 @@ void SramCache::insert(uint64_t low, uint64_t high, uint64_t bytes, uint64_t dir
   used_ += bytes;
 }
 
+uint64_t SramCache::evict(uint64_t wanted) {
+  const uint64_t first = ages_.front();
+  const Entry oldest = entries_.at(first);
+  const uint64_t kept = oldest.bytes - std::min(wanted, oldest.bytes);
+  return remove(first, oldest.end - scaled(oldest.end - first, kept, oldest.bytes));
+}
+
 void SramCache::flush(LevelBytes& bytes) {
   for (const auto& [first, entry] : entries_) bytes.dram_written += entry.dirty;
   entries_.clear();
@@ -100,13 +107,7 @@ void SramCache::use(const Window& window, LevelBytes& bytes) {
     dirty = kept_dirty;
     footprint = capacity_;
   }
-  while (used_ + footprint > capacity_ && !ages_.empty()) {
-    const auto victim = entries_.find(ages_.front());
-    bytes.dram_written += victim->second.dirty;
-    used_ -= victim->second.bytes;
-    ages_.pop_front();
-    entries_.erase(victim);
-  }
+  while (used_ + footprint > capacity_ && !ages_.empty()) bytes.dram_written += evict(used_ + footprint - capacity_);
   if (footprint != 0 && low < window.high) insert(low, window.high, footprint, dirty);
 }
 

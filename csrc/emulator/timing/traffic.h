@@ -58,6 +58,8 @@ class SramCache {
   // Removes what lies in [low, high); returns the dirty bytes that were there.
   uint64_t remove(uint64_t low, uint64_t high);
   void insert(uint64_t low, uint64_t high, uint64_t bytes, uint64_t dirty);
+  // Makes room of `wanted` bytes, or of all that the oldest range has, from its beginning on; returns its dirty bytes.
+  uint64_t evict(uint64_t wanted);
 
   uint64_t capacity_;
   uint64_t used_ = 0;

@@ -29,7 +29,7 @@ kernels::GemmMatrix matrix_at(uint64_t address, const at::Tensor& tensor) {
   return matrix;
 }
 
-kernels::GemmMatrix matrix_of(const at::Tensor& tensor) { return matrix_at(address_to_read(tensor), tensor); }
+kernels::GemmMatrix operand_of(const at::Tensor& tensor) { return matrix_at(address_to_read(tensor), tensor); }
 kernels::GemmMatrix result_of(const at::Tensor& tensor) { return matrix_at(address_of(tensor), tensor); }
 
 bool has_dense_line(const at::Tensor& tensor) {
@@ -88,8 +88,8 @@ void launch_in_parts(const kernels::GemmArguments& whole, const at::Tensor& out,
   total.k = parts.size(0);
   total.batch[1] = whole.m;
   total.dtype = chip_dtype(wide).dtype;
-  total.a = matrix_of(ones);
-  total.b = matrix_of(parts);
+  total.a = operand_of(ones);
+  total.b = operand_of(parts);
   total.b.batch_stride[0] = whole.m * whole.n;
   total.b.batch_stride[1] = whole.n;
   total.c.batch_stride[1] = whole.c.row_stride;
@@ -108,15 +108,15 @@ void float_product(const at::Tensor& out, const at::Tensor& a, const at::Tensor&
   arguments.n = b.size(-1);
   if (out.dim() == 3) arguments.batch[0] = out.size(0);
   arguments.c = result_of(target);
-  arguments.a = matrix_of(a);
-  arguments.b = matrix_of(b);
+  arguments.a = operand_of(a);
+  arguments.b = operand_of(b);
   // A stride of a dimension of size 1 means nothing: say 1 where the kernel looks for a dense line.
   if (arguments.n == 1 && arguments.c.row_stride != 1) arguments.c.column_stride = 1;
   if (arguments.m == 1 && arguments.c.column_stride != 1) arguments.c.row_stride = 1;
   arguments.alpha = alpha;
   arguments.beta = beta;
   if (addend.defined()) {
-    arguments.addend = matrix_of(addend);
+    arguments.addend = operand_of(addend);
     arguments.addend_dtype = chip_dtype(addend.scalar_type()).dtype;
   }
   arguments.dtype = chip_dtype(a.scalar_type()).dtype;
@@ -154,11 +154,11 @@ void integer_product(const at::Tensor& out, const at::Tensor& a, const at::Tenso
   arguments.n = b.size(-1);
   if (out.dim() == 3) arguments.batch = out.size(0);
   arguments.c = result_of(target);
-  arguments.a = matrix_of(a);
-  arguments.b = matrix_of(b);
+  arguments.a = operand_of(a);
+  arguments.b = operand_of(b);
   arguments.alpha = whole_factor(alpha, dtype);
   arguments.beta = whole_factor(beta, dtype);
-  if (addend.defined()) arguments.addend = matrix_of(addend);
+  if (addend.defined()) arguments.addend = operand_of(addend);
   arguments.dtype = chip_dtype(dtype).dtype;
   launch_cpp_kernel(kernel, out.device().index(), arguments, {target, a, b, addend});
   if (!direct) out.copy_(target);

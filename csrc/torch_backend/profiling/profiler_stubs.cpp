@@ -17,8 +17,9 @@ struct Stubs final : torch::profiler::impl::ProfilerStubs {
   void record(c10::DeviceIndex* device, ProfilerVoidEventStub* event, int64_t* cpu_nanoseconds) const override {
     const c10::DeviceIndex index = current_device();
     if (device != nullptr) *device = index;
-    surfacing_errors(
-        [&] { *event = std::static_pointer_cast<void>(device_of(index).record_event(current_stream_id(index))); });
+    surfacing_errors([&] {
+      *event = std::static_pointer_cast<void>(device_of(index).record_event(current_stream_id(index), true));
+    });
     if (cpu_nanoseconds != nullptr) *cpu_nanoseconds = runtime::host_clock();
   }
 

@@ -39,7 +39,8 @@ at::Tensor& write_compressed(at::Tensor& out, const at::Tensor& coordinates) {
   return out;
 }
 
-at::Tensor& add_out(const at::Tensor& self, const at::Tensor& other, const at::Scalar& alpha, at::Tensor& out) {
+at::Tensor& compressed_add_out(const at::Tensor& self, const at::Tensor& other, const at::Scalar& alpha,
+                               at::Tensor& out) {
   check_same_device("add", self.device(), other);
   TORCH_CHECK(self.sizes().equals(other.sizes()), "add: Expected input tensors to have the same shape, but got ",
               self.sizes(), " and ", other.sizes());
@@ -52,7 +53,7 @@ at::Tensor& add_out(const at::Tensor& self, const at::Tensor& other, const at::S
 }
 
 // By a number, a dense tensor or another sparse one.
-at::Tensor& mul_out(const at::Tensor& self, const at::Tensor& other, at::Tensor& out) {
+at::Tensor& compressed_mul_out(const at::Tensor& self, const at::Tensor& other, at::Tensor& out) {
   const bool is_first = is_compressed(self) && self.dim() != 0;
   const at::Tensor& sparse = is_first ? self : other;
   const at::Tensor& factor = is_first ? other : self;
@@ -84,8 +85,8 @@ at::Tensor& addmm_sparse_out(const at::Tensor& self, const at::Tensor& mat1, con
   return write_compressed(out, sum);
 }
 
-at::Tensor& addmm_out(const at::Tensor& self, const at::Tensor& mat1, const at::Tensor& mat2, const at::Scalar& beta,
-                      const at::Scalar& alpha, at::Tensor& out) {
+at::Tensor& compressed_addmm_out(const at::Tensor& self, const at::Tensor& mat1, const at::Tensor& mat2,
+                                 const at::Scalar& beta, const at::Scalar& alpha, at::Tensor& out) {
   check_same_device("addmm", mat1.device(), mat2);
   if (is_compressed(mat1) && is_compressed(mat2)) return addmm_sparse_out(self, mat1, mat2, beta, alpha, out);
   const bool is_first = is_compressed(mat1);
@@ -109,7 +110,7 @@ at::Tensor& addmv_out(const at::Tensor& self, const at::Tensor& mat, const at::T
                       const at::Scalar& alpha, at::Tensor& out) {
   at::Tensor column = empty_device({0}, vec.scalar_type(), vec.device());
   const at::Tensor addend = self.dim() == 1 ? self.unsqueeze(1) : self;
-  addmm_out(addend, mat, vec.unsqueeze(1), beta, alpha, column);
+  compressed_addmm_out(addend, mat, vec.unsqueeze(1), beta, alpha, column);
   return write_output(out, column.squeeze(1));
 }
 
@@ -151,14 +152,14 @@ TORCH_LIBRARY_IMPL(aten, SparseCsrPrivateUse1, library) {
   using namespace mtia::torch_backend;
   library.impl("add.Tensor", TORCH_FN(at::native::add_sparse_csr));
   library.impl("add_.Tensor", TORCH_FN(at::native::add_sparse_csr_));
-  library.impl("add.out", add_out);
+  library.impl("add.out", compressed_add_out);
   library.impl("mul.Tensor", TORCH_FN(at::native::mul_sparse_csr));
   library.impl("mul_.Tensor", TORCH_FN(at::native::mul_sparse_csr_));
-  library.impl("mul.out", mul_out);
+  library.impl("mul.out", compressed_mul_out);
   library.impl("mul.Scalar", TORCH_FN(at::native::mul_scalar_sparse_csr));
   library.impl("mul_.Scalar", TORCH_FN(at::native::mul__scalar_sparse_csr));
   library.impl("addmm", TORCH_FN(at::native::addmm_sparse_compressed_dense));
-  library.impl("addmm.out", addmm_out);
+  library.impl("addmm.out", compressed_addmm_out);
   library.impl("addmv.out", addmv_out);
   library.impl("mm", TORCH_FN(at::native::_sparse_csr_mm));
   library.impl("mm.out", TORCH_FN(at::native::_sparse_csr_mm_out));

@@ -33,4 +33,8 @@ runtime::StreamId stream_from_pool(c10::DeviceIndex index, bool is_high_priority
   return 1 + (is_high_priority ? runtime::streams_per_pool : 0) + place;
 }
 
+void restart_pools(c10::DeviceIndex index) {
+  for (std::atomic<uint32_t>& next : next_in_pool[static_cast<uint8_t>(index) % maximum_devices]) next = 0;
+}
+
 }  // namespace mtia::torch_backend

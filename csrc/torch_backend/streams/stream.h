@@ -12,6 +12,9 @@ runtime::StreamId current_stream_id(c10::DeviceIndex index) noexcept;
 void set_current_stream_id(c10::DeviceIndex index, runtime::StreamId id) noexcept;
 runtime::StreamId stream_from_pool(c10::DeviceIndex index, bool is_high_priority);
 
+// The next stream from each pool is its first one. For a program that has let go of all that it took.
+void restart_pools(c10::DeviceIndex index);
+
 inline c10::Stream as_c10_stream(c10::DeviceIndex index, runtime::StreamId id) {
   return c10::Stream(c10::Stream::UNSAFE, c10::Device(device_type, index), id);
 }

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from mtia_sim.study.metrics import (
     Metric,
-    best_share_of,
     busy_watts,
     idle_watts,
     joules,
@@ -183,8 +182,8 @@ FIGURES: tuple[Figure, ...] = (
              f"{_ISCA26}: GEMM (their shapes are not public)", "checks",
              gemm(chip, *INTENSE, how=_FLUSHED), share_of(peak), cause)
       for chip, peak, published, cause in _INTENSE_MEANS),
-    Figure("mtia300", "favourable products, % of peak", 90, "%", f"{_ISCA26}: GEMM", "checks",
-           gemm("mtia300", *INTENSE, how=_FLUSHED), best_share_of(560), sense="at least"),
+    Figure("mtia300", "a favourable product (3072 x 6144 x 8192), % of peak", 90, "%", f"{_ISCA26}: GEMM", "calibrates",
+           gemm("mtia300", (3072, 6144, 8192), how=_FLUSHED), share_of(560), sense="at least"),
     Figure("h100_500w", "peak of products in bf16", 780, "TFLOP/s", f"{_ISCA26}: the clock", "calibrates", (),
            peak_teraflops),
     # ---- streams

@@ -17,11 +17,6 @@ def share_of(peak: float) -> Metric:
     return lambda chip, measurements: 100 * teraflops(chip, measurements) / peak
 
 
-def best_share_of(peak: float) -> Metric:
-    """The largest among the runs, as `share_of`."""
-    return lambda chip, measurements: 100 * max(teraflops(chip, [each]) for each in measurements) / peak
-
-
 def rate(chip: Chip, measurements: Measurements) -> float:
     """Items a second."""
     return float(measurements[0]["items"] / measurements[0]["seconds"])

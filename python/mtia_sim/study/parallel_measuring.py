@@ -1,7 +1,6 @@
 """Measures stages of a training job of many chips, in one process that stands for one rank of it (MTIA_SIM_WORLD)."""
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -86,15 +85,6 @@ class Step:
 BESIDE = "gemm-beside-all-gather"
 
 
-def _elapsed(action: Callable[[], object]) -> float:
-    device: Any = torch.mtia_sim  # type: ignore[attr-defined]
-    device.synchronize()
-    device.reset_perf_counters()
-    action()
-    device.synchronize()
-    return float(device.perf_counters()["elapsed_seconds"])
-
-
 def measure_beside(options: Options) -> dict[str, Any]:
     """A product alone, and beside an all_gather between all ranks that lasts longer: seconds and alone_seconds."""
     rows, columns, depth = options.shape or (4096, 4096, 4096)
@@ -102,22 +92,21 @@ def measure_beside(options: Options) -> dict[str, Any]:
     left, right = (torch.randn(count, depth, device=DEVICE).to(dtype) for count in (rows, columns))
     part = torch.empty(1 << 28, dtype=torch.uint8, device=DEVICE)
     whole = torch.empty(distributed.get_world_size() << 28, dtype=torch.uint8, device=DEVICE)
-    ends: list[float] = []
 
-    def beside() -> None:
+    def product_seconds(beside: bool) -> float:
         begin, end = (torch.mtia_sim.Event(enable_timing=True) for _ in range(2))  # type: ignore[attr-defined]
-        work = distributed.all_gather_into_tensor(whole, part, async_op=True)
+        work = distributed.all_gather_into_tensor(whole, part, async_op=True) if beside else None
         begin.record()
         F.linear(left, right)
         end.record()
-        work.wait()
+        if work is not None:
+            work.wait()
         torch.mtia_sim.synchronize()  # type: ignore[attr-defined]
-        ends.append(begin.elapsed_time(end) / 1e3)
+        return float(begin.elapsed_time(end)) / 1e3
 
-    F.linear(left, right)
-    alone = _elapsed(lambda: F.linear(left, right))
-    _elapsed(beside)
-    return {**asdict(options), "workload": BESIDE, "fits": True, "seconds": ends[0], "alone_seconds": alone}
+    product_seconds(False)
+    alone, seconds = product_seconds(False), product_seconds(True)
+    return {**asdict(options), "workload": BESIDE, "fits": True, "seconds": seconds, "alone_seconds": alone}
 
 
 def measure_part(workload: str, options: Options) -> dict[str, Any]:

@@ -198,7 +198,7 @@ def measured_anew(run: Run) -> dict[str, Any]:
 
 
 def measured_all(runs: Iterable[Run], tell: Callable[[int, int], None] | None = None) -> dict[Run, dict[str, Any]]:
-    """All measurements, those of a chip in one process, chips side by side. `tell`(done, all) after each.
+    """All measurements, those of a chip and a plan in one process beside others. `tell`(done, all) after each.
 
     Raises:
         InvalidChip, InvalidArgument, RuntimeError: As `measured`; what was measured until then is remembered.
@@ -212,7 +212,8 @@ def measured_all(runs: Iterable[Run], tell: Callable[[int, int], None] | None = 
         if known is not None:
             results[run] = known
         else:
-            by_chip.setdefault((run.chip, run.changes, *run.environment().items()), []).append(run)
+            key = (run.chip, run.changes, run.options.plan, *run.environment().items())
+            by_chip.setdefault(key, []).append(run)
 
     def found(run: Run, answer: dict[str, Any]) -> None:
         results[run] = answer

@@ -189,8 +189,10 @@ def _gemms(options: Options) -> Prepared:
 
 
 def _alone(prepared: Prepared, before: Callable[[], Any]) -> Prepared:
-    """The step is timed alone, after `before`, on an idle grid: a copy from the host takes its time in between."""
+    """The step is timed alone, after `before`, on an idle grid: a copy from the host takes its time in between. It
+    ends with an event, as what do_bench and others time."""
     host = torch.zeros(1)
+    end = torch.mtia_sim.Event(enable_timing=True)  # type: ignore[attr-defined]
 
     def step() -> None:
         before()
@@ -198,6 +200,7 @@ def _alone(prepared: Prepared, before: Callable[[], Any]) -> Prepared:
         torch.mtia_sim.synchronize()  # type: ignore[attr-defined]
         torch.mtia_sim.reset_perf_counters()  # type: ignore[attr-defined]
         prepared.step()
+        end.record()
 
     return replace(prepared, step=step)
 

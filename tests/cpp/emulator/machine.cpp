@@ -73,6 +73,7 @@ ChipSpec small_chip() {
   chip.scalar_instructions_per_cycle = 1;
   chip.command_issue_cycles = 4;
   chip.launch_ns = 1000;
+  chip.event_ns = 0;
   chip.replace_ns = 100;
   chip.program_start_cycles = 16;
   chip.tdp_watts = 100;

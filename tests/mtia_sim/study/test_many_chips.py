@@ -1,6 +1,7 @@
 """`python -m mtia_sim compare` and `report` of many chips: plans measured in timing mode, searched, refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from mtia_sim.__main__ import main
 from mtia_sim.study import many_chips
 from mtia_sim.study.comparison import peak_flops
 from mtia_sim.study.llama import SIZES
-from mtia_sim.study.many_chips import Job, estimate, searched
+from mtia_sim.study.many_chips import Job, estimate, runs_of, searched
 from mtia_sim.study.plans import Plan
-from mtia_sim.study.runs import CACHE_VARIABLE, Run
+from mtia_sim.study.runs import CACHE_VARIABLE, Run, measured_all
 from mtia_sim.study.workloads import Options
 from tests.distributed.ranks import run
 
@@ -156,6 +157,20 @@ def test_parts_of_a_model_compute_what_the_whole_does(tmp_path: Path) -> None:
     ways = ("tensor", "context", "copies")
     for printed in run(f"WAYS = {ways}\n{AS_ONE}", 2, tmp_path, MTIA_SIM_MODE="functional"):
         assert all(f"SAME {way}" in printed for way in ways)
+
+
+@pytest.mark.slow
+def test_a_run_takes_the_same_whatever_was_measured_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups that were gone had used up the streams, and one of a later run had to share."""
+    given = Run("llama3-8b-train", "mtia300", Options(sequence=256, layers=1, recompute=0))
+    ((last,),) = (runs.values() for runs in runs_of(Job(given, 4, "llama3-8b"), Plan(fsdp=2, tp=2)).values())
+    others = [replace(last, options=replace(last.options, sequence=tokens)) for tokens in range(64, 512, 64)]
+    found = []
+    for number, runs in enumerate(([last], [*others, last])):
+        monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / str(number)))
+        found.append(measured_all(runs)[last])
+    for key in ("seconds", "busy_seconds", "joules", "collective_seconds", "peak_memory_bytes"):
+        assert found[0][key] == pytest.approx(found[1][key], rel=1e-4), key  # other addresses, other ways of the SRAM
 
 
 def test_a_cluster_file_changes_what_collectives_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

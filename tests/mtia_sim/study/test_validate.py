@@ -9,7 +9,7 @@ import pytest
 from mtia_core import chips
 from mtia_sim.__main__ import main
 from mtia_sim.study.figures import FIGURES, Figure
-from mtia_sim.study.metrics import best_share_of, idle_watts, joules, of_whole, rate, share_of, teraflops
+from mtia_sim.study.metrics import idle_watts, joules, of_whole, rate, share_of, teraflops
 from mtia_sim.study.product_shapes import INTENSE, MLPERF, layers, with_gradients
 from mtia_sim.study.runs import CACHE_VARIABLE, Run, measured_all
 from mtia_sim.study.validate_command import by_kind, summary
@@ -64,7 +64,6 @@ def test_metrics() -> None:
     one, other = measurement(), measurement(model_flops=8e12)
     assert teraflops(chip, [one, other]) == pytest.approx(3.5)
     assert share_of(7)(chip, [one, other]) == pytest.approx(50)
-    assert best_share_of(8)(chip, [one, other]) == pytest.approx(50)
     assert rate(chip, [one]) == 2 and joules(chip, [one]) == 5
     assert 0 < idle_watts(chip, []) < chip.tdp_watts
 
