@@ -110,9 +110,7 @@ at::Tensor& fill_random(at::Tensor& self, const Draw& draw, const OptionalGenera
   return self;
 }
 
-void check_floating_sample(const char* name, const at::Tensor& self) {
-  check_floating(name, self.scalar_type());
-}
+void check_floating_sample(const char* name, const at::Tensor& self) { check_floating(name, self.scalar_type()); }
 
 // What CPU torch says of the distributions that it checks by hand.
 void check_continuous(const char* distribution, const at::Tensor& self) {
