@@ -93,14 +93,15 @@ void SramCache::use(const Window& window, LevelBytes& bytes) {
   const uint64_t unique_written = std::min(window.bytes_written, extent);
   bytes.sram_read += window.bytes_read;
   bytes.sram_written += window.bytes_written;
-  const double resident = resident_fraction(window.low, window.high);
+  uint64_t footprint = std::min(extent, std::max(unique_read, unique_written));
+  // A stream larger than the cache pushes its own tail out before it gets there.
+  const double resident = footprint > capacity_ ? 0.0 : resident_fraction(window.low, window.high);
   bytes.dram_read += static_cast<uint64_t>(static_cast<double>(unique_read) * (1.0 - resident) + 0.5);
 
   uint64_t low = window.low;
-  uint64_t footprint = std::min(extent, std::max(unique_read, unique_written));
   uint64_t dirty = std::min(footprint, std::max(unique_written, remove(window.low, window.high)));
   if (footprint > capacity_) {
-    // A stream larger than the cache leaves its tail behind.
+    // Its tail stays behind for others.
     const uint64_t kept_dirty = scaled(dirty, capacity_, footprint);
     bytes.dram_written += dirty - kept_dirty;
     low = window.high - scaled(extent, capacity_, footprint);

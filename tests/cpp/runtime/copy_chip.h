@@ -26,6 +26,7 @@ inline ChipSpec copy_chip() {
   chip.host_link_latency_ns = 1000;
   chip.peer_link_bytes_per_second = 2e10;
   chip.host_dispatch_ns = 0;
+  chip.event_ns = 0;
   return chip;
 }
 
