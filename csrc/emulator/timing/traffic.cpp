@@ -94,8 +94,8 @@ void SramCache::use(const Window& window, LevelBytes& bytes) {
   bytes.sram_read += window.bytes_read;
   bytes.sram_written += window.bytes_written;
   uint64_t footprint = std::min(extent, std::max(unique_read, unique_written));
-  // A stream larger than the cache pushes its own tail out before it gets there.
-  const double resident = footprint > capacity_ ? 0.0 : resident_fraction(window.low, window.high);
+  // A stream that fills the cache pushes its own tail out before it gets there.
+  const double resident = footprint >= capacity_ ? 0.0 : resident_fraction(window.low, window.high);
   bytes.dram_read += static_cast<uint64_t>(static_cast<double>(unique_read) * (1.0 - resident) + 0.5);
 
   uint64_t low = window.low;
