@@ -79,6 +79,16 @@ uint64_t SramCache::evict(uint64_t wanted) {
   return remove(first, oldest.end - scaled(oldest.end - first, kept, oldest.bytes));
 }
 
+uint64_t SramCache::room_before(uint64_t low, uint64_t high, uint64_t wanted) const {
+  uint64_t room = capacity_ - used_;
+  for (const uint64_t first : ages_) {
+    const Entry& entry = entries_.at(first);
+    if (room >= wanted || (first < high && entry.end > low)) break;
+    room += entry.bytes;
+  }
+  return room;
+}
+
 void SramCache::flush(LevelBytes& bytes) {
   for (const auto& [first, entry] : entries_) bytes.dram_written += entry.dirty;
   entries_.clear();
@@ -94,14 +104,15 @@ void SramCache::use(const Window& window, LevelBytes& bytes) {
   bytes.sram_read += window.bytes_read;
   bytes.sram_written += window.bytes_written;
   uint64_t footprint = std::min(extent, std::max(unique_read, unique_written));
-  // A stream that fills the cache pushes its own tail out before it gets there.
-  const double resident = footprint >= capacity_ ? 0.0 : resident_fraction(window.low, window.high);
+  double resident = resident_fraction(window.low, window.high);
+  const auto missing = static_cast<uint64_t>(static_cast<double>(footprint) * (1.0 - resident));
+  if (resident > 0 && missing > room_before(window.low, window.high, missing)) resident = 0;
   bytes.dram_read += static_cast<uint64_t>(static_cast<double>(unique_read) * (1.0 - resident) + 0.5);
 
   uint64_t low = window.low;
   uint64_t dirty = std::min(footprint, std::max(unique_written, remove(window.low, window.high)));
   if (footprint > capacity_) {
-    // Its tail stays behind for others.
+    // A stream larger than the cache leaves its tail behind.
     const uint64_t kept_dirty = scaled(dirty, capacity_, footprint);
     bytes.dram_written += dirty - kept_dirty;
     low = window.high - scaled(extent, capacity_, footprint);

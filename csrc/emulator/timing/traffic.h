@@ -58,6 +58,9 @@ class SramCache {
   // Removes what lies in [low, high); returns the dirty bytes that were there.
   uint64_t remove(uint64_t low, uint64_t high);
   void insert(uint64_t low, uint64_t high, uint64_t bytes, uint64_t dirty);
+  // What can leave before the oldest of [low, high) has to, counted up to `wanted`. A stream that misses more pushes
+  // out what it still has ahead of itself.
+  uint64_t room_before(uint64_t low, uint64_t high, uint64_t wanted) const;
   // Makes room of `wanted` bytes, or of all that the oldest range has, from its beginning on; returns its dirty bytes.
   uint64_t evict(uint64_t wanted);
 

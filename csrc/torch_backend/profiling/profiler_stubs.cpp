@@ -18,7 +18,8 @@ struct Stubs final : torch::profiler::impl::ProfilerStubs {
     const c10::DeviceIndex index = current_device();
     if (device != nullptr) *device = index;
     surfacing_errors([&] {
-      *event = std::static_pointer_cast<void>(device_of(index).record_event(current_stream_id(index), true));
+      *event =
+          std::static_pointer_cast<void>(device_of(index).record_event(current_stream_id(index), /*is_free=*/true));
     });
     if (cpu_nanoseconds != nullptr) *cpu_nanoseconds = runtime::host_clock();
   }

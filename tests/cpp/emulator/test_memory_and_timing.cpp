@@ -165,6 +165,12 @@ TEST("the SRAM serves what an earlier launch left, and writes dirty data back wh
   CHECK_EQ(use(10000, 15000, 0, 5000).dram_written, 4000);  // a stream leaves its tail behind
   CHECK_EQ(use(14100, 15000, 900, 0).dram_read, 0);
   CHECK_EQ(use(10000, 15000, 5000, 0).dram_read, 5000);  // and finds nothing of itself
+  CHECK_EQ(use(20000, 21000, 1000, 0).dram_read, 1000);
+  CHECK_EQ(use(0, 10, 0, 10).dram_written, 0);
+  CHECK_EQ(use(20000, 21000, 1000, 0).dram_read, 1000);  // the first misses push out what comes next
+  CHECK_EQ(use(0, 500, 500, 0).dram_read, 500);
+  CHECK_EQ(use(1000, 1400, 400, 0).dram_read, 400);
+  CHECK_EQ(use(1000, 1600, 600, 0).dram_read, 200);  // others are older
 }
 
 TEST("a C++ kernel moves rows through a circular buffer and its misuse is named") {
