@@ -110,8 +110,6 @@ at::Tensor& fill_random(at::Tensor& self, const Draw& draw, const OptionalGenera
   return self;
 }
 
-void check_floating_sample(const char* name, const at::Tensor& self) { check_floating(name, self.scalar_type()); }
-
 // What CPU torch says of the distributions that it checks by hand.
 void check_continuous(const char* distribution, const at::Tensor& self) {
   TORCH_CHECK(
@@ -128,12 +126,12 @@ at::Tensor& normal_(at::Tensor& self, double mean, double deviation, OptionalGen
     normal_(parts, mean, deviation * M_SQRT1_2, std::move(generator));
     return self;
   }
-  check_floating_sample("normal_", self);
+  check_floating("normal_", self.scalar_type());
   return fill_random(self, {Distribution::normal, mean, deviation}, generator);
 }
 
 at::Tensor& uniform_(at::Tensor& self, double from, double to, OptionalGenerator generator) {
-  check_floating_sample("uniform_", self);
+  check_floating("uniform_", self.scalar_type());
   if (self.is_complex()) {
     at::Tensor parts = at::view_as_real(self);
     uniform_(parts, from, to, std::move(generator));
@@ -176,7 +174,7 @@ at::Tensor empty_wide(const at::Tensor& self) {
 
 at::Tensor& log_normal_(at::Tensor& self, double mean, double deviation, OptionalGenerator generator) {
   TORCH_CHECK(deviation > 0.0, "log_normal_ expects std > 0.0, but found std=", deviation);
-  check_floating_sample("log_normal_", self);
+  check_floating("log_normal_", self.scalar_type());
   at::Tensor draws = empty_wide(self);
   return self.copy_(normal_(draws, mean, deviation, std::move(generator)).exp_());
 }
@@ -205,7 +203,7 @@ at::Tensor& bernoulli_float_(at::Tensor& self, double p, OptionalGenerator gener
 at::Tensor& bernoulli_tensor_(at::Tensor& self, const at::Tensor& p, OptionalGenerator generator) {
   static const KernelId kernel("elementwise.bernoulli");
   const OperatorScope scope("bernoulli");
-  check_floating_sample("bernoulli", p);
+  check_floating("bernoulli", p.scalar_type());
   at::Tensor draws =
       empty_device(self.sizes(), p.scalar_type() == c10::kDouble ? c10::kDouble : c10::kFloat, self.device());
   uniform_(draws, 0, 1, generator);
