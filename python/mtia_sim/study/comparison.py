@@ -114,9 +114,9 @@ def kernels_of(measurement: Mapping[str, Any]) -> Any:
 
 
 def _is_open(row: Row, best: Row, what: str) -> bool:
-    if what == "dollars":  # what the site leaves open makes both cheaper or both dearer
+    if what == "dollars" and row.dollars and best.dollars:  # what a site leaves open makes both cheaper or both dearer
         ratios = [mine / its for mine, its in zip(row.dollar_draws, best.dollar_draws, strict=True)]
-        return interval(1.0, ratios).low <= 1.0
+        return interval(row.dollars.value / best.dollars.value, ratios).low <= 1.0
     overlap: bool = getattr(row, what).overlaps(getattr(best, what))
     return overlap
 

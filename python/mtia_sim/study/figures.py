@@ -75,7 +75,8 @@ class Figure:
         """The model's error as a fraction of what was published; 0 where that holds of the model."""
         low = -inf if self.sense == "at most" else self.published
         high = inf if self.sense == "at least" else self.published if self.published_to is None else self.published_to
-        return model / min(max(model, low), high) - 1
+        nearest = min(max(model, low), high)
+        return 0.0 if model == nearest else model / nearest - 1
 
 
 def gemm(chip: str, *shapes: Shape, dtype: str = "bfloat16", how: str = "gemm") -> tuple[Run, ...]:

@@ -52,7 +52,7 @@ _ENERGIES = (
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with the 5th and 95th percentile of what it may be."""
+    """A value, with the 5th and 95th percentile of what it may be; it lies between them."""
 
     value: float
     low: float
@@ -218,8 +218,9 @@ def draws(ranges: Mapping[str, tuple[float, float]], count: int, seed: int) -> l
 
 
 def interval(value: float, samples: list[float]) -> Interval:
-    """A value with the percentiles of its samples."""
+    """A value with the percentiles of its samples; of ranges that lie on one side of it, the value is an end."""
     if not samples:
         return Interval(value, value, value)
     ordered = sorted(samples)
-    return Interval(value, ordered[int(0.05 * (len(ordered) - 1))], ordered[int(0.95 * (len(ordered) - 1))])
+    low, high = (ordered[int(fraction * (len(ordered) - 1))] for fraction in (0.05, 0.95))
+    return Interval(value, min(low, value), max(high, value))

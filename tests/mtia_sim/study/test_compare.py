@@ -12,7 +12,7 @@ from mtia_sim.__main__ import main
 from mtia_sim.study import prices, runs
 from mtia_sim.study.comparison import row_of_measurement, verdict
 from mtia_sim.study.runs import CACHE_VARIABLE, Run, measured
-from mtia_sim.study.uncertainty import Costing, assumed_ranges
+from mtia_sim.study.uncertainty import Costing, Interval, assumed_ranges, interval
 from mtia_sim.study.workloads import Options
 
 SMALL = ["--layers", "1", "--seq", "256"]
@@ -107,6 +107,13 @@ def test_published_numbers_have_no_range() -> None:
     assert "dram_efficiency" not in ranges and "sram_bytes_per_second" not in ranges
     low, high = ranges["dram_latency_ns"]
     assert low < chips.load("mtia300").dram_latency_ns < high
+
+
+def test_a_value_lies_in_its_interval() -> None:
+    samples = [float(number) for number in range(101)]
+    assert interval(50.0, samples) == Interval(50.0, 5.0, 95.0)
+    assert interval(-1.0, samples) == Interval(-1.0, -1.0, 95.0)  # of a range that begins at the number itself
+    assert interval(100.0, samples) == Interval(100.0, 5.0, 100.0)
 
 
 def test_a_chip_with_a_price_has_dollars(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ def test_errors_are_fractions_and_none_where_what_was_published_holds() -> None:
     assert figure(90, sense="at least").error(98) == 0
     assert figure(90, sense="at least").error(81) == pytest.approx(-0.1)
     assert figure(600, sense="at most").error(200) == 0
+    assert figure(600, sense="at most").error(0) == 0
     assert figure(600, sense="at most").error(900) == pytest.approx(0.5)
 
 
