@@ -13,6 +13,9 @@ _SHARE = str(max(1, len(os.sched_getaffinity(0)) // _WORKERS))
 for _variable in ("MTIA_SIM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(_variable, _SHARE)
 
+# What processes printed that end by os._exit, or are killed, is there to be read.
+os.environ.setdefault("PYTHONUNBUFFERED", "1")
+
 CHECKED = os.environ.get("MTIA_SIM_CHECK", "0") not in ("", "0")
 
 

@@ -102,7 +102,7 @@ def test_devices_agree(tmp_path: Path, text: Path, device: str) -> None:
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
-@pytest.mark.parametrize("impl", ["plain", "hf"])
+@pytest.mark.parametrize("impl", ["plain", pytest.param("hf", marks=pytest.mark.slow)])
 def test_killed_run_resumes_to_the_same_losses(tmp_path: Path, text: Path, device: str, impl: str) -> None:
     options = ["--impl", impl, "--steps", "12", "--checkpoint-every", "2", "--eval-every", "5"]
     whole = run(tmp_path / "whole", text, device, *options)

@@ -21,7 +21,16 @@ def run(program: str, chip: str | Path) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("chip", [*chips.names(), EXAMPLE], ids=str)
+OF_EACH_KIND = ("mtia1", "mtia300", "h100", "tpu_v5e", EXAMPLE)
+
+
+@pytest.mark.parametrize(
+    "chip",
+    [
+        pytest.param(chip, id=str(chip), marks=() if chip in OF_EACH_KIND else pytest.mark.slow)
+        for chip in (*chips.names(), EXAMPLE)
+    ],
+)
 def test_cpp_accepts_and_runs_the_chip(chip: str | Path) -> None:
     program = (
         "import torch; x = torch.arange(5.).to('mtia_sim'); p = torch.mtia_sim.get_device_properties(0);"

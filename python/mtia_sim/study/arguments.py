@@ -1,25 +1,44 @@
 """What the commands of a study are given: their arguments read, and how far they are shown."""
 
-import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
-from mtia_core.errors import InvalidArgument
+from mtia_core.errors import InvalidArgument, MtiaError
+
+_INTERRUPTED = 130  # as a shell says
 
 
-def make_folders(arguments: argparse.Namespace) -> None:
-    """Of what is to be written, before anything takes time."""
+def ended(command: str, work: Callable[[], int], kept: str = "what was measured is remembered") -> int:
+    """The exit status of a command's work; errors are a sentence on the standard error."""
     try:
-        if arguments.json is not None:
-            arguments.json.parent.mkdir(parents=True, exist_ok=True)
-            if arguments.json.is_dir():
-                raise IsADirectoryError(f"{arguments.json} is a folder")
-        if arguments.out is not None:
-            arguments.out.mkdir(parents=True, exist_ok=True)
+        return work()
+    except (MtiaError, RuntimeError) as error:
+        print(f"{command}: {error}", file=sys.stderr)
+        return 2
     except OSError as error:
-        raise InvalidArgument(
-            f"nothing can be written there: {error}", remedy="--json takes a file, --out a folder"
-        ) from None
+        print(f"{command}: {error} (another file or folder may do)", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\n{command}: interrupted; {kept}: ask the same to go on", file=sys.stderr)
+        return _INTERRUPTED
+
+
+def make_room(files: Iterable[Path | None], folder: Path | None = None) -> None:
+    """Of what is to be written, before anything takes time.
+
+    Raises:
+        InvalidArgument: A file or the folder cannot be written.
+    """
+    try:
+        for file in files:
+            if file is not None:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.open("a").close()
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidArgument(f"nothing can be written there: {error}", remedy="name another file or folder") from None
 
 
 def parse_shape(given: str | None) -> tuple[int, ...] | None:

@@ -129,6 +129,8 @@ def parse_axes(base: Base, given: Sequence[str]) -> tuple[Axis, ...]:
             raise InvalidArgument(
                 f"{asked} leaves what {field} may be, {least:g} to {most:g}", remedy=limits[field].remedy
             )
+        if low <= 0:
+            raise InvalidArgument(f"{asked} begins at 0, of which nothing is a tenth more", remedy="begin above 0")
         if field in axes:
             raise InvalidArgument(f"{asked} varies {field} again", remedy="give one range a field")
         if not base.chip.values[field]:

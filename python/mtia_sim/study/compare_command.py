@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from mtia_core import chips
-from mtia_core.errors import InvalidArgument, MtiaError
-from mtia_sim.study import many_command, own_workloads
+from mtia_core.errors import InvalidArgument
+from mtia_sim.study import many_command, own_workloads, plans
 from mtia_sim.study import prices as price_files
-from mtia_sim.study.arguments import make_folders, parse_changes, parse_shape, show_progress
+from mtia_sim.study.arguments import ended, make_room, parse_changes, parse_shape, show_progress
 from mtia_sim.study.comparison import GIB, Row, row_of_measurement, verdict
 from mtia_sim.study.runs import Run, measured_all
 from mtia_sim.study.uncertainty import Interval
 from mtia_sim.study.workloads import DTYPES, WORKLOADS, Options
 
-_INTERRUPTED = 130
+_AT_LIMIT = ", power limit"
 _HEADER = ("chip", "ms", "{unit}s/s", "MFU", "J/{unit}", "W", "GiB", "$/M", "kg CO2/M", "bound by")
 
 
@@ -52,17 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the table; returns the exit status."""
-    try:
-        make_folders(arguments)
-        if many_command.is_asked(arguments):
-            return many_command.run(arguments)
-        rows, measurements = compare(arguments)
-    except (MtiaError, RuntimeError) as error:
-        print(f"compare: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ncompare: interrupted; what was measured is remembered: ask the same to go on", file=sys.stderr)
-        return _INTERRUPTED
+    return ended("compare", lambda: _run(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    make_room([arguments.json], arguments.out)
+    if many_command.is_asked(arguments):
+        return many_command.run(arguments)
+    rows, measurements = compare(arguments)
     print(rows[0].described + f", {arguments.dtype}\n")
     print(text(rows), end="")
     if arguments.json is not None:
@@ -95,7 +92,7 @@ def compare(arguments: argparse.Namespace) -> tuple[list[Row], list[dict[str, An
         arguments.recompute,
     )
     changes = parse_changes(arguments.set)
-    names = [name for name in arguments.chips.split(",") if name]
+    names = [plans.parse_chips(name)[0] for name in arguments.chips.split(",") if name]
     if not names:
         raise InvalidArgument("--chips names none", remedy=f"give some of {', '.join(chips.names())}")
     if arguments.workload not in WORKLOADS:
@@ -114,6 +111,9 @@ def compare(arguments: argparse.Namespace) -> tuple[list[Row], list[dict[str, An
                 run.chip,
                 "ask for fewer layers, or a smaller batch or sequence",
             )
+    unknown = set(prices.chips) - set(chips.names()) - {chip.name for chip in loaded}
+    if unknown:
+        print(f"compare: prices of {', '.join(sorted(unknown))} are of no chip here", file=sys.stderr)
     rows = [
         row_of_measurement(measurement, chip, prices, fitting, arguments.seed)
         for measurement, chip, fitting in zip(measurements, loaded, fits, strict=True)
@@ -122,7 +122,7 @@ def compare(arguments: argparse.Namespace) -> tuple[list[Row], list[dict[str, An
 
 
 def _number(value: float, digits: int = 3) -> str:
-    return f"{value:,.{digits}g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,.{digits}g}" if abs(value) < 999.5 else f"{value:,.0f}"
 
 
 def _shown(found: Interval | None) -> str:
@@ -149,7 +149,7 @@ def text(rows: Sequence[Row]) -> str:
                 f"{row.memory_bytes / GIB:.1f}",
                 _shown(row.dollars),
                 _shown(row.carbon),
-                row.bound,
+                row.bound + _AT_LIMIT * row.is_at_power_limit,
             )
         )
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

@@ -12,6 +12,7 @@ from mtia_sim.study.uncertainty import DOT_FIELDS, Costing, Interval, assumed_ra
 
 SAMPLES = 200
 GIB = 2**30
+_ALL_OF_IT = 0.98  # of a limit: idle moments between kernels are below it
 
 
 def peak_flops(chip: Chip, dtype: str) -> float:
@@ -45,6 +46,12 @@ class Row:
     most_by: tuple[tuple[str, float], ...]  # assumed numbers, by the share of the time that they leave open
     dollar_draws: tuple[float, ...] = ()  # of the samples, in which a site's numbers are the same for all chips
 
+    @property
+    def is_at_power_limit(self) -> bool:
+        """Whether the chip draws on average what it may, so that its clock falls most of the time."""
+        limit = float(self.chip.power_limit_watts)
+        return bool(limit) and self.watts.value >= _ALL_OF_IT * limit
+
 
 def row_of_measurement(
     measurement: Mapping[str, Any], chip: Chip, prices: Prices, fits: bool, seed: int = 0, samples: int = SAMPLES
@@ -54,11 +61,12 @@ def row_of_measurement(
     seconds, joules = float(measurement["seconds"]), float(measurement["joules"])
     ranges = assumed_ranges(chip, str(measurement["dtype"]))
     drawn = [costing.cost(changes) for changes in draws(ranges, samples, seed)]
-    generator, priced = random.Random(seed), prices.of(chip.name)
+    # A site's numbers are drawn alike for all its chips, what a chip costs for itself.
+    site, own, priced = random.Random(seed), random.Random(f"{seed} {chip.name}"), prices.of(chip.name)
     certain = {name: price.value for name, price in priced.items()}
     paid, carbon = [], []
     for taken, used in drawn:
-        price = {name: each.drawn(generator) for name, each in priced.items()}
+        price = {name: each.drawn(site if name in prices.site else own) for name, each in priced.items()}
         paid.append(dollars(taken, used, price))
         carbon.append(kilowatt_hours(taken, used, price) * price["carbon_kg_per_kwh"])
     million = 1e6 / items

@@ -8,7 +8,7 @@ from typing import Any
 
 from mtia_core import chips
 from mtia_core.errors import InvalidArgument
-from mtia_sim.study import runs
+from mtia_sim.study import own_workloads, runs
 from mtia_sim.study.axes import Axis
 from mtia_sim.study.candidate import Base, Candidate, chip_text, derive
 from mtia_sim.study.forked import Forked
@@ -88,6 +88,9 @@ class Design:
         question: What is asked.
         folder: Where measurements are kept.
         processes: That measure side by side; None: one a processor.
+
+    Raises:
+        InvalidArgument: The budgets admit no chip, or the folder keeps another question.
     """
 
     def __init__(self, base: Base, question: Question, folder: Path, processes: int | None = None) -> None:
@@ -95,10 +98,10 @@ class Design:
         asked = {key: value for key, value in asdict(question).items() if key != "candidates"}
         asked["axes"] = [asdict(axis) for axis in question.axes]
         asked["base"] = base.chip.serialise()
-        asked["process"] = base.silicon.process
+        asked["silicon"] = asdict(base.silicon)
         asked["code of mtia_sim"] = runs.code()
-        script = Path(question.workload.rpartition(":")[0])
-        asked["script"] = script.read_text() if script.suffix == ".py" and script.is_file() else ""
+        asked["script"] = own_workloads.digest(question.workload)
+        self._check()
         self._kept = Kept(folder / STUDY_FILE, _plain(asked))
         self.found_before = len(self._kept.found)
         self._processes = processes
@@ -107,17 +110,15 @@ class Design:
         """Searches, measures, reruns.
 
         Raises:
-            InvalidArgument: The budgets or the workload admit no chip.
+            InvalidArgument: The workload admits no chip.
             RuntimeError: A process that measures failed.
         """
         with Forked(self._question.workload, self._question.options, self._processes) as self._forked:
             return self._run(tell)
 
     def _run(self, tell: Callable[[int, int], None] | None) -> Result:
-        question, base = self._question, self._base
-        area = question.area if question.area is not None else base.area
-        dollars = question.dollars if question.dollars is not None else base.dollars
-        self._check(area, dollars)
+        question = self._question
+        area, dollars = self._area_and_dollars()
         origin = self._measured_base()
         budgets = Budgets(area, question.watts if question.watts is not None else origin.watts, dollars)
         search = self._search(budgets, origin.rate)
@@ -165,8 +166,16 @@ class Design:
             )
         return point
 
-    def _check(self, area: float, dollars: float) -> None:
+    def _area_and_dollars(self) -> tuple[float, float]:
+        asked, base = self._question, self._base
+        return (
+            asked.area if asked.area is not None else base.area,
+            asked.dollars if asked.dollars is not None else base.dollars,
+        )
+
+    def _check(self) -> None:
         """Refuses budgets that the smallest chip of the ranges exceeds."""
+        area, dollars = self._area_and_dollars()
         # The network is as wide as its bandwidth over the clock: the fastest clock makes the smallest chip.
         least = {
             axis.field: axis.nearest(axis.high if axis.field == "clock_hz" else axis.low)

@@ -2,15 +2,16 @@
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 
 from mtia_core import chips
 from mtia_core.chips import Chip
-from mtia_core.errors import InvalidArgument, MtiaError
+from mtia_core.errors import InvalidArgument
 from mtia_sim.study import own_workloads
 from mtia_sim.study import prices as price_files
-from mtia_sim.study.arguments import make_folders, parse_shape, show_progress
+from mtia_sim.study.arguments import ended, make_room, parse_shape, show_progress
 from mtia_sim.study.axes import default_axes, parse_axes
 from mtia_sim.study.candidate import Base, chip_text
 from mtia_sim.study.design import Design, Question, Result
@@ -18,8 +19,6 @@ from mtia_sim.study.design_report import as_json, dies_text, nothing_fits, repea
 from mtia_sim.study.proposer import require_optuna
 from mtia_sim.study.silicon import dollars, silicon_of
 from mtia_sim.study.workloads import DTYPES, WORKLOADS, Options
-
-_INTERRUPTED = 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,14 +52,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dies:
         print(dies_text(), end="")
         return 0
-    try:
-        result = design(arguments)
-    except (MtiaError, RuntimeError) as error:
-        print(f"design: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"\ndesign: interrupted; what was measured is in {arguments.out}: ask the same to go on", file=sys.stderr)
-        return _INTERRUPTED
+    return ended("design", lambda: _run(arguments), f"what was measured is in {arguments.out}")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    result = design(arguments)
     files = _write_chips(result, arguments.out)
     print(text(result, arguments.base, files), end="")
     if arguments.json is not None:
@@ -102,9 +98,12 @@ def design(arguments: argparse.Namespace) -> Result:
     for name in ("batch", "seq", "layers", "candidates", "processes"):
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise InvalidArgument(f"--{name} {value} is not positive", remedy="give a number of 1 or more")
+    for name in ("area", "power", "cost"):
+        if (value := getattr(arguments, name)) is not None and not 0 < value < math.inf:
+            raise InvalidArgument(f"--{name} {value} is no budget", remedy="give a number above 0")
     if arguments.workload not in WORKLOADS:
         own_workloads.locate(arguments.workload, WORKLOADS)
-    make_folders(arguments)
+    make_room([arguments.json], arguments.out)
     base = base_of(chips.load(arguments.base), arguments.process, arguments.stacks, arguments.price)
     axes = parse_axes(base, arguments.vary) or default_axes(base)
     options = Options(arguments.batch, arguments.seq, arguments.dtype, parse_shape(arguments.shape), arguments.layers)

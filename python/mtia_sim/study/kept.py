@@ -18,8 +18,8 @@ class Kept:
     def __init__(self, path: Path, question: Mapping[str, Any]) -> None:
         self._path, self.found = path, {}
         header = json.dumps({"question": question}, sort_keys=True)
-        lines = path.read_text().splitlines() if path.exists() else []
-        if lines:
+        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        if len(lines) > 1:  # of a question that was refused nothing is kept
             self._check(lines[0], question)
         for line in lines[1:]:
             try:
@@ -35,9 +35,9 @@ class Kept:
 
     def _check(self, line: str, question: Mapping[str, Any]) -> None:
         try:
-            asked = json.loads(line)["question"]
+            asked = dict(json.loads(line)["question"])
         except (ValueError, KeyError, TypeError):
-            asked = {}
+            raise InvalidArgument(f"{self._path} does not say what it keeps", remedy="give another --out") from None
         differing = sorted(key for key in {*asked, *question} if asked.get(key) != question.get(key))
         if differing:
             raise InvalidArgument(

@@ -130,7 +130,7 @@ def described(row: StepRow) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,.3g}" if abs(value) < 999.5 else f"{value:,.0f}"
 
 
 def text(rows: Sequence[StepRow]) -> str:
@@ -144,7 +144,7 @@ def text(rows: Sequence[StepRow]) -> str:
                 _number(row.seconds),
                 _number(row.tokens_per_chip_second),
                 f"{row.utilisation:.1%}",
-                _number(row.exposed_seconds),
+                _number(round(row.exposed_seconds, 12)),
                 f"{row.exposed_seconds / row.seconds:.1%}",
                 f"{row.bubble_seconds / row.seconds:.1%}",
                 _number(row.joules_per_token),

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from dataclasses import asdict
 from typing import Any
 
@@ -20,6 +21,9 @@ from mtia_core.errors import InvalidArgument, MtiaError
 from mtia_sim import _C
 from mtia_sim.study.parallel_measuring import measure_part
 from mtia_sim.study.workloads import Options, prepare
+
+_MOST = 300  # characters of what torch says
+_REMEDY = "ask for another shape, size or dtype, if it is not mtia_sim's fault"
 
 
 def measure(workload: str, options: Options) -> dict[str, Any]:
@@ -84,6 +88,10 @@ def main() -> int:
             answer = (measure_part if options.plan else measure)(request["workload"], options)
         except MtiaError as error:
             answer = {"error": [error.problem, error.where, error.remedy]}
+        except Exception as error:
+            traceback.print_exc()
+            said = f"{type(error).__name__}: {' '.join(str(error).split())[:_MOST]}"
+            answer = {"error": [f"{request['workload']} ended with {said}", "", _REMEDY]}
         print(json.dumps(answer), file=answers, flush=True)
         _forget()
     return 0

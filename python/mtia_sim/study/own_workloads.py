@@ -1,5 +1,6 @@
 """Workloads of a user's own: FILE.py:function. What goes wrong in them is said in a sentence with their own line."""
 
+import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -30,6 +31,22 @@ def locate(workload: str, known: Iterable[str]) -> tuple[Path, str]:
     if not Path(path).is_file():
         raise InvalidArgument(f"there is no file {path}", remedy="give the path of a Python file and a function of it")
     return Path(path), name
+
+
+def digest(workload: str) -> str:
+    """Of the file of a workload and of its neighbours, which it may import; "" where the workload is no file's."""
+    path = Path(workload.rpartition(":")[0])
+    if path.suffix != ".py" or not path.is_file():
+        return ""
+    folder = path.resolve().parent
+    while (folder / "__init__.py").is_file():
+        folder = folder.parent
+    packages = [each.parent for each in sorted(folder.glob("*/__init__.py"))]
+    found = hashlib.sha256(path.read_bytes())
+    for file in (*sorted(folder.glob("*.py")), *(file for each in packages for file in sorted(each.rglob("*.py")))):
+        if file.is_file():
+            found.update(f"\0{file.relative_to(folder)}\0".encode() + file.read_bytes())
+    return found.hexdigest()
 
 
 def load(path: Path, name: str) -> Callable[[], Any]:

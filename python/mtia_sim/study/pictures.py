@@ -25,7 +25,11 @@ def draw_comparison(rows: Sequence[Row], measurements: Sequence[Mapping[str, Any
         peak = peak_flops(chip, str(measurement["dtype"]))
         bandwidth = chip.dram_bytes_per_second * chip.dram_efficiency
         roofline.plot(
-            [low, peak / bandwidth, high], [low * bandwidth, peak, peak], color=colour, linewidth=1, label=chip.name
+            [low, peak / bandwidth, high],
+            [low * bandwidth, peak, peak],
+            color=colour,
+            linewidth=1,
+            label=chip.name if total.dram_bytes else f"{chip.name} (nothing from DRAM)",
         )
         if total.flops and total.dram_bytes:
             point = (total.flops / total.dram_bytes, total.flops / row.seconds.value)

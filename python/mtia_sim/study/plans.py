@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from mtia_core import chips as chip_files
 from mtia_core.chips import Chip
 from mtia_core.errors import InvalidArgument
 from mtia_sim.study.llama import Size
@@ -87,6 +88,8 @@ def parse_chips(given: str) -> tuple[str, int]:
     if found is None:
         return given, 1
     count = int(found[2])
+    if found[1] not in chip_files.names() and f"{found[1]}x" in chip_files.names():
+        raise InvalidArgument(f"--chips {given!r}: there is no {found[1]}", remedy=f"write {found[1]}xx{count}")
     if count < 1:
         raise InvalidArgument(f"--chips {given!r} are none", remedy="write a number of 1 or more: mtia300x16")
     if count > _MOST_CHIPS:

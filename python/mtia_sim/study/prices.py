@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mtia_core.errors import InvalidArgument
+from mtia_sim.study.runs import CHANGED
 
 _DEFAULTS = Path(__file__).parent / "prices.toml"
 _SITE = (
@@ -19,6 +20,10 @@ _SITE = (
     "utilisation",
 )
 _CHIP = ("rent_dollars_per_hour", "chip_dollars")
+_ENTRY = ("value", "range", "kind", "how", "source")
+_LEAST = {"pue": 1.0}
+_MAY_BE_NOTHING = ("power_dollars_per_kwh", "host_watts_per_chip", "carbon_kg_per_kwh")
+_MOST = {"utilisation": 1.0}
 _JOULES_PER_KWH = 3.6e6
 
 
@@ -44,17 +49,34 @@ class Prices:
 
     def of(self, chip: str) -> dict[str, Price]:
         """All numbers that a chip's cost depends on."""
-        return {**self.site, **self.chips.get(chip, {})}
+        return {**self.site, **self.chips.get(chip, self.chips.get(chip.removesuffix(CHANGED), {}))}
 
 
-def _entry(place: str, given: Any, path: Path) -> Price:
+def _is_price(name: str, value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value <= _MOST.get(name, 1e300):
+        return False
+    return bool(value >= _LEAST.get(name, 0) and (value > 0 or name in _MAY_BE_NOTHING))
+
+
+def _allowed(name: str) -> str:
+    least = f"of {_LEAST[name]:g} or more" if name in _LEAST else "above 0"
+    above = "of 0 or more" if name in _MAY_BE_NOTHING else least
+    return f"a number {above}" + (f", {_MOST[name]:g} at most" if name in _MOST else "")
+
+
+def _entry(table: str, name: str, given: Any, path: Path) -> Price:
+    place = f"{table}.{name}"
     entry = given if isinstance(given, dict) else {"value": given}
-    value = entry.get("value")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-        raise InvalidArgument(f"{place} = {value!r} is no price", str(path), "give a number of 0 or more")
+    if unknown := sorted(set(entry) - set(_ENTRY)):
+        raise InvalidArgument(f"{place} has no {unknown[0]}", str(path), f"it has {', '.join(_ENTRY)}")
+    value: Any = entry.get("value")
+    if not _is_price(name, value):
+        raise InvalidArgument(f"{place} = {value!r} is no price", str(path), f"give {_allowed(name)}")
     bounds = entry.get("range", [value, value])
-    if not isinstance(bounds, list) or len(bounds) != 2 or not all(isinstance(bound, int | float) for bound in bounds):
-        raise InvalidArgument(f"{place} has the range {bounds!r}", str(path), "write range = [low, high]")
+    if not isinstance(bounds, list) or len(bounds) != 2 or not all(_is_price(name, bound) for bound in bounds):
+        raise InvalidArgument(
+            f"{place} has the range {bounds!r}", str(path), f"write range = [low, high], each {_allowed(name)}"
+        )
     low, high = bounds
     if not low <= value <= high:
         raise InvalidArgument(
@@ -97,13 +119,13 @@ def load(path: Path | None = None) -> Prices:
         for name, entry in document.get("site", {}).items():
             if name not in _SITE:
                 raise InvalidArgument(f"a site has no {name}", str(source), f"it has {', '.join(_SITE)}")
-            site[name] = _entry(f"site.{name}", entry, source)
+            site[name] = _entry("site", name, entry, source)
         for chip, entries in document.get("chips", {}).items():
             found = {}
             for name, entry in entries.items():
                 if name not in _CHIP:
                     raise InvalidArgument(f"a chip has no {name}", str(source), f"it has {', '.join(_CHIP)}")
-                found[name] = _entry(f"chips.{chip}.{name}", entry, source)
+                found[name] = _entry(f"chips.{chip}", name, entry, source)
             if len(found) > 1:
                 raise InvalidArgument(f"{chip} is rented and bought", str(source), f"give one of {', '.join(_CHIP)}")
             of_chips[chip] = found or of_chips.get(chip, {})

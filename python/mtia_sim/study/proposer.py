@@ -40,7 +40,7 @@ class Proposer:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._study.sampler = optuna.samplers.TPESampler(
-                n_startup_trials=_STARTUP, n_ei_candidates=_DRAWS, multivariate=True, seed=seed
+                n_startup_trials=_STARTUP, n_ei_candidates=_DRAWS, multivariate=True, seed=seed % 2**32
             )
 
     def begin_with(self, chosen: Mapping[str, float]) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
@@ -17,12 +18,15 @@ import mtia_core
 from mtia_core import chips
 from mtia_core.chips import Chip
 from mtia_core.errors import InvalidArgument, InvalidChip
+from mtia_sim.study import own_workloads
 from mtia_sim.study.jobs import JOBS, attention_environment
 from mtia_sim.study.plans import Plan
 from mtia_sim.study.workloads import Options
 
 CACHE_VARIABLE = "MTIA_SIM_STUDY_CACHE"
+CHANGED = "-changed"  # behind the name of a chip some of whose fields are set otherwise
 _LARGEST_DRAM = 1 << 44  # bytes of addresses that any host has
+_AT_END = 10  # seconds that a process which has answered all may take to end
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Run:
             exactly = f'{{ value = {value!r}, kind = "assumed", range = [{value!r}, {value!r}], how = "set" }}'
             groups.setdefault(by_name[name].group, []).append(f"{name} = {exactly}")
         base = chips.load(self.chip)
-        lines = [f'name = "{base.name}-changed"', f'base = "{base.path}"']
+        lines = [f"name = {_quoted(base.name + CHANGED)}", f"base = {_quoted(base.path)}"]
         for group, entries in groups.items():
             lines += [f"[{group}]", *entries]
         path = folder / "chip.toml"
@@ -103,15 +107,22 @@ def _cache() -> Path:
     return Path(given) if given else Path("~/.cache/mtia_sim/study").expanduser()
 
 
+def _quoted(text: object) -> str:
+    return json.dumps(str(text), ensure_ascii=False)  # a string of TOML's, too
+
+
 def _text(chip: Chip) -> str:
     return chip.serialise() + chip.serialise_cluster()
 
 
 def _key(run: Run) -> str:
-    # An own workload is as its file is now.
-    path = Path(run.workload.rpartition(":")[0])
-    contents = path.read_text() if path.suffix == ".py" and path.is_file() else ""
-    parts = (code(), run.workload, contents, json.dumps(asdict(run.options)), _text(run.load()))
+    parts = (
+        code(),
+        run.workload,
+        own_workloads.digest(run.workload),
+        json.dumps(asdict(run.options)),
+        _text(run.load()),
+    )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -122,8 +133,8 @@ def _kept(run: Run) -> Path:
 def _remembered(run: Run) -> dict[str, Any] | None:
     try:
         found: dict[str, Any] = json.loads(_kept(run).read_text())
-        return found
-    except (OSError, ValueError):
+        return found if found["fits"] is False or found["seconds"] >= 0 else None
+    except (OSError, ValueError, KeyError, TypeError):  # none, or a file that something else spoiled
         return None
 
 
@@ -131,7 +142,7 @@ def _keep(run: Run, answer: dict[str, Any]) -> None:
     kept = _kept(run)
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = kept.with_suffix(f".{os.getpid()}")
+        unfinished = kept.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
         unfinished.write_text(json.dumps(answer))
         unfinished.replace(kept)
     except OSError as error:
@@ -175,9 +186,17 @@ def _measure(
                         raise InvalidArgument(problem, where or f"{run.workload} on {run.chip}", remedy)
                     _keep(run, answer)
                     found(run, answer)
+                _end(process)
             except BaseException:
                 process.kill()
                 raise
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    try:
+        process.wait(_AT_END)
+    except subprocess.TimeoutExpired:  # a workload left a thread that goes on
+        process.kill()
 
 
 def measured(run: Run) -> dict[str, Any]:

@@ -4,12 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from mtia_core.errors import MtiaError
 from mtia_sim.reporting import report_command
 from mtia_sim.study import many_command
+from mtia_sim.study.arguments import ended
 from mtia_sim.study.workloads import DTYPES
-
-_INTERRUPTED = 130  # as a shell says
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,11 +36,4 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.workload is None or arguments.chips is None:
         print("report: give a file, or --workload and --chips", file=sys.stderr)
         return 2
-    try:
-        return many_command.report(arguments)
-    except (MtiaError, RuntimeError) as error:
-        print(f"report: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nreport: interrupted; what was measured is remembered: ask the same to go on", file=sys.stderr)
-        return _INTERRUPTED
+    return ended("report", lambda: many_command.report(arguments))

@@ -2,15 +2,14 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from mtia_core import chips
-from mtia_core.errors import MtiaError
-from mtia_sim.study.arguments import show_progress
+from mtia_core.errors import InvalidArgument
+from mtia_sim.study.arguments import ended, make_room, show_progress
 from mtia_sim.study.figures import FIGURES as _OF_CHIPS
 from mtia_sim.study.figures import Figure
 from mtia_sim.study.job_figures import JOB_FIGURES
@@ -29,15 +28,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the table; returns the exit status."""
-    wanted = set(arguments.chips.split(",")) if arguments.chips else {figure.chip for figure in FIGURES}
-    try:
-        rows = validated([figure for figure in FIGURES if figure.chip in wanted])
-    except (MtiaError, RuntimeError) as error:
-        print(f"validate: {error}", file=sys.stderr)
-        return 2
-    if not rows:
-        print(f"validate: no figure is of {', '.join(sorted(wanted))}", file=sys.stderr)
-        return 2
+    return ended("validate", lambda: _run(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    known = {figure.chip for figure in FIGURES}
+    wanted = known if arguments.chips is None else {name.strip() for name in arguments.chips.split(",")}
+    if unknown := sorted(wanted - known):
+        raise InvalidArgument(
+            f"no figure is of {', '.join(unknown)}", remedy=f"give some of {', '.join(sorted(known))}"
+        )
+    make_room([arguments.json, arguments.markdown])
+    rows = validated([figure for figure in FIGURES if figure.chip in wanted])
     print("\n".join(text(rows)))
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n")

@@ -148,6 +148,45 @@ def test_what_all_chips_of_a_site_share_leaves_no_verdict_open(tmp_path: Path) -
     assert verdict(rows, "dollars").startswith("mtia300, 1.")
 
 
+def test_what_chips_cost_is_not_dear_for_all_or_for_none(tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text(
+        "[chips.mtia300]\nchip_dollars = { value = 10000, range = [5000, 15000] }\n"
+        "[chips.mtia300-changed]\nchip_dollars = { value = 12000, range = [6000, 18000] }\n"
+    )
+    run = Run("gemm", "mtia300", Options(shape=(2048, 2048, 2048)))
+    twin = Run("gemm", "mtia300", run.options, (("launch_ns", chips.load("mtia300").launch_ns),))
+    found = [row_of_measurement(measured(each), each.load(), prices.load(path), True) for each in (run, twin)]
+    assert verdict(found, "dollars") == "open between mtia300 and mtia300-changed"
+
+
+def test_a_changed_chip_has_the_price_of_the_chip_that_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text("[chips.mtia300]\nchip_dollars = 10000\n[chips.mtia3]\nchip_dollars = 10000\n")
+    words = ["--workload", "gemm", "--shape", "512x512x512", "--chips", "mtia300x1", "--set", "replace_ns=600"]
+    (row,) = compared(tmp_path, *words, "--price", str(path))
+    assert row["chip"] == "mtia300-changed" and row["dollars"]["value"] > 0
+    assert "prices of mtia3 are of no chip here" in capsys.readouterr().err
+
+
+def test_a_spoiled_measurement_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    run = Run("gemm", "mtia300", Options(shape=(64, 64, 64)))
+    seconds = measured(run)["seconds"]
+    (kept,) = tmp_path.glob("*.json")
+    for spoiled in ("{}", "[]", "3", '{"fits": true}', "\xff"):
+        kept.write_text(spoiled)
+        assert measured(run)["seconds"] == seconds
+
+
+def test_a_chip_file_may_have_any_name(tmp_path: Path) -> None:
+    path = tmp_path / 'a "chip".toml'
+    path.write_text('name = "mine"\nbase = "mtia300"\n')
+    assert Run("gemm", str(path), changes=(("replace_ns", 600.0),)).load().replace_ns == 600
+
+
 def test_a_chip_is_rented_or_bought(tmp_path: Path) -> None:
     path = tmp_path / "prices.toml"
     path.write_text("[chips.h100]\nchip_dollars = 15000\n")
@@ -187,6 +226,15 @@ def test_an_own_function(tmp_path: Path) -> None:
         ),
         (["--workload", "gemm", "--chips", "mtia300", "--batch", "0"], "--batch 0 is not positive"),
         (["--workload", "gemm", "--chips", "mtia300", "--price", "none.toml"], "no price file"),
+        (["--workload", "gemm", "--chips", "mi300x16"], "there is no mi300; write mi300xx16"),
+        (
+            ["--workload", "gemm", "--chips", "mtia300", "--json", "/dev/full", "--shape", "512x512x512"],
+            "No space left",
+        ),
+        (
+            ["--workload", "attention", "--chips", "mtia300", "--shape", "7x3x64", "--seq", "256"],
+            "attention on mtia300: attention ended with RuntimeError: ",
+        ),
     ],
 )
 def test_wrong_questions_are_refused_in_a_sentence(
@@ -208,6 +256,12 @@ def test_wrong_questions_are_refused_in_a_sentence(
         ("site = 3\n", r"site = 3 is no table; write \[site\]"),
         ("[chips]\nh100 = 3\n", r"chips.h100 = 3 is no table; write \[chips.h100\]"),
         ("[site]\npue = { value = 1.2, range = 3 }\n", "site.pue has the range 3; write range"),
+        ("[site]\npue = { value = 1.2, rnage = [1.1, 1.3] }\n", "site.pue has no rnage; it has value, range"),
+        ("[site]\nutilisation = 0\n", "site.utilisation = 0 is no price; give a number above 0, 1 at most"),
+        ("[site]\nutilisation = { value = 0.9, range = [0.5, 2] }\n", "has the range"),
+        ("[site]\npue = inf\n", "site.pue = inf is no price; give a number of 1 or more"),
+        ("[site]\nlifetime_hours = 0\n", "give a number above 0"),
+        (f"[chips.h100]\nchip_dollars = 1{'0' * 400}\n", "is no price"),
     ],
 )
 def test_wrong_prices_are_refused(text: str, expected: str, tmp_path: Path) -> None:

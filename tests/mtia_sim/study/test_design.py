@@ -110,6 +110,18 @@ def test_another_question_in_the_same_folder_is_refused(
 ) -> None:
     assert main(["design", *WORDS, "--seed", "7", "--out", str(small[0])]) == 2
     assert "keeps a study with another seed; ask the same" in capsys.readouterr().err
+    assert main(["design", *WORDS, "--stacks", "2", "--out", str(small[0])]) == 2
+    assert "keeps a study with another silicon; ask the same" in capsys.readouterr().err
+
+
+def test_a_refused_question_leaves_the_folder_free(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--candidates", "1", "--processes", "1", "--seed", "-1", "--out", str(tmp_path)]
+    assert main(["design", *WORDS, *words, "--area", "50"]) == 2
+    (tmp_path / "study.jsonl").write_text('{"question": {"seed": 3}}\n')  # of a question with no answer
+    assert main(["design", *WORDS, *words]) == 0
+    (tmp_path / "study.jsonl").write_text('{"question": 3}\n{}\n')
+    assert main(["design", *WORDS, *words]) == 2
+    assert "does not say what it keeps; give another --out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -125,6 +137,8 @@ def test_another_question_in_the_same_folder_is_refused(
         (["--workload", "gem"], "there is no workload 'gem'"),
         (["--shape", "3"], "--shape '3' is no shape"),
         (["--price", "none.toml"], "no price file"),
+        (["--area", "nan"], "--area nan is no budget; give a number above 0"),
+        (["--vary", "replace_ns=0:100"], "--vary replace_ns=0:100 begins at 0"),
     ],
 )
 def test_wrong_questions_are_refused_in_a_sentence(

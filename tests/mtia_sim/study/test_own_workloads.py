@@ -8,7 +8,7 @@ import pytest
 
 from mtia_core.errors import InvalidArgument
 from mtia_sim.__main__ import main
-from mtia_sim.study import compare_command, own_workloads
+from mtia_sim.study import compare_command, own_workloads, runs
 from mtia_sim.study.runs import CACHE_VARIABLE
 
 
@@ -56,6 +56,33 @@ def test_a_file_may_import_its_neighbours(line: str, package: bool, tmp_path: Pa
     (folder / "near.py").write_text("number = 7\n")
     (folder / "mine.py").write_text(f"{line}\n\n\ndef step():\n    return number\n")
     assert own_workloads.load(folder / "mine.py", "step")() == 7
+
+
+def test_a_changed_neighbour_is_another_workload(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("from near import number\n")
+    (tmp_path / "near.py").write_text("number = 7\n")
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "__init__.py").touch()
+    workload = f"{tmp_path / 'mine.py'}:step"
+    found = {own_workloads.digest(workload)}
+    (tmp_path / "near.py").write_text("number = 8\n")
+    found.add(own_workloads.digest(workload))
+    (tmp_path / "package" / "part.py").write_text("number = 9\n")
+    found.add(own_workloads.digest(workload))
+    assert len(found) == 3
+    (tmp_path / "notes.txt").write_text("of no account")
+    assert own_workloads.digest(workload) in found
+    assert own_workloads.digest("gemm") == ""
+
+
+def test_a_thread_that_goes_on_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "_AT_END", 0.5)
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "import threading, time, torch\nthreading.Thread(target=time.sleep, args=(600,)).start()\n\n\n"
+        "def step():\n    return torch.ones(256, device='mtia_sim') + 1\n"
+    )
+    assert main(["compare", "--workload", f"{path}:step", "--chips", "mtia300"]) == 0
 
 
 def test_one_that_prints_and_returns_nothing_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -126,4 +126,12 @@ def test_figures_of_one_chip(
 
 def test_a_chip_without_figures_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", "--chips", "mtia9"]) == 2
-    assert "no figure is of mtia9" in capsys.readouterr().err
+    assert "no figure is of mtia9; give some of" in capsys.readouterr().err
+    assert main(["validate", "--chips", "mtia1, mtia9"]) == 2
+    assert "no figure is of mtia9; give some of" in capsys.readouterr().err
+
+
+def test_what_cannot_be_written_is_said_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for word in ("--json", "--markdown"):
+        assert main(["validate", "--chips", "mtia1", word, str(tmp_path)]) == 2
+        assert "nothing can be written there" in capsys.readouterr().err
