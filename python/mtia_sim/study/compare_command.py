@@ -15,7 +15,7 @@ from mtia_sim.study import prices as price_files
 from mtia_sim.study.arguments import ended, make_room, parse_changes, parse_shape, show_progress
 from mtia_sim.study.comparison import GIB, Row, row_of_measurement, verdict
 from mtia_sim.study.runs import Run, measured_all
-from mtia_sim.study.uncertainty import Interval
+from mtia_sim.study.uncertainty import DOT_FIELDS, Interval
 from mtia_sim.study.workloads import DTYPES, WORKLOADS, Options
 
 _AT_LIMIT = ", power limit"
@@ -99,6 +99,12 @@ def compare(arguments: argparse.Namespace) -> tuple[list[Row], list[dict[str, An
         own_workloads.locate(arguments.workload, WORKLOADS)
     runs = [Run(arguments.workload, name, options, changes) for name in names]
     loaded = [run.load() for run in runs]
+    lacking = [chip.name for chip in loaded if not chip.values[DOT_FIELDS[arguments.dtype][0]]]
+    if lacking and "gemm" in arguments.workload and arguments.workload in WORKLOADS:
+        raise InvalidArgument(
+            f"{', '.join(lacking)} have no products of {arguments.dtype}",
+            remedy="leave them out, or give another --dtype",
+        )
     first = measured_all(runs, show_progress)
     fits = [bool(first[run]["fits"]) for run in runs]
     roomy = [run if fitting else run.with_room() for run, fitting in zip(runs, fits, strict=True)]

@@ -226,6 +226,10 @@ def test_an_own_function(tmp_path: Path) -> None:
         ),
         (["--workload", "gemm", "--chips", "mtia300", "--batch", "0"], "--batch 0 is not positive"),
         (["--workload", "gemm", "--chips", "mtia300", "--price", "none.toml"], "no price file"),
+        (
+            ["--workload", "gemm", "--chips", "a100,mtia300", "--dtype", "float8_e4m3fn"],
+            "a100 have no products of float8_e4m3fn; leave them out",
+        ),
         (["--workload", "gemm", "--chips", "mi300x16"], "there is no mi300; write mi300xx16"),
         (
             ["--workload", "gemm", "--chips", "mtia300", "--json", "/dev/full", "--shape", "512x512x512"],
