@@ -169,8 +169,10 @@ def test_a_run_takes_the_same_whatever_was_measured_before(tmp_path: Path, monke
     for number, runs in enumerate(([last], [*others, last])):
         monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / str(number)))
         found.append(measured_all(runs)[last])
-    for key in ("seconds", "busy_seconds", "joules", "collective_seconds", "peak_memory_bytes"):
-        assert found[0][key] == pytest.approx(found[1][key], rel=1e-4), key  # other addresses, other ways of the SRAM
+    # Other tokens are drawn, and a few MB that live on move blocks, and with them what the SRAM keeps: 0.2 %.
+    for key in ("seconds", "busy_seconds", "joules", "peak_memory_bytes"):
+        assert found[0][key] == pytest.approx(found[1][key], rel=4e-3), key
+    assert found[0]["collective_seconds"] == pytest.approx(found[1]["collective_seconds"], rel=1e-9)
 
 
 def test_a_cluster_file_changes_what_collectives_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
