@@ -1,6 +1,7 @@
 """`python -m mtia_sim compare`: rows of several chips, what does not fit, intervals, prices, refusals."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,14 @@ def test_a_spoiled_measurement_is_made_again(tmp_path: Path, monkeypatch: pytest
     for spoiled in ("{}", "[]", "3", '{"fits": true}', "\xff"):
         kept.write_text(spoiled)
         assert measured(run)["seconds"] == seconds
+
+
+def test_threads_may_keep_the_same_measurement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    run, answer = Run("gemm", "mtia300", Options(shape=(64, 64, 64))), {"fits": False}
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: runs._keep(run, answer), range(200)))
+    assert measured(run) == answer and len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_chip_file_may_have_any_name(tmp_path: Path) -> None:

@@ -135,3 +135,14 @@ def test_what_cannot_be_written_is_said_at_once(tmp_path: Path, capsys: pytest.C
     for word in ("--json", "--markdown"):
         assert main(["validate", "--chips", "mtia1", word, str(tmp_path)]) == 2
         assert "nothing can be written there" in capsys.readouterr().err
+
+
+def test_an_interrupted_validation_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mtia_sim.study.validate_command.measured_all", interrupted)
+    assert main(["validate", "--chips", "mtia1"]) == 130
+    assert "validate: interrupted; what was measured is remembered" in capsys.readouterr().err
