@@ -1,4 +1,4 @@
-"""A product in MX formats on the chip of MTIA_SIM_CHIP, in both modes: its error, a relative norm, and its account."""
+"""One product in MX formats on the chip of MTIA_SIM_CHIP, in both modes: its error against float64 and its account."""
 
 import json
 import sys
@@ -53,7 +53,10 @@ def measured(kind: str, group: int, scales: str) -> dict[str, Any]:
         a_bits, b_bits = a_codes[:, ::2] | a_codes[:, 1::2] << 4, b_codes[::2] | b_codes[1::2] << 4
         a, b = E2M1[a_codes], E2M1[b_codes]
     else:
-        a_bits, b_bits = random.integers(0, 0x58, (M, K), np.uint8), random.integers(0, 0x58, (K, N), np.uint8)
+        a_bits, b_bits = (  # of either sign
+            random.integers(0, 0x58, shape, np.uint8) | random.integers(0, 2, shape, np.uint8) << 7
+            for shape in ((M, K), (K, N))
+        )
         a, b = numbers(a_bits, kind), numbers(b_bits, kind)
     if scales == "numbers":
         factors = [random.integers(0x28, 0x48, (rows, K // group), np.uint8) for rows in (M, N)]
@@ -75,7 +78,7 @@ def measured(kind: str, group: int, scales: str) -> dict[str, Any]:
         account["engine_seconds"] = counters["busy"]["dot_product_engine"] * counters["seconds"]
         result[mode] = account
         if mode == "functional":
-            result["error"] = float(np.linalg.norm(out.cpu().numpy() - expected) / np.linalg.norm(expected))
+            result["error"] = float(np.abs(out.cpu().numpy() - expected).max() / np.abs(expected).max())
     return result
 
 
