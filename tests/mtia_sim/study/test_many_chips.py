@@ -159,9 +159,8 @@ def test_parts_of_a_model_compute_what_the_whole_does(tmp_path: Path) -> None:
         assert all(f"SAME {way}" in printed for way in ways)
 
 
-@pytest.mark.slow
-def test_a_run_takes_the_same_whatever_was_measured_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Groups that were gone had used up the streams, and one of a later run had to share."""
+def alone_and_behind_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """One run's measurements, as the first of a process and as its last."""
     given = Run("llama3-8b-train", "mtia300", Options(sequence=256, layers=1, recompute=0))
     ((last,),) = (runs.values() for runs in runs_of(Job(given, 4, "llama3-8b"), Plan(fsdp=2, tp=2)).values())
     others = [replace(last, options=replace(last.options, sequence=tokens)) for tokens in range(64, 512, 64)]
@@ -169,10 +168,24 @@ def test_a_run_takes_the_same_whatever_was_measured_before(tmp_path: Path, monke
     for number, runs in enumerate(([last], [*others, last])):
         monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / str(number)))
         found.append(measured_all(runs)[last])
-    # Other tokens are drawn, and a few MB that live on move blocks, and with them what the SRAM keeps: 0.2 %.
-    for key in ("seconds", "busy_seconds", "joules", "peak_memory_bytes"):
-        assert found[0][key] == pytest.approx(found[1][key], rel=4e-3), key
-    assert found[0]["collective_seconds"] == pytest.approx(found[1]["collective_seconds"], rel=1e-9)
+    return found
+
+
+@pytest.mark.slow
+def test_collectives_take_the_same_whatever_was_measured_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Groups that were gone had used up the streams, and one of a later run had to share."""
+    first, last = alone_and_behind_others(tmp_path, monkeypatch)
+    assert first["collective_seconds"] == pytest.approx(last["collective_seconds"], rel=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(strict=True, reason="5 MB a run live on and move blocks, and with them what the SRAM keeps: 0.16 %")
+def test_a_run_takes_the_same_whatever_was_measured_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, last = alone_and_behind_others(tmp_path, monkeypatch)
+    for key in ("seconds", "busy_seconds", "joules", "collective_seconds", "peak_memory_bytes"):
+        assert first[key] == pytest.approx(last[key], rel=1e-4), key  # other addresses, other ways of the SRAM
 
 
 def test_a_cluster_file_changes_what_collectives_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
