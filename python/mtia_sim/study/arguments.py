@@ -73,6 +73,11 @@ def parse_changes(given: Iterable[str]) -> tuple[tuple[str, float], ...]:
     return tuple(_change(each) for each in given)
 
 
+def number(value: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{value:,.3g}" if abs(value) < 999.5 else f"{value:,.0f}"
+
+
 def show_progress(done: int, of: int) -> None:
     """A bar on the standard error, where that is a terminal."""
     if sys.stderr.isatty():

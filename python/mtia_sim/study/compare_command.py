@@ -12,7 +12,7 @@ from mtia_core import chips
 from mtia_core.errors import InvalidArgument
 from mtia_sim.study import many_command, own_workloads, plans
 from mtia_sim.study import prices as price_files
-from mtia_sim.study.arguments import ended, make_room, parse_changes, parse_shape, show_progress
+from mtia_sim.study.arguments import ended, make_room, number, parse_changes, parse_shape, show_progress
 from mtia_sim.study.comparison import GIB, Row, row_of_measurement, verdict
 from mtia_sim.study.runs import Run, measured_all
 from mtia_sim.study.uncertainty import DOT_FIELDS, Interval
@@ -127,16 +127,12 @@ def compare(arguments: argparse.Namespace) -> tuple[list[Row], list[dict[str, An
     return rows, measurements
 
 
-def _number(value: float, digits: int = 3) -> str:
-    return f"{value:,.{digits}g}" if abs(value) < 999.5 else f"{value:,.0f}"
-
-
 def _shown(found: Interval | None) -> str:
     if found is None:
         return "no price"
     if found.low == found.high:
-        return _number(found.value)
-    return f"{_number(found.value)} ({_number(found.low)} to {_number(found.high)})"
+        return number(found.value)
+    return f"{number(found.value)} ({number(found.low)} to {number(found.high)})"
 
 
 def text(rows: Sequence[Row]) -> str:

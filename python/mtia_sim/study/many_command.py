@@ -10,7 +10,7 @@ from typing import Any
 from mtia_core.errors import InvalidArgument
 from mtia_sim.reporting.table import breakdown
 from mtia_sim.study import plans, prices
-from mtia_sim.study.arguments import parse_changes, show_progress
+from mtia_sim.study.arguments import number, parse_changes, show_progress
 from mtia_sim.study.llama import SIZES
 from mtia_sim.study.many_chips import Job, StepRow, measure, searched
 from mtia_sim.study.runs import Run
@@ -129,10 +129,6 @@ def described(row: StepRow) -> str:
     return f"{row.job.model}{layers}, training steps of sequences of {row.job.sequence} tokens"
 
 
-def _number(value: float) -> str:
-    return f"{value:,.3g}" if abs(value) < 999.5 else f"{value:,.0f}"
-
-
 def text(rows: Sequence[StepRow]) -> str:
     """The table, and what it does not hold."""
     lines: list[tuple[str, ...]] = [_HEADER]
@@ -141,14 +137,14 @@ def text(rows: Sequence[StepRow]) -> str:
             (
                 row.name + ("" if row.fits else " *"),
                 f"{row.plan}, {row.plan.sequences} sequences",
-                _number(row.seconds),
-                _number(row.tokens_per_chip_second),
+                number(row.seconds),
+                number(row.tokens_per_chip_second),
                 f"{row.utilisation:.1%}",
-                _number(round(row.exposed_seconds, 12)),
+                number(round(row.exposed_seconds, 12)),
                 f"{row.exposed_seconds / row.seconds:.1%}",
                 f"{row.bubble_seconds / row.seconds:.1%}",
-                _number(row.joules_per_token),
-                "no price" if row.dollars_per_million is None else _number(row.dollars_per_million),
+                number(row.joules_per_token),
+                "no price" if row.dollars_per_million is None else number(row.dollars_per_million),
                 f"{row.memory_bytes / _GIB:.1f}",
             )
         )
