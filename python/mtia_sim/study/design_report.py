@@ -3,6 +3,7 @@
 from typing import Any
 
 from mtia_sim.study import dies
+from mtia_sim.study.arguments import number
 from mtia_sim.study.design import Result
 from mtia_sim.study.points import Point
 
@@ -15,10 +16,6 @@ def repeats(result: Result) -> bool:
     return result.repeated == (result.best.seconds, result.best.total_joules)
 
 
-def _number(value: float) -> str:
-    return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-
-
 def _table(lines: list[tuple[str, ...]]) -> str:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "".join(
@@ -29,12 +26,12 @@ def _table(lines: list[tuple[str, ...]]) -> str:
 def _row(name: str, point: Point, base: Point) -> tuple[str, ...]:
     return (
         name,
-        _number(point.rate),
-        _number(point.joules),
+        number(point.rate),
+        number(point.joules),
         f"{base.joules / point.joules:.2f}x",
         f"{point.candidate.area:.0f}",
-        _number(point.watts),
-        _number(point.candidate.dollars),
+        number(point.watts),
+        number(point.candidate.dollars),
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from mtia_core import chips
 from mtia_core.errors import InvalidArgument, InvalidChip
 from mtia_sim.__main__ import main
 from mtia_sim.study import prices, runs
+from mtia_sim.study.arguments import number
+from mtia_sim.study.compare_command import text
 from mtia_sim.study.comparison import row_of_measurement, verdict
 from mtia_sim.study.runs import CACHE_VARIABLE, Run, measured
 from mtia_sim.study.uncertainty import Costing, Interval, assumed_ranges, interval
@@ -108,6 +111,20 @@ def test_published_numbers_have_no_range() -> None:
     assert "dram_efficiency" not in ranges and "sram_bytes_per_second" not in ranges
     low, high = ranges["dram_latency_ns"]
     assert low < chips.load("mtia300").dram_latency_ns < high
+
+
+def test_numbers_of_tables_have_three_digits_and_no_powers_of_ten() -> None:
+    shown = [number(value) for value in (0.0123456, 999.4, 999.6, 1000.0, 123456.7)]
+    assert shown == ["0.0123", "999", "1,000", "1,000", "123,457"]
+
+
+def test_the_power_limit_is_named_where_a_chip_draws_it() -> None:
+    run = Run("gemm", "mtia300", Options(shape=(4096, 4096, 4096)), (("power_limit_watts", 400.0),))
+    bound, free = (
+        row_of_measurement(measured(each), each.load(), prices.load(), True) for each in (run, replace(run, changes=()))
+    )
+    assert bound.is_at_power_limit and ", power limit" in text([bound])
+    assert not free.is_at_power_limit and "power limit" not in text([free])
 
 
 def test_a_value_lies_in_its_interval() -> None:
@@ -259,7 +276,7 @@ def test_wrong_questions_are_refused_in_a_sentence(
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("given", "expected"),
     [
         ("[site]\npue = -1\n", "site.pue = -1 is no price"),
         ("[site]\nrent = 1\n", "a site has no rent"),
@@ -277,9 +294,9 @@ def test_wrong_questions_are_refused_in_a_sentence(
         (f"[chips.h100]\nchip_dollars = 1{'0' * 400}\n", "is no price"),
     ],
 )
-def test_wrong_prices_are_refused(text: str, expected: str, tmp_path: Path) -> None:
+def test_wrong_prices_are_refused(given: str, expected: str, tmp_path: Path) -> None:
     path = tmp_path / "prices.toml"
-    path.write_text(text)
+    path.write_text(given)
     with pytest.raises(InvalidArgument, match=expected):
         prices.load(path)
 
